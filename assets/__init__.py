@@ -1,0 +1,1 @@
+"""Assets: package data (robot shapes, scenarios, gates, the bundled field log)."""

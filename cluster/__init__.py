@@ -1,0 +1,1 @@
+"""Cluster: farming episodes on Ray, the ledger and resume. The only folder that imports Ray."""

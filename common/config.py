@@ -1,0 +1,190 @@
+"""Strict configuration: pydantic models read from YAML, with errors that name the file, the line and the field."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from .errors import InputError
+from .files import write_text_atomic
+
+MAX_YAML_BYTES = 64 * 1024 * 1024
+
+
+class StrictModel(BaseModel):
+    """Base of every configuration model: unknown keys, NaN and infinity are errors, and values cannot be replaced."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def load_model(path: str | Path, model: type[Model]) -> Model:
+    """Read a YAML file into a model.
+
+    Args:
+        path: the file.
+        model: the pydantic model to build.
+
+    Returns:
+        The validated model.
+
+    Raises:
+        InputError: the file is missing, is not YAML or does not fit the model. Lists every wrong field with its line.
+    """
+    path = Path(path)
+    text = read_text(path)
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark is not None else ""
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise InputError(f"not valid YAML: {problem}", where=f"{path}{line}", mend="correct the YAML syntax") from error
+    if data is None:
+        raise InputError("the file is empty", where=str(path), mend=f"write a {model.__name__} into it")
+    duplicate = _duplicate_key(node)
+    if duplicate is not None:
+        raise InputError(
+            f"key '{duplicate[0]}' stands twice", where=f"{path}, line {duplicate[1]}", mend="keep one of the two"
+        )
+    return parse_model(data, model, source=str(path), node=node)
+
+
+def parse_model(data: Any, model: type[Model], *, source: str, node: yaml.Node | None = None) -> Model:
+    """Validate plain data against a model.
+
+    Args:
+        data: what ``yaml.safe_load`` or ``json.loads`` gave.
+        model: the pydantic model to build.
+        source: name of the data's origin, for errors.
+        node: the composed YAML, if lines are to be named.
+
+    Returns:
+        The validated model.
+
+    Raises:
+        InputError: listing every wrong field.
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        problems = []
+        for item in error.errors():
+            location = tuple(part for part in item["loc"])
+            field = ".".join(str(part) for part in location) or "(the whole file)"
+            line = _line_of(node, location)
+            at = f"line {line}, " if line is not None else ""
+            message = item["msg"].removeprefix("Value error, ")
+            if item["type"] == "extra_forbidden":
+                message = "unknown key" + _suggestion(model, location)
+            problems.append(f"{at}field '{field}': {message}")
+        shown = problems[:12]
+        if len(problems) > len(shown):
+            shown.append(f"... and {len(problems) - len(shown)} more")
+        raise InputError(
+            f"{model.__name__} does not validate:\n  - " + "\n  - ".join(shown),
+            where=source,
+            mend="correct the fields named above",
+        ) from error
+
+
+def save_model(model: BaseModel, path: str | Path) -> None:
+    """Write a model as YAML, whole or not at all."""
+    write_text_atomic(path, to_yaml(model))
+
+
+def to_yaml(model: BaseModel) -> str:
+    """Return a model as YAML text that ``load_model`` reads back to an equal model."""
+    return yaml.safe_dump(model.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+
+
+def config_hash(*models: BaseModel | dict[str, Any] | None) -> str:
+    """Return 16 hex digits that identify the content of the models (SHA-256 of canonical JSON)."""
+    dumped = [item.model_dump(mode="json") if isinstance(item, BaseModel) else item for item in models]
+    text = json.dumps(dumped, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def read_text(path: Path) -> str:
+    """Read a UTF-8 text file of bounded size; every failure is an InputError that names the file."""
+    try:
+        size = path.stat().st_size
+        if path.is_dir():
+            raise InputError("a file was expected, this is a folder", where=str(path), mend="give the path of a file")
+        if size > MAX_YAML_BYTES:
+            raise InputError(f"the file is {size >> 20} MiB, over the limit of 64 MiB", where=str(path))
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise InputError("no such file", where=str(path), mend="check the path") from error
+    except PermissionError as error:
+        raise InputError("no permission to read the file", where=str(path), mend="check its mode") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"not UTF-8 text (byte {error.start})", where=str(path)) from error
+
+
+def _suggestion(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
+    known = _known_keys(model, location[:-1])
+    close = difflib.get_close_matches(str(location[-1]), known, n=1)
+    if close:
+        return f" (did you mean '{close[0]}'?)"
+    return f" (known keys: {', '.join(known)})" if known else ""
+
+
+def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """Follow a field path down the model; tags of unions and list indices are passed over."""
+    candidates: list[type[BaseModel]] = [model]
+    for part in location:
+        found: list[type[BaseModel]] = []
+        for candidate in candidates:
+            field = candidate.model_fields.get(str(part))
+            if field is not None:
+                found.extend(_models_in(field.annotation))
+        candidates = found or candidates
+    return sorted({key for candidate in candidates for key in candidate.model_fields})
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for argument in get_args(annotation) for found in _models_in(argument)]
+
+
+def _line_of(node: yaml.Node | None, location: tuple[int | str, ...]) -> int | None:
+    if node is None:
+        return None
+    line = node.start_mark.line + 1
+    for part in location:
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                if key.value == str(part):
+                    line, node = key.start_mark.line + 1, value
+                    break
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+    return line
+
+
+def _duplicate_key(node: yaml.Node | None) -> tuple[str, int] | None:
+    stack = [node] if node is not None else []
+    while stack:
+        current = stack.pop()
+        if isinstance(current, yaml.MappingNode):
+            seen: set[str] = set()
+            for key, value in current.value:
+                if key.value in seen and key.value != "<<":
+                    return str(key.value), key.start_mark.line + 1
+                seen.add(key.value)
+                stack.append(value)
+        elif isinstance(current, yaml.SequenceNode):
+            stack.extend(current.value)
+    return None

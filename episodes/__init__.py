@@ -1,0 +1,1 @@
+"""Episodes: scenarios, randomization, tasks, the episode loop and its record."""

@@ -1,0 +1,105 @@
+"""What an episode leaves behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+EventKind = Literal[
+    "collision", "pick", "drop", "goal_reached", "near_miss", "estop", "stuck", "timeout", "planning_failed"
+]
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened.
+
+    Attributes:
+        time: [s] since the start.
+        kind: what.
+        robot: index of the robot.
+        other: class name of the other party ("person", "rack", "amr", ...), or "".
+        other_id: id of the other party, or "".
+        value: speed at contact [m/s] for collisions, otherwise 0.
+        impulse: contact impulse [N s] for collisions, otherwise 0.
+        position: x, y [m] in ``map``.
+    """
+
+    time: float
+    kind: EventKind
+    robot: int
+    other: str = ""
+    other_id: str = ""
+    value: float = 0.0
+    impulse: float = 0.0
+    position: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """One pick-and-drop task as it went. Times [s], lengths [m]; nan where a stage was never reached."""
+
+    robot: int
+    pick_station: str
+    drop_station: str
+    start_time: float
+    pick_time: float
+    end_time: float
+    path_length: float
+    shortest_length: float
+    success: bool
+
+
+@dataclass
+class EpisodeRecord:
+    """The outcome of one episode: pure in (scenario, twin, policy, seed, index).
+
+    T control steps, R robots, P people. All ground truth, for evaluation only: a policy never sees a record.
+
+    Attributes:
+        scenario_hash, twin_version, policy, seed, index: what was run.
+        area, friction, ...: see ``sampled``: what the randomization drew, by dotted name.
+        layout_hash: content hash of the sampled layout.
+        duration: simulated seconds.
+        time: (T,) float64 [s].
+        pose: (T, R, 3) float64 x, y [m], yaw [rad] of ``base_link`` in ``map``.
+        velocity: (T, R, 2) float64 v [m/s], omega [rad/s].
+        command: (T, R, 2) float64, what the policy asked for.
+        goal: (T, R, 3) float64, nan where the robot had none.
+        min_clearance: (T, R) float64 [m], from the footprint to the nearest static or moving thing (people included).
+        person_distance: (T, R) float64 [m], from the footprint to the nearest person's body; inf without people.
+        person_pose: (T, P, 3) float64; person_velocity: (T, P, 2) float64 vx, vy [m/s] in ``map``.
+        robot_radius: (R,) float64 [m] circumscribed radius; person_radius: (P,) float64 [m].
+        energy_wh: (R,) float64 electrical energy used.
+        events: in order of time.
+        tasks: finished and unfinished tasks.
+        kpis: per-episode key performance indicators by name (see ``episodes.kpis``); nan is stored as None.
+        sampled: what randomization drew, by dotted name.
+    """
+
+    scenario_hash: str
+    twin_version: str
+    policy: str
+    seed: int
+    index: int
+    layout_hash: str
+    duration: float
+    time: NDArray[np.float64]
+    pose: NDArray[np.float64]
+    velocity: NDArray[np.float64]
+    command: NDArray[np.float64]
+    goal: NDArray[np.float64]
+    min_clearance: NDArray[np.float64]
+    person_distance: NDArray[np.float64]
+    person_pose: NDArray[np.float64]
+    person_velocity: NDArray[np.float64]
+    robot_radius: NDArray[np.float64]
+    person_radius: NDArray[np.float64]
+    energy_wh: NDArray[np.float64]
+    events: list[Event] = field(default_factory=list)
+    tasks: list[TaskResult] = field(default_factory=list)
+    kpis: dict[str, float | None] = field(default_factory=dict)
+    sampled: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""Gap: field logs, replay, sim-to-real metrics and calibration."""

@@ -1,0 +1,1 @@
+"""Layouts: the static hall, its generator, checks and drawings."""

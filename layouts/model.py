@@ -1,0 +1,171 @@
+"""The ``Layout``: a hall and everything in it that stands still, in frame ``map`` (REP-105), SI units, z up.
+
+The hall is the rectangle [0, length] x [0, width]; x runs along the length, y along the width.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ..common.config import StrictModel, load_model, save_model
+
+Positive = Annotated[float, Field(gt=0)]
+Point = tuple[float, float]
+Identifier = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.:-]+$")]
+
+GoodClass = Literal["pallet", "small_load_carrier", "stillage", "box", "crate", "cone"]
+"""Classes that a good may have; ids in ``floorcast.common.classes``."""
+
+
+class Placed(StrictModel):
+    """Something with an id and a planar pose: x, y [m], yaw [rad] in ``map``."""
+
+    id: Identifier
+    x: float
+    y: float
+    yaw: float = Field(default=0.0, ge=-2 * math.pi, le=2 * math.pi)
+
+
+class Wall(StrictModel):
+    """A straight wall between two points [m] of its centre line."""
+
+    id: Identifier
+    start: Point
+    end: Point
+    thickness: Positive = 0.2
+    height: Positive = 6.0
+
+
+class Column(Placed):
+    """A building column: square of ``width`` [m], or round with that diameter."""
+
+    width: Positive = 0.4
+    height: Positive = 6.0
+    round: bool = False
+
+
+class Rack(Placed):
+    """A row of pallet racking, centred on its pose, bays side by side along its local x axis.
+
+    ``level_heights`` are the heights [m] of the tops of the beams; goods also stand on the floor below the first beam
+    if ``floor_level`` is true.
+    """
+
+    bays: int = Field(gt=0, le=400)
+    bay_width: Positive = 2.8
+    depth: Positive = 1.1
+    level_heights: tuple[Positive, ...] = (1.6, 3.2)
+    height: Positive = 4.4
+    upright_width: Positive = 0.1
+    beam_height: Positive = 0.12
+    floor_level: bool = True
+
+    @property
+    def length(self) -> float:
+        """Length of the row along its local x axis [m], outer uprights included."""
+        return self.bays * self.bay_width + self.upright_width
+
+
+class Conveyor(StrictModel):
+    """A straight belt conveyor from ``start`` to ``end`` [m], moving that way at ``speed`` [m/s]."""
+
+    id: Identifier
+    start: Point
+    end: Point
+    width: Positive = 0.6
+    height: Positive = 0.75
+    speed: float = Field(default=0.5, ge=0)
+
+
+class Station(Placed):
+    """A place where a robot picks up or drops goods: the pose that ``base_link`` must reach."""
+
+    kind: Literal["pick", "drop", "pack"] = "pick"
+
+
+class DockDoor(Placed):
+    """A door in an outer wall; yaw points into the hall."""
+
+    width: Positive = 3.0
+    height: Positive = 3.2
+
+
+class Charger(Placed):
+    """A charging station: the box stands at the pose, the robot docks in front of it (local +x)."""
+
+    width: Positive = 0.5
+    depth: Positive = 0.3
+    height: Positive = 0.6
+
+
+class Good(StrictModel):
+    """A carton, carrier or pallet: pose of the centre of its underside [m], size along its own axes [m], mass [kg].
+
+    ``rack`` names the rack that carries it; goods without a rack stand loose and may be pushed.
+    """
+
+    id: Identifier
+    kind: GoodClass = "box"
+    x: float
+    y: float
+    z: float = Field(default=0.0, ge=0)
+    yaw: float = 0.0
+    size: tuple[Positive, Positive, Positive]
+    mass: Positive = 8.0
+    color: tuple[int, int, int] = (181, 136, 92)
+    rack: Identifier | None = None
+
+
+class Aisle(StrictModel):
+    """The centre line [m] of a lane that robots use, and its clear width [m]."""
+
+    id: Identifier
+    start: Point
+    end: Point
+    width: Positive
+    one_way: bool = False
+
+
+class Light(StrictModel):
+    """A ceiling light: position [m] and luminous power relative to a standard lamp (1.0)."""
+
+    position: tuple[float, float, Positive]
+    power: float = Field(default=1.0, ge=0)
+
+
+class Layout(StrictModel):
+    """A hall, static. See the module docstring for the frame."""
+
+    schema_version: Literal[1] = 1
+    name: Annotated[str, Field(min_length=1, max_length=128)] = "hall"
+    length: Positive
+    width: Positive
+    height: Positive = 7.0
+    walls: tuple[Wall, ...] = ()
+    columns: tuple[Column, ...] = ()
+    racks: tuple[Rack, ...] = ()
+    conveyors: tuple[Conveyor, ...] = ()
+    stations: tuple[Station, ...] = ()
+    docks: tuple[DockDoor, ...] = ()
+    chargers: tuple[Charger, ...] = ()
+    aisles: tuple[Aisle, ...] = ()
+    lights: tuple[Light, ...] = ()
+    goods: tuple[Good, ...] = ()
+
+    @property
+    def area(self) -> float:
+        """Floor area [m^2]."""
+        return self.length * self.width
+
+    @staticmethod
+    def load(path: str | Path) -> Layout:
+        """Read a layout from YAML; raises InputError naming file, line and field."""
+        return load_model(path, Layout)
+
+    def save(self, path: str | Path) -> None:
+        """Write the layout as YAML, whole or not at all."""
+        save_model(self, path)

@@ -1,0 +1,1 @@
+"""Perception: ray casting, cameras, lidars, labels and dataset writers. Never imports PyBullet."""

@@ -1,0 +1,1 @@
+"""Physics: the PyBullet world where robots, goods and people touch."""

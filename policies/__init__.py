@@ -1,0 +1,1 @@
+"""Policies: what drives the robots, and how a policy is found by name."""

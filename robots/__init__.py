@@ -1,0 +1,1 @@
+"""Robots: drive models, shapes, sensor mounts and calibrated twins."""

@@ -1,0 +1,1 @@
+"""Validation: statistics over episodes, gates and the report page."""
