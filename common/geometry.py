@@ -104,6 +104,6 @@ def mounted(base_pose: ArrayLike, offset: ArrayLike) -> tuple[FloatArray, FloatA
 
 
 def optical(rotation: ArrayLike) -> FloatArray:
-    """Turn a sensor rotation (..., 3, 3), x forward and z up, into ``camera_optical`` axes (x right, y down, z forward)."""
+    """Turn sensor rotations (..., 3, 3), x forward, z up, into ``camera_optical`` axes (x right, y down, z forward)."""
     to_optical = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
     return np.asarray(rotation, dtype=np.float64) @ to_optical
