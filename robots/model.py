@@ -48,6 +48,8 @@ class DriveParameters(StrictModel):
     """Coefficient of friction between drive wheels and floor [-]."""
     drive_wheel_load: Annotated[float, Field(gt=0, le=1)] = 0.7
     """Share of the weight that stands on the two drive wheels [-]; casters carry the rest."""
+    rolling_resistance: Annotated[float, Field(ge=0, le=0.2)] = 0.012
+    """Drag that the motors overcome while the robot rolls, as a share of its weight [-]."""
     encoder_ticks: int = Field(default=4096, gt=0)
     """Encoder ticks in one wheel turn."""
 
