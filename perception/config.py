@@ -65,6 +65,8 @@ class CameraConfig(StrictModel):
     """Pictures per second [Hz]."""
     noise: Annotated[float, Field(ge=0, le=64)] = 2.0
     """Standard deviation of the read noise [8-bit grey levels]."""
+    shot_noise: Annotated[float, Field(ge=0, le=64)] = 1.0
+    """Standard deviation of the photon noise at full white [8-bit grey levels]; goes with the root of the signal."""
 
     @property
     def focal(self) -> float:

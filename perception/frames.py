@@ -17,11 +17,13 @@ class LidarScan:
     Attributes:
         angles: (B,) float64 azimuths [rad] in the frame ``laser``; elevations: (E,) float64 [rad].
         ranges: (E, B) float32 [m]; inf where nothing came back.
+        intensity: (E, B) float32, 0 to 1, 0 where nothing came back; None if the lidar does not measure it.
     """
 
     angles: NDArray[np.float64]
     elevations: NDArray[np.float64]
     ranges: NDArray[np.float32]
+    intensity: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,208 @@
+"""Casting rays through a scene's tables, compiled: the nearest solid, or whether any solid stands in the way.
+
+A ray first meets the few solids that every ray tests (planes, and movers outside the grid), then walks the floor-plan
+grid cell by cell (Amanatides and Woo, *A Fast Voxel Traversal Algorithm*, 1987) and tests each solid it comes by once.
+The functions take any direction length: a range for unit directions, planar depth for a camera's.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from ..common.geometry import FloatArray
+from .grid import CELL, END, FIRST, HEIGHT_STEPS, HIGH, LOW, MOVING, NEXT, SOLID, X0, Y0, Z_HIGH, Z_LOW, IntArray
+from .intersect import interval, reciprocal, surface
+
+UNIT_TOLERANCE = 1e-3
+"""How far the length of a direction may be from 1."""
+
+CAST_OK, CAST_NOT_FINITE, CAST_NOT_UNIT, CAST_BAD_RANGE = 0, 1, 2, 3
+
+
+class Tables(NamedTuple):
+    """A scene as the kernels see it; P solids, static ones first.
+
+    Attributes:
+        hot: (P, 8) and solid: (P, 16) float64, see ``intersect``.
+        shape: (P,) uint8 shape codes; kind: (P,) uint8 kinds of ``common.primitives``.
+        body: (P,) int32, moving body that carries the solid, -2 for static ones.
+        grid: (8,) float64 and columns: number of columns, see ``grid``.
+        cells: (C, 4), entries: (E, 4), moving: (M, 4) int32.
+        always: (P + 1,) int32: how many solids every ray tests, then their rows.
+    """
+
+    hot: FloatArray
+    solid: FloatArray
+    shape: NDArray[np.uint8]
+    kind: NDArray[np.uint8]
+    body: IntArray
+    grid: FloatArray
+    columns: int
+    cells: IntArray
+    entries: IntArray
+    moving: IntArray
+    always: IntArray
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def trace(
+    tables: Tables,
+    visited: IntArray,
+    stamp: int,
+    ox: float,
+    oy: float,
+    oz: float,
+    dx: float,
+    dy: float,
+    dz: float,
+    t_min: float,
+    t_max: float,
+    exclude: int,
+) -> tuple[float, int]:
+    """Find the first solid on a ray.
+
+    Args:
+        tables: the scene. visited: (P,) int32 scratch, with values below stamp. stamp: > 0, new for every ray.
+        ox, oy, oz: origin [m]. dx, dy, dz: direction, any length but zero.
+        t_min, t_max: part of the ray to search. exclude: moving body that the ray passes through, or -1.
+
+    Returns:
+        t of the hit (t_min if the ray starts inside the solid) and the solid's row; t_max and -1 for none.
+    """
+    hot, solid, shape, body = tables.hot, tables.solid, tables.shape, tables.body
+    cells, entries, moving, grid = tables.cells, tables.entries, tables.moving, tables.grid
+    ix, iy, iz = reciprocal(dx), reciprocal(dy), reciprocal(dz)
+    best, found = t_max, -1
+    for k in range(1, tables.always[0] + 1):
+        p = tables.always[k]
+        if body[p] == exclude:
+            continue
+        enter, leave = interval(shape[p], hot, solid, p, ox, oy, oz, dx, dy, dz, ix, iy, iz)
+        if enter <= leave and leave > t_min and enter < best:
+            best, found = max(enter, t_min), p
+    columns = tables.columns
+    rows = cells.shape[0] // columns
+    cell = grid[CELL]
+    gx, gy = ox - grid[X0], oy - grid[Y0]
+    ax, bx = -gx * ix, (columns * cell - gx) * ix
+    ay, by = -gy * iy, (rows * cell - gy) * iy
+    az, bz = (grid[Z_LOW] - oz) * iz, (grid[Z_HIGH] - oz) * iz
+    t = max(max(min(ax, bx), min(ay, by)), max(min(az, bz), t_min))
+    end = min(min(max(ax, bx), max(ay, by)), max(az, bz))
+    if t > end or t >= best:
+        return best, found
+    column = min(max(int((gx + t * dx) / cell), 0), columns - 1)
+    row = min(max(int((gy + t * dy) / cell), 0), rows - 1)
+    step_x, step_y = (1 if dx >= 0.0 else -1), (1 if dy >= 0.0 else -1)
+    next_x = ((column + (dx >= 0.0)) * cell - gx) * ix
+    next_y = ((row + (dy >= 0.0)) * cell - gy) * iy
+    delta_x, delta_y = cell * abs(ix), cell * abs(iy)
+    sz, dsz = oz * HEIGHT_STEPS, dz * HEIGHT_STEPS
+    while True:
+        c = row * columns + column
+        after = min(next_x, next_y)
+        first, last, link = cells[c, FIRST], cells[c, END], cells[c, MOVING]
+        if first < last or link >= 0:
+            z0, z1 = sz + t * dsz, sz + min(after, end) * dsz
+            low, high = int(np.floor(min(z0, z1))) - 1, int(np.floor(max(z0, z1))) + 1
+            for k in range(first, last):
+                if entries[k, LOW] > high:
+                    break  # Entries of a cell stand in order of their lower ends.
+                if entries[k, HIGH] < low:
+                    continue
+                p = entries[k, SOLID]
+                if visited[p] == stamp:
+                    continue
+                visited[p] = stamp
+                enter, leave = interval(shape[p], hot, solid, p, ox, oy, oz, dx, dy, dz, ix, iy, iz)
+                if enter <= leave and leave > t_min and enter < best:
+                    best, found = max(enter, t_min), p
+            while link >= 0:
+                p = moving[link, SOLID]
+                if moving[link, LOW] <= high and moving[link, HIGH] >= low and visited[p] != stamp:
+                    visited[p] = stamp
+                    if body[p] != exclude:
+                        enter, leave = interval(shape[p], hot, solid, p, ox, oy, oz, dx, dy, dz, ix, iy, iz)
+                        if enter <= leave and leave > t_min and enter < best:
+                            best, found = max(enter, t_min), p
+                link = moving[link, NEXT]
+        t = after
+        if t >= best or t > end:
+            return best, found
+        if next_x <= next_y:
+            column += step_x
+            next_x += delta_x
+            if column < 0 or column >= columns:
+                return best, found
+        else:
+            row += step_y
+            next_y += delta_y
+            if row < 0 or row >= rows:
+                return best, found
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def world_normal(
+    kind: int, solid: FloatArray, p: int, x: float, y: float, z: float
+) -> tuple[float, float, float, float, float, float]:
+    """Return the outward unit normal of solid p at a point [m] of its surface, and the point in the local frame [m]."""
+    px, py, pz = x - solid[p, 0], y - solid[p, 1], z - solid[p, 2]
+    lx = solid[p, 6] * px + solid[p, 7] * py + solid[p, 8] * pz
+    ly = solid[p, 9] * px + solid[p, 10] * py + solid[p, 11] * pz
+    lz = solid[p, 12] * px + solid[p, 13] * py + solid[p, 14] * pz
+    a, b, c = surface(kind, solid, p, lx, ly, lz)
+    nx = solid[p, 6] * a + solid[p, 9] * b + solid[p, 12] * c
+    ny = solid[p, 7] * a + solid[p, 10] * b + solid[p, 13] * c
+    nz = solid[p, 8] * a + solid[p, 11] * b + solid[p, 14] * c
+    return nx, ny, nz, lx, ly, lz
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def cast_rays(
+    tables: Tables,
+    origin: FloatArray,
+    direction: FloatArray,
+    max_range: FloatArray,
+    exclude: IntArray,
+    ranges: NDArray[np.float32],
+    index: IntArray,
+    normal: NDArray[np.float32],
+) -> tuple[int, int]:
+    """Cast N rays.
+
+    Args:
+        tables: the scene. origin, direction: (N, 3). max_range, exclude: (N,) or (1,) for all.
+        ranges: (N,), index: (N,) and normal: (N, 3), written.
+
+    Returns:
+        CAST_OK, or the first problem and the ray that has it.
+    """
+    visited = np.zeros(len(tables.shape), np.int32)
+    for i in range(origin.shape[0]):
+        ox, oy, oz = origin[i, 0], origin[i, 1], origin[i, 2]
+        dx, dy, dz = direction[i, 0], direction[i, 1], direction[i, 2]
+        length = np.sqrt(dx * dx + dy * dy + dz * dz)
+        if not np.isfinite(ox + oy + oz + length):
+            return CAST_NOT_FINITE, i
+        if abs(length - 1.0) > UNIT_TOLERANCE:
+            return CAST_NOT_UNIT, i
+        limit = max_range[i if len(max_range) > 1 else 0]
+        if not limit >= 0.0:
+            return CAST_BAD_RANGE, i
+        t, p = trace(tables, visited, i + 1, ox, oy, oz, dx, dy, dz, 0.0, limit, exclude[i if len(exclude) > 1 else 0])
+        index[i] = p
+        if p < 0:
+            ranges[i] = np.inf
+            normal[i, 0], normal[i, 1], normal[i, 2] = 0.0, 0.0, 0.0
+            continue
+        ranges[i] = t
+        if t == 0.0:
+            normal[i, 0], normal[i, 1], normal[i, 2] = -dx, -dy, -dz
+            continue
+        nx, ny, nz, _, _, _ = world_normal(tables.kind[p], tables.solid, p, ox + t * dx, oy + t * dy, oz + t * dz)
+        normal[i, 0], normal[i, 1], normal[i, 2] = nx, ny, nz
+    return CAST_OK, 0
