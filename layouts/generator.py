@@ -1,0 +1,389 @@
+"""Seeded halls: the same recipe and seed always give the same layout, on any machine."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..common.seeding import generator
+from .loads import Item, item_mass, loose_item, stock_racks
+from .model import Aisle, Charger, Column, Conveyor, DockDoor, Good, Layout, Light, Rack, Station, Wall
+from .recipe import (
+    CHARGER_DEPTH,
+    CHARGER_PITCH,
+    COLUMN_WIDTH,
+    CONVEYOR_LANE,
+    CONVEYOR_WIDTH,
+    DOCK_REACH,
+    DROP_PITCH,
+    FIRE_WALL_THICKNESS,
+    PALLET_OVERHANG,
+    STATION_REACH,
+    WALL_GAP,
+    Frame,
+    HallPlan,
+    LayoutRecipe,
+    dock_slot,
+    dock_wall_span,
+    drop_rows,
+    feasible_plans,
+)
+
+__all__ = ["LayoutRecipe", "generate_layout"]
+
+WALL_THICKNESS = 0.2
+LANE = 1.6
+"""Width that loose goods always leave free beside them [m]: a robot of 0.56 m radius and room to spare."""
+LIGHT_SPACING = 8.0
+
+
+def generate_layout(recipe: LayoutRecipe, seed: int) -> Layout:
+    """Build the hall that a recipe asks for.
+
+    Back-to-back rack rows between aisles, cut by cross aisles, behind a dock zone with doors, conveyors, chargers and
+    an office; goods on the racks, some loose on the floor. ``check_layout`` finds nothing wrong with it, and a robot
+    of 0.56 m radius reaches every station and charger.
+
+    Args:
+        recipe: what the hall must hold.
+        seed: >= 0; chooses among the recipe's halls.
+
+    Returns:
+        The layout. Equal arguments give equal layouts.
+    """
+    return _Builder(recipe, seed).build()
+
+
+class _Builder:
+    """Builds one hall part by part; each part draws from its own random stream."""
+
+    def __init__(self, recipe: LayoutRecipe, seed: int) -> None:
+        self._recipe = recipe
+        self._seed = seed
+        rng = self._stream("plan")
+        cap = int(rng.integers(recipe.bays_per_row[0], recipe.bays_per_row[1], endpoint=True))
+        plans = feasible_plans(recipe, cap)
+        # Rows along the length are the rule, across it the exception.
+        self._plan: HallPlan = plans[-1] if rng.random() < 0.3 else plans[0]
+        self._frame = Frame(self._plan, bool(rng.random() < 0.5), bool(rng.random() < 0.5))
+        self._top = recipe.levels * recipe.level_height
+        self._height = max(5.0, round(self._top + recipe.level_height + 0.8, 2))
+        self._place_lines(rng)
+        self._dock_v, self._conveyor_v = self._share_dock_wall(rng)
+        self._keep_clear: list[tuple[float, float, float]] = []
+        """u, v and radius [m] of places that loose goods must leave alone."""
+
+    def build(self) -> Layout:
+        """Return the whole hall."""
+        recipe, frame = self._recipe, self._frame
+        racks = self._racks()
+        conveyors, pack = self._conveyors()
+        stations = self._pick_stations() + self._drop_stations() + pack
+        chargers = self._chargers()
+        stock = stock_racks(racks, frame, recipe.level_height, recipe.fill, self._stream("stock"))
+        return Layout(
+            name=f"hall-{recipe.area:g}m2-seed{self._seed}",
+            length=frame.length,
+            width=frame.width,
+            height=self._height,
+            walls=tuple(self._walls()),
+            columns=tuple(self._columns()),
+            racks=tuple(rack for rack, _ in racks),
+            conveyors=tuple(conveyors),
+            stations=tuple(stations),
+            docks=tuple(self._docks()),
+            chargers=tuple(chargers),
+            aisles=tuple(self._aisles()),
+            lights=tuple(self._lights()),
+            goods=tuple(stock + self._loose_goods()),
+        )
+
+    def _stream(self, name: str) -> np.random.Generator:
+        return generator(self._seed, "layout", name)
+
+    def _place_lines(self, rng: np.random.Generator) -> None:
+        """Settle the v of every aisle's and rack line's centre; leftover width goes to the aisles in uneven shares."""
+        plan, depth = self._plan, self._recipe.rack_depth
+        shares = rng.uniform(0.5, 1.5, plan.aisle_count)
+        widths = self._recipe.aisle_width + plan.slack * shares / shares.sum()
+        self._aisle_v: list[tuple[float, float]] = []
+        """Centre v and clear width of each aisle."""
+        self._line_v: list[float] = []
+        self._flue_v: list[float] = []
+        self._faces: list[tuple[bool, bool]] = []
+        """Whether each aisle has racks below and above it."""
+        v = 0.0
+        if plan.wall_racks[0]:
+            self._line_v.append(WALL_GAP + 0.5 * depth)
+            v = WALL_GAP + depth
+        for index, width in enumerate(widths.tolist()):
+            self._aisle_v.append((v + 0.5 * width, width))
+            last = index + 1 == plan.aisle_count
+            self._faces.append((index > 0 or plan.wall_racks[0], not last or plan.wall_racks[1]))
+            v += width
+            if not last:
+                self._line_v += [v + 0.5 * depth, v + 1.5 * depth + plan.flue]
+                self._flue_v.append(v + depth + 0.5 * plan.flue)
+                v += 2 * depth + plan.flue
+        if plan.wall_racks[1]:
+            self._line_v.append(v + 0.5 * depth)
+
+    def _share_dock_wall(self, rng: np.random.Generator) -> tuple[list[float], list[float]]:
+        """Return the v of dock doors and of conveyors, in an order and with gaps that the seed chooses."""
+        plan = self._plan
+        start, end = dock_wall_span(plan.width, plan.office, plan.charger_walls)
+        kinds = np.array([True] * plan.docks + [False] * plan.conveyors)
+        rng.shuffle(kinds)
+        sizes = [dock_slot(self._recipe) if dock else CONVEYOR_WIDTH + 2 * CONVEYOR_LANE for dock in kinds]
+        gaps = rng.uniform(0.3, 1.0, len(kinds) + 1)
+        gaps *= max(0.0, end - start - sum(sizes)) / gaps.sum()
+        docks: list[float] = []
+        belts: list[float] = []
+        v = start
+        for dock, size, gap in zip(kinds.tolist(), sizes, gaps.tolist(), strict=False):
+            v += gap
+            (docks if dock else belts).append(v + 0.5 * size)
+            v += size
+        return docks, belts
+
+    def _racks(self) -> list[tuple[Rack, tuple[float, float]]]:
+        """Return the racks with the u, v of their centres."""
+        recipe = self._recipe
+        tops = tuple(round((level + 1) * recipe.level_height, 4) for level in range(recipe.levels))
+        racks: list[tuple[Rack, tuple[float, float]]] = []
+        for v in self._line_v:
+            for start, bays in self._plan.segments:
+                u = start + 0.5 * (bays * recipe.bay_width + 0.1)
+                x, y = self._frame.point(u, v)
+                rack = Rack(
+                    id=f"R{len(racks) + 1:02d}",
+                    x=x,
+                    y=y,
+                    yaw=self._frame.yaw(0.0),
+                    bays=bays,
+                    bay_width=recipe.bay_width,
+                    depth=recipe.rack_depth,
+                    level_heights=tops,
+                    height=round(self._top + min(1.0, 0.6 * recipe.level_height), 4),
+                    floor_level=recipe.floor_level,
+                )
+                racks.append((rack, (u, v)))
+        return racks
+
+    def _walls(self) -> list[Wall]:
+        """Return the outer walls (inner faces on the hall's edge), the office and the fire wall."""
+        plan, out = self._plan, -0.5 * WALL_THICKNESS
+        far_u, far_v = plan.length - out, plan.width - out
+        lines = [((out, out), (far_u, out)), ((far_u, out), (far_u, far_v))]
+        lines += [((far_u, far_v), (out, far_v)), ((out, far_v), (out, out))]
+        walls = [self._wall(f"W{i + 1}", *line, WALL_THICKNESS, self._height) for i, line in enumerate(lines)]
+        if plan.office is not None:
+            u, v = plan.office[0] - 0.06, plan.width - plan.office[1] + 0.06
+            walls.append(self._wall("O1", (0.0, v), (u + 0.06, v), 0.12, 3.0))
+            walls.append(self._wall("O2", (u, v + 0.06), (u, plan.width), 0.12, 3.0))
+        if plan.fire_wall is not None:
+            v, pieces = 0.0, []
+            for centre, width in self._aisle_v[::2]:
+                opening = min(width, 3.5)
+                pieces.append((v, centre - 0.5 * opening))
+                v = centre + 0.5 * opening
+            for low, high in [*pieces, (v, plan.width)]:
+                if high - low > 0.1:
+                    line = ((plan.fire_wall, low), (plan.fire_wall, high))
+                    walls.append(self._wall(f"F{len(walls)}", *line, FIRE_WALL_THICKNESS, self._height))
+        return walls
+
+    def _wall(
+        self, name: str, start: tuple[float, float], end: tuple[float, float], thickness: float, height: float
+    ) -> Wall:
+        points = self._frame.point(*start), self._frame.point(*end)
+        return Wall(id=name, start=points[0], end=points[1], thickness=thickness, height=height)
+
+    def _columns(self) -> list[Column]:
+        """Return the columns: on a grid along the rows, in the gap between back-to-back racks."""
+        columns: list[Column] = []
+        spacing, plan = self._recipe.column_spacing, self._plan
+        if not self._recipe.columns:
+            return columns
+        first = (0.5 * plan.length) % spacing
+        for v in self._flue_v:
+            for index in range(math.floor((plan.length - first) / spacing) + 1):
+                u = first + index * spacing
+                behind = (
+                    start + 0.2 <= u <= start + bays * self._recipe.bay_width - 0.1 for start, bays in plan.segments
+                )
+                if any(behind):
+                    x, y = self._frame.point(u, v)
+                    columns.append(
+                        Column(id=f"P{len(columns) + 1:02d}", x=x, y=y, width=COLUMN_WIDTH, height=self._height)
+                    )
+        return columns
+
+    def _docks(self) -> list[DockDoor]:
+        docks = []
+        for index, v in enumerate(self._dock_v):
+            x, y = self._frame.point(0.0, v)
+            height = min(3.2, self._height - 0.5)
+            docks.append(
+                DockDoor(
+                    id=f"D{index + 1:02d}",
+                    x=x,
+                    y=y,
+                    yaw=self._frame.yaw(0.0),
+                    width=self._recipe.door_width,
+                    height=height,
+                )
+            )
+            self._keep_clear.append((0.0, v, 0.5 * self._recipe.door_width + 0.5))
+        return docks
+
+    def _conveyors(self) -> tuple[list[Conveyor], list[Station]]:
+        """Return the conveyors, which run towards the dock wall, and the packing stations at their heads."""
+        conveyors, stations = [], []
+        head = min(self._plan.apron - 0.9, 8.0)
+        for index, v in enumerate(self._conveyor_v):
+            start, end = self._frame.point(head, v), self._frame.point(0.5, v)
+            conveyors.append(Conveyor(id=f"C{index + 1:02d}", start=start, end=end, width=CONVEYOR_WIDTH))
+            stations.append(self._station("pack", index, head + 0.8, v, math.pi))
+            self._keep_clear += [(u, v, 1.9) for u in np.arange(0.5, head + 1.0, 0.5).tolist()]
+        return conveyors, stations
+
+    def _drop_stations(self) -> list[Station]:
+        """Return the drop stations: one in front of each dock, then second and further ranks behind them."""
+        ranks = drop_rows(self._plan.apron, self._recipe.cross_aisle_width)
+        places = [(DOCK_REACH + rank * DROP_PITCH, v) for rank in range(ranks) for v in self._dock_v]
+        chosen = places[: self._plan.drop_stations]
+        return [self._station("drop", index, u, v, math.pi) for index, (u, v) in enumerate(chosen)]
+
+    def _pick_stations(self) -> list[Station]:
+        """Return the pick stations: spread over aisles and bays, at the face of a rack, heading along the aisle."""
+        rng, stations = self._stream("stations"), []
+        bays = [
+            start + 0.05 + (bay + 0.5) * self._recipe.bay_width
+            for start, count in self._plan.segments
+            for bay in range(count)
+        ]
+        places = [(aisle, u) for aisle in range(len(self._aisle_v)) for u in bays]
+        # Equal steps through all places, from a random start, spread the stations evenly over the hall.
+        count = self._plan.pick_stations
+        step, start = len(places) / count, rng.random()
+        for index in range(count):
+            aisle, u = places[min(len(places) - 1, math.floor((index + start) * step))]
+            centre, width = self._aisle_v[aisle]
+            offset = max(0.0, 0.5 * width - STATION_REACH)
+            below, above = self._faces[aisle]
+            side = (-1.0 if rng.random() < 0.5 else 1.0) if below and above else (-1.0 if below else 1.0)
+            heading = 0.0 if rng.random() < 0.5 else math.pi
+            stations.append(self._station("pick", index, u, centre + side * offset, heading))
+        return stations
+
+    def _station(self, kind: str, index: int, u: float, v: float, heading: float) -> Station:
+        x, y = self._frame.point(u, v)
+        self._keep_clear.append((u, v, 1.0))
+        name = {"pick": "P", "drop": "Q", "pack": "K"}[kind]
+        return Station(id=f"S{name}{index + 1:02d}", kind=kind, x=x, y=y, yaw=self._frame.yaw(heading))  # type: ignore[arg-type]
+
+    def _chargers(self) -> list[Charger]:
+        chargers: list[Charger] = []
+        for count, v, yaw in zip(
+            self._plan.charger_walls,
+            (0.5 * CHARGER_DEPTH, self._plan.width - 0.5 * CHARGER_DEPTH),
+            (0.5 * math.pi, -0.5 * math.pi),
+            strict=True,
+        ):
+            for index in range(count):
+                u = 0.8 + index * CHARGER_PITCH
+                x, y = self._frame.point(u, v)
+                chargers.append(
+                    Charger(id=f"E{len(chargers) + 1:02d}", x=x, y=y, yaw=self._frame.yaw(yaw), depth=CHARGER_DEPTH)
+                )
+                self._keep_clear.append((u, v, 2.2))
+        return chargers
+
+    def _aisles(self) -> list[Aisle]:
+        """Return centre lines: rack aisles, cross aisles, and a lane from each dock to the front cross aisle."""
+        plan, cross, aisles = self._plan, self._recipe.cross_aisle_width, []
+        last_u, bays = plan.segments[-1]
+        end = max(plan.cross_aisles[-1], last_u + bays * self._recipe.bay_width)
+        front = plan.cross_aisles[0]
+        for index, (v, width) in enumerate(self._aisle_v):
+            aisles.append((f"A{index + 1:02d}", (front, v), (end, v), width))
+        low, high = self._aisle_v[0][0], self._aisle_v[-1][0]
+        if len(self._aisle_v) == 1:
+            low, high = 0.8, plan.width - 0.8
+        for index, u in enumerate(plan.cross_aisles):
+            aisles.append((f"X{index + 1:02d}", (u, low), (u, high), cross))
+        for index, v in enumerate(self._dock_v):
+            aisles.append((f"L{index + 1:02d}", (DOCK_REACH, v), (front, v), dock_slot(self._recipe)))
+        return [
+            Aisle(id=name, start=self._frame.point(*a), end=self._frame.point(*b), width=round(width, 4))
+            for name, a, b, width in aisles
+        ]
+
+    def _lights(self) -> list[Light]:
+        """Return ceiling lights: along every aisle and over the dock zone."""
+        z, plan = round(self._height - 0.3, 2), self._plan
+        lights = []
+        for v, _ in self._aisle_v:
+            count = max(1, round((plan.length - plan.apron) / LIGHT_SPACING))
+            step = (plan.length - plan.apron) / count
+            lights += [(plan.apron + (i + 0.5) * step, v) for i in range(count)]
+        count = max(1, round(plan.width / LIGHT_SPACING))
+        lights += [(0.5 * plan.apron, (i + 0.5) * plan.width / count) for i in range(count)]
+        return [Light(position=(*self._frame.point(u, v), z)) for u, v in lights]
+
+    def _loose_goods(self) -> list[Good]:
+        """Return goods on the floor, each beside a lane of at least ``LANE`` metres, never two at one place."""
+        rng, goods = self._stream("loose"), []
+        for _ in range(12 * self._plan.loose_goods):
+            if len(goods) == self._plan.loose_goods:
+                break
+            staging = bool(rng.random() < 0.25)
+            item = loose_item(rng, staging=staging)
+            found = self._staging_place(rng) if staging else self._aisle_place(rng, item)
+            if found is None:
+                continue
+            u, v, yaw = found
+            reach = 0.5 * math.hypot(item.size[0], item.size[1])
+            if any(math.hypot(u - cu, v - cv) < radius + reach for cu, cv, radius in self._keep_clear):
+                continue
+            self._keep_clear.append((u, v, reach + LANE))
+            x, y = self._frame.point(u, v)
+            goods.append(
+                Good(
+                    id=f"G{len(goods) + 1:03d}",
+                    kind=item.kind,
+                    x=x,
+                    y=y,
+                    yaw=self._frame.yaw(yaw),
+                    size=item.size,
+                    mass=item_mass(item.kind, item.size),
+                    color=item.color,
+                )
+            )
+        return goods
+
+    def _aisle_place(self, rng: np.random.Generator, item: Item) -> tuple[float, float, float] | None:
+        """Return u, v, yaw close to a rack face or a wall along an aisle, or None where that would narrow the lane."""
+        start, bays = self._plan.segments[int(rng.integers(len(self._plan.segments)))]
+        centre, width = self._aisle_v[int(rng.integers(len(self._aisle_v)))]
+        u = start + rng.uniform(0.5, bays * self._recipe.bay_width - 0.5)
+        yaw, side = rng.uniform(-0.35, 0.35), -1.0 if rng.random() < 0.5 else 1.0
+        extent = item.size[1] * math.cos(yaw) + item.size[0] * abs(math.sin(yaw))
+        gap = PALLET_OVERHANG + 0.05
+        if width - PALLET_OVERHANG - gap - extent < LANE:
+            return None
+        return u, centre + side * (0.5 * width - gap - 0.5 * extent), yaw
+
+    def _staging_place(self, rng: np.random.Generator) -> tuple[float, float, float] | None:
+        """Return u, v, yaw in the open floor of the dock zone, a lane away from everything, or None if it is tight."""
+        plan, reach = self._plan, 0.75
+        near, far = dock_wall_span(plan.width, plan.office, plan.charger_walls)
+        low, high = LANE + reach, plan.apron + self._recipe.cross_aisle_width - LANE - reach
+        near, far = near + LANE + reach, far - LANE - reach
+        draws = rng.random(3)
+        if low >= high or near >= far:
+            return None
+        yaw = float(rng.choice((0.0, 0.5 * math.pi))) + 0.1 * (draws[2] - 0.5)
+        return low + draws[0] * (high - low), near + draws[1] * (far - near), yaw
