@@ -116,6 +116,11 @@ class Gate(StrictModel):
         is_proportion = kpi_info(self.metric).kind == "proportion"
         if is_proportion and self.statistic not in ("", "rate", "mean"):
             raise ValueError(f"'{self.metric}' is 0 or 1 in each episode: its statistic is 'rate'")
+        if self.statistic in ("min", "max") and self.statistic != self.side:
+            raise ValueError(
+                f"the statistic '{self.statistic}' takes a '{self.statistic}' bound: "
+                "one episode alone would meet the other"
+            )
         if self.rule == "rate" and not 0.0 < self.bound < 1.0:
             raise ValueError(
                 f"the bound of '{self.metric}' must be inside (0, 1), not {self.bound:g}: "
@@ -434,12 +439,10 @@ def _find_extreme(gate: Gate, values: NDArray[np.float64], level: float) -> _Fin
     enough = math.ceil(math.log(1.0 - confidence) / math.log(gate.share))
     if n == 0:
         return _Finding(None, UNKNOWN, "inconclusive", enough)
-    value = float(values.min() if gate.rule == "min" else values.max())
-    broken = int(np.sum(values < gate.bound) if gate.side == "min" else np.sum(values > gate.bound))
-    # A least or greatest value within the bound says less than every value within it: min <= b may hold by one episode.
-    held_by_one = (gate.rule == "min") == (gate.side == "max")
-    if held_by_one:
-        return _Finding(value, UNKNOWN, "pass" if broken < n else "inconclusive", None, "one episode decides this")
+    if gate.side == "min":
+        value, broken = float(values.min()), int(np.sum(values < gate.bound))
+    else:
+        value, broken = float(values.max()), int(np.sum(values > gate.bound))
     if broken:
         return _Finding(value, UNKNOWN, "fail", None, f"{broken} of {n} episodes are beyond the limit")
     kept = 1.0 - rule_of_three(n, confidence)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..common.errors import InputError
+from ..episodes.kpis import KPI_DEFINITIONS, Better
 from .statistics import UNKNOWN, Interval, bootstrap_interval, clopper_pearson, finite_values
 
 KpiKind = Literal["proportion", "mean"]
@@ -26,47 +27,65 @@ class KpiInfo:
     """What a KPI is.
 
     Attributes:
-        label: for people.
-        unit: SI or "" for plain numbers and proportions.
+        label: for people, a few words.
+        unit: "" for plain numbers and proportions.
         kind: "proportion" if each episode gives 0 or 1, else "mean".
-        better: which way is good; "" where neither is.
+        better: which way is good.
+        description: one sentence; "" if unknown.
     """
 
     label: str
     unit: str = ""
     kind: KpiKind = "mean"
-    better: Literal["higher", "lower", ""] = "lower"
+    better: Better = "neither"
+    description: str = ""
 
 
-KPI_CATALOGUE: dict[str, KpiInfo] = {
-    "success": KpiInfo("Success rate", kind="proportion", better="higher"),
-    "collision": KpiInfo("Collision rate", kind="proportion"),
-    "timeout": KpiInfo("Timeout rate", kind="proportion"),
-    "collision_speed_mps": KpiInfo("Speed at collision", "m/s"),
-    "contact_impulse_ns": KpiInfo("Contact impulse", "N s"),
-    "time_s": KpiInfo("Time to finish", "s"),
-    "path_m": KpiInfo("Distance driven", "m"),
-    "spl": KpiInfo("Success weighted by path length (SPL)", better="higher"),
-    "barn": KpiInfo("BARN navigation score", better="higher"),
-    "min_sep_m": KpiInfo("Closest distance to anything", "m", better="higher"),
-    "min_sep_person_m": KpiInfo("Closest distance to a person", "m", better="higher"),
-    "ttc_min_s": KpiInfo("Shortest time to collision", "s", better="higher"),
-    "stop_margin_min_m": KpiInfo("Smallest stopping margin", "m", better="higher"),
-    "estop_count": KpiInfo("Emergency stops"),
-    "near_miss_count": KpiInfo("Near misses"),
-    "intrusion_s": KpiInfo("Time within 0.45 m of a person", "s"),
-    "overspeed_s": KpiInfo("Time over the speed limit", "s"),
-    "jerk_rms": KpiInfo("Jerk (RMS)", "m/s³"),
-    "stuck_s": KpiInfo("Time stuck", "s"),
-    "energy_wh": KpiInfo("Energy used", "Wh"),
-    "tasks_per_h": KpiInfo("Tasks per hour", "1/h", better="higher"),
-    "on_time_rate": KpiInfo("Tasks on time", better="higher"),
-    "deadlock_count": KpiInfo("Deadlocks"),
-    "wait_ratio": KpiInfo("Share of time waiting"),
-    "utilisation": KpiInfo("Utilisation", better="higher"),
-    "cost_per_task": KpiInfo("Cost per task"),
+_LABELS = {
+    "success": "Success rate",
+    "collision": "Collision rate",
+    "timeout": "Timeout rate",
+    "collision_speed_mps": "Speed at collision",
+    "contact_impulse_ns": "Contact impulse",
+    "time_s": "Time to finish",
+    "path_m": "Distance driven",
+    "spl": "Success weighted by path length",
+    "barn": "BARN navigation score",
+    "min_sep_m": "Closest distance to anything",
+    "min_sep_person_m": "Closest distance to a person",
+    "ttc_min_s": "Shortest time to collision",
+    "stop_margin_min_m": "Smallest stopping margin",
+    "estop_count": "Emergency stops",
+    "near_miss_count": "Near misses",
+    "intrusion_s": "Time within 0.45 m of a person",
+    "overspeed_s": "Time over the speed limit",
+    "jerk_rms": "Jerk",
+    "stuck_s": "Time stuck",
+    "energy_wh": "Energy used",
+    "tasks_per_h": "Tasks per hour",
+    "on_time_rate": "Tasks on time",
+    "deadlock_count": "Deadlocks",
+    "wait_ratio": "Time waiting",
+    "utilisation": "Utilisation",
+    "cost_per_task": "Cost per task",
 }
-"""Every KPI that a gate can name, in the order of tables (episodes.kpis writes them)."""
+
+
+def _catalogue() -> dict[str, KpiInfo]:
+    """Give the KPIs of an episode their labels: those named above first, as tables show them, then any other."""
+    order = [name for name in _LABELS if name in KPI_DEFINITIONS]
+    order += [name for name in KPI_DEFINITIONS if name not in _LABELS]
+    catalogue = {}
+    for name in order:
+        item = KPI_DEFINITIONS[name]
+        kind: KpiKind = "proportion" if item.kind == "rate" else "mean"
+        unit = "" if item.unit == "1" else item.unit.replace("^3", "³").replace("^2", "²")
+        catalogue[name] = KpiInfo(_LABELS.get(name, name.replace("_", " ")), unit, kind, item.better, item.description)
+    return catalogue
+
+
+KPI_CATALOGUE: dict[str, KpiInfo] = _catalogue()
+"""Every KPI that a gate can name, in the order of tables."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +134,7 @@ class KpiEstimate:
 
 def kpi_info(name: str) -> KpiInfo:
     """Return what is known about a KPI; one that is not in the catalogue is a mean labelled by its own name."""
-    return KPI_CATALOGUE.get(name) or KpiInfo(name.replace("_", " "), better="")
+    return KPI_CATALOGUE.get(name) or KpiInfo(name.replace("_", " "))
 
 
 def aggregate(
@@ -189,7 +208,7 @@ def binary(name: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
         raise InputError(
             f"KPI '{name}' counts episodes, so each must give 0 or 1, not {wrong[0]:g}",
             where=f"KPI '{name}'",
-            mend="use the statistic 'mean' for a quantity, or give 0 or 1",
+            mend="give 0 or 1 for each episode",
         )
     return values
 
