@@ -1,0 +1,213 @@
+"""Farming independent units of work on Ray: back-pressure, retries, time limits, worker recycling."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from ..common.errors import FloorcastError, InputError
+
+Job = TypeVar("Job")
+Value = TypeVar("Value")
+
+THREAD_LIMITS = {
+    "NUMBA_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+}
+"""One thread in each worker: Ray already runs one worker on each core."""
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[Value]):
+    """How one unit of work ended: ``value``, or the ``traceback`` of its last attempt."""
+
+    index: int
+    value: Value | None
+    traceback: str | None
+    attempts: int
+    wall_s: float
+
+
+@dataclass
+class _Running(Generic[Job]):
+    index: int
+    job: Job
+    attempt: int
+    started: float
+
+
+@contextlib.contextmanager
+def ray_session(workers: int, address: str | None = None) -> Iterator[int]:
+    """Start Ray on this machine with so many workers, or connect to a cluster; shut it down at the end.
+
+    Args:
+        workers: worker processes, >= 1; with an address, 0 means all CPUs of the cluster.
+        address: of a running Ray cluster.
+
+    Yields:
+        The number of units to keep in flight.
+
+    Raises:
+        InputError: no cluster answers at the address.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # An idle worker holds the compiled kernels: keep it until the run ends.
+    os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "600000")
+    if address is not None:
+        _check_reachable(address)
+    import ray
+
+    quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
+    try:
+        if address is None:
+            os.environ.update({key: os.environ.get(key, value) for key, value in THREAD_LIMITS.items()})
+            ray.init(num_cpus=workers, object_store_memory=256 * 1024 * 1024, **quiet)
+        else:
+            ray.init(
+                address=address,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                runtime_env={"env_vars": THREAD_LIMITS},
+            )
+            workers = workers or int(ray.cluster_resources().get("CPU", 1))
+    except (ConnectionError, ValueError) as error:
+        raise InputError(
+            f"Ray could not be started or reached: {error}",
+            where=f"--address {address}",
+            mend="check 'ray status' there",
+        ) from error
+    try:
+        yield workers
+    finally:
+        ray.shutdown()
+
+
+def farm(
+    function: Callable[[Job], Value],
+    jobs: Sequence[tuple[int, Job]],
+    *,
+    workers: int = 1,
+    address: str | None = None,
+    attempts: int = 3,
+    timeout_s: float = 900.0,
+    recycle_after: int = 500,
+) -> Iterator[Outcome[Value]]:
+    """Run ``function`` on every job and yield outcomes as they come (in no certain order).
+
+    A unit that throws, dies with its worker or runs past the time limit is started again elsewhere, ``attempts`` times
+    in all, and then yielded with its traceback; the others go on. No more units are in flight than there are workers.
+    ``workers=0`` without an address runs everything in this process, one after another: for debuggers.
+
+    Args:
+        function: pure in its job; importable by name in a worker.
+        jobs: (index, job) pairs.
+        workers: worker processes.
+        address: of a Ray cluster, or None for this machine.
+        attempts: how often a unit may be started.
+        timeout_s: wall-clock limit of one attempt.
+        recycle_after: units after which a worker process is replaced, to bound its memory.
+
+    Raises:
+        InputError: a unit found bad input (which no retry mends), or the cluster cannot be reached.
+    """
+    if workers == 0 and address is None:
+        yield from _farm_here(function, jobs)
+        return
+    if not jobs:
+        return
+    with ray_session(workers, address) as in_flight:
+        yield from _farm_on_ray(function, jobs, in_flight, attempts, timeout_s, recycle_after)
+
+
+def _farm_here(function: Callable[[Job], Value], jobs: Sequence[tuple[int, Job]]) -> Iterator[Outcome[Value]]:
+    for index, job in jobs:
+        started = time.perf_counter()
+        value, trace = _attempt(function, job)
+        yield Outcome(index, value, trace, 1, time.perf_counter() - started)
+
+
+def _farm_on_ray(
+    function: Callable[[Job], Value],
+    jobs: Sequence[tuple[int, Job]],
+    in_flight: int,
+    attempts: int,
+    timeout_s: float,
+    recycle_after: int,
+) -> Iterator[Outcome[Value]]:
+    import ray
+
+    remote = ray.remote(num_cpus=1, max_retries=0, max_calls=recycle_after)(_attempt)
+    waiting: deque[tuple[int, Job, int]] = deque((index, job, 1) for index, job in jobs)
+    running: dict[Any, _Running[Job]] = {}
+    while waiting or running:
+        while waiting and len(running) < in_flight:
+            index, job, attempt = waiting.popleft()
+            running[remote.remote(function, job)] = _Running(index, job, attempt, time.perf_counter())
+        ready, _ = ray.wait(list(running), num_returns=1, timeout=1.0)
+        late = [
+            reference
+            for reference, unit in running.items()
+            if reference not in ready and time.perf_counter() - unit.started > timeout_s
+        ]
+        for reference in [*ready, *late]:
+            unit = running.pop(reference)
+            if reference in ready:
+                value, trace = _collect(reference)
+            else:
+                ray.cancel(reference, force=True)
+                value, trace = None, f"no result within {timeout_s:g} s: the worker was stopped"
+            if trace is not None and unit.attempt < attempts:
+                waiting.appendleft((unit.index, unit.job, unit.attempt + 1))
+                continue
+            yield Outcome(unit.index, value, trace, unit.attempt, time.perf_counter() - unit.started)
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself waits for minutes when nothing listens at an address: ask the port first."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if address in {"auto", "local"}:
+        return
+    mend = "give HOST:PORT of the head node, as 'ray start --head' printed it; check 'ray status' there"
+    if not host or not port.isdigit():
+        raise InputError("not an address of a Ray cluster", where=f"--address {address}", mend=mend)
+    try:
+        socket.create_connection((host, int(port)), timeout=5.0).close()
+    except OSError as error:
+        raise InputError(f"no Ray cluster answers: {error}", where=f"--address {address}", mend=mend) from error
+
+
+def _collect(reference: Any) -> tuple[Any, str | None]:
+    import ray
+
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        cause = error.cause
+        if isinstance(cause, InputError):
+            raise cause from None
+        return None, str(error)
+    except ray.exceptions.RayError as error:
+        return None, f"the worker died: {type(error).__name__}: {error}"
+
+
+def _attempt(function: Callable[[Job], Value], job: Job) -> tuple[Value | None, str | None]:
+    """Run a unit in a worker; bad input goes up as it is, any other failure comes back as text."""
+    try:
+        return function(job), None
+    except InputError:
+        raise
+    except FloorcastError as error:
+        return None, f"{error}\n\n{traceback.format_exc()}"
+    except Exception:
+        return None, traceback.format_exc()
