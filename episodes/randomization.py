@@ -1,0 +1,326 @@
+"""From a scenario to one concrete episode: every range drawn, from streams named by seed, index and purpose.
+
+Each quantity has its own stream, so that adding a range, a robot or a person never changes what the others draw.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..common.config import config_hash
+from ..common.errors import InputError
+from ..common.seeding import generator
+from ..layouts.generator import generate_layout
+from ..layouts.model import Good, Layout
+from ..layouts.recipe import LayoutRecipe
+from ..perception.config import CameraConfig, LidarConfig, Lighting
+from ..robots.model import DriveParameters, RobotModel
+from .distributions import Sampler
+from .people import Walker
+from .scenario import DRIVE_QUANTITIES, RECIPE_QUANTITIES, Scenario
+
+if TYPE_CHECKING:
+    from ..robots.twin import Twin
+
+_RECIPE_ATTEMPTS = 50
+"""Draws of a recipe before its ranges count as impossible."""
+_CONFIDENCE_WIDTH = 2 * 1.959964
+"""Standard deviations of a normal between the ends of its 95 % interval."""
+
+
+@dataclass(frozen=True)
+class SampledTask:
+    """One pick-and-drop: payload [kg], time to load and time to unload [s]."""
+
+    payload: float
+    load_time: float
+    unload_time: float
+
+
+@dataclass(frozen=True)
+class SampledScenario:
+    """One concrete episode, before anything is simulated.
+
+    Attributes:
+        layout: the hall with the goods of this episode.
+        lighting: its light.
+        friction: coefficient between drive wheels and floor [-].
+        loose_mass: factor on the masses of loose goods [-].
+        model: the nominal robot (what policies are told).
+        drives: the true drive of each robot.
+        lidar, camera: sensor settings with this episode's errors.
+        lidar_latency: from a scan until it is seen [s].
+        position_error, heading_error, error_time: localisation error [m], [rad] (standard deviations), [s].
+        walkers: the people.
+        tasks: for each robot, in order.
+        values: everything drawn, by dotted name, in SI units; plain floats.
+    """
+
+    layout: Layout
+    lighting: Lighting
+    friction: float
+    loose_mass: float
+    model: RobotModel
+    drives: tuple[DriveParameters, ...]
+    lidar: LidarConfig
+    camera: CameraConfig
+    lidar_latency: float
+    position_error: float
+    heading_error: float
+    error_time: float
+    walkers: tuple[Walker, ...]
+    tasks: tuple[tuple[SampledTask, ...], ...]
+    values: dict[str, Any]
+
+
+class _Draw:
+    """Draws named values and remembers them."""
+
+    def __init__(self, seed: int, index: int) -> None:
+        self.seed, self.index = seed, index
+        self.values: dict[str, Any] = {}
+
+    def value(self, name: str, source: Sampler) -> float:
+        """Draw the value of a dotted name, in SI units."""
+        drawn = float(source.sample(generator(self.seed, self.index, name)))
+        self.values[name] = drawn
+        return drawn
+
+    def count(self, name: str, source: Sampler) -> int:
+        """Draw a whole number."""
+        return round(self.value(name, source))
+
+
+def sample_scenario(scenario: Scenario, seed: int, index: int, twin: Twin | None = None) -> SampledScenario:
+    """Draw everything that is random about an episode before its first step.
+
+    Args:
+        scenario: the ranges.
+        seed, index: what identifies the episode.
+        twin: calibrated parameters. Its identifiable drive parameters are drawn from their 95 % intervals (a normal
+            around the value, cut at the interval's ends), in place of the scenario's absolute ranges; ranges in
+            ``unit: nominal`` multiply what the twin says.
+
+    Returns:
+        The episode; equal arguments give an equal one, whatever was drawn before.
+
+    Raises:
+        InputError: the ranges of the recipe allow no hall that can be built, or robot parameters that contradict each other.
+    """
+    draw = _Draw(seed, index)
+    layout = _layout(scenario, draw)
+    robots = draw.count("robots.count", scenario.robots.count)
+    per_robot = draw.count("tasks.per_robot", scenario.tasks.per_robot)
+    model = scenario.robots.model
+    lidar, camera = _sensors(scenario, draw)
+    sensors = scenario.sensors
+    return SampledScenario(
+        layout=layout,
+        lighting=_lighting(scenario, draw),
+        friction=draw.value("floor.friction", scenario.floor.friction),
+        loose_mass=draw.value("goods.mass", scenario.goods.mass),
+        model=model,
+        drives=tuple(_drive(scenario, draw, robot, twin) for robot in range(robots)),
+        lidar=lidar,
+        camera=camera,
+        lidar_latency=draw.value("sensors.lidar_latency", sensors.lidar_latency),
+        position_error=draw.value("sensors.position_error", sensors.position_error),
+        heading_error=draw.value("sensors.heading_error", sensors.heading_error),
+        error_time=draw.value("sensors.error_time", sensors.error_time),
+        walkers=_walkers(scenario, draw),
+        tasks=tuple(tuple(_task(scenario, draw, robot, k) for k in range(per_robot)) for robot in range(robots)),
+        values=draw.values,
+    )
+
+
+def layout_hash(layout: Layout) -> str:
+    """Return 16 hex digits that identify the content of a layout."""
+    return config_hash(layout)
+
+
+def _layout(scenario: Scenario, draw: _Draw) -> Layout:
+    source = scenario.layout
+    if source.fixed is not None:
+        layout = source.fixed
+    else:
+        if source.file is not None:
+            raise InputError(
+                f"the layout file '{source.file}' was not read", mend="read the scenario with load_scenario"
+            )
+        variant = draw.index if source.variants is None else draw.index % source.variants
+        layout = _generated(scenario, draw, variant)
+    return _with_goods(layout, scenario, draw)
+
+
+def _generated(scenario: Scenario, draw: _Draw, variant: int) -> Layout:
+    """Draw a recipe that can be built, then the hall; halls of a limited set depend on their number, not on the episode."""
+    base = (scenario.layout.recipe or LayoutRecipe()).model_dump()
+    varied = {name: getattr(scenario.layout.vary, name) for name in RECIPE_QUANTITIES}
+    problem: Exception | None = None
+    for attempt in range(_RECIPE_ATTEMPTS):
+        drawn = {
+            name: float(source.sample(generator(draw.seed, variant, "layout", name, attempt)))
+            for name, source in varied.items()
+            if source is not None
+        }
+        whole = {name: round(value) if RECIPE_QUANTITIES[name].whole else value for name, value in drawn.items()}
+        try:
+            recipe = LayoutRecipe.model_validate({**base, **whole})
+            layout_seed = int(generator(draw.seed, variant, "layout").integers(2**31))
+            layout = generate_layout(recipe, layout_seed)
+        except (ValueError, InputError) as error:
+            problem = error
+            continue
+        draw.values.update({f"layout.{name}": value for name, value in drawn.items()})
+        draw.values["layout.variant"] = float(variant)
+        return layout
+    raise InputError(
+        f"{_RECIPE_ATTEMPTS} draws of the recipe's ranges gave no hall that can be built; the last: {problem}",
+        where=f"scenario '{scenario.name}', layout.vary",
+        mend="narrow the ranges so that racks and aisles fit the area",
+    )
+
+
+def _with_goods(layout: Layout, scenario: Scenario, draw: _Draw) -> Layout:
+    """Take goods out of the racks and change colours as the scenario asks."""
+    missing = draw.value("goods.missing", scenario.goods.missing)
+    spread = draw.value("goods.color_spread", scenario.goods.color_spread)
+    if missing <= 0 and spread <= 0:
+        return layout
+    rng = generator(draw.seed, draw.index, "goods")
+    gone = _taken(layout.goods, rng.random(len(layout.goods)) < missing)
+    tint = 1.0 + spread * rng.uniform(-1.0, 1.0, (len(layout.goods), 3))
+    goods = tuple(_tinted(good, tint[i]) for i, good in enumerate(layout.goods) if not gone[i])
+    return layout.model_copy(update={"goods": goods})
+
+
+def _taken(goods: tuple[Good, ...], chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which goods go when the chosen ones do: none that stands loose, but all that stand on one that goes."""
+    racks: dict[str, list[int]] = {}
+    for i, good in enumerate(goods):
+        if good.rack is not None:
+            racks.setdefault(good.rack, []).append(i)
+    gone = np.zeros(len(goods), dtype=np.bool_)
+    for members in racks.values():
+        place = np.array([(goods[i].x, goods[i].y, goods[i].z) for i in members])
+        reach = np.array([0.5 * math.hypot(*goods[i].size[:2]) for i in members])
+        top = place[:, 2] + np.array([goods[i].size[2] for i in members])
+        going = chosen[members]
+        for k in np.argsort(place[:, 2], kind="stable"):
+            below = going & (np.abs(top - place[k, 2]) < 0.02)
+            near = np.hypot(*(place[:, :2] - place[k, :2]).T) < np.maximum(reach, reach[k])
+            going[k] = going[k] or bool(np.any(below & near))
+        gone[members] = going
+    return gone
+
+
+def _tinted(good: Good, factor: np.ndarray) -> Good:
+    red, green, blue = (int(np.clip(round(c * f), 0, 255)) for c, f in zip(good.color, factor, strict=True))
+    return good.model_copy(update={"color": (red, green, blue)})
+
+
+def _lighting(scenario: Scenario, draw: _Draw) -> Lighting:
+    light = scenario.light
+    azimuth = draw.value("light.azimuth", light.azimuth)
+    elevation = draw.value("light.elevation", light.elevation)
+    return Lighting(
+        direction=(
+            math.cos(elevation) * math.cos(azimuth),
+            math.cos(elevation) * math.sin(azimuth),
+            -math.sin(elevation),
+        ),
+        key=draw.value("light.key", light.key),
+        ambient=draw.value("light.ambient", light.ambient),
+        temperature=draw.value("light.temperature", light.temperature),
+    )
+
+
+def _drive(scenario: Scenario, draw: _Draw, robot: int, twin: Twin | None) -> DriveParameters:
+    """Draw the true drive of one robot around the model's values, or the twin's."""
+    model = scenario.robots.model
+    base = (twin.apply(model) if twin is not None else model).drive
+    changed: dict[str, float] = {}
+    for name in DRIVE_QUANTITIES:
+        label = f"robots.{robot}.drive.{name}"
+        calibrated = _from_twin(draw, label, name, twin)
+        source = getattr(scenario.robots.drive, name)
+        if calibrated is not None:
+            changed[name] = calibrated
+        if source is None:
+            continue
+        if source.dimension == "nominal":
+            factor = draw.value(f"{label}.factor", source)
+            changed[name] = changed.get(name, float(getattr(base, name))) * factor
+            draw.values[label] = changed[name]
+        elif calibrated is None:
+            changed[name] = draw.value(label, source)
+    try:
+        return DriveParameters.model_validate({**base.model_dump(), **changed})
+    except ValueError as error:
+        raise InputError(
+            f"the drive drawn for robot {robot} is impossible: {error}",
+            where=f"scenario '{scenario.name}', robots.drive",
+            mend="narrow the ranges",
+        ) from error
+
+
+def _from_twin(draw: _Draw, label: str, name: str, twin: Twin | None) -> float | None:
+    """Draw a parameter from the twin's interval, if the log identified it."""
+    parameter = twin.parameters.get(name) if twin is not None else None
+    if parameter is None or not parameter.identifiable:
+        return None
+    low, high = float(parameter.ci_low), float(parameter.ci_high)
+    spread = (high - low) / _CONFIDENCE_WIDTH
+    normal = float(generator(draw.seed, draw.index, label).standard_normal())
+    value = min(max(float(parameter.value) + spread * normal, low), high)
+    draw.values[label] = value
+    return value
+
+
+def _sensors(scenario: Scenario, draw: _Draw) -> tuple[LidarConfig, CameraConfig]:
+    sensors = scenario.sensors
+    changes: dict[str, float] = {}
+    for name in ("range_noise", "range_bias", "dropout", "grazing_dropout"):
+        source = getattr(sensors, f"lidar_{name}")
+        if source is not None:
+            changes[name] = draw.value(f"sensors.lidar_{name}", source)
+    lidar = sensors.lidar.model_copy(update=changes)
+    camera = sensors.camera
+    if sensors.camera_noise is not None:
+        camera = camera.model_copy(update={"noise": draw.value("sensors.camera_noise", sensors.camera_noise)})
+    return lidar, camera
+
+
+def _walkers(scenario: Scenario, draw: _Draw) -> tuple[Walker, ...]:
+    people = scenario.people
+    careless = draw.value("people.careless", people.careless)
+    crossing = draw.value("people.crossing", people.crossing)
+    walkers = []
+    for person in range(draw.count("people.count", people.count)):
+        chance = generator(draw.seed, draw.index, f"people.{person}.behaviour").random(2)
+        walkers.append(
+            Walker(
+                speed=draw.value(f"people.{person}.speed", people.speed),
+                pause=draw.value(f"people.{person}.pause", people.pause),
+                stops_per_minute=people.stops_per_minute,
+                careless=bool(chance[0] < careless),
+                crossing=bool(chance[1] < crossing),
+            )
+        )
+        draw.values[f"people.{person}.careless"] = float(walkers[-1].careless)
+        draw.values[f"people.{person}.crossing"] = float(walkers[-1].crossing)
+    return tuple(walkers)
+
+
+def _task(scenario: Scenario, draw: _Draw, robot: int, number: int) -> SampledTask:
+    tasks, label = scenario.tasks, f"tasks.{robot}.{number}"
+    return SampledTask(
+        payload=min(draw.value(f"{label}.payload", tasks.payload), scenario.robots.model.max_payload),
+        load_time=draw.value(f"{label}.load_time", tasks.dwell),
+        unload_time=draw.value(f"{label}.unload_time", tasks.dwell),
+    )

@@ -1,0 +1,313 @@
+"""The ``Scenario``: everything that an episode may be drawn from, as one strict YAML file. Loads no simulator."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, create_model, model_validator
+
+from ..common.config import StrictModel, load_model
+from ..common.errors import InputError
+from ..layouts.model import Layout
+from ..layouts.recipe import LayoutRecipe
+from ..perception.config import CameraConfig, LidarConfig
+from ..robots.model import RobotModel
+from . import distributions as ranges
+from .distributions import Constant, Quantity
+
+PHYSICS_RATE = 240
+"""Physics steps per second [Hz]."""
+
+SCENARIO_FOLDER = Path(__file__).resolve().parent.parent / "assets" / "scenarios"
+
+Positive = Annotated[float, Field(gt=0)]
+
+DRIVE_QUANTITIES: dict[str, Quantity] = {
+    "wheel_radius": Quantity("m", above=0, relative=True),
+    "track_width": Quantity("m", above=0, relative=True),
+    "mass": Quantity("kg", above=0, relative=True),
+    "inertia": Quantity("kg m2", above=0, relative=True),
+    "linear_gain": Quantity("1", above=0, relative=True),
+    "angular_gain": Quantity("1", above=0, relative=True),
+    "command_delay": Quantity("s", minimum=0, maximum=1, relative=True),
+    "motor_lag": Quantity("s", minimum=0, maximum=5, relative=True),
+    "max_wheel_torque": Quantity("N m", above=0, relative=True),
+    "max_speed": Quantity("m/s", above=0, relative=True),
+    "max_yaw_rate": Quantity("rad/s", above=0, relative=True),
+    "max_acceleration": Quantity("m/s2", above=0, relative=True),
+    "max_deceleration": Quantity("m/s2", above=0, relative=True),
+    "max_yaw_acceleration": Quantity("rad/s2", above=0, relative=True),
+    "drive_wheel_load": Quantity("1", above=0, maximum=1, relative=True),
+    "rolling_resistance": Quantity("1", minimum=0, maximum=0.2, relative=True),
+}
+"""Drive parameters that a scenario may randomize. Payload comes from the tasks, friction from the floor."""
+
+RECIPE_QUANTITIES: dict[str, Quantity] = {
+    "area": Quantity("m2", minimum=100, maximum=10_000),
+    "aspect": Quantity("1", minimum=0.5, maximum=4),
+    "aisle_width": Quantity("m", minimum=1.6, maximum=8),
+    "cross_aisle_width": Quantity("m", minimum=1.8, maximum=10),
+    "bay_width": Quantity("m", minimum=1.2, maximum=4),
+    "rack_depth": Quantity("m", minimum=0.6, maximum=1.6),
+    "levels": Quantity("1", minimum=1, maximum=8, whole=True),
+    "level_height": Quantity("m", minimum=0.7, maximum=3),
+    "fill": Quantity("1", minimum=0, maximum=1),
+    "loose_goods": Quantity("1", minimum=0, maximum=2000, whole=True),
+    "docks": Quantity("1", minimum=1, maximum=200, whole=True),
+    "door_width": Quantity("m", minimum=1, maximum=6),
+    "pick_stations": Quantity("1", minimum=1, maximum=2000, whole=True),
+    "drop_stations": Quantity("1", minimum=1, maximum=600, whole=True),
+    "conveyors": Quantity("1", minimum=0, maximum=2000, whole=True),
+    "chargers": Quantity("1", minimum=0, maximum=2000, whole=True),
+    "column_spacing": Quantity("m", minimum=3, maximum=50),
+}
+"""Fields of a ``LayoutRecipe`` that a scenario may randomize."""
+
+
+def _optional_ranges(name: str, quantities: dict[str, Quantity]) -> type[BaseModel]:
+    """Return a strict model with one optional range for each quantity."""
+    fields: dict[str, Any] = {key: (ranges.quantity(check) | None, None) for key, check in quantities.items()}
+    return create_model(name, __base__=StrictModel, __module__=__name__, **fields)
+
+
+if TYPE_CHECKING:
+
+    class DriveRanges(StrictModel):
+        """Optional ranges of ``DRIVE_QUANTITIES``."""
+
+    class RecipeRanges(StrictModel):
+        """Optional ranges of ``RECIPE_QUANTITIES``."""
+
+else:
+    DriveRanges = _optional_ranges("DriveRanges", DRIVE_QUANTITIES)
+    RecipeRanges = _optional_ranges("RecipeRanges", RECIPE_QUANTITIES)
+
+
+class LayoutSource(StrictModel):
+    """Where the hall comes from: a recipe with ranges (a new hall for each episode), or a layout file.
+
+    ``file`` is read when the scenario is loaded, relative to the scenario's own folder, and kept as ``fixed``, so that the
+    scenario's hash covers the hall.
+    """
+
+    recipe: LayoutRecipe | None = None
+    vary: RecipeRanges = RecipeRanges()
+    variants: int | None = Field(default=None, ge=1)
+    """Number of different halls that the episodes take in turn; a new one for each episode if left out."""
+    file: str | None = None
+    fixed: Layout | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> LayoutSource:
+        given = [name for name in ("recipe", "file", "fixed") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"give only one of recipe, file and fixed, not {' and '.join(given)}")
+        varied = any(getattr(self.vary, name) is not None for name in RECIPE_QUANTITIES)
+        if given and given[0] != "recipe" and (varied or self.variants):
+            raise ValueError("a hall from a file cannot be varied: leave out 'vary' and 'variants'")
+        return self
+
+
+class GoodsRanges(StrictModel):
+    """How the goods of a hall differ from the layout; each drawn once per episode."""
+
+    mass: ranges.Factor = Constant(value=1, unit="nominal")
+    """Factor on the mass of every loose good."""
+    missing: ranges.Fraction = Constant(value=0, unit="1")
+    """Share of the racked goods that are not there."""
+    color_spread: ranges.Fraction = Constant(value=0, unit="1")
+    """Largest relative change of every good's colour, each its own."""
+
+
+class LightRanges(StrictModel):
+    """The light of the hall, drawn once per episode."""
+
+    key: ranges.Power = Constant(value=0.65, unit="1")
+    ambient: ranges.Power = Constant(value=0.35, unit="1")
+    azimuth: ranges.Angle = Constant(value=30, unit="deg")
+    """Direction that the key light travels to, counter-clockwise from x."""
+    elevation: ranges.Elevation = Constant(value=68, unit="deg")
+    """Angle of the key light above the floor; 90 deg is straight down."""
+    temperature: ranges.Temperature = Constant(value=5000, unit="K")
+
+
+class FloorRanges(StrictModel):
+    """The floor, drawn once per episode."""
+
+    friction: ranges.Friction = Constant(value=0.8, unit="1")
+    """Coefficient between drive wheels and floor."""
+
+
+class RobotRanges(StrictModel):
+    """The fleet: every robot is of one model, with drive parameters of its own."""
+
+    count: ranges.PositiveCount = Constant(value=2, unit="1")
+    model: RobotModel = RobotModel()
+    drive: DriveRanges = DriveRanges()
+    """Ranges of the true drive parameters, drawn for each robot; ``unit: nominal`` multiplies the model's (or the
+    twin's) value."""
+
+
+class PeopleRanges(StrictModel):
+    """People on foot; all but the count are drawn for each person."""
+
+    count: ranges.Count = Constant(value=0, unit="1")
+    speed: ranges.Speed = Constant(value=1.2, unit="m/s")
+    pause: ranges.Duration = Constant(value=4, unit="s")
+    """Mean time of a stop."""
+    stops_per_minute: Annotated[float, Field(ge=0, le=60)] = 1.0
+    """Unplanned stops on the way [1/min]."""
+    careless: ranges.Fraction = Constant(value=0.2, unit="1")
+    """Chance that a person does not look out for moving robots."""
+    crossing: ranges.Fraction = Constant(value=0.3, unit="1")
+    """Chance that a person keeps crossing the ways of the robots."""
+
+
+class TaskRanges(StrictModel):
+    """Pick-and-drop tasks."""
+
+    per_robot: ranges.PositiveCount = Constant(value=1, unit="1")
+    payload: ranges.Mass = Constant(value=20, unit="kg")
+    """Drawn for each task; never above the robot model's ``max_payload``."""
+    dwell: ranges.Duration = Constant(value=2, unit="s")
+    """Time to load or unload, drawn for each task and end."""
+    goal_distance: Positive = 0.25
+    """Distance [m] from the station's pose at which a goal counts as reached."""
+    goal_angle: Positive = 0.35
+    """Angle [rad] likewise."""
+
+
+class SensorRanges(StrictModel):
+    """The robots' sensors: fixed settings, and ranges of their errors, drawn once per episode.
+
+    A range wins over the setting of the same name.
+    """
+
+    lidar: LidarConfig = LidarConfig()
+    camera: CameraConfig = CameraConfig(width=480, height=360)
+    lidar_range_noise: ranges.Length | None = None
+    lidar_range_bias: ranges.SignedLength | None = None
+    lidar_dropout: ranges.Fraction | None = None
+    lidar_grazing_dropout: ranges.Fraction | None = None
+    lidar_latency: ranges.Duration = Constant(value=20, unit="ms")
+    """From the moment of a scan until a policy sees it."""
+    camera_noise: ranges.GreyLevels | None = None
+    position_error: ranges.Length = Constant(value=2, unit="cm")
+    """Standard deviation of the localisation in x and in y."""
+    heading_error: ranges.AngleError = Constant(value=0.5, unit="deg")
+    """Standard deviation of the localisation's heading."""
+    error_time: ranges.PositiveDuration = Constant(value=5, unit="s")
+    """Correlation time of the localisation error."""
+
+
+class CaptureSettings(StrictModel):
+    """What is kept for datasets: ``frames`` pictures in each episode, exactly, spread evenly, robots in turn."""
+
+    frames: int = Field(default=8, ge=0, le=100_000)
+    points: bool = False
+    """Whether each picture comes with a 3D lidar sweep of the same moment."""
+    lidar: LidarConfig = LidarConfig(
+        beams=1024, elevations=tuple(round(-0.2618 + 0.0349 * ring, 4) for ring in range(16)), range_max=60.0
+    )
+    """Settings of that 3D lidar; it sits on the robot's lidar mount, but as high as the camera."""
+
+
+class Scenario(StrictModel):
+    """What an episode is drawn from; see ``episodes.randomization.sample_scenario``."""
+
+    schema_version: Literal[1] = 1
+    name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")] = "scenario"
+    description: str = ""
+    duration: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    """Longest time of an episode [s]; it ends earlier once every task is done."""
+    control_rate: int = Field(default=20, ge=1, le=PHYSICS_RATE)
+    """Calls of the policy per second [Hz]; divides 240."""
+    layout: LayoutSource = LayoutSource()
+    goods: GoodsRanges = GoodsRanges()
+    light: LightRanges = LightRanges()
+    floor: FloorRanges = FloorRanges()
+    robots: RobotRanges = RobotRanges()
+    people: PeopleRanges = PeopleRanges()
+    tasks: TaskRanges = TaskRanges()
+    sensors: SensorRanges = SensorRanges()
+    capture: CaptureSettings = CaptureSettings()
+
+    @property
+    def control_period(self) -> float:
+        """Time between two calls of the policy [s]."""
+        return 1.0 / self.control_rate
+
+    @property
+    def control_steps(self) -> int:
+        """Control steps of a full episode."""
+        return max(1, round(self.duration * self.control_rate))
+
+    @property
+    def scan_every(self) -> int:
+        """Control steps between two scans."""
+        return max(1, round(self.control_rate / self.sensors.lidar.rate))
+
+    @model_validator(mode="after")
+    def _rates_fit(self) -> Scenario:
+        if PHYSICS_RATE % self.control_rate:
+            raise ValueError(f"control_rate {self.control_rate} Hz must divide the physics rate of {PHYSICS_RATE} Hz")
+        ratio = self.control_rate / self.sensors.lidar.rate
+        if abs(ratio - round(ratio)) > 1e-9 or ratio < 1:
+            raise ValueError(
+                f"control_rate {self.control_rate} Hz must be a multiple of sensors.lidar.rate "
+                f"({self.sensors.lidar.rate:g} Hz)"
+            )
+        if len(self.sensors.lidar.elevations) != 1:
+            raise ValueError("sensors.lidar feeds the policies and must have one ring; put a 3D lidar in capture.lidar")
+        if self.capture.frames > self.control_steps:
+            raise ValueError(
+                f"capture.frames {self.capture.frames} is over the {self.control_steps} control steps of an episode"
+            )
+        return self
+
+
+def built_in_scenarios() -> tuple[str, ...]:
+    """Return the names of the built-in scenarios, sorted."""
+    return tuple(sorted(path.stem for path in SCENARIO_FOLDER.glob("*.yaml")))
+
+
+def load_scenario(name_or_path: str | Path) -> Scenario:
+    """Read a scenario by built-in name or from a YAML file.
+
+    Args:
+        name_or_path: a name of ``built_in_scenarios()``, or a path (anything with a slash or a suffix).
+
+    Returns:
+        The scenario; a hall that it takes from a file has been read, checked and put into ``layout.fixed``.
+
+    Raises:
+        InputError: no such scenario (the known names are listed), or the file or its layout file is wrong (every wrong field
+            is listed with its line).
+    """
+    path = Path(name_or_path)
+    if isinstance(name_or_path, str) and path.name == name_or_path and not path.suffix:
+        built_in = SCENARIO_FOLDER / f"{name_or_path}.yaml"
+        if not built_in.is_file() and not path.exists():
+            known = built_in_scenarios()
+            close = difflib.get_close_matches(name_or_path, known, n=1)
+            mend = f"did you mean '{close[0]}'?" if close else f"built-in scenarios: {', '.join(known)}; or give a file"
+            raise InputError(f"no scenario named '{name_or_path}'", mend=mend)
+        path = built_in if built_in.is_file() else path
+    scenario = load_model(path, Scenario)
+    if scenario.layout.file is None:
+        if scenario.layout.fixed is not None:
+            _require_valid(scenario.layout.fixed, f"{path}, layout.fixed")
+        return scenario
+    file = path.parent / scenario.layout.file
+    layout = Layout.load(file)
+    _require_valid(layout, str(file))
+    return scenario.model_copy(update={"layout": LayoutSource(fixed=layout)})
+
+
+def _require_valid(layout: Layout, source: str) -> None:
+    # Only a scenario with a ready hall needs the checks, which rasterise it.
+    from ..layouts.validation import require_valid
+
+    require_valid(layout, source)
