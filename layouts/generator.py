@@ -36,6 +36,8 @@ WALL_THICKNESS = 0.2
 LANE = 1.6
 """Width that loose goods always leave free beside them [m]: a robot of 0.56 m radius and room to spare."""
 LIGHT_SPACING = 8.0
+FIRE_WALL_OPENING = 3.5
+"""Widest opening in a fire wall [m]; every other aisle has one."""
 
 
 def generate_layout(recipe: LayoutRecipe, seed: int) -> Layout:
@@ -185,7 +187,7 @@ class _Builder:
         if plan.fire_wall is not None:
             v, pieces = 0.0, []
             for centre, width in self._aisle_v[::2]:
-                opening = min(width, 3.5)
+                opening = min(width, FIRE_WALL_OPENING)
                 pieces.append((v, centre - 0.5 * opening))
                 v = centre + 0.5 * opening
             for low, high in [*pieces, (v, plan.width)]:
@@ -308,7 +310,17 @@ class _Builder:
         end = max(plan.cross_aisles[-1], last_u + bays * self._recipe.bay_width)
         front = plan.cross_aisles[0]
         for index, (v, width) in enumerate(self._aisle_v):
-            aisles.append((f"A{index + 1:02d}", (front, v), (end, v), width))
+            name = f"A{index + 1:02d}"
+            if plan.fire_wall is None:
+                aisles.append((name, (front, v), (end, v), width))
+            elif index % 2 == 0:
+                aisles.append((name, (front, v), (end, v), min(width, FIRE_WALL_OPENING)))
+            else:
+                # The fire wall has no opening here: one lane on either side of it.
+                before = max(u for u in plan.cross_aisles if u < plan.fire_wall)
+                behind = min(u for u in plan.cross_aisles if u > plan.fire_wall)
+                aisles.append((f"{name}.1", (front, v), (before, v), width))
+                aisles.append((f"{name}.2", (behind, v), (end, v), width))
         low, high = self._aisle_v[0][0], self._aisle_v[-1][0]
         if len(self._aisle_v) == 1:
             low, high = 0.8, plan.width - 0.8
@@ -335,7 +347,8 @@ class _Builder:
 
     def _loose_goods(self) -> list[Good]:
         """Return goods on the floor, each beside a lane of at least ``LANE`` metres, never two at one place."""
-        rng, goods = self._stream("loose"), []
+        rng = self._stream("loose")
+        goods: list[Good] = []
         for _ in range(12 * self._plan.loose_goods):
             if len(goods) == self._plan.loose_goods:
                 break

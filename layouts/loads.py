@@ -193,7 +193,8 @@ def _cartons(width: float, depth: float, foot: float, room: float, rng: np.rando
     cell_x, cell_y = 0.96 * width / nx, 0.96 * depth / ny
     total = min(room, rng.uniform(0.45, 1.0) * room + 0.1)
     base_color = _carton_color(rng)
-    items, z = [], foot
+    items: list[Item] = []
+    z = foot
     for layer in range(layers):
         height = _mm(total / layers - 0.001)
         last = layer == layers - 1 and layers > 1

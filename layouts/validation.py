@@ -1,0 +1,256 @@
+"""Checks that a layout makes sense as a hall, beyond what the types of its fields can say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..common.errors import InputError
+from .footprints import Footprints, overlapping_pairs
+from .model import Good, Layout, Rack
+from .reachability import reach_problems
+
+MAX_AREA = 100_000.0
+"""Largest hall [m^2] that is checked and simulated."""
+TOLERANCE = 0.005
+"""Overlaps below this [m] count as touching."""
+RACK_OVERHANG = 0.2
+"""How far a good may stand out of its rack [m]."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong with a layout: the field, what is wrong there and how to mend it."""
+
+    field: str
+    message: str
+    mend: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}"
+
+
+def check_layout(layout: Layout, *, robot_radius: float = 0.56) -> list[Problem]:
+    """Return everything that is wrong with a layout; an empty list if nothing is.
+
+    Looked at: ids that stand twice, things outside the hall or too high for it, solids that overlap (a rack through a
+    wall), rack levels out of order, goods without their rack or off its shelves, doors away from the walls, aisles
+    through obstacles, and stations and chargers that a robot cannot reach.
+
+    Args:
+        layout: the hall.
+        robot_radius: of the circle that must fit through all lanes [m].
+    """
+    if layout.area > MAX_AREA:
+        message = f"{layout.length:g} x {layout.width:g} m is over the limit of {MAX_AREA:,.0f} m2"
+        return [Problem("length", message, "give length and width in metres")]
+    problems = [*_duplicate_ids(layout), *_impossible_shapes(layout), *_outside(layout), *_too_high(layout)]
+    problems += [*_overlaps(layout), *_racked_goods(layout), *_doors(layout)]
+    if not any(problem.field.startswith("goods") and "names rack" in problem.message for problem in problems):
+        problems += [Problem(*found) for found in reach_problems(layout, robot_radius)]
+    return problems
+
+
+def require_valid(layout: Layout, source: str, *, robot_radius: float = 0.56) -> None:
+    """Raise an InputError that lists the problems of a layout (at most ten), if it has any.
+
+    Args:
+        layout: the hall.
+        source: file or name that the layout came from, for the error.
+        robot_radius: as in ``check_layout``.
+    """
+    problems = check_layout(layout, robot_radius=robot_radius)
+    if not problems:
+        return
+    shown = [str(problem) for problem in problems[:10]]
+    if len(problems) > len(shown):
+        shown.append(f"... and {len(problems) - len(shown)} more")
+    mends = list(dict.fromkeys(problem.mend for problem in problems[:10]))
+    raise InputError("the layout cannot be used:\n  - " + "\n  - ".join(shown), where=source, mend="; ".join(mends[:3]))
+
+
+def _identified(layout: Layout) -> Iterator[tuple[str, str]]:
+    """Yield field and id of everything that has an id."""
+    for kind in ("walls", "columns", "racks", "conveyors", "stations", "docks", "chargers", "aisles", "goods"):
+        for index, item in enumerate(getattr(layout, kind)):
+            yield f"{kind}[{index}]", item.id
+
+
+def _duplicate_ids(layout: Layout) -> Iterator[Problem]:
+    first: dict[str, str] = {}
+    for field, name in _identified(layout):
+        if name in first:
+            yield Problem(
+                f"{field}.id", f"id '{name}' is already that of {first[name]}", "give every object its own id"
+            )
+        first.setdefault(name, field)
+
+
+def _impossible_shapes(layout: Layout) -> Iterator[Problem]:
+    for kind in ("walls", "conveyors", "aisles"):
+        for index, item in enumerate(getattr(layout, kind)):
+            if math.dist(item.start, item.end) < 0.01:
+                yield Problem(f"{kind}[{index}]", f"'{item.id}' starts where it ends", "move start or end")
+    for index, rack in enumerate(layout.racks):
+        tops = rack.level_heights
+        steps = [high - low for low, high in zip((0.0, *tops), tops, strict=False)]
+        if any(step <= rack.beam_height for step in steps):
+            message = (
+                f"level_heights {list(tops)} of '{rack.id}' must rise by more than the beams' {rack.beam_height} m"
+            )
+            yield Problem(f"racks[{index}].level_heights", message, "sort the levels and spread them")
+        if tops and max(tops) > rack.height + TOLERANCE:
+            message = f"'{rack.id}' is {rack.height:g} m high and its top level is at {max(tops):g} m"
+            yield Problem(f"racks[{index}].height", message, "raise height or lower the levels")
+
+
+def _outside(layout: Layout) -> Iterator[Problem]:
+    mend = f"keep it within x 0..{layout.length:g} and y 0..{layout.width:g} m"
+    for prints in _footprint_sets(layout, walls=False):
+        low, high = prints.bounds()
+        beyond = np.maximum(np.maximum(-low, high - (layout.length, layout.width)).max(axis=-1), 0.0)
+        for index in np.flatnonzero(beyond > TOLERANCE).tolist():
+            message = f"'{prints.names[index]}' stands {_metres(beyond[index])} outside the hall"
+            yield Problem(prints.fields[index], message, mend)
+    points = [(f"stations[{i}]", item.id, (item.x, item.y), 0.0) for i, item in enumerate(layout.stations)]
+    points += [(f"docks[{i}]", item.id, (item.x, item.y), 0.3) for i, item in enumerate(layout.docks)]
+    lines = [(f"walls[{i}]", wall.id, wall.start, wall.end, 2 * wall.thickness) for i, wall in enumerate(layout.walls)]
+    lines += [(f"aisles[{i}]", aisle.id, aisle.start, aisle.end, 0.1) for i, aisle in enumerate(layout.aisles)]
+    for field, name, start, end, spare in lines:
+        points += [(f"{field}.start", name, start, spare), (f"{field}.end", name, end, spare)]
+    points += [(f"lights[{i}]", f"light {i}", light.position[:2], 0.0) for i, light in enumerate(layout.lights)]
+    for field, name, (x, y), spare in points:
+        if not (-spare <= x <= layout.length + spare and -spare <= y <= layout.width + spare):
+            yield Problem(field, f"'{name}' at ({x:g}, {y:g}) is outside the hall", mend)
+
+
+def _too_high(layout: Layout) -> Iterator[Problem]:
+    tall = [(f"{kind}[{i}].height", item.id, item.height) for kind in ("racks", "columns", "walls", "docks", "chargers")
+            for i, item in enumerate(getattr(layout, kind))]  # fmt: skip
+    tall += [(f"goods[{i}]", good.id, good.z + good.size[2]) for i, good in enumerate(layout.goods)]
+    tall += [(f"lights[{i}]", f"light {i}", light.position[2]) for i, light in enumerate(layout.lights)]
+    for field, name, top in tall:
+        if top > layout.height + TOLERANCE:
+            message = f"'{name}' reaches {top:g} m and the hall is {layout.height:g} m high"
+            yield Problem(field, message, "lower it, or raise the hall's height")
+
+
+def _footprint_sets(layout: Layout, *, walls: bool) -> list[Footprints]:
+    """Return the footprints of all that stands on the floor, racked goods apart."""
+    sets = []
+    if walls:
+        sets.append(Footprints.of_lines("walls", [(w.id, w.start, w.end, w.thickness, w.height) for w in layout.walls]))
+    sets.append(
+        Footprints.of_boxes(
+            "columns", [(c.id, c.x, c.y, c.yaw, c.width, c.width, 0.0, c.height) for c in layout.columns]
+        )
+    )
+    sets.append(
+        Footprints.of_boxes("racks", [(r.id, r.x, r.y, r.yaw, r.length, r.depth, 0.0, r.height) for r in layout.racks])
+    )
+    sets.append(Footprints.of_lines("conveyors", [(c.id, c.start, c.end, c.width, c.height) for c in layout.conveyors]))
+    sets.append(
+        Footprints.of_boxes(
+            "chargers", [(c.id, c.x, c.y, c.yaw, c.depth, c.width, 0.0, c.height) for c in layout.chargers]
+        )
+    )
+    loose = [(index, good) for index, good in enumerate(layout.goods) if good.rack is None]
+    sets.append(_good_footprints(loose))
+    return sets
+
+
+def _good_footprints(goods: Sequence[tuple[int, Good]]) -> Footprints:
+    rows = [(g.id, g.x, g.y, g.yaw, g.size[0], g.size[1], g.z, g.z + g.size[2]) for _, g in goods]
+    return Footprints.of_boxes("goods", rows, numbers=[index for index, _ in goods])
+
+
+def _overlaps(layout: Layout) -> Iterator[Problem]:
+    """Find solids that share space: all that stands on the floor, and goods among each other."""
+    standing = Footprints.concatenate(_footprint_sets(layout, walls=True))
+    first, second, depth = overlapping_pairs(standing, TOLERANCE)
+    for a, b, overlap in zip(first.tolist(), second.tolist(), depth.tolist(), strict=True):
+        kinds = standing.kinds[a], standing.kinds[b]
+        # Walls join each other and columns are built into walls.
+        if "walls" in kinds and set(kinds) <= {"walls", "columns"}:
+            continue
+        yield _overlap_problem(standing, a, b, overlap)
+    racked = _good_footprints([(i, good) for i, good in enumerate(layout.goods) if good.rack is not None])
+    for a, b, overlap in zip(*(column.tolist() for column in overlapping_pairs(racked, TOLERANCE)), strict=True):
+        yield _overlap_problem(racked, a, b, overlap)
+
+
+def _overlap_problem(prints: Footprints, a: int, b: int, overlap: float) -> Problem:
+    # The wall, or else the earlier thing, stays; the other is the one to move.
+    if prints.kinds[b] == "walls":
+        a, b = b, a
+    verb = "stands" if "walls" not in (prints.kinds[a], prints.kinds[b]) else "goes"
+    relation = "into" if verb == "stands" else "through"
+    what = f"'{prints.names[b]}' {verb} {_metres(overlap)} {relation} {prints.fields[a]} '{prints.names[a]}'"
+    return Problem(prints.fields[b], what, "move one of them or make it smaller")
+
+
+def _racked_goods(layout: Layout) -> Iterator[Problem]:
+    racks = {rack.id: rack for rack in layout.racks}
+    by_rack: dict[str, list[int]] = {}
+    for index, good in enumerate(layout.goods):
+        if good.rack is None:
+            continue
+        if good.rack not in racks:
+            message = f"'{good.id}' names rack '{good.rack}', which the layout does not have"
+            yield Problem(
+                f"goods[{index}].rack", message, "name one of the racks, or leave out 'rack' for a loose good"
+            )
+            continue
+        by_rack.setdefault(good.rack, []).append(index)
+    for name, indices in by_rack.items():
+        yield from _goods_of(racks[name], indices, layout)
+
+
+def _goods_of(rack: Rack, indices: list[int], layout: Layout) -> Iterator[Problem]:
+    """Find goods that stand beside their rack or stick in its beams."""
+    goods = [layout.goods[index] for index in indices]
+    data = np.array([(g.x, g.y, g.z, g.z + g.size[2]) for g in goods], dtype=np.float64)
+    cos, sin = math.cos(rack.yaw), math.sin(rack.yaw)
+    dx, dy = data[:, 0] - rack.x, data[:, 1] - rack.y
+    along, across = np.abs(cos * dx + sin * dy), np.abs(cos * dy - sin * dx)
+    beside = (along > 0.5 * rack.length) | (across > 0.5 * rack.depth + RACK_OVERHANG)
+    stuck: NDArray[np.bool_] = np.zeros(len(goods), dtype=np.bool_)
+    for top in rack.level_heights:
+        stuck |= (data[:, 2] < top - TOLERANCE) & (data[:, 3] > top - rack.beam_height + TOLERANCE)
+    for number in np.flatnonzero(beside).tolist():
+        message = f"'{goods[number].id}' does not stand in its rack '{rack.id}'"
+        yield Problem(f"goods[{indices[number]}]", message, "move the good into the rack's footprint")
+    for number in np.flatnonzero(stuck).tolist():
+        message = f"'{goods[number].id}' sticks in a beam of rack '{rack.id}'"
+        yield Problem(f"goods[{indices[number]}].z", message, "put z on a level, and keep the load below the next beam")
+
+
+def _doors(layout: Layout) -> Iterator[Problem]:
+    for index, door in enumerate(layout.docks):
+        edge = min(abs(door.x), abs(door.y), abs(door.x - layout.length), abs(door.y - layout.width))
+        if edge > 0.3:
+            message = f"'{door.id}' stands {_metres(edge)} away from the outer walls"
+            yield Problem(f"docks[{index}]", message, "put the door on an edge of the hall")
+    ends = [(door.x, door.y, 0.5 * door.width, index) for index, door in enumerate(layout.docks)]
+    for (x, y, half, a), (other_x, other_y, other_half, b) in _pairs(ends):
+        if math.hypot(x - other_x, y - other_y) < half + other_half - TOLERANCE and (
+            abs(x - other_x) < 0.3 or abs(y - other_y) < 0.3
+        ):
+            message = f"'{layout.docks[b].id}' overlaps docks[{a}] '{layout.docks[a].id}'"
+            yield Problem(f"docks[{b}]", message, "move one of the doors")
+
+
+def _pairs(
+    items: Sequence[tuple[float, float, float, int]],
+) -> Iterator[tuple[tuple[float, float, float, int], tuple[float, float, float, int]]]:
+    for index, item in enumerate(items):
+        for other in items[index + 1 :]:
+            yield item, other
+
+
+def _metres(value: float) -> str:
+    return f"{value:.2f} m" if value >= 0.01 else f"{1000 * value:.0f} mm"
