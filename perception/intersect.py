@@ -29,7 +29,7 @@ TURNED_BOX = 5
 TURNED_CYLINDER = 6
 TURNED_CAPSULE = 7
 HALF_SPACE = 8
-"""All below a plane (against its normal)."""
+"""All below a plane (against its normal). Hot row: normal, its product with the plane's position."""
 
 HOT_COLUMNS = 8
 SOLID_COLUMNS = 16
@@ -82,6 +82,8 @@ def pack_solid(
     if kind == SPHERE:
         return ROUND, size[0], size[0], size[0]
     if kind == PLANE:
+        hot[0], hot[1], hot[2] = axes[0, 2], axes[1, 2], axes[2, 2]
+        hot[3] = axes[0, 2] * center[0] + axes[1, 2] * center[1] + axes[2, 2] * center[2]
         return HALF_SPACE, 1e30, 1e30, 1e30
     ax, ay, az = abs(axes[0, 2]), abs(axes[1, 2]), abs(axes[2, 2])
     if kind == CAPSULE:
@@ -210,6 +212,9 @@ def interval(
         enter = max(max(min(ax, bx), min(ay, by)), min(az, bz))
         leave = min(min(max(ax, bx), max(ay, by)), max(az, bz))
         return enter, leave
+    if shape == HALF_SPACE:
+        height = hot[p, 0] * ox + hot[p, 1] * oy + hot[p, 2] * oz - hot[p, 3]
+        return half_space_interval(height, hot[p, 0] * dx + hot[p, 1] * dy + hot[p, 2] * dz)
     px, py, pz = ox - hot[p, 0], oy - hot[p, 1], oz - hot[p, 2]
     if shape == YAW_BOX:
         c, s = hot[p, 6], hot[p, 7]
@@ -241,8 +246,6 @@ def turned_interval(
     px, py, pz = ox - solid[p, 0], oy - solid[p, 1], oz - solid[p, 2]
     lz = solid[p, 12] * px + solid[p, 13] * py + solid[p, 14] * pz
     ez = solid[p, 12] * dx + solid[p, 13] * dy + solid[p, 14] * dz
-    if shape == HALF_SPACE:
-        return half_space_interval(lz, ez)
     lx = solid[p, 6] * px + solid[p, 7] * py + solid[p, 8] * pz
     ly = solid[p, 9] * px + solid[p, 10] * py + solid[p, 11] * pz
     ex = solid[p, 6] * dx + solid[p, 7] * dy + solid[p, 8] * dz

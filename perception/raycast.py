@@ -49,6 +49,71 @@ class Tables(NamedTuple):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def test(
+    tables: Tables,
+    p: int,
+    ox: float,
+    oy: float,
+    oz: float,
+    dx: float,
+    dy: float,
+    dz: float,
+    ix: float,
+    iy: float,
+    iz: float,
+    t_min: float,
+    best: float,
+) -> float:
+    """Return where a ray meets solid p, if that is before ``best``; otherwise ``best``."""
+    enter, leave = interval(tables.shape[p], tables.hot, tables.solid, p, ox, oy, oz, dx, dy, dz, ix, iy, iz)
+    if enter <= leave and leave > t_min and enter < best:
+        return max(enter, t_min)
+    return best
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def test_always(
+    tables: Tables,
+    ox: float,
+    oy: float,
+    oz: float,
+    dx: float,
+    dy: float,
+    dz: float,
+    ix: float,
+    iy: float,
+    iz: float,
+    t_min: float,
+    t_max: float,
+    exclude: int,
+) -> tuple[float, int]:
+    """Return the first hit among the solids that every ray tests: t and row, or t_max and -1."""
+    best, found = t_max, -1
+    for k in range(1, tables.always[0] + 1):
+        p = tables.always[k]
+        if tables.body[p] != exclude:
+            t = test(tables, p, ox, oy, oz, dx, dy, dz, ix, iy, iz, t_min, best)
+            if t < best:
+                best, found = t, p
+    return best, found
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def enter_grid(
+    tables: Tables, ox: float, oy: float, oz: float, ix: float, iy: float, iz: float, t_min: float
+) -> tuple[float, float]:
+    """Return the interval of t in which a ray is inside the grid's bounds; start > end means never."""
+    grid, columns, cell = tables.grid, tables.columns, tables.grid[CELL]
+    rows = tables.cells.shape[0] // columns
+    gx, gy = ox - grid[X0], oy - grid[Y0]
+    ax, bx = -gx * ix, (columns * cell - gx) * ix
+    ay, by = -gy * iy, (rows * cell - gy) * iy
+    az, bz = (grid[Z_LOW] - oz) * iz, (grid[Z_HIGH] - oz) * iz
+    start = max(max(min(ax, bx), min(ay, by)), max(min(az, bz), t_min))
+    return start, min(min(max(ax, bx), max(ay, by)), max(az, bz))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def trace(
     tables: Tables,
     visited: IntArray,
@@ -62,87 +127,149 @@ def trace(
     t_min: float,
     t_max: float,
     exclude: int,
+    blocking: bool = False,
 ) -> tuple[float, int]:
-    """Find the first solid on a ray.
+    """Find the first solid on a ray, or (``blocking``) any.
 
     Args:
         tables: the scene. visited: (P,) int32 scratch, with values below stamp. stamp: > 0, new for every ray.
         ox, oy, oz: origin [m]. dx, dy, dz: direction, any length but zero.
         t_min, t_max: part of the ray to search. exclude: moving body that the ray passes through, or -1.
+        blocking: stop at the first solid found, wherever it is on the ray.
 
     Returns:
         t of the hit (t_min if the ray starts inside the solid) and the solid's row; t_max and -1 for none.
     """
-    hot, solid, shape, body = tables.hot, tables.solid, tables.shape, tables.body
-    cells, entries, moving, grid = tables.cells, tables.entries, tables.moving, tables.grid
     ix, iy, iz = reciprocal(dx), reciprocal(dy), reciprocal(dz)
-    best, found = t_max, -1
-    for k in range(1, tables.always[0] + 1):
-        p = tables.always[k]
-        if body[p] == exclude:
-            continue
-        enter, leave = interval(shape[p], hot, solid, p, ox, oy, oz, dx, dy, dz, ix, iy, iz)
-        if enter <= leave and leave > t_min and enter < best:
-            best, found = max(enter, t_min), p
-    columns = tables.columns
+    best, found = test_always(tables, ox, oy, oz, dx, dy, dz, ix, iy, iz, t_min, t_max, exclude)
+    t, end = enter_grid(tables, ox, oy, oz, ix, iy, iz, t_min)
+    if t > end or t >= best or (blocking and found >= 0):
+        return best, found
+    grid, columns, cells, entries = tables.grid, tables.columns, tables.cells, tables.entries
     rows = cells.shape[0] // columns
     cell = grid[CELL]
     gx, gy = ox - grid[X0], oy - grid[Y0]
-    ax, bx = -gx * ix, (columns * cell - gx) * ix
-    ay, by = -gy * iy, (rows * cell - gy) * iy
-    az, bz = (grid[Z_LOW] - oz) * iz, (grid[Z_HIGH] - oz) * iz
-    t = max(max(min(ax, bx), min(ay, by)), max(min(az, bz), t_min))
-    end = min(min(max(ax, bx), max(ay, by)), max(az, bz))
-    if t > end or t >= best:
-        return best, found
     column = min(max(int((gx + t * dx) / cell), 0), columns - 1)
     row = min(max(int((gy + t * dy) / cell), 0), rows - 1)
     step_x, step_y = (1 if dx >= 0.0 else -1), (1 if dy >= 0.0 else -1)
     next_x = ((column + (dx >= 0.0)) * cell - gx) * ix
     next_y = ((row + (dy >= 0.0)) * cell - gy) * iy
     delta_x, delta_y = cell * abs(ix), cell * abs(iy)
-    sz, dsz = oz * HEIGHT_STEPS, dz * HEIGHT_STEPS
+    base, slope = oz * HEIGHT_STEPS, dz * HEIGHT_STEPS
     while True:
         c = row * columns + column
         after = min(next_x, next_y)
-        first, last, link = cells[c, FIRST], cells[c, END], cells[c, MOVING]
+        first, last = cells[c, FIRST], cells[c, END]
+        link = cells[c, MOVING]
         if first < last or link >= 0:
-            z0, z1 = sz + t * dsz, sz + min(after, end) * dsz
+            z0, z1 = base + t * slope, base + min(after, end) * slope
             low, high = int(np.floor(min(z0, z1))) - 1, int(np.floor(max(z0, z1))) + 1
             for k in range(first, last):
                 if entries[k, LOW] > high:
                     break  # Entries of a cell stand in order of their lower ends.
-                if entries[k, HIGH] < low:
-                    continue
                 p = entries[k, SOLID]
-                if visited[p] == stamp:
-                    continue
-                visited[p] = stamp
-                enter, leave = interval(shape[p], hot, solid, p, ox, oy, oz, dx, dy, dz, ix, iy, iz)
-                if enter <= leave and leave > t_min and enter < best:
-                    best, found = max(enter, t_min), p
-            while link >= 0:
-                p = moving[link, SOLID]
-                if moving[link, LOW] <= high and moving[link, HIGH] >= low and visited[p] != stamp:
+                if entries[k, HIGH] >= low and visited[p] != stamp:
                     visited[p] = stamp
-                    if body[p] != exclude:
-                        enter, leave = interval(shape[p], hot, solid, p, ox, oy, oz, dx, dy, dz, ix, iy, iz)
-                        if enter <= leave and leave > t_min and enter < best:
-                            best, found = max(enter, t_min), p
-                link = moving[link, NEXT]
+                    hit = test(tables, p, ox, oy, oz, dx, dy, dz, ix, iy, iz, t_min, best)
+                    if hit < best:
+                        best, found = hit, p
+            if link >= 0:
+                best, found = test_moving(
+                    tables,
+                    link,
+                    low,
+                    high,
+                    visited,
+                    stamp,
+                    ox,
+                    oy,
+                    oz,
+                    dx,
+                    dy,
+                    dz,
+                    ix,
+                    iy,
+                    iz,
+                    t_min,
+                    best,
+                    found,
+                    exclude,
+                )
         t = after
-        if t >= best or t > end:
+        if t >= best or t > end or (blocking and found >= 0):
             return best, found
         if next_x <= next_y:
             column += step_x
             next_x += delta_x
-            if column < 0 or column >= columns:
-                return best, found
         else:
             row += step_y
             next_y += delta_y
-            if row < 0 or row >= rows:
-                return best, found
+        if column < 0 or column >= columns or row < 0 or row >= rows:
+            return best, found
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def test_moving(
+    tables: Tables,
+    link: int,
+    low: int,
+    high: int,
+    visited: IntArray,
+    stamp: int,
+    ox: float,
+    oy: float,
+    oz: float,
+    dx: float,
+    dy: float,
+    dz: float,
+    ix: float,
+    iy: float,
+    iz: float,
+    t_min: float,
+    best: float,
+    found: int,
+    exclude: int,
+) -> tuple[float, int]:
+    """Return the first hit among the moving solids of a cell, from ``link`` on: t and row, or what was there before."""
+    moving = tables.moving
+    while link >= 0:
+        p = moving[link, SOLID]
+        if moving[link, LOW] <= high and moving[link, HIGH] >= low and visited[p] != stamp:
+            visited[p] = stamp
+            if tables.body[p] != exclude:
+                hit = test(tables, p, ox, oy, oz, dx, dy, dz, ix, iy, iz, t_min, best)
+                if hit < best:
+                    best, found = hit, p
+        link = moving[link, NEXT]
+    return best, found
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def blocked(
+    tables: Tables,
+    visited: IntArray,
+    stamp: int,
+    guess: int,
+    ox: float,
+    oy: float,
+    oz: float,
+    dx: float,
+    dy: float,
+    dz: float,
+    t_max: float,
+) -> int:
+    """Return a solid that stands in the way of a ray, or -1.
+
+    Args:
+        guess: a solid to try first, or -1: what blocked the neighbour's ray often blocks this one too.
+        others: as in ``trace``.
+    """
+    if guess >= 0:
+        t = test(tables, guess, ox, oy, oz, dx, dy, dz, reciprocal(dx), reciprocal(dy), reciprocal(dz), 0.0, t_max)
+        if t < t_max:
+            return guess
+    _, found = trace(tables, visited, stamp, ox, oy, oz, dx, dy, dz, 0.0, t_max, -1, True)
+    return found
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

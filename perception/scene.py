@@ -34,6 +34,7 @@ from .grid import (
 )
 from .intersect import HALF_SPACE, HOT_COLUMNS, SOLID_COLUMNS, pack_solid
 from .raycast import CAST_BAD_RANGE, CAST_NOT_FINITE, CAST_NOT_UNIT, Tables, cast_rays
+from .shading import crowding_volume, looks, srgb_to_linear
 
 CELL_SIZE = 0.5
 """Cell size of the floor-plan grid [m]; the fastest of 0.25 to 1.0 in a hall of 1,000 m^2 with 2,400 solids."""
@@ -98,8 +99,9 @@ class Scene:
         self.instance_id: IntArray = both.instance_id.astype(np.int32)
         self.class_id: IntArray = both.class_id.astype(np.int32)
         self.color: NDArray[np.uint8] = np.ascontiguousarray(both.color)
-        self.linear_color: NDArray[np.float32] = srgb_to_linear(both.color)
-        self.reflectivity: NDArray[np.float32] = self.linear_color @ LUMINANCE
+        self.looks: NDArray[np.float32] = looks(both)
+        self.reflectivity: NDArray[np.float32] = srgb_to_linear(both.color) @ LUMINANCE
+        self._crowding: tuple[NDArray[np.float32], FloatArray] | None = None
         self._local_axes = rotation_matrix(_unit(moving.quaternion))
         self._local_position = np.ascontiguousarray(moving.position, dtype=np.float64)
         self._size = np.ascontiguousarray(both.size, dtype=np.float64)
@@ -193,6 +195,14 @@ class Scene:
             }[status]
             raise InputError(what, where=f"Scene.cast, ray {ray}", mend="correct the ray")
         return Hits(ranges, index, normal)
+
+    @property
+    def crowding(self) -> tuple[NDArray[np.float32], FloatArray]:
+        """How full of static solids each place is, for ambient light; see ``shading.crowding_volume``."""
+        if self._crowding is None:
+            n = self.static_count
+            self._crowding = crowding_volume(self._bounds[:n], self.tables.kind[:n])
+        return self._crowding
 
     def world_primitives(self) -> Primitives:
         """Return all solids in ``map``: static, then moving at their current poses.
@@ -366,12 +376,6 @@ def _fill_rotation(x: float, y: float, z: float, w: float, out: FloatArray) -> N
     out[0, 0], out[0, 1], out[0, 2] = 1 - scale * (y * y + z * z), scale * (x * y - z * w), scale * (x * z + y * w)
     out[1, 0], out[1, 1], out[1, 2] = scale * (x * y + z * w), 1 - scale * (x * x + z * z), scale * (y * z - x * w)
     out[2, 0], out[2, 1], out[2, 2] = scale * (x * z - y * w), scale * (y * z + x * w), 1 - scale * (x * x + y * y)
-
-
-def srgb_to_linear(color: ArrayLike) -> NDArray[np.float32]:
-    """Return sRGB values 0 to 255 of any shape as linear light 0 to 1 (IEC 61966-2-1)."""
-    value = np.asarray(color, dtype=np.float64) / 255.0
-    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4).astype(np.float32)
 
 
 def _unit(quaternion: ArrayLike) -> FloatArray:

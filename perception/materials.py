@@ -1,0 +1,223 @@
+"""Procedural surfaces, compiled: cardboard with tape and labels, wood, concrete, cladding, painted steel.
+
+Every pattern is a function of the point on the solid, in the solid's own frame (or in ``map`` for floors, walls and
+columns), so that it sticks to the thing when the thing moves, and costs no texture memory. Fine lines fade out where
+they get thinner than a pixel.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from ..common.classes import CLASS_NAMES
+
+PLAIN, CARTON, WOOD, CONCRETE, CLADDING, STEEL, COLUMN, DOOR, CRATE, CLOTHES, CONE = range(11)
+
+_BY_CLASS = {
+    "person": CLOTHES,
+    "pallet": WOOD,
+    "small_load_carrier": CRATE,
+    "stillage": STEEL,
+    "box": CARTON,
+    "rack": STEEL,
+    "conveyor": STEEL,
+    "cone": CONE,
+    "crate": WOOD,
+    "wall": CLADDING,
+    "floor": CONCRETE,
+    "column": COLUMN,
+    "dock_door": DOOR,
+}
+
+CLASS_MATERIAL: NDArray[np.uint8] = np.array(
+    [PLAIN] + [_BY_CLASS.get(name, PLAIN) for name in CLASS_NAMES], dtype=np.uint8
+)
+"""Material by class id."""
+
+SLAB = 6.0
+"""Distance of the joints in the concrete floor [m]."""
+HAZARD_HEIGHT = 1.2
+"""Columns carry yellow and black stripes up to here [m]."""
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def lattice(i: int, j: int) -> float:
+    """Return a fixed pseudo-random number in [0, 1) for a whole-numbered point of the plane."""
+    h = (i * 374761393 + j * 668265263) & 0xFFFFFFFF
+    h = ((h ^ (h >> 13)) * 1274126177) & 0xFFFFFFFF
+    return ((h ^ (h >> 16)) & 0xFFFF) / 65536.0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def value_noise(x: float, y: float) -> float:
+    """Return smooth noise in [0, 1) with features of about one unit."""
+    fx, fy = np.floor(x), np.floor(y)
+    i, j = int(fx), int(fy)
+    u, v = x - fx, y - fy
+    u, v = u * u * (3.0 - 2.0 * u), v * v * (3.0 - 2.0 * v)
+    a, b = lattice(i, j), lattice(i + 1, j)
+    c, d = lattice(i, j + 1), lattice(i + 1, j + 1)
+    return (a + (b - a) * u) * (1.0 - v) + (c + (d - c) * u) * v
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def line(distance: float, half_width: float, pixel: float) -> float:
+    """Return how much of a pixel of the given size [m] a line covers, 0 to 1, seen ``distance`` [m] off its middle."""
+    reach = max(half_width, 0.5 * pixel)
+    cover = min(1.0, max(0.0, (reach - abs(distance)) / (0.5 * pixel + 1e-6) + 0.5))
+    return cover * half_width / reach
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def edge_shade(a: float, b: float, half_a: float, half_b: float, pixel: float) -> float:
+    """Return a factor that darkens a rectangle's rim a little: a, b on it, its half sizes [m]."""
+    rim = min(half_a - abs(a), half_b - abs(b))
+    return 1.0 - 0.3 * line(rim, 0.008, pixel)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def carton(
+    seed: float, a: float, b: float, half_a: float, half_b: float, top: bool, pixel: float
+) -> tuple[float, float, float, float]:
+    """Return factor, and tape, label and print cover (0 to 1) at a point of a carton's face.
+
+    Args:
+        seed: 0 to 1, of this carton. a, b: along the face and up (or across the lid) [m], with half sizes.
+        top: whether this is the lid or the underside. pixel: size of a pixel there [m].
+    """
+    shade = edge_shade(a, b, half_a, half_b, pixel)
+    if top:
+        # Tape closes the lid along its longer middle line.
+        off = b if half_a >= half_b else a
+        return shade, line(off, min(0.03, 0.2 * min(half_a, half_b)), pixel), 0.0, 0.0
+    # The tape's end comes down the short sides; a label sits on every face of a carton that carries one.
+    tape = line(a, 0.03, pixel) * line(half_b - b, 0.08, pixel) if half_a < 0.5 and seed > 0.35 else 0.0
+    label_a, label_b = (0.5 * seed - 0.1) * half_a, -0.25 * half_b
+    wide, tall = min(0.075, 0.35 * half_a), min(0.055, 0.3 * half_b)
+    label = 0.0
+    if seed > 0.3:
+        label = line(a - label_a, wide, pixel) * line(b - label_b, tall, pixel)
+    # Three bars of print: enough to read as a label from afar.
+    u = (a - label_a) / max(wide, 1e-3)
+    bars = 1.0 if (int(np.floor((u + 1.0) * 7.0 + seed * 5.0)) % 3 == 0) and abs(u) < 0.8 else 0.0
+    printed = bars * line(b - label_b - 0.25 * tall, 0.45 * tall, pixel) * min(1.0, 0.01 / (pixel + 1e-6))
+    return shade, tape, label, label * printed
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def concrete(x: float, y: float, pixel: float) -> float:
+    """Return the brightness factor of a concrete floor at x, y [m] of ``map``: clouds, grain and joints."""
+    fine = min(1.0, 0.05 / (pixel + 1e-6))
+    clouds = 0.16 * (value_noise(0.35 * x, 0.35 * y) - 0.5) + 0.1 * (value_noise(1.7 * x, 1.7 * y) - 0.5)
+    grain = 0.09 * fine * (value_noise(13.0 * x, 13.0 * y) - 0.5)
+    joint = max(
+        line(x - SLAB * np.floor(x / SLAB + 0.5), 0.008, pixel), line(y - SLAB * np.floor(y / SLAB + 0.5), 0.008, pixel)
+    )
+    return (1.0 + clouds + grain) * (1.0 - 0.45 * joint)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def planks(along: float, across: float, pixel: float) -> float:
+    """Return the brightness factor of boards: position along and across them [m]."""
+    width = 0.12
+    board = np.floor(across / width)
+    gap = line(across - width * (board + 0.5 + np.copysign(0.5, across - width * (board + 0.5))), 0.008, pixel)
+    grain = value_noise(3.0 * along + 17.0 * board, 60.0 * across) - 0.5
+    fine = min(1.0, 0.01 / (pixel + 1e-6))
+    return (0.92 + 0.16 * lattice(int(board), 7) + 0.2 * grain * fine) * (1.0 - 0.6 * gap)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def ribs(position: float, pitch: float, depth: float, pixel: float) -> float:
+    """Return the brightness factor of upright ribs: position across them and their pitch [m]."""
+    phase = position / pitch - np.floor(position / pitch)
+    fade = min(1.0, 0.25 * pitch / (pixel + 1e-6))
+    return 1.0 - depth * fade * (1.0 if phase < 0.18 else (-0.3 if phase < 0.3 else 0.0))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def paint(
+    material: int,
+    seed: float,
+    red: float,
+    green: float,
+    blue: float,
+    face: int,
+    lx: float,
+    ly: float,
+    lz: float,
+    hx: float,
+    hy: float,
+    hz: float,
+    wx: float,
+    wy: float,
+    wz: float,
+    pixel: float,
+) -> tuple[float, float, float]:
+    """Return the albedo at a point of a solid.
+
+    Args:
+        material: see the constants. seed: 0 to 1, of this object. red, green, blue: its own linear albedo.
+        face: 0, 1 or 2, the local axis that the surface looks along most. lx, ly, lz: the point in the local frame [m].
+        hx, hy, hz: half extents [m]. wx, wy, wz: the point in ``map`` [m]. pixel: size of a pixel there [m].
+    """
+    if face == 0:
+        a, b, half_a, half_b = ly, lz, hy, hz
+    elif face == 1:
+        a, b, half_a, half_b = lx, lz, hx, hz
+    else:
+        a, b, half_a, half_b = lx, ly, hx, hy
+    if material == CARTON:
+        shade, tape, label, printed = carton(seed, a, b, half_a, half_b, face == 2, pixel)
+        clean = 0.78 * label * (1.0 - printed)
+        keep = shade * (1.0 + 0.22 * tape) * (1.0 - label)
+        return red * keep + clean, green * keep + clean, blue * (keep - 0.1 * tape) + clean
+    factor = 1.0
+    if material == CONCRETE:
+        factor = concrete(wx, wy, pixel)
+    elif material == WOOD:
+        factor = planks(b, a, pixel) * edge_shade(a, b, half_a, half_b, pixel)
+    elif material in (STEEL, PLAIN):
+        factor = edge_shade(a, b, half_a, half_b, pixel)
+    else:
+        return _paint_building(material, red, green, blue, a, b, half_a, half_b, face, wx, wy, wz, pixel)
+    return red * factor, green * factor, blue * factor
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _paint_building(
+    material: int,
+    red: float,
+    green: float,
+    blue: float,
+    a: float,
+    b: float,
+    half_a: float,
+    half_b: float,
+    face: int,
+    wx: float,
+    wy: float,
+    wz: float,
+    pixel: float,
+) -> tuple[float, float, float]:
+    factor = 1.0
+    if material == CLADDING and face != 2:
+        factor = ribs(a, 0.3, 0.12, pixel)
+        if wz < 1.0:
+            # A darker plinth, as halls have where forklifts pass.
+            return 0.42 * red * factor, 0.46 * green * factor, 0.52 * blue * factor
+    elif material == COLUMN and wz < HAZARD_HEIGHT:
+        stripe = (wz + wx + wy) / 0.3
+        if stripe - np.floor(stripe) < 0.5:
+            return 0.83, 0.55, 0.02
+        return 0.02, 0.02, 0.022
+    elif material == DOOR:
+        factor = 1.0 - 0.35 * line(wz - 0.5 * np.floor(wz / 0.5 + 0.5), 0.012, pixel)
+    elif material == CRATE and face != 2:
+        factor = ribs(a, 0.09, 0.22, pixel) * (1.0 + 0.18 * line(half_b - b, 0.03, pixel))
+    elif material == CLOTHES and abs(b + 0.1 * half_b) < 0.05 and half_b > 0.25:
+        # A reflective band around the vest.
+        return 0.75, 0.76, 0.72
+    return red * factor, green * factor, blue * factor
