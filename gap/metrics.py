@@ -1,0 +1,383 @@
+"""Motion gap metrics of replayed windows, with intervals that own up to overlapping windows.
+
+Intervals: windows overlap and neighbours share conditions, so single windows must not be resampled. A circular moving-block
+bootstrap (Politis and Romano 1992) resamples runs of neighbouring windows, each run twice as long as a horizon, apart for
+each robot; 95 % percentile intervals. Fewer than four runs give no interval.
+
+Floor: where a log holds no repeated run, the truth is split into two halves (samples of even and of odd number) and each
+window's true motion is measured with either: what the two disagree by is the least gap that could be seen. It holds the
+tracker's noise, not the robot's own scatter. ``ratio`` is value over floor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..common.geometry import FloatArray, relative, wrap_angle
+from ..common.seeding import generator
+from .fieldlog import IntArray, interpolate_pose
+from .replay import STEP, VELOCITY_BASE, Windows
+
+CONFIDENCE = 0.95
+MIN_BLOCKS = 4
+"""Independent runs below which no interval is given."""
+RATE_HORIZON = 5.0
+"""Speeds, delay and lag are judged over this much of each window [s]."""
+MAX_OFFSET = 1.0
+"""Clock offsets and delays are sought within this [s]."""
+_LAG_GRID = np.concatenate([[0.0], np.arange(0.02, 0.5, 0.04)])
+_WARM_UP = 1.0
+
+Statistic = Callable[[FloatArray], FloatArray]
+"""Reduces the second-to-last axis: (..., n, C) to (...)."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number of the gap.
+
+    Attributes:
+        name: what it is; ``_err`` are medians over windows.
+        robot: the log it belongs to, or ``all``.
+        horizon_s: length of the window [s], None where that has no meaning.
+        value: the number.
+        ci_low: lower end of the 95 % interval, None where too few independent windows exist.
+        ci_high: upper end.
+        n: number of windows.
+        floor: repeatability of the real data, None where it is unknown.
+        ratio: value / floor.
+        unit: of value, interval and floor.
+    """
+
+    name: str
+    robot: str
+    horizon_s: float | None
+    value: float
+    ci_low: float | None
+    ci_high: float | None
+    n: int
+    floor: float | None
+    ratio: float | None
+    unit: str
+
+    def to_row(self) -> dict[str, str | float | int | None]:
+        """Return the fields as a JSON-safe row."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Values of one metric before they are reduced: by robot, (n, C) each, windows in order of time.
+
+    ``floor`` holds the same for the two halves of the truth, or is empty.
+    """
+
+    name: str
+    horizon: float | None
+    unit: str
+    block: int
+    statistic: Statistic
+    values: tuple[FloatArray, ...]
+    floor: tuple[FloatArray, ...] = ()
+
+
+def median(values: FloatArray) -> FloatArray:
+    """Median over windows of the first column."""
+    result: FloatArray = np.median(values[..., 0], axis=-1)
+    return result
+
+
+def percentile95(values: FloatArray) -> FloatArray:
+    """95th percentile over windows of the first column."""
+    result: FloatArray = np.percentile(values[..., 0], 95, axis=-1)
+    return result
+
+
+def root_mean(values: FloatArray) -> FloatArray:
+    """Root of the mean over windows of squares in the first column."""
+    result: FloatArray = np.sqrt(values[..., 0].mean(axis=-1))
+    return result
+
+
+def block_indices(lengths: Sequence[int], block: int, resamples: int, rng: np.random.Generator) -> IntArray:
+    """Draw circular moving blocks within each group.
+
+    Args:
+        lengths: windows of each group; indices run on from group to group.
+        block: windows in a block.
+        resamples: how many draws.
+        rng: source of randomness.
+
+    Returns:
+        (resamples, sum(lengths)) int64 indices.
+    """
+    parts, first = [], 0
+    for length in lengths:
+        size = min(block, length)
+        blocks = -(-length // size)
+        begin = rng.integers(0, length, size=(resamples, blocks))
+        run = (begin[..., None] + np.arange(size)).reshape(resamples, -1)[:, :length] % length
+        parts.append(run + first)
+        first += length
+    return np.concatenate(parts, axis=1)
+
+
+def block_length(horizon: float, every: float, count: int) -> int:
+    """Return how many windows a block holds: twice the overlap, and at least the cube root of their number."""
+    return max(1, int(np.ceil(2.0 * horizon / every)), int(np.ceil(count ** (1.0 / 3.0))))
+
+
+def interval(samples: Samples, *, seed: int, path: Sequence[str | int], resamples: int) -> tuple[float, float] | None:
+    """Return the 95 % interval of a metric, or None with too few independent windows."""
+    lengths = [len(part) for part in samples.values]
+    if sum(lengths) < MIN_BLOCKS * samples.block:
+        return None
+    index = block_indices(lengths, samples.block, resamples, generator(seed, "bootstrap", *path))
+    drawn = samples.statistic(np.concatenate(samples.values)[index])
+    low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(low), float(high)
+
+
+def measure(samples: Samples, robot: str, *, seed: int, resamples: int) -> Metric:
+    """Reduce samples to a metric with its interval and floor."""
+    pooled = np.concatenate(samples.values)
+    bounds = interval(samples, seed=seed, path=(samples.name, robot, str(samples.horizon)), resamples=resamples)
+    floor = float(samples.statistic(np.concatenate(samples.floor))) if samples.floor else None
+    value = float(samples.statistic(pooled))
+    return Metric(
+        name=samples.name,
+        robot=robot,
+        horizon_s=samples.horizon,
+        value=value,
+        ci_low=bounds[0] if bounds else None,
+        ci_high=bounds[1] if bounds else None,
+        n=len(pooled),
+        floor=floor,
+        ratio=value / floor if floor else None,
+        unit=samples.unit,
+    )
+
+
+def window_samples(windows: Windows, simulated: FloatArray) -> list[Samples]:
+    """Compare replayed with true windows of one log.
+
+    Args:
+        windows: of one log.
+        simulated: (K, T + 1, 3) replayed poses.
+
+    Returns:
+        Samples of ``pos_end_err`` and ``yaw_end_err`` (distance [m] and heading [rad] between replay and truth at the
+        end), their 95th percentiles ``pos_end_p95`` and ``yaw_end_p95``, ``ate_rmse`` (root mean square distance after the best
+        rigid alignment, no scale) by horizon; ``v_rmse``, ``omega_rmse``, ``offset_ms``, ``delay_ms``, ``tau_ms`` over the
+        first five seconds; ``rpe_1m`` (position error after one metre of true travel). Horizons without a valid window are
+        not in the list.
+    """
+    found = _end_samples(windows, simulated)
+    found += _rate_samples(windows, simulated)
+    return found + _metre_samples(windows, simulated, 1.0)
+
+
+def pool(parts: Sequence[Sequence[Samples]]) -> list[Samples]:
+    """Join the samples of several logs: metrics that all of them have."""
+    first, rest = parts[0], parts[1:]
+    joined = []
+    for item in first:
+        others = [[o for o in part if (o.name, o.horizon) == (item.name, item.horizon)] for part in rest]
+        if not all(others):
+            continue
+        group = [item, *(found[0] for found in others)]
+        joined.append(
+            Samples(
+                item.name,
+                item.horizon,
+                item.unit,
+                max(each.block for each in group),
+                item.statistic,
+                tuple(value for each in group for value in each.values),
+                tuple(value for each in group for value in each.floor) if all(each.floor for each in group) else (),
+            )
+        )
+    return joined
+
+
+def truth_halves(windows: Windows, t_ns: IntArray) -> tuple[FloatArray, FloatArray]:
+    """Return the true poses at stamps of any shape, from the even and from the odd samples of the truth."""
+    log = windows.log
+    even = interpolate_pose(t_ns, log.pose_t_ns[0::2], log.pose[0::2])
+    odd = interpolate_pose(t_ns, log.pose_t_ns[1::2], log.pose[1::2])
+    return even, odd
+
+
+def rates(pose: FloatArray) -> FloatArray:
+    """Return v [m/s] and omega [rad/s] (K, T + 1 - B, 2) of poses (K, T + 1, 3), over ``VELOCITY_BASE`` each."""
+    base = round(VELOCITY_BASE / STEP)
+    step = relative(pose[:, :-base], pose[:, base:])
+    return step[..., [0, 2]] / VELOCITY_BASE
+
+
+def _end_samples(windows: Windows, simulated: FloatArray) -> list[Samples]:
+    found = []
+    starts = truth_halves(windows, windows.start_ns)
+    for number, (horizon, step) in enumerate(zip(windows.horizons, windows.horizon_steps, strict=True)):
+        valid = windows.valid[:, number]
+        if not valid.any():
+            continue
+        error = relative(windows.truth[valid, step], simulated[valid, step])
+        ends = truth_halves(windows, windows.start_ns + round(horizon * 1e9))
+        moved = [relative(start[valid], end[valid]) for start, end in zip(starts, ends, strict=True)]
+        scatter = relative(moved[0], moved[1])
+        block = block_length(horizon, windows.every, int(valid.sum()))
+        position, heading = _columns(error)
+        position_floor, heading_floor = _columns(scatter)
+        found += [
+            Samples("pos_end_err", horizon, "m", block, median, (position,), (position_floor,)),
+            Samples("yaw_end_err", horizon, "rad", block, median, (heading,), (heading_floor,)),
+            Samples("pos_end_p95", horizon, "m", block, percentile95, (position,), (position_floor,)),
+            Samples("yaw_end_p95", horizon, "rad", block, percentile95, (heading,), (heading_floor,)),
+        ]
+        if horizon >= RATE_HORIZON:
+            pick = slice(0, step + 1, 5)
+            aligned = aligned_rmse(simulated[valid, pick, :2], windows.truth[valid, pick, :2])
+            found.append(Samples("ate_rmse", horizon, "m", block, median, (aligned[:, None],)))
+    return found
+
+
+def _columns(error: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Turn pose errors (n, 3) into distances (n, 1) and absolute headings (n, 1)."""
+    return np.hypot(error[:, 0], error[:, 1])[:, None], np.abs(wrap_angle(error[:, 2]))[:, None]
+
+
+def aligned_rmse(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Root mean square distance (K,) of paths (K, T, 2) after the best rotation and shift of each (Umeyama, no scale)."""
+    a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
+    dot = (a * b).sum(axis=(1, 2))
+    cross = (a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]).sum(axis=1)
+    squares = (a * a).sum(axis=(1, 2)) + (b * b).sum(axis=(1, 2)) - 2.0 * np.hypot(dot, cross)
+    result: FloatArray = np.sqrt(np.maximum(squares, 0.0) / a.shape[1])
+    return result
+
+
+def _rate_samples(windows: Windows, simulated: FloatArray) -> list[Samples]:
+    if RATE_HORIZON not in windows.horizons:
+        return []
+    number = windows.horizons.index(RATE_HORIZON)
+    valid, last = windows.valid[:, number], int(windows.horizon_steps[number])
+    if not valid.any():
+        return []
+    grid = windows.grid_ns()[valid, : last + 1]
+    even, odd = (rates(half) for half in truth_halves(windows, grid))
+    real, replay = rates(windows.truth[valid, : last + 1]), rates(simulated[valid, : last + 1])
+    error, scatter = ((replay - real) ** 2).mean(axis=1), ((even - odd) ** 2).mean(axis=1)
+    block = block_length(RATE_HORIZON, windows.every, int(valid.sum()))
+    found = [
+        Samples(name, RATE_HORIZON, unit, block, root_mean, (error[:, [axis]],), (scatter[:, [axis]],))
+        for axis, (name, unit) in enumerate((("v_rmse", "m/s"), ("omega_rmse", "rad/s")))
+    ]
+    offset, table = lag_table(replay[..., 1], real[..., 1])
+    for name, statistic, values in (
+        ("offset_ms", _best_offset, offset),
+        ("delay_ms", _best_delay, table),
+        ("tau_ms", _best_lag, table),
+    ):
+        found.append(Samples(name, RATE_HORIZON, "ms", block, statistic, (values,)))
+    return found
+
+
+def lag_table(replay: FloatArray, real: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Collect, by window, the sums from which offset, delay and lag between two signals follow.
+
+    The real signal y is held against the replayed u through a first-order lag tau and a shift d: the pair (tau, d) with
+    the greatest correlation of y(t) and lag(u)(t - d) is sought, d within ``MAX_OFFSET``.
+
+    Args:
+        replay: (K, T) the replayed signal every ``STEP``.
+        real: (K, T) the real one.
+
+    Returns:
+        (K, 3 D) for tau = 0, and (K, 3 L D) for all tau: products uy, squares uu, squares yy by tau and shift.
+    """
+    steps = round(MAX_OFFSET / STEP)
+    shifts = np.arange(-steps, steps + 1)
+    middle = slice(max(steps, round(_WARM_UP / STEP)), replay.shape[1] - steps)
+    window = np.lib.stride_tricks.sliding_window_view(real, middle.stop - middle.start, axis=1)
+    shifted = window[:, middle.start + shifts]  # (K, D, M): y(t + d)
+    squares = np.einsum("kdm,kdm->kd", shifted, shifted)
+    sums = []
+    for lag in _LAG_GRID:
+        lagged = _first_order(replay, lag)[:, middle]
+        product = np.einsum("km,kdm->kd", lagged, shifted)
+        energy = np.repeat(np.einsum("km,km->k", lagged, lagged)[:, None], len(shifts), axis=1)
+        sums.append(np.stack([product, energy, squares], axis=1))
+    table = np.stack(sums, axis=2)  # (K, 3, L, D)
+    return table[:, :, 0].reshape(len(replay), -1), table.reshape(len(replay), -1)
+
+
+def _first_order(signal: FloatArray, lag: float) -> FloatArray:
+    if lag <= 0.0:
+        return signal
+    decay = np.exp(-STEP / lag)
+    out = np.empty_like(signal)
+    out[:, 0] = signal[:, 0]
+    for index in range(1, signal.shape[1]):
+        out[:, index] = decay * out[:, index - 1] + (1.0 - decay) * signal[:, index]
+    return out
+
+
+def _correlation(values: FloatArray, lags: int) -> FloatArray:
+    """Return correlations (..., L, D) of summed tables (..., n, 3 L D)."""
+    sums = values.sum(axis=-2).reshape(*values.shape[:-2], 3, lags, -1)
+    scale = np.sqrt(sums[..., 1, :, :] * sums[..., 2, :, :])
+    result: FloatArray = sums[..., 0, :, :] / np.where(scale > 0, scale, np.inf)
+    return result
+
+
+def _peak(curve: FloatArray) -> FloatArray:
+    """Return the shift [ms] of the greatest value of curves (..., D), refined by a parabola."""
+    best = curve.argmax(axis=-1)
+    inner = np.clip(best, 1, curve.shape[-1] - 2)
+    left, here, right = (np.take_along_axis(curve, (inner + k)[..., None], -1)[..., 0] for k in (-1, 0, 1))
+    bend = left - 2.0 * here + right
+    fine = np.where((best == inner) & (bend < 0), 0.5 * (left - right) / np.where(bend < 0, bend, -1.0), best - inner)
+    result: FloatArray = (inner + fine - curve.shape[-1] // 2) * STEP * 1e3
+    return result
+
+
+def _best_offset(values: FloatArray) -> FloatArray:
+    return _peak(_correlation(values, 1)[..., 0, :])
+
+
+def _best_pair(values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    table = _correlation(values, len(_LAG_GRID))
+    best = table.max(axis=-1).argmax(axis=-1)
+    return _LAG_GRID[best] * 1e3, _peak(np.take_along_axis(table, best[..., None, None], axis=-2)[..., 0, :])
+
+
+def _best_delay(values: FloatArray) -> FloatArray:
+    return _best_pair(values)[1]
+
+
+def _best_lag(values: FloatArray) -> FloatArray:
+    return _best_pair(values)[0]
+
+
+def _metre_samples(windows: Windows, simulated: FloatArray, metres: float) -> list[Samples]:
+    """Position error once the truth has travelled so far, in windows that get there within the longest horizon."""
+    last = int(windows.horizon_steps[-1])
+    valid = windows.valid[:, -1]
+    # Path over steps of half a second: shorter ones would add up the tracker's noise.
+    pick = np.arange(0, last + 1, 25)
+    path = windows.truth[valid][:, pick, :2]
+    travelled = np.concatenate(
+        [np.zeros((len(path), 1)), np.cumsum(np.hypot(*np.moveaxis(np.diff(path, axis=1), -1, 0)), axis=1)], axis=1
+    )
+    arrives = travelled[:, -1] >= metres
+    if not arrives.any():
+        return []
+    step = pick[(travelled[arrives] >= metres).argmax(axis=1)]
+    rows = np.flatnonzero(valid)[arrives]
+    position, _ = _columns(relative(windows.truth[rows, step], simulated[rows, step]))
+    block = block_length(windows.horizons[-1], windows.every, len(rows))
+    return [Samples(f"rpe_{metres:g}m", None, "m", block, median, (position,))]

@@ -1,0 +1,244 @@
+"""Numeric text records, parsed as arrays; only what is wrong is looked at line by line."""
+
+from __future__ import annotations
+
+import bisect
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...common.errors import InputError
+from ...common.geometry import FloatArray
+from ..fieldlog import MAX_BAD_SHARE, FileReport, Finding, IntArray, sha256_of
+
+MAX_LOG_BYTES = 2 * 1024**3
+MAX_COORDINATE = 1e6
+"""Values beyond this [m, m/s, rad, rad/s] are taken for damage."""
+_MICROSECOND = 1000
+
+
+@dataclass
+class Table:
+    """Rows of a file while they are sifted.
+
+    Attributes:
+        path: the file.
+        values: (N, C) float64, the rows that still stand.
+        line: (N,) int64, 1-based line of each row.
+        records: number of data lines in the file.
+        skipped: bad records found so far.
+        notes: other findings.
+    """
+
+    path: Path
+    values: FloatArray
+    line: IntArray
+    records: int
+    skipped: list[Finding] = field(default_factory=list)
+    notes: list[Finding] = field(default_factory=list)
+
+    def drop(self, bad: NDArray[np.bool_], reason: str) -> None:
+        """Leave out bad rows (N,) bool and count them."""
+        if bad.any():
+            self.skipped.append(Finding(reason, int(bad.sum()), int(self.line[bad][0])))
+            self.keep(~bad)
+
+    def keep(self, mask: NDArray[np.bool_]) -> None:
+        """Keep only the rows of a mask (N,) bool, without counting the others."""
+        self.values, self.line = self.values[mask], self.line[mask]
+
+    def report(self) -> FileReport:
+        """Return the counts.
+
+        Raises:
+            InputError: fewer than two records are left, or more than ``MAX_BAD_SHARE`` were bad.
+        """
+        bad = sum(item.count for item in self.skipped)
+        if bad > MAX_BAD_SHARE * self.records or len(self.values) < 2:
+            worst = max(self.skipped, key=lambda item: item.count, default=None)
+            if worst is None:
+                raise InputError(
+                    f"only {len(self.values)} records: a log needs at least two", where=str(self.path), mend=_RERECORD
+                )
+            kinds = "; ".join(f"{item.count} x {item.reason} (first at line {item.first_line})" for item in self.skipped)
+            raise InputError(
+                f"{bad} of {self.records} records are bad, over the limit of {MAX_BAD_SHARE:.0%}: {kinds}",
+                where=f"{self.path}, line {worst.first_line}",
+                mend=_RERECORD,
+            )
+        return FileReport(
+            path=str(self.path),
+            sha256=sha256_of(self.path),
+            records=self.records,
+            used=len(self.values),
+            skipped=tuple(self.skipped),
+            notes=tuple(self.notes),
+        )
+
+
+_RERECORD = "copy the file again from its source, or remove the damaged part"
+
+
+def read_table(
+    path: Path,
+    columns: int,
+    *,
+    rewrite: Callable[[bytes], bytes] | None = None,
+    limit: Sequence[float] | None = None,
+) -> Table:
+    """Read a text file of numbers in columns; lines that start with ``#`` and blank lines are passed over.
+
+    Bad rows (wrong number of columns, no number, not finite, absurdly large, cut off at the end of the file) are
+    left out and counted.
+
+    Args:
+        path: the file.
+        columns: numbers in a record.
+        rewrite: turns the bytes into plain columns and keeps lines as lines; lines it does not know it leaves alone.
+        limit: greatest magnitude of every column after the first, ``MAX_COORDINATE`` if not given.
+
+    Returns:
+        The rows; the first column is not yet checked to be a rising time (see ``sort_out_times``).
+
+    Raises:
+        InputError: no file, a folder, no permission, an empty file, or a file without records.
+    """
+    raw = _read_bytes(path)
+    text = rewrite(raw) if rewrite is not None else raw
+    line_of, tokens, starts, ends = _layout(text)
+    is_data = tokens > 0
+    first_byte = np.frombuffer(text, dtype=np.uint8)[np.minimum(starts, len(text) - 1)]
+    is_data &= first_byte != ord("#")
+    records = int(is_data.sum())
+    if records == 0:
+        raise InputError("the file holds no records", where=str(path), mend="give a log with data lines in it")
+    table = Table(path, np.empty((0, columns)), np.empty(0, dtype=np.int64), records)
+
+    fits = is_data & (tokens == columns)
+    last = np.flatnonzero(is_data)[-1]
+    if not text.endswith(b"\n") and last == len(tokens) - 1:
+        # Nobody can tell a short last number from one that lost its end, so an unfinished line is never used.
+        table.skipped.append(Finding("last line cut off (no line end)", 1, int(line_of[last])))
+        is_data[last] = fits[last] = False
+    wrong = is_data & ~fits
+    if wrong.any():
+        reason = f"record without {columns} columns" if rewrite is None else "record of unknown form"
+        table.skipped.append(Finding(reason, int(wrong.sum()), int(line_of[wrong][0])))
+    values = _parse(text, starts[fits], ends[fits], columns)
+    table.values, table.line = values, line_of[fits]
+    table.drop(~np.isfinite(values).all(axis=1), "record with NaN, infinity or text in place of a number")
+    # Column 0 is the epoch in seconds; 1e10 is the year 2286.
+    seconds = table.values[:, 0]
+    table.drop((seconds < 0.0) | (seconds > 1e10), "record with an impossible time")
+    limits = np.full(columns - 1, MAX_COORDINATE) if limit is None else np.asarray(limit, dtype=np.float64)
+    table.drop((np.abs(table.values[:, 1:]) > limits).any(axis=1), "record with an impossible value")
+    return table
+
+
+def sort_out_times(table: Table) -> IntArray:
+    """Drop rows whose time goes backwards and all but the last of rows that share a stamp.
+
+    The longest run of rows in rising order is kept, so that one stamp that leaps ahead costs one row, not the rest.
+
+    Returns:
+        (N,) int64 stamps [ns] of the rows that stand, strictly increasing; resolution 1 us.
+    """
+    stamps = np.round(table.values[:, 0] * 1e6).astype(np.int64)
+    if (np.diff(stamps) < 0).any():
+        bad = np.ones(len(stamps), dtype=bool)
+        bad[_longest_rising(stamps.tolist())] = False
+        table.drop(bad, "record whose time goes backwards (or leaps ahead of all that follow)")
+        stamps = stamps[~bad]
+    repeated = np.zeros(len(stamps), dtype=bool)
+    repeated[:-1] = stamps[:-1] == stamps[1:]
+    if repeated.any():
+        table.notes.append(
+            Finding("record that shares its stamp with the next (the last is used)", int(repeated.sum()),
+                    int(table.line[repeated][0]))
+        )
+        table.keep(~repeated)
+        stamps = stamps[~repeated]
+    return stamps * _MICROSECOND
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        if path.is_dir():
+            raise InputError("a file was expected, this is a folder", where=str(path), mend="give the path of a file")
+        size = path.stat().st_size
+        if size > MAX_LOG_BYTES:
+            raise InputError(f"the file is {size >> 20} MiB, over the limit of 2 GiB", where=str(path))
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise InputError("no such file", where=str(path), mend="check the path") from error
+    except PermissionError as error:
+        raise InputError("no permission to read the file", where=str(path), mend="check its mode") from error
+    except OSError as error:
+        raise InputError(f"cannot read the file: {error.strerror or error}", where=str(path)) from error
+    if not data.strip():
+        raise InputError("the file is empty", where=str(path), mend="copy the file again from its source")
+    return data.removeprefix(b"\xef\xbb\xbf")
+
+
+def _layout(text: bytes) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+    """Return, by line: its 1-based number, its number of tokens, the first byte of its first token, its end."""
+    data = np.frombuffer(text, dtype=np.uint8)
+    blank = (data <= 32)  # spaces, tabs, line ends and other control characters
+    newline = np.flatnonzero(data == 10)
+    ends = np.append(newline, len(data)) if text[-1:] != b"\n" else newline
+    begins = np.concatenate([[0], ends[:-1] + 1])
+    token_start = np.flatnonzero(~blank & np.concatenate([[True], blank[:-1]]))
+    first = np.searchsorted(token_start, begins)
+    past = np.searchsorted(token_start, ends)
+    starts = token_start[np.minimum(first, len(token_start) - 1)]
+    return np.arange(1, len(ends) + 1), past - first, starts, ends
+
+
+def _parse(text: bytes, starts: IntArray, ends: IntArray, columns: int) -> FloatArray:
+    """Parse the lines that begin and end at the given bytes; a row that is no row of numbers becomes NaN."""
+    if len(starts) == 0:
+        return np.empty((0, columns))
+    gapless = b"\n".join([text[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            values = np.fromstring(gapless, dtype=np.float64, sep=" ")
+        except (DeprecationWarning, ValueError):
+            values = np.empty(0)
+    if len(values) == len(starts) * columns:
+        return values.reshape(-1, columns)
+    rows = [_parse_line(line, columns) for line in gapless.split(b"\n")]
+    return np.array(rows, dtype=np.float64).reshape(-1, columns)
+
+
+def _parse_line(line: bytes, columns: int) -> Sequence[float]:
+    try:
+        row = [float(token) for token in line.split()]
+    except ValueError:
+        return [np.nan] * columns
+    return row if len(row) == columns else [np.nan] * columns
+
+
+def _longest_rising(values: list[int]) -> list[int]:
+    """Return the indices of the longest non-decreasing subsequence (patience sorting, O(n log n))."""
+    tails: list[int] = []
+    tail_index: list[int] = []
+    before = [-1] * len(values)
+    for index, value in enumerate(values):
+        place = bisect.bisect_right(tails, value)
+        if place == len(tails):
+            tails.append(value)
+            tail_index.append(index)
+        else:
+            tails[place] = value
+            tail_index[place] = index
+        before[index] = tail_index[place - 1] if place else -1
+    chain, index = [], tail_index[-1]
+    while index >= 0:
+        chain.append(index)
+        index = before[index]
+    return chain[::-1]
