@@ -1,8 +1,77 @@
-"""The navigator: drives one robot from goal to goal."""
+"""The navigator: drives one robot from goal to goal on a known map, past people, robots and goods that are not on it.
+
+Each control step: take in the scan, keep or mend the path, follow it by pure pursuit, and let the safety layer cut the
+speed to what can be stopped. What blocks the way for long is planned around; where nothing helps the robot backs out,
+waits for a time of its own (drawn from its seed, so that two robots that meet do not mirror each other) and tries
+again.
+"""
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..common.geometry import wrap_angle
+from ..common.seeding import generator
 from ..episodes.policy import EpisodeInfo, Observation
+from .obstacles import ObstacleLayer
+from .planner import NavigationMap, Path, PlannerSettings, navigation_map, plan_path, with_obstacles
+from .pursuit import PursuitSettings, advance, arc_rollout, pursue, rollout, speed_profile
+from .safety import PERIOD, SafetySettings, first_hit, nearest
+
+FloatArray = NDArray[np.float64]
+
+_SCALES = (1.0, 0.75, 0.5, 0.32, 0.18)
+"""Shares of the wanted speed that the safety layer tries, from the top."""
+_LEAST_SPEED = 0.08
+"""A slower crawl is taken for a stop [m/s]."""
+_ESCAPES = (
+    (-0.25, 0.0),
+    (-0.25, 0.35),
+    (-0.25, -0.35),
+    (0.0, 0.6),
+    (0.0, -0.6),
+    (0.2, 0.0),
+    (0.2, 0.5),
+    (0.2, -0.5),
+)
+"""Motions v [m/s], omega [rad/s] tried to come free; the first of equally good ones wins."""
+_REPLAN_PERIOD = 0.8
+"""Between two plans on the way to one goal [s], at least."""
+_LOOK = 5.0
+"""Length of path ahead that is watched for things in the way [m]."""
+_OFF_PATH = 0.6
+"""Farther from its path than this the robot plans anew [m]."""
+_HOPELESS = 2.5
+"""A detour may cost this many times the direct way before waiting for a while is tried first."""
+
+
+@dataclass
+class _Way:
+    """The path being followed."""
+
+    path: Path
+    limit: FloatArray
+    index: int = 0
+    turning: bool = False
+    made: float = 0.0
+
+
+@dataclass
+class _Trouble:
+    """How long the robot has been held up, and what it has tried."""
+
+    since: float | None = None
+    patience: float = 2.0
+    attempts: int = 0
+    escape: tuple[float, float] | None = None
+    escape_until: float = 0.0
+    wait_until: float = 0.0
+    moved_from: FloatArray = field(default_factory=lambda: np.zeros(3))
+    progress_time: float = 0.0
 
 
 class Navigator:
@@ -18,8 +87,300 @@ class Navigator:
 
     def reset(self, info: EpisodeInfo) -> None:
         """Forget everything and prepare for an episode."""
-        self._info = info
+        robot = info.robot
+        self._period = info.control_period
+        self._tolerance = info.goal_tolerance
+        self._nav: NavigationMap = navigation_map(info.layout)
+        self._planner = PlannerSettings.for_robot(robot.length, robot.width)
+        self._pursuit = PursuitSettings.for_robot(robot)
+        self._pursuit_array = self._pursuit.as_array()
+        self._safety = SafetySettings.for_robot(robot, info.control_period)
+        self._random = generator(info.seed, "navigator")
+        self._layer = ObstacleLayer(
+            nav=self._nav,
+            mount=robot.lidar_mount,
+            angles=np.asarray(info.scan_angles, dtype=np.float64),
+            blind_half_length=0.5 * robot.length - 0.03,
+            blind_half_width=0.5 * robot.width - 0.03,
+        )
+        self._goal: FloatArray | None = None
+        self._way: _Way | None = None
+        self._docking = False
+        self._trouble = _Trouble()
+        self._last_plan = -math.inf
 
     def act(self, observation: Observation) -> tuple[float, float]:
         """Return the command v [m/s], omega [rad/s] for the next control period."""
+        pose = np.asarray(observation.pose, dtype=np.float64)
+        time = float(observation.time)
+        if self._careful:
+            self._layer.update(time, pose, observation.velocity, observation.scan, float(observation.scan_time))
+        if observation.goal is None:
+            self._goal, self._way = None, None
+            return 0.0, 0.0
+        goal = np.asarray(observation.goal, dtype=np.float64)
+        if self._goal is None or not np.array_equal(goal, self._goal):
+            self._take_goal(goal, pose, time)
+        if self._careful and self._blind(time):
+            return 0.0, 0.0
+        arrived = self._arrive(pose, goal)
+        if arrived is not None:
+            return self._guard_turn(pose, arrived)
+        if self._careful:
+            manoeuvre = self._manoeuvre(pose, time)
+            if manoeuvre is not None:
+                return manoeuvre
+        self._mend_way(pose, goal, time)
+        if self._way is None:
+            return self._held_up(pose, time)
+        return self._drive(pose, observation, time)
+
+    def _take_goal(self, goal: FloatArray, pose: FloatArray, time: float) -> None:
+        self._goal = goal
+        self._docking = False
+        self._way = None
+        self._last_plan = -math.inf
+        self._trouble = _Trouble(
+            patience=float(self._random.uniform(1.0, 3.0)), moved_from=pose.copy(), progress_time=time
+        )
+
+    def _blind(self, time: float) -> bool:
+        """No scan for long, or a sensor that sees nothing at all."""
+        stale = time - self._layer.scan_time > self._safety.stale
+        return stale or self._layer.returns < self._safety.least_returns
+
+    def _arrive(self, pose: FloatArray, goal: FloatArray) -> float | None:
+        """Return the yaw rate that turns to the goal's yaw once the robot is there; None while it is not."""
+        away = math.hypot(goal[0] - pose[0], goal[1] - pose[1])
+        near, far = 0.4 * self._tolerance[0], 0.85 * self._tolerance[0]
+        if self._docking and away > far:
+            self._docking = False
+            self._way = None
+        elif not self._docking and (away < near or (away < far and self._passed_by())):
+            self._docking = True
+        if not self._docking:
+            return None
+        off = float(wrap_angle(goal[2] - pose[2]))
+        if abs(off) < 0.25 * self._tolerance[1]:
+            return 0.0
+        top, ramp = self._pursuit.yaw_rate, self._pursuit.yaw_acceleration
+        return math.copysign(min(top, max(0.12, math.sqrt(1.2 * ramp * abs(off)))), off)
+
+    def _passed_by(self) -> bool:
+        """Whether the robot is at the end of its path, or held up just before it."""
+        if self._way is None:
+            return False
+        left = self._way.path.length - self._way.path.arc[self._way.index]
+        return left < 0.06 or self._trouble.since is not None
+
+    def _mend_way(self, pose: FloatArray, goal: FloatArray, time: float) -> None:
+        """Plan if there is no path, if the robot is off it, or if something that stays lies on it."""
+        way = self._way
+        if way is not None:
+            points = way.path.points
+            way.index = advance(points, way.path.arc, way.index, pose[0], pose[1])
+            off = math.hypot(points[way.index, 0] - pose[0], points[way.index, 1] - pose[1])
+            lost = off > _OFF_PATH
+            blocked = self._careful and self._way_blocked(way)
+            if not lost and not blocked:
+                return
+        if time - self._last_plan < _REPLAN_PERIOD:
+            return
+        self._last_plan = time
+        obstacles = self._layer.staying() if self._careful else np.empty((0, 2))
+        self._plan(pose, goal, obstacles, time)
+
+    def _way_blocked(self, way: _Way) -> bool:
+        obstacles = self._layer.staying()
+        if len(obstacles) == 0:
+            return False
+        arc = way.path.arc
+        last = int(np.searchsorted(arc, arc[way.index] + _LOOK))
+        ahead = way.path.points[way.index + 3 : last + 1 : 2]
+        if len(ahead) == 0:
+            return False
+        gap = ahead[:, None, :] - obstacles[None, :, :]
+        return float(np.min(np.hypot(gap[..., 0], gap[..., 1]))) < self._planner.hard - 0.03
+
+    def _plan(self, pose: FloatArray, goal: FloatArray, obstacles: FloatArray, time: float) -> None:
+        clearance = None
+        if len(obstacles):
+            # A cell is a square about its centre: half a diagonal nearer than the centre says.
+            clearance = with_obstacles(self._nav, obstacles, self._planner.soft + 0.1)
+        path = plan_path(self._nav, pose, goal, self._planner, clearance=clearance)
+        if path is None:
+            self._way = None
+            return
+        self._way = _Way(path, speed_profile(path, self._pursuit), made=time)
+
+    def _drive(self, pose: FloatArray, observation: Observation, time: float) -> tuple[float, float]:
+        way = self._way
+        assert way is not None
+        speed = float(observation.velocity[0])
+        v, omega, way.turning = pursue(
+            way.path.points,
+            way.path.arc,
+            way.limit,
+            way.index,
+            pose[0],
+            pose[1],
+            pose[2],
+            speed,
+            way.turning,
+            self._pursuit_array,
+        )
+        if not self._careful:
+            return v, omega
+        if way.turning:
+            command = self._guard_turn(pose, omega)
+        else:
+            command = self._guard_drive(pose, speed, float(observation.velocity[1]), v, omega)
+        moving = abs(command[0]) >= _LEAST_SPEED or abs(command[1]) > 0.05
+        if moving:
+            self._note_progress(pose, time)
+            return command
+        return self._held_up(pose, time)
+
+    def _guard_drive(self, pose: FloatArray, speed: float, spin: float, v: float, omega: float) -> tuple[float, float]:
+        """Return the fastest share of the command that is safe; (0, 0) if none is."""
+        way, safe = self._way, self._safety
+        assert way is not None
+        points, velocity = self._layer.in_map(pose)
+        if len(points) == 0:
+            return v, omega
+        common = (way.path.points, way.path.arc, way.limit, way.index, pose, max(speed, 0.0), spin)
+        moving = bool(np.any(velocity != 0.0))
+        for scale in _SCALES:
+            top = v * scale
+            if top < _LEAST_SPEED and scale < 1.0:
+                break
+            stop = rollout(*common, top, safe.reaction, safe.deceleration, PERIOD, 40, self._pursuit_array)
+            if self._hits(stop, points, velocity):
+                continue
+            if moving:
+                steps = round(safe.horizon / PERIOD)
+                on = rollout(*common, top, math.inf, safe.deceleration, PERIOD, steps, self._pursuit_array)
+                if self._hits(on, points, velocity):
+                    continue
+            return top, omega * scale
         return 0.0, 0.0
+
+    def _hits(self, motion: FloatArray, points: FloatArray, velocity: FloatArray) -> bool:
+        safe = self._safety
+        return (
+            first_hit(
+                motion,
+                PERIOD,
+                points,
+                velocity,
+                safe.half_length,
+                safe.half_width,
+                safe.front,
+                safe.side,
+                safe.mover,
+                safe.mover_growth,
+                True,
+            )
+            >= 0
+        )
+
+    def _guard_turn(self, pose: FloatArray, omega: float) -> tuple[float, float]:
+        """Turn on the spot as asked if there is room, the other way round if only that has room, or not at all."""
+        if not self._careful or omega == 0.0:
+            return 0.0, omega
+        if self._motion_free(pose, 0.0, omega, 0.4):
+            return 0.0, omega
+        slow = math.copysign(min(abs(omega), 0.3), omega)
+        return (0.0, slow) if self._motion_free(pose, 0.0, slow, 0.2) else (0.0, 0.0)
+
+    def _motion_free(self, pose: FloatArray, v: float, omega: float, duration: float) -> bool:
+        safe = self._safety
+        points, velocity = self._layer.in_map(pose)
+        motion = arc_rollout(pose, v, omega, duration, safe.deceleration, safe.yaw_deceleration, PERIOD, 60)
+        margin = safe.turn if v == 0.0 else safe.side
+        front = safe.turn if v == 0.0 else 0.1
+        hit = first_hit(
+            motion,
+            PERIOD,
+            points,
+            velocity,
+            safe.half_length,
+            safe.half_width,
+            front,
+            margin,
+            0.15,
+            safe.mover_growth,
+            False,
+        )
+        return hit < 0
+
+    def _note_progress(self, pose: FloatArray, time: float) -> None:
+        """Being held up ends once the robot has really come on, not at the first twitch."""
+        trouble = self._trouble
+        gone = math.hypot(pose[0] - trouble.moved_from[0], pose[1] - trouble.moved_from[1])
+        if gone > 0.5 or abs(float(wrap_angle(pose[2] - trouble.moved_from[2]))) > 0.6:
+            trouble.moved_from = pose.copy()
+            trouble.progress_time = time
+            trouble.since = None
+            if gone > 0.5:
+                trouble.attempts = max(0, trouble.attempts - 1)
+
+    def _held_up(self, pose: FloatArray, time: float) -> tuple[float, float]:
+        """Stand and wait; when patience ends, plan around everything in sight, then back out."""
+        trouble = self._trouble
+        if trouble.since is None:
+            trouble.since = time
+            trouble.moved_from = pose.copy()
+        if time - trouble.since < trouble.patience:
+            return 0.0, 0.0
+        trouble.attempts += 1
+        trouble.since = None
+        trouble.patience = float(self._random.uniform(1.0, 2.0 + min(trouble.attempts, 4)))
+        assert self._goal is not None
+        if trouble.attempts % 2 == 1:
+            # First, around all that is seen, as if what moves would stay where it is.
+            points, _ = self._layer.in_map(pose)
+            unknown = self._nav.clearance_at(points) > 0.25
+            obstacles = np.concatenate([self._layer.staying(), points[unknown]])
+            before = self._way
+            self._plan(pose, self._goal, obstacles, time)
+            self._last_plan = time
+            if self._way is None:
+                self._way = before
+            return 0.0, 0.0
+        escape = self._best_escape(pose)
+        if escape is not None:
+            trouble.escape = escape
+            trouble.escape_until = time + float(self._random.uniform(1.2, 3.0))
+            trouble.wait_until = trouble.escape_until + float(self._random.uniform(0.0, 2.5))
+        return 0.0, 0.0
+
+    def _best_escape(self, pose: FloatArray) -> tuple[float, float] | None:
+        """Return the motion that leaves most room about the robot; None if there is no room for any."""
+        points, _ = self._layer.in_map(pose)
+        best, most = None, 0.0
+        for v, omega in _ESCAPES:
+            if not self._motion_free(pose, v, omega, 1.2):
+                continue
+            end = arc_rollout(pose, v, omega, 1.2, 1.0, 2.0, PERIOD, 30)[-1]
+            room = nearest(end[:3], points, self._safety.half_length, self._safety.half_width)
+            room = min(room, float(self._nav.clearance_at(end[None, :2])[0]))
+            if v < 0:
+                room += 0.15
+            if room > most + 1e-6:
+                best, most = (v, omega), room
+        return best
+
+    def _manoeuvre(self, pose: FloatArray, time: float) -> tuple[float, float] | None:
+        """Go on with backing out and the wait after it; None when there is neither."""
+        trouble = self._trouble
+        if trouble.escape is not None:
+            if time < trouble.escape_until and self._motion_free(pose, *trouble.escape, 0.3):
+                return trouble.escape
+            trouble.escape = None
+            self._way = None
+            self._last_plan = -math.inf
+            return 0.0, 0.0
+        if time < trouble.wait_until:
+            return 0.0, 0.0
+        return None

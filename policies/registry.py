@@ -101,7 +101,7 @@ def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise InputError("no such file", where=f"policy '{path}'", mend="check the path")
     path = path.resolve()
-    # The name depends on the path so that two files of one name do not meet, and classes can be pickled within a process.
+    # The name depends on the path, so that two files of one name do not meet.
     name = f"_floorcast_policy_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
     module_spec = importlib.util.spec_from_file_location(name, path)
     if module_spec is None or module_spec.loader is None:
