@@ -1,9 +1,9 @@
 """Labels of a picture: masks, 2D and 3D boxes, visibility and distance of every visible object.
 
-Frames: ``camera_optical`` is x right, y down, z forward, and so are images. Pixel (x, y) is centred on u = x, v = y; the
-optical axis meets the image at ((W - 1) / 2, (H - 1) / 2). The level camera frame is ``camera_optical`` turned so that
-its y axis points straight down; for a camera that is mounted level the two are the same. KITTI's boxes, which turn about y
-only, live in the level frame.
+Frames: ``camera_optical`` is x right, y down, z forward, and so are images. Pixel (x, y) is centred on u = x, v = y;
+the optical axis meets the image at ((W - 1) / 2, (H - 1) / 2). The level camera frame is ``camera_optical`` turned so
+that its y axis points straight down; for a camera that is mounted level the two are the same. KITTI's boxes, which turn
+about y only, live in the level frame.
 """
 
 from __future__ import annotations
@@ -88,8 +88,42 @@ class ObjectLabel:
 
     @property
     def corners_camera(self) -> NDArray[np.float64]:
-        """Corners (8, 3) [m] of the 3D box in ``camera_optical``; corner i differs from i ^ 1, i ^ 2, i ^ 4 by an edge."""
+        """Corners (8, 3) [m] of the 3D box in ``camera_optical``; corners i and i ^ 1, i ^ 2, i ^ 4 share an edge."""
         return self.center_camera + (0.5 * self.size * _CORNER_SIGNS) @ self.axes_camera.T
+
+
+@dataclass(frozen=True)
+class LabelledFrame:
+    """A picture of an episode with its labels.
+
+    Attributes:
+        episode: index of the episode, 0 to 999,999.
+        robot: index of the robot, 0 to 99.
+        number: of the picture in this episode and robot, 0 to 9,999.
+        time: since the start of the episode [s].
+        frame: the picture and its ground truth.
+        labels: of its objects.
+        points: (N, 4) float32 x, y, z [m], intensity of a lidar sweep taken with it, in the lidar's frame; or None.
+        lidar_position: (3,) [m] of the lidar in ``map``; must be given with points.
+        lidar_rotation: (3, 3), columns are the lidar's axes in ``map``; must be given with points.
+        min_pixels: what ``label_frame`` was given.
+    """
+
+    episode: int
+    robot: int
+    number: int
+    time: float
+    frame: CameraFrame
+    labels: list[ObjectLabel]
+    points: NDArray[np.float32] | None = None
+    lidar_position: NDArray[np.float64] | None = None
+    lidar_rotation: NDArray[np.float64] | None = None
+    min_pixels: int = MIN_PIXELS
+
+    @property
+    def stem(self) -> str:
+        """Name of the picture's files without suffix."""
+        return f"{self.episode:06d}_{self.robot:02d}_{self.number:04d}"
 
 
 def label_frame(frame: CameraFrame, world: Primitives, *, min_pixels: int = MIN_PIXELS) -> list[ObjectLabel]:
@@ -264,7 +298,7 @@ def _upright_boxes(
 
 
 def _reach(parts: Primitives, direction: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how far (N, 3) solids reach from their centre along three directions (N, 3, 3 columns) in their own axes."""
+    """Return how far (N, 3) solids reach from their centre along directions (N, 3, 3 columns) in their own axes."""
     radius, half_length = parts.size[:, :1], parts.size[:, 1:2]
     along = np.abs(direction[:, 2, :])
     kind = parts.kind[:, None]

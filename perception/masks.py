@@ -90,7 +90,7 @@ def instance_runs(instance: NDArray[np.integer]) -> InstanceRuns:
 
 
 def run_length_codes(runs: InstanceRuns) -> list[bytes]:
-    """Return COCO's compressed run-length code of each instance, byte for byte what ``pycocotools`` makes of its mask."""
+    """Return COCO's compressed run-length code of each instance: the bytes ``pycocotools`` makes of its mask."""
     code, offset = _encode(runs.offset, runs.start, runs.stop, runs.shape[0] * runs.shape[1])
     text = code.tobytes()
     return [text[a:b] for a, b in zip(offset[:-1].tolist(), offset[1:].tolist(), strict=True)]
@@ -112,7 +112,6 @@ def _encode(
         before_1 = np.int64(0)
         before_2 = np.int64(0)
         position = np.int64(0)
-        number = 0
         first, last = offset[s], offset[s + 1]
         for i in range(2 * (last - first) + 1):
             run = first + i // 2
@@ -126,9 +125,8 @@ def _encode(
             if run == last and count == 0:
                 break
             position = edge
-            rest = count - before_2 if number > 2 else count
+            rest = count - before_2 if i > 2 else count
             before_2, before_1 = before_1, count
-            number += 1
             more = True
             while more:
                 bits = rest & 0x1F

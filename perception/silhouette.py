@@ -1,12 +1,12 @@
 """Amodal silhouettes: what of an object would show in the picture, and beyond its edges, if nothing stood in front.
 
-Each primitive is convex, so its picture is the convex hull of the pictures of its outline points: eight corners of a box,
-the two rims of a cylinder, the circle in which the cone of sight touches a sphere, two of those for a capsule. Rims and
-circles become polygons of ``RIM_POINTS`` corners with the area of the circle. What lies behind the near plane is cut off.
-The silhouette of an object is the union over its primitives.
+Each primitive is convex, so its picture is the convex hull of the pictures of its outline points: eight corners of a
+box, the two rims of a cylinder, the circle in which the cone of sight touches a sphere, two of those for a capsule.
+Rims and circles become polygons of ``RIM_POINTS`` corners with the area of the circle. What lies behind the near plane
+is cut off. The silhouette of an object is the union over its primitives.
 
-A hull is kept as two chains that run from left to right, its upper and its lower edge, so that each image column meets it
-in one interval.
+A hull is kept as two chains that run from left to right, its upper and its lower edge, so that each image column meets
+it in one interval.
 """
 
 from __future__ import annotations

@@ -1,0 +1,197 @@
+"""COCO instance annotations, with what a simulator knows besides: visibility, truncation, distance and 3D boxes.
+
+Records beyond the COCO standard. Images carry ``episode``, ``robot``, ``number``, ``time_s``, the camera
+(``intrinsics`` fx, fy, cx, cy [pixels], ``position`` [m] and ``rotation`` row by row of ``camera_optical`` in ``map``,
+``near_m``) and ``min_pixels``, below which an object got no label. Annotations carry ``track_id`` (the instance id: the
+same object in all pictures of an episode), ``visib_fract``, ``truncated``, ``distance_m``, ``amodal_bbox``,
+``occluded`` (as in KITTI) and the 3D box: ``center_camera`` [m], ``size_lwh`` [m], ``rotation_y`` [rad] (see
+``labels.ObjectLabel``), ``cuboid``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..common.classes import CLASS_NAMES, STUFF_CLASSES
+from ..common.errors import InputError
+from .kitti import occlusion_level
+from .labels import LabelledFrame, ObjectLabel
+
+IMAGE_LINE = "image "
+ANNOTATION_LINE = "annotation "
+
+_LIVING = frozenset({"person"})
+_VEHICLES = frozenset({"forklift", "amr", "pallet_truck"})
+_LOADS = frozenset({"pallet", "small_load_carrier", "stillage", "box", "crate"})
+
+
+def categories() -> list[dict[str, Any]]:
+    """Return COCO's categories: all classes in the fixed order of ``floorcast.common.classes``."""
+    return [
+        {"id": number, "name": name, "supercategory": _supercategory(name)}
+        for number, name in enumerate(CLASS_NAMES, start=1)
+    ]
+
+
+def frame_lines(labelled: LabelledFrame) -> str:
+    """Return the records of a picture as lines of JSON without ids: the image first, then its annotations.
+
+    Image lines begin with ``IMAGE_LINE``, annotation lines with ``ANNOTATION_LINE``.
+    """
+    lines = [IMAGE_LINE + _json(_image_record(labelled))]
+    lines += [ANNOTATION_LINE + _json(_annotation_record(label)) for label in labelled.labels]
+    return "\n".join(lines) + "\n"
+
+
+def instances_chunks(
+    shards: Iterable[Callable[[], Iterable[str]]], info: Mapping[str, Any], license_name: str | None
+) -> Iterator[str]:
+    """Yield the text of ``instances.json`` piece by piece, so that no more than one line has to be in memory.
+
+    Args:
+        shards: for each shard a function that reads its lines (see ``frame_lines``) anew. Each is called twice. Ids are
+            counted in this order from 1.
+        info: COCO's ``info``; nothing is added, so that equal input gives equal bytes.
+        license_name: name of the pictures' licence, or None to leave it open.
+    """
+    shards = list(shards)
+    licenses = [] if license_name is None else [{"id": 1, "name": license_name, "url": ""}]
+    licensed = "" if license_name is None else '"license":1,'
+    yield '{\n"info": ' + _json(dict(info)) + ',\n"licenses": ' + _json(licenses) + ',\n"categories": [\n'
+    yield ",\n".join(_json(category) for category in categories())
+    yield '\n],\n"images": ['
+    image_id = 0
+    for line in (line for shard in shards for line in shard() if line.startswith(IMAGE_LINE)):
+        image_id += 1
+        # The records are JSON objects already; ids go in front of their first key.
+        record = line[len(IMAGE_LINE) + 1 :].rstrip("\n")
+        yield ("," if image_id > 1 else "") + f'\n{{"id":{image_id},{licensed}{record}'
+    yield '\n],\n"annotations": ['
+    image_id = annotation_id = 0
+    for line in (line for shard in shards for line in shard()):
+        if line.startswith(IMAGE_LINE):
+            image_id += 1
+            continue
+        annotation_id += 1
+        record = line[len(ANNOTATION_LINE) + 1 :].rstrip("\n")
+        yield ("," if annotation_id > 1 else "") + f'\n{{"id":{annotation_id},"image_id":{image_id},{record}'
+    yield "\n]\n}\n"
+
+
+def load_coco(path: str | Path) -> Any:
+    """Load an annotation file with ``pycocotools.coco.COCO``, quietly.
+
+    Raises:
+        InputError: missing, cut short, not JSON or not a COCO instance file.
+    """
+    from pycocotools.coco import COCO  # loads matplotlib
+
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise InputError(
+            "no such file", where=str(path), mend="check the path, or generate the dataset again"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read: {error}", where=str(path)) from error
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"not valid JSON: {error.msg}",
+            where=f"{path}, line {error.lineno}",
+            mend="the file may be cut short: run the same command again to write it anew",
+        ) from error
+    _require_shape(data, path)
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO()
+        coco.dataset = data
+        coco.createIndex()
+    return coco
+
+
+def _image_record(labelled: LabelledFrame) -> dict[str, Any]:
+    """Return the record of a picture, without its id."""
+    frame = labelled.frame
+    config = frame.config
+    return {
+        "file_name": f"{labelled.stem}.png",
+        "width": config.width,
+        "height": config.height,
+        "episode": labelled.episode,
+        "robot": labelled.robot,
+        "number": labelled.number,
+        "time_s": round(float(labelled.time), 6),
+        "intrinsics": [
+            *(round(config.focal, 9), round(config.focal, 9)),
+            *(0.5 * (config.width - 1), 0.5 * (config.height - 1)),
+        ],
+        "near_m": config.near,
+        "position": _rounded(frame.position, 6),
+        "rotation": _rounded(frame.rotation.ravel(), 9),
+        "min_pixels": labelled.min_pixels,
+    }
+
+
+def _annotation_record(label: ObjectLabel) -> dict[str, Any]:
+    """Return the record of an object, without its own and its picture's id."""
+    return {
+        "category_id": label.class_id,
+        "bbox": list(label.box),
+        "area": label.area,
+        "segmentation": {"size": list(label.image_shape), "counts": label.rle.decode("ascii")},
+        "iscrowd": 0,
+        "track_id": label.instance_id,
+        # Rounding must not turn a glimpse of a huge thing into 0, which would mean that it does not show.
+        "visib_fract": max(round(label.visib_fract, 6), 1e-6),
+        "truncated": round(label.truncation, 6),
+        "occluded": occlusion_level(label.visib_fract),
+        "distance_m": round(label.distance_m, 4),
+        "amodal_bbox": list(label.amodal_box),
+        "center_camera": _rounded(label.center_camera, 5),
+        "size_lwh": _rounded(label.size, 5),
+        "rotation_y": round(label.yaw_camera, 6),
+        "cuboid": label.cuboid,
+    }
+
+
+def _require_shape(data: Any, path: Path) -> None:
+    required = {
+        "images": ("id", "file_name", "width", "height"),
+        "annotations": ("id", "image_id", "category_id", "bbox", "area", "segmentation", "iscrowd"),
+        "categories": ("id", "name"),
+    }
+    if not isinstance(data, dict):
+        raise InputError("not a COCO file: an object was expected", where=str(path))
+    for section, keys in required.items():
+        rows = data.get(section)
+        if not isinstance(rows, list):
+            raise InputError(f"not a COCO file: the list '{section}' is missing", where=str(path))
+        for number, row in enumerate(rows):
+            missing = [key for key in keys if not isinstance(row, dict) or key not in row]
+            if missing:
+                raise InputError(f"'{missing[0]}' is missing", where=f"{path}, {section}[{number}]")
+
+
+def _supercategory(name: str) -> str:
+    if name in STUFF_CLASSES:
+        return "building"
+    for group, members in (("person", _LIVING), ("vehicle", _VEHICLES), ("load", _LOADS)):
+        if name in members:
+            return group
+    return "building" if name in ("column", "dock_door") else "equipment"
+
+
+def _rounded(values: Iterable[Any], digits: int) -> list[float]:
+    # Adding zero turns -0.0 into 0.0.
+    return [round(float(value), digits) + 0.0 for value in values]
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
