@@ -1,1 +1,450 @@
-"""The command line: thin commands that parse, call and show."""
+"""The command line: thin commands that parse, call and show.
+
+Exit codes: 0 done, 1 a gate failed or an episode could not be run, 2 bad input, 3 inconclusive.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from . import __version__
+from .common.errors import FloorcastError, InputError
+
+app = typer.Typer(
+    name="floorcast",
+    help="A physical-AI simulator for warehouse robots: labelled data, policy gates, and the sim-to-real gap.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+layout_app = typer.Typer(help="Make, check and draw halls.", no_args_is_help=True)
+dataset_app = typer.Typer(help="Check datasets.", no_args_is_help=True)
+bench_app = typer.Typer(help="Measure this machine against the peers.", no_args_is_help=True)
+app.add_typer(layout_app, name="layout")
+app.add_typer(dataset_app, name="dataset")
+app.add_typer(bench_app, name="bench")
+
+Seed = Annotated[int, typer.Option("--seed", min=0, max=2**63 - 1, help="Seed of everything random; 0 is a seed.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Output folder; by default one under runs/ for each run.")]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", min=0, help="Worker processes; all cores by default, 0 for this process alone."),
+]
+Address = Annotated[str | None, typer.Option("--address", help="HOST:PORT of a Ray cluster; this machine by default.")]
+Resume = Annotated[bool, typer.Option("--resume/--no-resume", help="Go on with the run that the folder holds.")]
+Twin = Annotated[Path | None, typer.Option("--twin", help="Twin file with calibrated parameters.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON on standard output.")]
+JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the rows as JSON into this file.")]
+Scenario = Annotated[str, typer.Argument(help="A built-in scenario or a YAML file.")]
+PolicyName = Annotated[
+    str, typer.Option("--policy", help="navigator, reckless, package.module:Class or file.py:Class.")
+]
+
+
+def main() -> NoReturn:
+    """Run the command line; bad input ends with one screen of text and exit code 2."""
+    try:
+        with _quiet_libraries():
+            app(standalone_mode=True)
+    except FloorcastError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on where it left off", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output has gone (head, less): that is its right.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        print(f"error: {error.strerror}\n  where: {error.filename or 'unknown'}", file=sys.stderr)
+        sys.exit(2)
+    sys.exit(0)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False) -> None:
+    if version:
+        print(f"floorcast {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Output folder.")] = Path("runs/demo"),
+    seed: Seed = 0,
+    episodes: Annotated[int, typer.Option("--episodes", min=1)] = 16,
+    workers: Workers = None,
+    address: Address = None,
+    as_json: Json = False,
+) -> None:
+    """Run the main job once: 16 random episodes, a labelled dataset, a verdict, and a real robot's gap, on one page."""
+    from .cluster.demo import run_demo
+
+    result = run_demo(out=out, seed=seed, episodes=episodes, resources=_resources(workers, address))
+    _show(result.rows, result.summary, as_json)
+    _tell(f"page:    {result.report}\nsummary: {result.folder / 'summary.json'}\ndataset: {result.folder / 'dataset'}")
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Say what works on this machine and how to mend what does not."""
+    from .cluster.doctor import examine
+
+    findings = examine()
+    marks = {"works": "works", "optional": "not here (optional)", "broken": "BROKEN"}
+    rows = [(item.name, marks[item.status], item.detail) for item in findings]
+    summary = {"findings": [vars(item) for item in findings]}
+    _show([("what", "state", "seen"), *rows], summary, as_json)
+    for item in findings:
+        if item.mend:
+            _tell(f"{item.name}: {item.mend}")
+    if any(item.status == "broken" for item in findings):
+        raise typer.Exit(2)
+
+
+@layout_app.command("generate")
+def layout_generate(
+    out: Annotated[Path, typer.Option("--out", help="The layout file to write (YAML).")],
+    area: Annotated[float | None, typer.Option("--area", help="Floor area [m2], 100 to 10,000.")] = None,
+    recipe: Annotated[Path | None, typer.Option("--recipe", help="A YAML file with a layout recipe.")] = None,
+    plan: Annotated[Path | None, typer.Option("--plan", help="Draw the floor plan too: a .png or .svg file.")] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Generate a hall from a recipe and a seed."""
+    from .common.config import load_model, parse_model
+    from .layouts.generator import generate_layout
+    from .layouts.recipe import LayoutRecipe
+
+    given = load_model(recipe, LayoutRecipe) if recipe is not None else LayoutRecipe()
+    if area is not None:
+        given = parse_model({**given.model_dump(), "area": area}, LayoutRecipe, source="--area")
+    layout = generate_layout(given, seed)
+    layout.save(out)
+    if plan is not None:
+        _draw(layout, plan)
+    _show(_layout_rows(layout), _layout_summary(layout), as_json)
+
+
+@layout_app.command("show")
+def layout_show(
+    file: Annotated[Path, typer.Argument(help="A layout file (YAML).")],
+    out: Annotated[Path | None, typer.Option("--out", help="Draw the floor plan: a .png or .svg file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Check a hall, sum it up and draw its plan."""
+    from .layouts.model import Layout
+    from .layouts.validation import require_valid
+
+    layout = Layout.load(file)
+    require_valid(layout, str(file))
+    if out is not None:
+        _draw(layout, out)
+    _show(_layout_rows(layout), _layout_summary(layout), as_json)
+
+
+@app.command()
+def rollout(
+    scenario: Scenario = "nominal",
+    policy: PolicyName = "navigator",
+    episodes: Annotated[int, typer.Option("--episodes", min=1, help="How many, from index 0 on.")] = 16,
+    episode: Annotated[int | None, typer.Option("--episode", min=0, help="Run this one alone.")] = None,
+    seed: Seed = 0,
+    workers: Workers = None,
+    address: Address = None,
+    twin: Twin = None,
+    out: Out = None,
+    resume: Resume = True,
+    as_json: Json = False,
+) -> None:
+    """Run a policy over random episodes and sum up its KPIs."""
+    from .cluster.evaluate import rollout as run
+
+    indices = (episode,) if episode is not None else tuple(range(episodes))
+    result = run(
+        scenario,
+        policy=policy,
+        episodes=indices,
+        seed=seed,
+        out=out,
+        resources=_resources(workers if episode is None else (workers or 0), address),
+        twin=twin,
+        resume=resume,
+    )
+    _show(_kpi_rows(result.summary["kpis"]), result.summary, as_json)
+    _tell(f"records: {result.folder}")
+    _exit_for_failed(result.outcome.failed)
+
+
+@app.command()
+def generate(
+    scenario: Scenario = "nominal",
+    frames: Annotated[int, typer.Option("--frames", help="Labelled pictures.")] = 200,
+    policy: PolicyName = "navigator",
+    seed: Seed = 0,
+    workers: Workers = None,
+    address: Address = None,
+    twin: Twin = None,
+    license_name: Annotated[
+        str | None, typer.Option("--license", help="Licence to write into the dataset; yours to choose.")
+    ] = None,
+    out: Out = None,
+    resume: Resume = True,
+    as_json: Json = False,
+) -> None:
+    """Generate a labelled dataset (COCO and KITTI); the same bytes whatever the workers and interruptions."""
+    from .cluster.generate import generate as run
+
+    result = run(
+        scenario,
+        frames=frames,
+        seed=seed,
+        out=out,
+        resources=_resources(workers, address),
+        policy=policy,
+        twin=twin,
+        license_name=license_name,
+        resume=resume,
+    )
+    _show([("what", "value"), *((key, _cell(value)) for key, value in result.summary.items())], result.summary, as_json)
+    _tell(f"dataset: {result.folder / 'dataset'}")
+    _exit_for_failed(result.failed)
+
+
+@dataset_app.command("check")
+def dataset_check(
+    folder: Annotated[Path, typer.Argument(help="A dataset folder, or the run folder that holds one.")],
+    as_json: Json = False,
+) -> None:
+    """Check a dataset from its files alone: formats, masks, boxes, projections."""
+    from .perception.dataset_check import check_dataset
+
+    if (folder / "dataset").is_dir():
+        folder = folder / "dataset"
+    report = check_dataset(folder)
+    _show(report.rows(), report.as_dict(), as_json)
+    for problem in report.problems[:20]:
+        _tell(f"problem: {problem}")
+    if report.problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def validate(
+    scenario: Scenario = "nominal",
+    policy: PolicyName = "navigator",
+    gates: Annotated[str, typer.Option("--gates", help="Built-in gates or a gates.yaml.")] = "nominal",
+    episodes: Annotated[int, typer.Option("--episodes", min=1)] = 100,
+    seed: Seed = 0,
+    workers: Workers = None,
+    address: Address = None,
+    twin: Twin = None,
+    out: Out = None,
+    resume: Resume = True,
+    as_json: Json = False,
+) -> None:
+    """Judge a policy by gates on intervals: exit 0 pass, 1 fail, 3 inconclusive with the episodes still needed."""
+    from .cluster.evaluate import validate as run
+
+    result = run(
+        scenario,
+        policy=policy,
+        gates=gates,
+        episodes=episodes,
+        seed=seed,
+        out=out,
+        resources=_resources(workers, address),
+        twin=twin,
+        resume=resume,
+    )
+    _show(_kpi_rows(result.rollout.summary["kpis"]), result.rollout.summary, as_json)
+    _tell(f"verdict: {result.outcome.upper()}")
+    if result.outcome == "inconclusive":
+        needed = result.verdict.episodes_needed
+        _tell(
+            f"about {needed} more episodes would decide: --episodes {episodes + needed} with the same --out"
+            if needed
+            else "no number of further episodes can be named"
+        )
+    _tell_failed(result.rollout.outcome.failed, "could not be run")
+    _tell(f"records: {result.rollout.folder}; JUnit: {result.junit}")
+    raise typer.Exit(result.exit_code)
+
+
+@app.command()
+def gap(
+    log: Annotated[Path, typer.Argument(help="A field log: file or folder.")],
+    twin: Twin = None,
+    robot: Annotated[str | None, typer.Option("--robot", help="Robots of the log, for example 1,2.")] = None,
+    seed: Seed = 0,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Measure the sim-to-real gap of a field log, with intervals."""
+    from .cluster.field import run_gap
+
+    result = run_gap(log, twin=twin, robots=_names(robot), seed=seed, out=out)
+    _show(result.rows, result.summary, as_json)
+    for line in result.notes:
+        _tell(line)
+
+
+@app.command()
+def calibrate(
+    log: Annotated[Path, typer.Argument(help="A field log: file or folder.")],
+    train: Annotated[str | None, typer.Option("--train", help="Robots to fit, for example 1,2,3.")] = None,
+    test: Annotated[str | None, typer.Option("--test", help="Robots to judge on, for example 4,5.")] = None,
+    seed: Seed = 0,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Fit a twin to one part of a field log and judge it, before and after, on the part held out."""
+    from .cluster.field import run_calibrate
+
+    result = run_calibrate(log, train=_names(train), test=_names(test), seed=seed, out=out)
+    _show(result.rows, result.summary, as_json)
+    for line in result.notes:
+        _tell(line)
+
+
+@bench_app.command("sensors")
+def bench_sensors(
+    json_file: JsonFile = None,
+    repeat: Annotated[int, typer.Option("--repeat", min=1, help="Timed repetitions; the median counts.")] = 15,
+    seed: Seed = 0,
+) -> None:
+    """Time our lidar and camera against PyBullet's on the same scene in one run."""
+    from .common.files import write_json_atomic
+    from .perception.bench import bench_sensors as run
+
+    report = run(repeat=repeat, seed=seed)
+    rows = [("sensor", "peer", "ours ms", "peer ms", "ratio", "cores")]
+    rows += [
+        (row.name, row.peer, f"{row.ours_ms:.3f}", f"{row.peer_ms:.3f}", f"{row.ratio:.1f}x", str(row.cores))
+        for row in report.rows
+    ]
+    _table(rows)
+    for key, value in report.conditions.items():
+        _tell(f"{key}: {value}")
+    if json_file is not None:
+        write_json_atomic(json_file, [vars(row) for row in report.rows])
+
+
+def _resources(workers: int | None, address: str | None) -> Any:
+    from .cluster.run import Resources
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    if workers is None:
+        workers = 0 if address is not None else cores
+    return Resources(workers=workers, address=address)
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    if text is None:
+        return None
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not names:
+        raise InputError("no robot named", where=text, mend="give names like 1,2,3")
+    return names
+
+
+def _draw(layout: Any, path: Path) -> None:
+    from .layouts.drawing import draw_plan
+
+    draw_plan(layout, path)
+    _tell(f"plan: {path}")
+
+
+def _layout_summary(layout: Any) -> dict[str, Any]:
+    parts = ("racks", "goods", "stations", "docks", "conveyors", "chargers", "columns", "walls", "aisles", "lights")
+    return {
+        "name": layout.name,
+        "area_m2": layout.area,
+        "length_m": layout.length,
+        "width_m": layout.width,
+        **{part: len(getattr(layout, part)) for part in parts},
+    }
+
+
+def _layout_rows(layout: Any) -> list[tuple[str, ...]]:
+    return [("what", "value"), *((key, _cell(value)) for key, value in _layout_summary(layout).items())]
+
+
+def _kpi_rows(kpis: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [("KPI", "value", "95 % interval", "n", "bound", "verdict")]
+    for row in kpis:
+        low, high = row["ci_low"], row["ci_high"]
+        interval = "" if low is None and high is None else f"{_cell(low)} to {_cell(high)}"
+        bound = "" if row["bound"] is None else _cell(row["bound"])
+        rows.append((row["name"], _cell(row["value"]), interval, str(row["n"]), bound, row["verdict"] or ""))
+    return rows
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _show(rows: list[tuple[str, ...]], summary: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(summary, indent=2, sort_keys=True))
+    else:
+        _table(rows)
+
+
+def _table(rows: list[tuple[str, ...]]) -> None:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for number, row in enumerate(rows):
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        if number == 0:
+            print("  ".join("-" * width for width in widths))
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _tell_failed(failed: list[Any], what: str) -> None:
+    if failed:
+        _tell(f"{len(failed)} episodes {what}; the first, episode {failed[0].episode}:\n{failed[0].traceback}")
+        _tell(f"run it alone: {failed[0].repro}")
+
+
+def _exit_for_failed(failed: list[Any]) -> None:
+    _tell_failed(failed, "failed every attempt")
+    if failed:
+        raise typer.Exit(1)
+
+
+@contextlib.contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """Send what C libraries print (PyBullet greets on standard output) to standard error, so that --json stays JSON."""
+    try:
+        saved = os.dup(sys.stdout.fileno())
+    except (OSError, io.UnsupportedOperation):
+        yield
+        return
+    original = sys.stdout
+    sys.stdout = os.fdopen(saved, "w", buffering=1, encoding=original.encoding or "utf-8")
+    os.dup2(sys.stderr.fileno(), 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(saved, 1)
+        sys.stdout = original
