@@ -216,7 +216,11 @@ def percentile_share(statistic: str) -> float | None:
     if statistic == "median":
         return 0.5
     digits = statistic[1:]
-    if statistic[:1] != "p" or not (digits.isascii() and digits.isdigit() and 1 <= len(digits) <= 2) or int(digits) == 0:
+    if (
+        statistic[:1] != "p"
+        or not (digits.isascii() and digits.isdigit() and 1 <= len(digits) <= 2)
+        or int(digits) == 0
+    ):
         return None
     return int(digits) / 100.0
 

@@ -44,16 +44,30 @@ def percent_text(share: float | None) -> str:
     return f"{_minus(text)} %"
 
 
-def value_text(value: float | None, unit: str, *, proportion: bool = False) -> str:
-    """Return a value with its unit; a proportion in percent."""
+def value_text(
+    value: float | None,
+    unit: str,
+    *,
+    proportion: bool = False,
+    interval: tuple[float | None, float | None] = (None, None),
+) -> str:
+    """Return a value with its unit; a proportion in percent.
+
+    With an interval the value gets as many decimals as its ends (``interval_text``).
+    """
     if proportion:
         return percent_text(value)
-    text = number_text(value)
+    decimals = _decimals(*interval)
+    known = value is not None and math.isfinite(value)
+    text = _minus(f"{value:.{decimals}f}") if known and decimals is not None else number_text(value)
     return f"{text} {unit}" if unit and text != _MISSING else text
 
 
 def interval_text(low: float | None, high: float | None, unit: str = "", *, proportion: bool = False) -> str:
-    """Return "a to b unit", "at least a", "at most b", or an en dash without either end."""
+    """Return "a to b unit", "at least a", "at most b", "all equal", or an en dash without either end.
+
+    Decimals show two digits of the interval's width: more would be noise, fewer could make its ends equal.
+    """
     if low is None and high is None:
         return _MISSING
     if low is None:
@@ -62,7 +76,10 @@ def interval_text(low: float | None, high: float | None, unit: str = "", *, prop
         return f"at least {value_text(low, unit, proportion=proportion)}"
     if proportion:
         return f"{percent_text(low).removesuffix(' %')} to {percent_text(high)}"
-    return f"{number_text(low)} to {value_text(high, unit)}"
+    if low == high:
+        return "all equal"
+    ends = (low, high)
+    return f"{value_text(low, '', interval=ends)} to {value_text(high, unit, interval=ends)}"
 
 
 def bound_text(row: GateRow) -> str:
@@ -79,7 +96,8 @@ def finding_text(row: GateRow) -> str:
     if row.value is None:
         text = row.note or "no episode was evaluated"
     else:
-        text = f"{value_text(row.value, row.unit, proportion=proportion)} in {episodes_text(row.n)}"
+        seen = value_text(row.value, row.unit, proportion=proportion, interval=(row.ci_low, row.ci_high))
+        text = f"{seen} in {episodes_text(row.n)}"
         if row.ci_low is not None or row.ci_high is not None:
             level = percent_text(2.0 * row.confidence - 1.0)
             ends = interval_text(row.ci_low, row.ci_high, row.unit, proportion=proportion)
@@ -126,8 +144,8 @@ def verdict_sentence(verdict: Verdict, *, subject: str = "The policy") -> str:
         failed = [row for row in decided if row.verdict == "fail"]
         first = failed[0]
         proportion = first.kind == "proportion"
-        seen = value_text(first.value, first.unit, proportion=proportion)
-        reason = f"{_lower_first(first.label)} is {seen}, where {bound_text(first)} is allowed"
+        seen = value_text(first.value, first.unit, proportion=proportion, interval=(first.ci_low, first.ci_high))
+        reason = f"{_lower_first(first.label)} is {seen} and must be {bound_text(first)}"
         limits = f"{_count(len(failed))} of {_count(len(decided))} {'limit' if len(decided) == 1 else 'limits'}"
         return f"{subject} misses {limits} over {episodes}: {reason}."
     if verdict.episodes == 0:
@@ -136,7 +154,9 @@ def verdict_sentence(verdict: Verdict, *, subject: str = "The policy") -> str:
         return f"{subject} cannot be judged: none of the limits was measured in {episodes}."
     open_rows = [row for row in decided if row.verdict == "inconclusive"]
     which = f"{_count(len(open_rows))} of {_count(len(decided))} {'limit' if len(decided) == 1 else 'limits'}"
-    sentence = f"{subject} cannot be judged yet: {episodes} {'leaves' if verdict.episodes == 1 else 'leave'} {which} open"
+    sentence = (
+        f"{subject} cannot be judged yet: {episodes} {'leaves' if verdict.episodes == 1 else 'leave'} {which} open"
+    )
     if verdict.episodes_needed is None:
         return f"{sentence}."
     return f"{sentence}; {needed_text(verdict.episodes_needed)}."
@@ -148,6 +168,14 @@ def _count(count: int) -> str:
 
 def _lower_first(text: str) -> str:
     return text[:1].lower() + text[1:] if text[1:2].islower() else text
+
+
+def _decimals(low: float | None, high: float | None) -> int | None:
+    """Return how many decimals show two digits of a width; None where everyday digits serve."""
+    if low is None or high is None or not high > low:
+        return None
+    digits = 1 - math.floor(math.log10(high - low))
+    return max(digits, 0) if digits <= 7 else None
 
 
 def _minus(text: str) -> str:
