@@ -1,0 +1,511 @@
+"""The floor plan as a list of marks in page pixels, before any file format: what is drawn, where and in which style."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .model import Good, Layout, Rack
+
+Pixel = tuple[float, float]
+MAX_PATH_POINTS = 1500
+LABEL_LIMIT = 60
+"""Stations beyond this number go without names, or the plan would be all letters."""
+
+
+class PlanEvent(Protocol):
+    """Something to mark on the plan, such as an episode's event."""
+
+    @property
+    def kind(self) -> str:
+        """What happened: "collision" and "near_miss" have marks of their own."""
+        ...
+
+    @property
+    def position(self) -> tuple[float, float]:
+        """Where: x, y [m] in ``map``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Style:
+    """Colours (light page, dark page) and pen of a kind of mark; None draws nothing. Widths and dashes in pixels."""
+
+    fill: tuple[str, str] | None = None
+    stroke: tuple[str, str] | None = None
+    width: float = 1.0
+    dash: tuple[float, float] | None = None
+
+
+STYLES: dict[str, Style] = {
+    "paper": Style(fill=("#ffffff", "#14181d")),
+    "floor": Style(fill=("#f4f2ec", "#1e242b")),
+    "grid": Style(stroke=("#e6e2d8", "#29313a"), width=0.7),
+    "wall": Style(fill=("#39424e", "#b9c4d0")),
+    "column": Style(fill=("#6b7683", "#8b97a5")),
+    "rack": Style(fill=("#e3eaf2", "#263443"), stroke=("#4d6c90", "#6f95bf"), width=0.9),
+    "load": Style(fill=("#3d6ea6", "#6ea3dc")),
+    "bay": Style(stroke=("#4d6c90", "#6f95bf"), width=0.5),
+    "aisle": Style(stroke=("#b9a24a", "#9a8a48"), width=1.0, dash=(7, 5)),
+    "conveyor": Style(fill=("#7d8794", "#66717f"), stroke=("#4a535e", "#98a4b1"), width=0.8),
+    "chevron": Style(stroke=("#f4f2ec", "#e2e7ec"), width=1.2),
+    "dock": Style(fill=("#e08a1e", "#f0a344"), stroke=("#ffffff", "#14181d"), width=0.8),
+    "charger": Style(fill=("#1f9d6b", "#35c48b"), stroke=("#ffffff", "#14181d"), width=0.8),
+    "pick": Style(fill=("#1d5fd1", "#6aa2ff"), stroke=("#ffffff", "#14181d"), width=1.0),
+    "drop": Style(fill=("#b3261e", "#ff7d74"), stroke=("#ffffff", "#14181d"), width=1.0),
+    "pack": Style(fill=("#7b3fb5", "#c08cf5"), stroke=("#ffffff", "#14181d"), width=1.0),
+    "good": Style(fill=("#b5885c", "#b5885c"), stroke=("#5e4630", "#2b2118"), width=0.7),
+    "person_path": Style(stroke=("#8a8f98", "#a5acb6"), width=1.3, dash=(2, 3)),
+    "path": Style(stroke=("#000000", "#ffffff"), width=2.0),
+    "path_edge": Style(stroke=("#ffffff", "#14181d"), width=3.6),
+    "path_start": Style(fill=("#000000", "#ffffff"), stroke=("#ffffff", "#14181d"), width=1.2),
+    "collision": Style(stroke=("#d10f2f", "#ff5d73"), width=3.0),
+    "near_miss": Style(fill=("#f5b301", "#ffc933"), stroke=("#5b4300", "#14181d"), width=0.8),
+    "event": Style(stroke=("#d10f2f", "#ff5d73"), width=1.4),
+    "scale": Style(fill=("#39424e", "#b9c4d0"), stroke=("#39424e", "#b9c4d0"), width=1.0),
+    "scale_gap": Style(fill=("#ffffff", "#14181d"), stroke=("#39424e", "#b9c4d0"), width=1.0),
+    "title": Style(fill=("#1c2229", "#eef2f6")),
+    "text": Style(fill=("#55606c", "#a9b4c0")),
+    "label": Style(fill=("#20344a", "#dfeaf5")),
+    "halo": Style(fill=("#20344a", "#dfeaf5"), stroke=("#f4f2ec", "#1e242b"), width=2.6),
+}
+
+PATH_COLORS = ("#d1495b", "#00798c", "#e39b1b", "#6a4c93", "#2f7dd1", "#5f9e1c", "#f3722c", "#137a63")
+"""One for each robot, repeated beyond eight."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One shape on the page [pixels, y down].
+
+    Attributes:
+        kind: "polygon" and "line" use all points; "circle" the first and ``size`` as radius; "text" the first and
+            ``size`` as font height.
+        style: a name in ``STYLES``.
+        points: corners.
+        size: radius or font height.
+        opacity: of the fill.
+        color: replaces the style's main colour (a good's own, a robot's own).
+        text: the words of a text, or the tooltip of a shape.
+        anchor: of a text, along its line.
+        turn: of a text [degrees, counter-clockwise].
+    """
+
+    kind: Literal["polygon", "line", "circle", "text"]
+    style: str
+    points: tuple[Pixel, ...]
+    size: float = 0.0
+    opacity: float = 1.0
+    color: str | None = None
+    text: str = ""
+    anchor: Literal["start", "middle", "end"] = "middle"
+    turn: float = 0.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A page: its size [pixels], its marks in drawing order, a title and a description in words."""
+
+    width: float
+    height: float
+    marks: tuple[Mark, ...]
+    title: str
+    description: str
+
+
+def plan_marks(
+    layout: Layout,
+    *,
+    trajectories: Iterable[ArrayLike] = (),
+    people: Iterable[ArrayLike] = (),
+    events: Iterable[PlanEvent] = (),
+) -> Plan:
+    """Draw a layout.
+
+    Args:
+        layout: the hall.
+        trajectories: robots' paths, each (T, 2 or more) x, y [m] in ``map``; rows with NaN break a path.
+        people: people's paths, alike.
+        events: collisions, near misses and other events to mark.
+    """
+    drawer = _Drawer(layout)
+    drawer.draw_hall()
+    drawer.draw_racks()
+    drawer.draw_furniture()
+    drawer.draw_goods([good for good in layout.goods if good.rack is None])
+    robots = [np.asarray(path, dtype=np.float64) for path in trajectories]
+    drawer.draw_paths(robots, [np.asarray(path, dtype=np.float64) for path in people])
+    drawer.draw_stations()
+    drawer.draw_events(list(events))
+    return drawer.finish(robots)
+
+
+class _Drawer:
+    """Collects marks; knows the scale of the page and what the legend must explain."""
+
+    LEFT, TOP, RIGHT = 46.0, 64.0, 22.0
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.scale = min(1100.0 / layout.length, 760.0 / layout.width)
+        self.marks: list[Mark] = []
+        self.legend: dict[str, tuple[str, Callable[[float, float], list[Mark]]]] = {}
+
+    def pixel(self, x: float, y: float) -> Pixel:
+        """Return the page position of a point [m] in ``map``."""
+        return (
+            round(self.LEFT + x * self.scale, 2),
+            round(self.TOP + (self.layout.width - y) * self.scale, 2),
+        )
+
+    def draw_hall(self) -> None:
+        layout = self.layout
+        self._rectangle("floor", 0.5 * layout.length, 0.5 * layout.width, 0.0, layout.length, layout.width)
+        step = _round_step(max(layout.length, layout.width) / 7.0)
+        for value in np.arange(0.0, layout.length + 1e-6, step).tolist():
+            self._line("grid", [(value, 0.0), (value, layout.width)])
+            self._text("text", self._below(value), f"{value:g}", 10.0)
+        for value in np.arange(0.0, layout.width + 1e-6, step).tolist():
+            self._line("grid", [(0.0, value), (layout.length, value)])
+            x, y = self.pixel(0.0, value)
+            self._text("text", (x - 12.0, y + 3.5), f"{value:g}", 10.0, anchor="end")
+        for aisle in layout.aisles:
+            self._line("aisle", [aisle.start, aisle.end], title=f"aisle {aisle.id}, {aisle.width:.2f} m wide")
+            if aisle.one_way:
+                self._chevrons("aisle", aisle.start, aisle.end, 0.25, 3.0)
+        if layout.aisles:
+            self._explain("aisle", "aisle centre line", lambda x, y: [_line_mark("aisle", [(x - 9, y), (x + 9, y)])])
+        # Outer walls stand outside the hall's rectangle; a wall thinner than two pixels would vanish on large halls.
+        for wall in layout.walls:
+            middle, length, yaw = _middle(wall.start, wall.end)
+            thick = max(wall.thickness, 2.0 / self.scale)
+            self._rectangle("wall", *middle, yaw, length + thick - wall.thickness, thick, title=f"wall {wall.id}")
+        if layout.walls:
+            self._explain("wall", "wall", lambda x, y: [_box_mark("wall", x, y, 18, 5)])
+
+    def draw_racks(self) -> None:
+        loads = bay_loads(self.layout)
+        for rack in self.layout.racks:
+            title = f"rack {rack.id}, {rack.bays} bays"
+            self._rectangle("rack", rack.x, rack.y, rack.yaw, rack.length, rack.depth, title=title)
+            run = rack.bays * rack.bay_width
+            cos, sin = math.cos(rack.yaw), math.sin(rack.yaw)
+            for bay, load in enumerate(loads[rack.id].tolist()):
+                x = -0.5 * run + (bay + 0.5) * rack.bay_width
+                place = rack.x + cos * x, rack.y + sin * x, rack.yaw
+                if load > 0:
+                    opacity = round(0.08 + 0.8 * load, 2)
+                    self._rectangle("load", *place, rack.bay_width, rack.depth, opacity=opacity)
+                if bay and rack.bay_width * self.scale > 5:
+                    x -= 0.5 * rack.bay_width
+                    ends = [(rack.x + cos * x - sin * y, rack.y + sin * x + cos * y) for y in _ends(rack.depth)]
+                    self._line("bay", ends)
+            self._rack_label(rack)
+        if self.layout.racks:
+            self._explain("rack", "rack (darker: fuller)", _rack_icon)
+
+    def draw_furniture(self) -> None:
+        layout, least = self.layout, 5.0 / self.scale
+        for column in layout.columns:
+            width = max(column.width, 3.0 / self.scale)
+            if column.round:
+                self._circle("column", self.pixel(column.x, column.y), 0.5 * width * self.scale, f"column {column.id}")
+            else:
+                title = f"column {column.id}"
+                self._rectangle("column", column.x, column.y, column.yaw, width, width, title=title)
+        for conveyor in layout.conveyors:
+            middle, length, yaw = _middle(conveyor.start, conveyor.end)
+            title = f"conveyor {conveyor.id}, {conveyor.speed:g} m/s"
+            self._rectangle("conveyor", *middle, yaw, length, max(conveyor.width, least), title=title)
+            self._chevrons("chevron", conveyor.start, conveyor.end, 0.28 * conveyor.width, 0.9)
+        for door in layout.docks:
+            depth = max(0.3, 6.0 / self.scale)
+            # The symbol lies on the wall, outside the floor.
+            x, y = door.x - 0.4 * depth * math.cos(door.yaw), door.y - 0.4 * depth * math.sin(door.yaw)
+            self._rectangle("dock", x, y, door.yaw, depth, door.width, title=f"dock door {door.id}")
+            self._door_label(door.x, door.y, door.yaw, door.id)
+        for charger in layout.chargers:
+            depth, width = max(charger.depth, least), max(charger.width, 1.4 * least)
+            self._rectangle("charger", charger.x, charger.y, charger.yaw, depth, width, title=f"charger {charger.id}")
+        boxes = (("columns", "column", 8, 8), ("conveyors", "conveyor", 18, 8), ("docks", "dock", 18, 7))
+        for kind, style, width, height in (*boxes, ("chargers", "charger", 9, 9)):
+            if getattr(layout, kind):
+                name = "dock door" if style == "dock" else style
+                self._explain(style, name, _boxes_icon(style, float(width), float(height)))
+
+    def draw_goods(self, goods: Sequence[Good]) -> None:
+        for good in goods:
+            least = 3.0 / self.scale
+            length, width = max(good.size[0], least), max(good.size[1], least)
+            title = f"{good.kind.replace('_', ' ')} {good.id}, {good.mass:g} kg"
+            self._rectangle("good", good.x, good.y, good.yaw, length, width, title=title, color=_hex(good.color))
+        if goods:
+            self._explain("good", "loose goods", _boxes_icon("good", 11.0, 8.0))
+
+    def draw_paths(self, robots: Sequence[NDArray[np.float64]], people: Sequence[NDArray[np.float64]]) -> None:
+        for number, path in enumerate(people):
+            for piece in self._pieces(path):
+                self.marks.append(_line_mark("person_path", piece, text=f"person {number}"))
+        if people:
+            icon = lambda x, y: [_line_mark("person_path", [(x - 9, y), (x + 9, y)])]  # noqa: E731
+            self._explain("person_path", "person's path", icon)
+        for number, path in enumerate(robots):
+            color = PATH_COLORS[number % len(PATH_COLORS)]
+            pieces = self._pieces(path)
+            for piece in pieces:
+                self.marks.append(_line_mark("path_edge", piece))
+                self.marks.append(_line_mark("path", piece, color=color, text=f"robot {number}"))
+            if pieces:
+                self._circle("path_start", pieces[0][0], 4.0, f"robot {number} starts", color=color)
+        if robots:
+            color = PATH_COLORS[0]
+            self._explain("path", "robot's path, from the dot", lambda x, y: [
+                _line_mark("path", [(x - 9, y), (x + 9, y)], color=color),
+                Mark("circle", "path_start", ((x - 7, y),), size=3.5, color=color),
+            ])  # fmt: skip
+
+    def draw_stations(self) -> None:
+        size = min(11.0, max(5.0, 0.42 * self.scale))
+        named = len(self.layout.stations) <= LABEL_LIMIT and self.scale >= 12
+        for station in self.layout.stations:
+            at = self.pixel(station.x, station.y)
+            title = f"{station.kind} station {station.id}"
+            self.marks.append(_arrow(station.kind, at, station.yaw, size, title))
+            if named:
+                self._text("halo", (at[0], at[1] - size - 2.0), station.id, 9.0)
+        for kind in ("pick", "drop", "pack"):
+            if any(station.kind == kind for station in self.layout.stations):
+                self._explain(kind, f"{kind} station", _arrow_icon(kind))
+
+    def draw_events(self, events: Sequence[PlanEvent]) -> None:
+        for event in events:
+            at = self.pixel(*event.position)
+            for mark in _event_marks(event.kind, *at):
+                self.marks.append(mark)
+            known = event.kind if event.kind in ("collision", "near_miss") else "event"
+            kind = event.kind
+            self._explain(known if known != "event" else f"event {kind}", kind.replace("_", " "), _event_icon(kind))
+
+    def finish(self, robots: Sequence[NDArray[np.float64]]) -> Plan:
+        """Add title, legend and scale bar, and return the page."""
+        layout = self.layout
+        bottom = self.TOP + layout.width * self.scale + 40.0
+        width = max(760.0, self.LEFT + layout.length * self.scale + self.RIGHT)
+        self._text("title", (self.LEFT, 28.0), layout.name, 18.0, anchor="start")
+        bays = sum(rack.bays for rack in layout.racks)
+        facts = [f"{layout.length:.1f} x {layout.width:.1f} m", f"{layout.area:,.0f} m²"]
+        for count, word in ((bays, "rack bay"), (len(layout.goods), "good"), (len(layout.stations), "station")):
+            facts.append(f"{count:,} {word}{'' if count == 1 else 's'}")
+        self._text("text", (self.LEFT, 47.0), "  ·  ".join(facts), 11.5, anchor="start")
+        self._scale_bar(width - self.RIGHT, bottom - 2.0)
+        x, y = self.LEFT, bottom
+        right = width - self.RIGHT - 190.0
+        for words, icon in self.legend.values():
+            needed = 42.0 + 6.1 * len(words)
+            if x + needed > right and x > self.LEFT:
+                x, y = self.LEFT, y + 21.0
+            self.marks += icon(x + 12.0, y)
+            self._text("text", (x + 28.0, y + 4.0), words, 11.0, anchor="start")
+            x += needed
+        height = y + 24.0
+        paper = Mark("polygon", "paper", ((0.0, 0.0), (width, 0.0), (width, height), (0.0, height)))
+        description = f"Floor plan: {', '.join(facts)}" + (f", paths of {len(robots)} robots" if len(robots) else "")
+        return Plan(round(width, 1), round(height, 1), (paper, *self.marks), layout.name, description)
+
+    def _rectangle(
+        self,
+        style: str,
+        x: float,
+        y: float,
+        yaw: float,
+        length: float,
+        width: float,
+        *,
+        title: str = "",
+        color: str | None = None,
+        opacity: float = 1.0,
+    ) -> None:
+        cos, sin = math.cos(yaw), math.sin(yaw)
+        corners = ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5))
+        points = tuple(
+            self.pixel(x + cos * a * length - sin * b * width, y + sin * a * length + cos * b * width)
+            for a, b in corners
+        )
+        self.marks.append(Mark("polygon", style, points, opacity=opacity, color=color, text=title))
+
+    def _line(self, style: str, points: Sequence[tuple[float, float]], *, title: str = "") -> None:
+        self.marks.append(_line_mark(style, [self.pixel(*point) for point in points], text=title))
+
+    def _circle(self, style: str, at: Pixel, radius: float, title: str = "", *, color: str | None = None) -> None:
+        self.marks.append(Mark("circle", style, (at,), size=round(radius, 2), color=color, text=title))
+
+    def _text(
+        self,
+        style: str,
+        at: Pixel,
+        words: str,
+        size: float,
+        *,
+        anchor: Literal["start", "middle", "end"] = "middle",
+        turn: float = 0.0,
+    ) -> None:
+        self.marks.append(Mark("text", style, (at,), size=size, text=words, anchor=anchor, turn=turn))
+
+    def _explain(self, key: str, words: str, icon: Callable[[float, float], list[Mark]]) -> None:
+        self.legend.setdefault(key, (words, icon))
+
+    def _below(self, x: float) -> Pixel:
+        at = self.pixel(x, 0.0)
+        return at[0], at[1] + 19.0
+
+    def _rack_label(self, rack: Rack) -> None:
+        size = min(11.0, 0.6 * rack.depth * self.scale)
+        if size < 6.0 or rack.length * self.scale < 4.0 * size:
+            return
+        x, y = self.pixel(rack.x, rack.y)
+        turn = math.degrees(rack.yaw) % 180.0
+        turn = turn - 180.0 if turn > 90.5 else turn
+        # Letters sit on their base line: shift them by a third of their height, across the line of writing.
+        angle = math.radians(turn)
+        at = (x + 0.35 * size * math.sin(angle), y + 0.35 * size * math.cos(angle))
+        self._text("halo", at, rack.id, size, turn=round(turn, 1))
+
+    def _door_label(self, x: float, y: float, yaw: float, words: str) -> None:
+        """Write a door's name inside the hall, where the axis numbers are not."""
+        inside = 13.0 / self.scale
+        px, py = self.pixel(x + inside * math.cos(yaw), y + inside * math.sin(yaw))
+        self._text("label", (px, py + 3.5), words, 9.5)
+
+    def _chevrons(
+        self, style: str, start: tuple[float, float], end: tuple[float, float], half: float, pitch: float
+    ) -> None:
+        """Draw arrow heads along a line, ``pitch`` metres apart."""
+        length = math.dist(start, end)
+        cos, sin = (end[0] - start[0]) / max(length, 1e-9), (end[1] - start[1]) / max(length, 1e-9)
+        count = min(60, math.floor(length / pitch))
+        for index in range(count):
+            s = (index + 0.5) * length / count
+            corners = ((s - half, half), (s, 0.0), (s - half, -half))
+            self._line(style, [(start[0] + cos * a - sin * b, start[1] + sin * a + cos * b) for a, b in corners])
+
+    def _pieces(self, path: NDArray[np.float64]) -> list[list[Pixel]]:
+        """Cut a path at NaN and thin it to what the eye sees."""
+        if path.ndim != 2 or path.shape[1] < 2:
+            raise ValueError(f"a path must be (T, 2 or more), this one is {path.shape}")
+        good = np.isfinite(path[:, :2]).all(axis=1)
+        cuts = np.flatnonzero(np.diff(good.astype(np.int8))) + 1
+        pieces = []
+        for part, fine in zip(np.split(path[:, :2], cuts), np.split(good, cuts), strict=True):
+            if not len(part) or not fine[0]:
+                continue
+            step = max(1, math.ceil(len(part) / MAX_PATH_POINTS))
+            thin = part[::step].tolist()
+            if (len(part) - 1) % step:
+                thin.append(part[-1].tolist())
+            pixels = [self.pixel(x, y) for x, y in thin]
+            kept = [pixels[0]]
+            kept += [point for point in pixels[1:] if math.dist(point, kept[-1]) >= 0.7]
+            pieces.append(kept)
+        return pieces
+
+    def _scale_bar(self, right: float, y: float) -> None:
+        metres = _round_step(130.0 / self.scale)
+        length, left = metres * self.scale, right - metres * self.scale
+        for quarter in range(4):
+            style = "scale" if quarter % 2 == 0 else "scale_gap"
+            self.marks.append(_box_mark(style, left + (quarter + 0.5) * length / 4, y, length / 4, 5.0))
+        for share in (0.0, 0.5, 1.0):
+            words = f"{share * metres:g}" + (" m" if share == 1.0 else "")
+            self._text("text", (left + share * length, y + 16.0), words, 10.0)
+
+
+def bay_loads(layout: Layout) -> dict[str, NDArray[np.float64]]:
+    """Return how full each bay of each rack is, by rack id: (bays,) float64 from 0 to 1.
+
+    Full means that goods take half of the bay's volume: clearances and pallet gaps leave no more in practice.
+    """
+    loads = {rack.id: np.zeros(rack.bays) for rack in layout.racks}
+    racks = {rack.id: rack for rack in layout.racks}
+    for good in layout.goods:
+        rack = racks.get(good.rack or "")
+        if rack is None:
+            continue
+        along = math.cos(rack.yaw) * (good.x - rack.x) + math.sin(rack.yaw) * (good.y - rack.y)
+        bay = math.floor(along / rack.bay_width + 0.5 * rack.bays)
+        volume = good.size[0] * good.size[1] * good.size[2]
+        loads[rack.id][min(max(bay, 0), rack.bays - 1)] += volume / (rack.bay_width * rack.depth * rack.height)
+    return {name: np.minimum(1.0, 2.0 * load) for name, load in loads.items()}
+
+
+def _round_step(rough: float) -> float:
+    """Return the largest of 1, 2, 5 times a power of ten that is not above ``rough``."""
+    power = 10.0 ** math.floor(math.log10(rough))
+    return max(factor * power for factor in (1.0, 2.0, 5.0) if factor * power <= rough * (1 + 1e-9))
+
+
+def _middle(start: tuple[float, float], end: tuple[float, float]) -> tuple[tuple[float, float], float, float]:
+    centre = 0.5 * (start[0] + end[0]), 0.5 * (start[1] + end[1])
+    return centre, math.dist(start, end), math.atan2(end[1] - start[1], end[0] - start[0])
+
+
+def _ends(width: float) -> tuple[float, float]:
+    return -0.5 * width, 0.5 * width
+
+
+def _hex(color: tuple[int, int, int]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*(min(255, max(0, channel)) for channel in color))
+
+
+def _line_mark(style: str, points: Sequence[Pixel], *, color: str | None = None, text: str = "") -> Mark:
+    return Mark("line", style, tuple(points), color=color, text=text)
+
+
+def _box_mark(style: str, x: float, y: float, width: float, height: float, opacity: float = 1.0) -> Mark:
+    left, right, top, bottom = x - 0.5 * width, x + 0.5 * width, y - 0.5 * height, y + 0.5 * height
+    corners = ((left, top), (right, top), (right, bottom), (left, bottom))
+    return Mark("polygon", style, tuple((round(a, 2), round(b, 2)) for a, b in corners), opacity=opacity)
+
+
+def _arrow(style: str, at: Pixel, yaw: float, size: float, title: str) -> Mark:
+    """Return a navigator's arrow head that points along ``yaw`` (page y runs down)."""
+    cos, sin = math.cos(yaw), -math.sin(yaw)
+    shape = ((1.0, 0.0), (-0.8, 0.75), (-0.4, 0.0), (-0.8, -0.75))
+    points = tuple(
+        (round(at[0] + size * (cos * a - sin * b), 2), round(at[1] + size * (sin * a + cos * b), 2)) for a, b in shape
+    )
+    return Mark("polygon", style, points, text=title)
+
+
+def _arrow_icon(kind: str) -> Callable[[float, float], list[Mark]]:
+    return lambda x, y: [_arrow(kind, (x, y), 0.0, 8.0, "")]
+
+
+def _boxes_icon(style: str, width: float, height: float) -> Callable[[float, float], list[Mark]]:
+    return lambda x, y: [_box_mark(style, x, y, width, height)]
+
+
+def _rack_icon(x: float, y: float) -> list[Mark]:
+    return [
+        _box_mark("rack", x, y, 22, 10),
+        _box_mark("load", x - 5.5, y, 11, 10, 0.25),
+        _box_mark("load", x + 5.5, y, 11, 10, 0.8),
+    ]
+
+
+def _event_icon(kind: str) -> Callable[[float, float], list[Mark]]:
+    return lambda x, y: _event_marks(kind, x, y)
+
+
+def _event_marks(kind: str, x: float, y: float) -> list[Mark]:
+    title = kind.replace("_", " ")
+    if kind == "collision":
+        strokes = (((x - 6, y - 6), (x + 6, y + 6)), ((x - 6, y + 6), (x + 6, y - 6)))
+        return [Mark("line", "collision", stroke, text=title) for stroke in strokes]
+    if kind == "near_miss":
+        return [Mark("polygon", "near_miss", ((x, y - 7), (x + 7, y + 5), (x - 7, y + 5)), text=title)]
+    return [Mark("circle", "event", ((x, y),), size=6.0, text=title)]
