@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from ..common.geometry import FloatArray
+from .compiled import compiled, inlined
 from .config import CameraConfig, Lighting
 from .frames import CameraFrame
 from .grid import IntArray
@@ -111,7 +111,7 @@ class Camera:
         return CameraFrame(self.config, places[0], rotations[0], rgb, depth, instance, semantic)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def albedo(
     kind: int,
     look: NDArray[np.float32],
@@ -156,7 +156,7 @@ def albedo(
     )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def render_kernel(
     tables: Tables,
     look: NDArray[np.float32],

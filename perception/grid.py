@@ -8,10 +8,10 @@ below it without loading the solid.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ..common.geometry import FloatArray
+from .compiled import compiled, inlined
 from .intersect import HALF_SPACE, UPRIGHT_CAPSULE, UPRIGHT_CYLINDER, YAW_BOX
 
 IntArray = NDArray[np.int32]
@@ -46,19 +46,19 @@ def choose_cell(lower: FloatArray, upper: FloatArray, cell: float) -> tuple[floa
     return cell, int(np.ceil(extent[0] / cell)) + 1, int(np.ceil(extent[1] / cell)) + 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def height_low(z: float) -> int:
     """Return a height [m] in steps, rounded down."""
     return int(np.floor(max(min(z, HEIGHT_LIMIT), -HEIGHT_LIMIT) * HEIGHT_STEPS))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def height_high(z: float) -> int:
     """Return a height [m] in steps, rounded up."""
     return int(np.ceil(max(min(z, HEIGHT_LIMIT), -HEIGHT_LIMIT) * HEIGHT_STEPS))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def over_cell(shape: int, hot: FloatArray, p: int, x: float, y: float, half: float) -> bool:
     """Return whether the footprint of solid p may touch the square cell about (x, y) with the given half width [m].
 
@@ -78,7 +78,7 @@ def over_cell(shape: int, hot: FloatArray, p: int, x: float, y: float, half: flo
     return True
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def cell_span(center: float, half: float, origin: float, cell: float, count: int) -> tuple[int, int]:
     """Return the first and one past the last cell, along one axis, that ``center +- half`` [m] touches."""
     first = int(np.floor((center - half - PADDING - origin) / cell))
@@ -86,7 +86,7 @@ def cell_span(center: float, half: float, origin: float, cell: float, count: int
     return max(first, 0), min(last + 1, count)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def list_static(
     shape: NDArray[np.uint8], hot: FloatArray, bounds: FloatArray, grid: FloatArray, columns: int, cells: IntArray
 ) -> IntArray:
@@ -136,7 +136,7 @@ def list_static(
     return entries
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def link_moving(
     p: int,
     shape: int,

@@ -10,10 +10,10 @@ unit length: t is in units of it. Solids are packed once (``pack_solid``) into t
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from ..common.geometry import FloatArray
 from ..common.primitives import BOX, CAPSULE, CYLINDER, PLANE, SPHERE
+from .compiled import compiled, inlined
 
 AXIS_BOX = 0
 """A box whose edges lie along x, y and z. Hot row: lower corner, upper corner."""
@@ -43,7 +43,7 @@ SMALLEST_DIRECTION = 1e-300
 """Stands for a zero component of a direction, so that its reciprocal is finite and 0 * (1 / 0) never makes a NaN."""
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def pack_solid(
     kind: int, size: FloatArray, center: FloatArray, axes: FloatArray, hot: FloatArray, solid: FloatArray
 ) -> tuple[int, float, float, float]:
@@ -96,13 +96,13 @@ def pack_solid(
     return (UPRIGHT_CYLINDER if upright else TURNED_CYLINDER), ex, ey, ez
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def reciprocal(value: float) -> float:
     """Return 1 / value, huge but finite for zero."""
     return 1.0 / (value if value != 0.0 else SMALLEST_DIRECTION)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def slab_interval(
     lx: float, ly: float, lz: float, ix: float, iy: float, iz: float, hx: float, hy: float, hz: float
 ) -> tuple[float, float]:
@@ -116,7 +116,7 @@ def slab_interval(
     return enter, leave
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def quadratic_interval(a: float, b: float, c: float) -> tuple[float, float]:
     """Return the interval of t in which a t^2 + 2 b t + c <= 0, with a >= 0."""
     if a < 1e-24:
@@ -131,7 +131,7 @@ def quadratic_interval(a: float, b: float, c: float) -> tuple[float, float]:
     return (-b - root) / a, (-b + root) / a
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def sphere_interval(
     px: float, py: float, pz: float, dx: float, dy: float, dz: float, radius: float
 ) -> tuple[float, float]:
@@ -141,7 +141,7 @@ def sphere_interval(
     )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def cylinder_interval(
     px: float, py: float, pz: float, dx: float, dy: float, dz: float, radius: float, half: float
 ) -> tuple[float, float]:
@@ -152,7 +152,7 @@ def cylinder_interval(
     return max(enter, min(a, b)), min(leave, max(a, b))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def capsule_interval(
     px: float, py: float, pz: float, dx: float, dy: float, dz: float, radius: float, half: float
 ) -> tuple[float, float]:
@@ -170,7 +170,7 @@ def capsule_interval(
     return enter, leave
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def half_space_interval(height: float, slope: float) -> tuple[float, float]:
     """Return where a line lies below a plane: its height over the plane at t = 0 and the change of that per t."""
     if slope == 0.0:
@@ -183,7 +183,7 @@ def half_space_interval(height: float, slope: float) -> tuple[float, float]:
     return NO_HIT_LEAVE, t
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def interval(
     shape: int,
     hot: FloatArray,
@@ -238,7 +238,7 @@ def interval(
     return turned_interval(shape, solid, p, ox, oy, oz, dx, dy, dz)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="never")
+@inlined
 def turned_interval(
     shape: int, solid: FloatArray, p: int, ox: float, oy: float, oz: float, dx: float, dy: float, dz: float
 ) -> tuple[float, float]:
@@ -259,7 +259,7 @@ def turned_interval(
     return capsule_interval(lx, ly, lz, ex, ey, ez, solid[p, 3], solid[p, 4])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def surface(kind: int, solid: FloatArray, p: int, lx: float, ly: float, lz: float) -> tuple[float, float, float]:
     """Return the outward unit normal, in the local frame, at a point on the surface of solid p.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from ..common.errors import InputError
 from ..common.geometry import FloatArray
+from .compiled import compiled, inlined
 from .config import LidarConfig
 from .frames import LidarScan, LidarTruth
 from .grid import IntArray
@@ -189,7 +189,7 @@ def check_sensor_poses(positions: ArrayLike, rotations: ArrayLike, sensor: str) 
     return position, rotation
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def first_bad_sensor_pose(position: FloatArray, rotation: FloatArray) -> int:
     """Return the first pose of (S, 3) and (S, 3, 3) that is not finite or not a right-handed rotation, or -1."""
     for s in range(position.shape[0]):
@@ -215,14 +215,14 @@ def first_bad_sensor_pose(position: FloatArray, rotation: FloatArray) -> int:
     return -1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def dropout_probability(base: float, grazing: float, cosine: float) -> float:
     """Return the chance that a beam is lost, given the cosine of its incidence angle (1 = head on)."""
     away = 1.0 - cosine
     return base + grazing * away * away * away * away
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def scan_kernel(
     tables: Tables,
     reflectivity: NDArray[np.float32],

@@ -8,10 +8,10 @@ they get thinner than a pixel.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ..common.classes import CLASS_NAMES
+from .compiled import inlined
 
 PLAIN, CARTON, WOOD, CONCRETE, CLADDING, STEEL, COLUMN, DOOR, CRATE, CLOTHES, CONE = range(11)
 
@@ -42,7 +42,7 @@ HAZARD_HEIGHT = 1.2
 """Columns carry yellow and black stripes up to here [m]."""
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def lattice(i: int, j: int) -> float:
     """Return a fixed pseudo-random number in [0, 1) for a whole-numbered point of the plane."""
     h = (i * 374761393 + j * 668265263) & 0xFFFFFFFF
@@ -50,7 +50,7 @@ def lattice(i: int, j: int) -> float:
     return ((h ^ (h >> 16)) & 0xFFFF) / 65536.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def value_noise(x: float, y: float) -> float:
     """Return smooth noise in [0, 1) with features of about one unit."""
     fx, fy = np.floor(x), np.floor(y)
@@ -62,7 +62,7 @@ def value_noise(x: float, y: float) -> float:
     return (a + (b - a) * u) * (1.0 - v) + (c + (d - c) * u) * v
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def line(distance: float, half_width: float, pixel: float) -> float:
     """Return how much of a pixel of the given size [m] a line covers, 0 to 1, seen ``distance`` [m] off its middle."""
     reach = max(half_width, 0.5 * pixel)
@@ -70,14 +70,14 @@ def line(distance: float, half_width: float, pixel: float) -> float:
     return cover * half_width / reach
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def edge_shade(a: float, b: float, half_a: float, half_b: float, pixel: float) -> float:
     """Return a factor that darkens a rectangle's rim a little: a, b on it, its half sizes [m]."""
     rim = min(half_a - abs(a), half_b - abs(b))
     return 1.0 - 0.3 * line(rim, 0.008, pixel)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def carton(
     seed: float, a: float, b: float, half_a: float, half_b: float, top: bool, pixel: float
 ) -> tuple[float, float, float, float]:
@@ -106,7 +106,7 @@ def carton(
     return shade, tape, label, label * printed
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def concrete(x: float, y: float, pixel: float) -> float:
     """Return the brightness factor of a concrete floor at x, y [m] of ``map``: clouds, grain and joints."""
     fine = min(1.0, 0.05 / (pixel + 1e-6))
@@ -118,7 +118,7 @@ def concrete(x: float, y: float, pixel: float) -> float:
     return (1.0 + clouds + grain) * (1.0 - 0.45 * joint)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def planks(along: float, across: float, pixel: float) -> float:
     """Return the brightness factor of boards: position along and across them [m]."""
     width = 0.12
@@ -129,7 +129,7 @@ def planks(along: float, across: float, pixel: float) -> float:
     return (0.92 + 0.16 * lattice(int(board), 7) + 0.2 * grain * fine) * (1.0 - 0.6 * gap)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def ribs(position: float, pitch: float, depth: float, pixel: float) -> float:
     """Return the brightness factor of upright ribs: position across them and their pitch [m]."""
     phase = position / pitch - np.floor(position / pitch)
@@ -137,7 +137,7 @@ def ribs(position: float, pitch: float, depth: float, pixel: float) -> float:
     return 1.0 - depth * fade * (1.0 if phase < 0.18 else (-0.3 if phase < 0.3 else 0.0))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def paint(
     material: int,
     seed: float,
@@ -186,7 +186,7 @@ def paint(
     return red * factor, green * factor, blue * factor
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def _paint_building(
     material: int,
     red: float,

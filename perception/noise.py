@@ -8,7 +8,8 @@ Splittable Pseudorandom Number Generators*, 2014), so the elements of a key are 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from .compiled import compiled, inlined
 
 LIDAR, CAMERA = 1, 2
 """Purposes: a lidar and a camera that share stream, sensor and frame draw different numbers."""
@@ -20,7 +21,7 @@ _S27, _S30, _S31, _S11 = np.uint64(27), np.uint64(30), np.uint64(31), np.uint64(
 _TO_UNIT = 1.0 / 9007199254740992.0  # 2^-53
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def mix(state: int) -> int:
     """Return the SplitMix64 output (uint64) of a state (uint64)."""
     z = state
@@ -29,7 +30,7 @@ def mix(state: int) -> int:
     return z ^ (z >> _S31)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def noise_key(stream: int, purpose: int, sensor: int, frame: int) -> int:
     """Return the key (uint64) of one frame of one sensor.
 
@@ -42,19 +43,19 @@ def noise_key(stream: int, purpose: int, sensor: int, frame: int) -> int:
     return mix(key ^ (np.uint64(frame) * _MIX_2 + _GOLDEN))
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def random_bits(key: int, element: int) -> int:
     """Return 64 random bits (uint64) of an element."""
     return mix(key + (np.uint64(element) + np.uint64(1)) * _GOLDEN)
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def uniform(key: int, element: int) -> float:
     """Return a uniform number in (0, 1): 2^53 equal steps, never 0 and never 1."""
     return (np.float64(random_bits(key, element) >> _S11) + 0.5) * _TO_UNIT
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def normal_quantile(p: float) -> float:
     """Return the quantile of the standard normal distribution, 0 < p < 1, to seven digits.
 
@@ -83,7 +84,7 @@ def normal_quantile(p: float) -> float:
     return -value if q < 0.0 else value
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def standard_normal(key: int, element: int) -> float:
     """Return a number from the standard normal distribution for an element."""
     return normal_quantile(uniform(key, element))

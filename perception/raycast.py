@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ..common.geometry import FloatArray
+from .compiled import compiled, inlined
 from .grid import CELL, END, FIRST, HEIGHT_STEPS, HIGH, LOW, MOVING, NEXT, SOLID, X0, Y0, Z_HIGH, Z_LOW, IntArray
 from .intersect import interval, reciprocal, surface
 
@@ -48,7 +48,7 @@ class Tables(NamedTuple):
     always: IntArray
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def test(
     tables: Tables,
     p: int,
@@ -71,7 +71,7 @@ def test(
     return best
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def test_always(
     tables: Tables,
     ox: float,
@@ -98,7 +98,7 @@ def test_always(
     return best, found
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def enter_grid(
     tables: Tables, ox: float, oy: float, oz: float, ix: float, iy: float, iz: float, t_min: float
 ) -> tuple[float, float]:
@@ -113,7 +113,7 @@ def enter_grid(
     return start, min(min(max(ax, bx), max(ay, by)), max(az, bz))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def trace(
     tables: Tables,
     visited: IntArray,
@@ -208,7 +208,7 @@ def trace(
             return best, found
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def test_moving(
     tables: Tables,
     link: int,
@@ -244,7 +244,7 @@ def test_moving(
     return best, found
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def blocked(
     tables: Tables,
     visited: IntArray,
@@ -272,7 +272,7 @@ def blocked(
     return found
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def world_normal(
     kind: int, solid: FloatArray, p: int, x: float, y: float, z: float
 ) -> tuple[float, float, float, float, float, float]:
@@ -288,7 +288,7 @@ def world_normal(
     return nx, ny, nz, lx, ly, lz
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def cast_rays(
     tables: Tables,
     origin: FloatArray,

@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from ..common.errors import InputError
 from ..common.geometry import FloatArray, quaternion_multiply, rotation_matrix
 from ..common.primitives import CAPSULE, CYLINDER, PLANE, SPHERE, PrimitiveBuilder, Primitives
+from .compiled import compiled, inlined
 from .grid import (
     CELL,
     GRID_PARAMETERS,
@@ -284,7 +284,7 @@ class Scene:
         )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _pack_all(
     kind: NDArray[np.uint8],
     size: FloatArray,
@@ -302,7 +302,7 @@ def _pack_all(
         bounds[p, 3], bounds[p, 4], bounds[p, 5] = ex, ey, ez
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _first_bad_pose(pose: FloatArray) -> int:
     for b in range(pose.shape[0]):
         total = 0.0
@@ -314,7 +314,7 @@ def _first_bad_pose(pose: FloatArray) -> int:
     return -1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _place_moving(
     tables: Tables,
     size: FloatArray,
@@ -370,7 +370,7 @@ def _place_moving(
     used[0] = count
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def _fill_rotation(x: float, y: float, z: float, w: float, out: FloatArray) -> None:
     scale = 2.0 / (x * x + y * y + z * z + w * w)
     out[0, 0], out[0, 1], out[0, 2] = 1 - scale * (y * y + z * z), scale * (x * y - z * w), scale * (x * z + y * w)

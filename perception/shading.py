@@ -6,11 +6,11 @@ All sums are in linear light; colours are decoded from sRGB before and encoded a
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from ..common.geometry import FloatArray
 from ..common.primitives import BOX, PLANE, Primitives
+from .compiled import compiled, inlined
 from .config import Lighting
 from .materials import CLASS_MATERIAL
 from .noise import as_word, random_bits
@@ -145,7 +145,7 @@ def crowding_volume(bounds: FloatArray, kind: NDArray[np.uint8]) -> tuple[NDArra
     return np.ascontiguousarray(volume), np.array([*lower, cell])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def fill_volume(bounds: FloatArray, lower: FloatArray, cell: float, volume: NDArray[np.float32]) -> None:
     """Add to each cell the share of it that each bounding box (N, 6) fills."""
     nz, ny, nx = volume.shape
@@ -162,7 +162,7 @@ def fill_volume(bounds: FloatArray, lower: FloatArray, cell: float, volume: NDAr
                     volume[k, j, i] += dx * dy * dz
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def crowding(volume: NDArray[np.float32], corner: FloatArray, x: float, y: float, z: float) -> float:
     """Return the volume's value at a point [m], interpolated; 0 outside."""
     nz, ny, nx = volume.shape
@@ -179,7 +179,7 @@ def crowding(volume: NDArray[np.float32], corner: FloatArray, x: float, y: float
     return (a * (1.0 - v) + b * v) * (1.0 - w) + (c * (1.0 - v) + d * v) * w
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def local_face(kind: int, a: float, b: float, c: float) -> int:
     """Return the local axis 0, 1 or 2 that a surface with local normal (a, b, c) looks along most."""
     if kind == PLANE:
@@ -189,7 +189,7 @@ def local_face(kind: int, a: float, b: float, c: float) -> int:
     return 2 if abs(c) > 0.8 else 0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
 def encode(light: float, encoding: NDArray[np.float32]) -> float:
     """Return the sRGB value 0 to 255, not rounded, of linear light; clipped above 1."""
     place = min(max(light, 0.0), 1.0) * ENCODE_STEPS
