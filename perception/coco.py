@@ -65,9 +65,8 @@ def instances_chunks(
     yield '{\n"info": ' + _json(dict(info)) + ',\n"licenses": ' + _json(licenses) + ',\n"categories": [\n'
     yield ",\n".join(_json(category) for category in categories())
     yield '\n],\n"images": ['
-    image_id = 0
-    for line in (line for shard in shards for line in shard() if line.startswith(IMAGE_LINE)):
-        image_id += 1
+    images = (line for shard in shards for line in shard() if line.startswith(IMAGE_LINE))
+    for image_id, line in enumerate(images, start=1):
         # The records are JSON objects already; ids go in front of their first key.
         record = line[len(IMAGE_LINE) + 1 :].rstrip("\n")
         yield ("," if image_id > 1 else "") + f'\n{{"id":{image_id},{licensed}{record}'

@@ -51,7 +51,7 @@ FRAME_FOLDERS: dict[str, str] = {
 }
 """Folders with one file for each picture, and its suffix; velodyne only where a picture came with points."""
 
-_STEM = re.compile(r"(\d{6})_(\d{2})_(\d{4})")
+_STEM = re.compile(r"(\d{6})_(\d{2})_(\d{4,6})")
 _FORMAT = 1
 
 
@@ -182,9 +182,9 @@ class ShardWriter:
             raise ValueError(f"a picture of episode {labelled.episode} in the shard of episode {self._episode}")
         if key in self._records:
             raise ValueError(f"picture {labelled.stem} was added before")
-        if not (0 <= labelled.robot <= 99 and 0 <= labelled.number <= 9999):
+        if not (0 <= labelled.robot <= 99 and 0 <= labelled.number <= 999_999):
             raise InputError(
-                f"picture number {labelled.number} of robot {labelled.robot} has no file name (9999 and 99 at most)",
+                f"picture number {labelled.number} of robot {labelled.robot} has no file name (999999 and 99 at most)",
                 where=str(self._folder),
                 mend="take fewer pictures in an episode, and more episodes",
             )
@@ -454,7 +454,10 @@ def _missing_file(folder: Path, content: Mapping[str, Any]) -> str | None:
 
 def _code(stem: str) -> int:
     match = _STEM.fullmatch(stem)
-    return -1 if match is None else int("".join(match.groups()))
+    if match is None:
+        return -1
+    episode, robot, number = (int(group) for group in match.groups())
+    return (episode * 100 + robot) * 1_000_000 + number
 
 
 def _is_known(code: int, known: np.ndarray) -> bool:

@@ -99,7 +99,7 @@ class LabelledFrame:
     Attributes:
         episode: index of the episode, 0 to 999,999.
         robot: index of the robot, 0 to 99.
-        number: of the picture in this episode and robot, 0 to 9,999.
+        number: of the picture in this episode and robot, 0 to 999,999 (four digits in file names, or more).
         time: since the start of the episode [s].
         frame: the picture and its ground truth.
         labels: of its objects.
@@ -172,7 +172,7 @@ def label_frame(frame: CameraFrame, world: Primitives, *, min_pixels: int = MIN_
     in_level = axes[:, :, 0] @ level_rotation(frame.rotation)
     yaw = np.arctan2(-in_level[:, 2], in_level[:, 0])
     yaw[yaw >= np.pi] = -np.pi
-    distance = _nearest(frame, runs)
+    distance = nearest_distance(frame.depth, config, runs)
     codes = run_length_codes(runs)
     visible = runs.area / covered.area
     class_ids = parts.class_id[offset[:-1]]
@@ -320,9 +320,12 @@ def _box_axes(heading: NDArray[np.float64]) -> NDArray[np.float64]:
     return axes
 
 
-def _nearest(frame: CameraFrame, runs: InstanceRuns) -> NDArray[np.float64]:
-    """Return the distance (S,) [m] from the optical centre to the nearest visible point of each object."""
-    ranges = ranges_of(frame.depth, frame.config)
+def nearest_distance(depth: NDArray[np.float32], config: CameraConfig, runs: InstanceRuns) -> NDArray[np.float64]:
+    """Return the distance (S,) [m] from the optical centre to the nearest visible point of each object.
+
+    ``depth`` (H, W) is planar [m]; ``runs`` holds the objects' pixels.
+    """
+    ranges = _ranges(depth, config)
     by_column = np.ascontiguousarray(ranges.T).reshape(-1)
     by_column = np.append(by_column, np.float32(np.inf))
     # Every second stretch between the run ends is a run; runs of several objects are brought back into image order.
@@ -333,7 +336,7 @@ def _nearest(frame: CameraFrame, runs: InstanceRuns) -> NDArray[np.float64]:
     return np.minimum.reduceat(least, runs.offset[:-1])
 
 
-def ranges_of(depth: NDArray[np.floating], config: CameraConfig) -> NDArray[np.float32]:
+def _ranges(depth: NDArray[np.floating], config: CameraConfig) -> NDArray[np.float32]:
     """Turn planar depth (H, W) [m] into distances (H, W) float32 [m] from the optical centre."""
     u = (np.arange(config.width, dtype=np.float32) - 0.5 * (config.width - 1)) / np.float32(config.focal)
     v = (np.arange(config.height, dtype=np.float32) - 0.5 * (config.height - 1)) / np.float32(config.focal)
