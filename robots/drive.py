@@ -19,7 +19,7 @@ Results for one robot do not depend on the others in the batch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil, cos, exp, pi, sin, sqrt
+from math import ceil, cos, exp, sin, sqrt
 from typing import Any
 
 import numpy as np

@@ -1,0 +1,174 @@
+"""PyBullet, wrapped thinly: clients that are reused, and shapes made from ``Primitives``."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from math import atan2
+from typing import Any
+
+import numpy as np
+import pybullet
+
+from ..common.errors import FloorcastError
+from ..common.geometry import rotation_matrix
+from ..common.primitives import BOX, CAPSULE, CYLINDER, SPHERE, Primitives
+
+# Collision filter groups.
+STATIC, ROBOT, PERSON, GOODS, FLOOR = 1, 2, 4, 8, 16
+MASKS = {
+    STATIC: ROBOT | GOODS,
+    ROBOT: STATIC | ROBOT | PERSON | GOODS,
+    PERSON: ROBOT,
+    GOODS: STATIC | ROBOT | GOODS | FLOOR,
+    FLOOR: GOODS,
+}
+"""What each group touches. Robots do not touch the floor: the drive model stands for their wheels."""
+
+MAX_ARRAY_CHILDREN = 16
+"""``createCollisionShapeArray`` drops further children without a word."""
+MAX_COMPOUND_CHILDREN = 1000
+"""Children of one compound body; a URDF link takes that many."""
+
+_idle_clients: list[int] = []
+_idle_owner = os.getpid()
+
+
+def acquire_client() -> int:
+    """Return the id of an empty DIRECT client: a released one, or a new one (28 MB each, never given back).
+
+    Raises:
+        FloorcastError: PyBullet opens no further client (its limit is about a thousand).
+    """
+    global _idle_owner
+    if os.getpid() != _idle_owner:
+        # A forked child shares no Bullet state that is safe to use with its parent.
+        _idle_clients.clear()
+        _idle_owner = os.getpid()
+    if _idle_clients:
+        return _idle_clients.pop()
+    client = int(pybullet.connect(pybullet.DIRECT))
+    if client < 0:
+        raise FloorcastError("PyBullet could not open a physics client")
+    return client
+
+
+def release_client(client: int) -> None:
+    """Empty a client and keep it for the next world."""
+    if os.getpid() == _idle_owner:
+        pybullet.resetSimulation(physicsClientId=client)
+        _idle_clients.append(client)
+
+
+def set_filter(client: int, body: int, group: int, *, touches: bool = True) -> None:
+    """Put a body into a collision group; a body that does not touch is passed through by everything."""
+    pybullet.setCollisionFilterGroupMask(body, -1, group, MASKS[group] if touches else 0, physicsClientId=client)
+
+
+def load_static(client: int, solids: Primitives, friction: float) -> list[int]:
+    """Load solids (frame ``map``) as few motionless compound bodies and return their ids.
+
+    A compound of many children comes in as one URDF link; only that way does PyBullet take more than 16 children. Rigid
+    bodies ("maximal coordinates") cost a twentieth of reduced-coordinate ones per step. Cylinders are true cylinders,
+    not 32-sided hulls with a margin around them.
+    """
+    flags = pybullet.URDF_IGNORE_VISUAL_SHAPES | pybullet.URDF_USE_IMPLICIT_CYLINDER
+    bodies = []
+    for start in range(0, len(solids), MAX_COMPOUND_CHILDREN):
+        text = _compound_urdf(solids.take(slice(start, start + MAX_COMPOUND_CHILDREN)))
+        handle, path = tempfile.mkstemp(suffix=".urdf", prefix="floorcast_")
+        try:
+            with os.fdopen(handle, "w") as file:
+                file.write(text)
+            body = pybullet.loadURDF(
+                path, useFixedBase=True, useMaximalCoordinates=True, flags=flags, physicsClientId=client
+            )
+        finally:
+            os.unlink(path)
+        pybullet.changeDynamics(body, -1, lateralFriction=friction, physicsClientId=client)
+        set_filter(client, body, STATIC)
+        bodies.append(int(body))
+    return bodies
+
+
+def create_body(client: int, solids: Primitives, mass: float, position: Any, quaternion: Any) -> int:
+    """Create a rigid body from up to 16 solids in the frame of its centre of mass; more become one bounding box."""
+    if len(solids) > MAX_ARRAY_CHILDREN:
+        centre, half = bounding_box(solids)
+        shape = pybullet.createCollisionShapeArray(
+            shapeTypes=[pybullet.GEOM_BOX],
+            halfExtents=[half.tolist()],
+            collisionFramePositions=[centre.tolist()],
+            physicsClientId=client,
+        )
+    else:
+        kinds = {
+            BOX: pybullet.GEOM_BOX,
+            CYLINDER: pybullet.GEOM_CYLINDER,
+            CAPSULE: pybullet.GEOM_CAPSULE,
+            SPHERE: pybullet.GEOM_SPHERE,
+        }
+        shape = pybullet.createCollisionShapeArray(
+            shapeTypes=[kinds[int(kind)] for kind in solids.kind],
+            halfExtents=solids.size.tolist(),
+            radii=solids.size[:, 0].tolist(),
+            lengths=(2.0 * solids.size[:, 1]).tolist(),
+            collisionFramePositions=solids.position.tolist(),
+            collisionFrameOrientations=solids.quaternion.tolist(),
+            physicsClientId=client,
+        )
+    return int(
+        pybullet.createMultiBody(
+            mass,
+            shape,
+            basePosition=[float(v) for v in position],
+            baseOrientation=[float(v) for v in quaternion],
+            useMaximalCoordinates=True,
+            physicsClientId=client,
+        )
+    )
+
+
+def bounding_box(solids: Primitives) -> tuple[Any, Any]:
+    """Return centre (3,) and half extents (3,) [m] of the axis-aligned box around solids in their common frame."""
+    rotation = np.abs(rotation_matrix(solids.quaternion))
+    size = solids.size
+    half = np.where(
+        (solids.kind == BOX)[:, None],
+        size,
+        np.column_stack(
+            [size[:, 0], size[:, 0], np.where(solids.kind == CAPSULE, size[:, 1] + size[:, 0], size[:, 1])]
+        ),
+    )
+    half = np.where((solids.kind == SPHERE)[:, None], size[:, :1], half)
+    extent = np.einsum("nij,nj->ni", rotation, half)
+    low, high = (solids.position - extent).min(axis=0), (solids.position + extent).max(axis=0)
+    return 0.5 * (low + high), 0.5 * (high - low)
+
+
+def _compound_urdf(solids: Primitives) -> str:
+    # One element a line: the reader of PyBullet cuts lines at 1,024 characters.
+    lines = [
+        '<robot name="group"><link name="base"><inertial><mass value="0"/>',
+        '<inertia ixx="0" ixy="0" ixz="0" iyy="0" iyz="0" izz="0"/></inertial>',
+    ]
+    for kind, size, position, q in zip(
+        solids.kind.tolist(), solids.size.tolist(), solids.position.tolist(), solids.quaternion.tolist(), strict=True
+    ):
+        if q[0] == 0.0 and q[1] == 0.0:
+            rpy = (0.0, 0.0, 2.0 * atan2(q[2], q[3]))
+        else:
+            rpy = pybullet.getEulerFromQuaternion(q)
+        if kind == BOX:
+            geometry = f'<box size="{2 * size[0]!r} {2 * size[1]!r} {2 * size[2]!r}"/>'
+        elif kind == SPHERE:
+            geometry = f'<sphere radius="{size[0]!r}"/>'
+        else:
+            name = "cylinder" if kind == CYLINDER else "capsule"
+            geometry = f'<{name} radius="{size[0]!r}" length="{2 * size[1]!r}"/>'
+        lines.append(
+            f'<collision><origin xyz="{position[0]!r} {position[1]!r} {position[2]!r}" '
+            f'rpy="{rpy[0]!r} {rpy[1]!r} {rpy[2]!r}"/>\n<geometry>{geometry}</geometry></collision>'
+        )
+    lines.append("</link></robot>")
+    return "\n".join(lines)

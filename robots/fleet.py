@@ -1,0 +1,380 @@
+"""The robots of an episode: drive models moved at once in compiled code, and Bullet wherever something touches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import cos, sin
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import ArrayLike, NDArray
+
+from ..common.errors import InputError
+from ..common.geometry import wrap_angle
+from ..physics import proximity
+from ..physics.world import World
+from . import drive, odometry
+from .drive import (
+    P_DELAY,
+    P_FRICTION,
+    P_INERTIA,
+    P_MASS,
+    P_MAX_SPEED,
+    P_PAYLOAD,
+    PAYLOAD_GYRATION,
+    S_DRIFT_X,
+    S_KICK_LATERAL,
+    S_KICK_OMEGA,
+    S_KICK_V,
+    S_LATERAL,
+    S_OMEGA,
+    S_V,
+    S_WORK,
+    S_X,
+    S_Y,
+    S_YAW,
+    FloatArray,
+    advance_one,
+    parameter_array,
+)
+from .model import DriveParameters, RobotModel
+from .odometry import count_ticks
+from .urdf import load_shape
+
+JOULES_PER_WH = 3600.0
+
+
+class Fleet:
+    """R robots in a world, stepped together at the world's rate (240 Hz unless set otherwise).
+
+    Args:
+        world: where they drive; the fleet tells it about its robots and resets it.
+        models: what the robots are and believe of themselves (odometry uses ``model.drive``).
+        parameters: their true drive parameters in this episode; None: those of the models.
+
+    Raises:
+        InputError: the lists differ in length, or a shape cannot be read.
+    """
+
+    def __init__(
+        self, world: World, models: Sequence[RobotModel], parameters: Sequence[DriveParameters] | None = None
+    ) -> None:
+        given = [model.drive for model in models] if parameters is None else list(parameters)
+        if len(given) != len(models):
+            raise InputError(f"{len(models)} robot models, but {len(given)} sets of drive parameters")
+        self.world = world
+        self.models = list(models)
+        self._dt = world.settings.step_time
+        self._given = parameter_array(given)
+        self._nominal = parameter_array([model.drive for model in models])
+        self._efficiency = np.array([model.drive_efficiency for model in models])
+        self._hotel_power = np.array([model.hotel_power for model in models])
+        world.set_robots([load_shape(model.shape) for model in models])
+        self.reset(np.zeros((len(models), 3)), check=False)
+
+    def reset(
+        self,
+        poses: ArrayLike,
+        payloads: ArrayLike | None = None,
+        friction: float | None = None,
+        *,
+        check: bool = True,
+    ) -> None:
+        """Start an episode: robots stand still, the world is as it was built.
+
+        Args:
+            poses: (R, 3) x, y [m], yaw [rad].
+            payloads: (R,) [kg]; None: those of the drive parameters.
+            friction: of the floor under the drive wheels, for all robots [-]; None: that of the drive parameters.
+            check: refuse poses at which a robot stands in something.
+
+        Raises:
+            InputError: a value is not finite or negative, or a robot would stand in a rack, wall, good or other robot.
+        """
+        count = len(self.models)
+        pose = _finite(poses, (count, 3), "poses")
+        self._parameters = self._given.copy()
+        if payloads is not None:
+            self._parameters[:, P_PAYLOAD] = _not_negative(_finite(payloads, (count,), "payloads"), "payloads")
+        if friction is not None:
+            if not (np.isfinite(friction) and friction > 0):
+                raise InputError(f"the friction of the floor must be above zero, not {friction}", where="friction")
+            self._parameters[:, P_FRICTION] = friction
+        self._state = drive.initial_state(pose, np.zeros((count, 2)), self._parameters)
+        self.world.reset(self._total_mass(), self._total_inertia())
+        if check:
+            self._require_free(pose)
+        self._command = np.zeros((count, 2))
+        self._line = np.zeros((count, drive.delay_steps(self._parameters, self._dt), 2))
+        shift = self._parameters[:, P_DELAY] / self._dt
+        self._delay_whole = np.floor(shift).astype(np.int64)
+        self._delay_rest = shift - self._delay_whole
+        self._ticks = np.zeros((count, odometry.window_steps(self._dt) + 1, 2), dtype=np.int64)
+        self._odometry = pose.copy()
+        self._step_count = 0
+
+    def command(self, commands: ArrayLike) -> None:
+        """Set the commands that hold until the next call.
+
+        Args:
+            commands: (R, 2) v [m/s], omega [rad/s]. Values beyond a robot's limits are clamped to its ``max_speed`` and
+                ``max_yaw_rate``, as its controller would.
+
+        Raises:
+            InputError: the shape does not fit, or a value is NaN or infinite; the old commands stay.
+        """
+        self._command = _finite(commands, (len(self.models), 2), "commands")
+
+    def step(self, steps: int = 1) -> None:
+        """Let ``steps`` physics steps pass. Splitting them over several calls changes nothing, not even a bit."""
+        done = 0
+        while done < steps:
+            if not self.world.goods_moving:
+                free = self._free_run(steps - done)
+                self.world.advance_free(free)
+                done += free
+            if done < steps:
+                self._touch_step()
+                done += 1
+
+    def set_payload(self, robot: int, kg: float) -> None:
+        """Load or unload a robot [kg].
+
+        Raises:
+            InputError: no such robot, or the payload is negative, not finite or above ``max_payload`` of the model.
+        """
+        if not 0 <= robot < len(self.models):
+            raise InputError(f"there is no robot {robot}", mend=f"robots are 0 to {len(self.models) - 1}")
+        if not (np.isfinite(kg) and 0 <= kg <= self.models[robot].max_payload):
+            raise InputError(
+                f"robot {robot} cannot carry {kg} kg", mend=f"give 0 to {self.models[robot].max_payload} kg"
+            )
+        self._parameters[robot, P_PAYLOAD] = kg
+        self.world.set_mass(robot, float(self._total_mass()[robot]), float(self._total_inertia()[robot]))
+
+    @property
+    def pose(self) -> FloatArray:
+        """True poses (R, 3) x, y [m], yaw [rad] in [-pi, pi) of ``base_link`` in ``map``."""
+        pose = self._state[:, S_X : S_YAW + 1].copy()
+        pose[:, 2] = wrap_angle(pose[:, 2])
+        return pose
+
+    @property
+    def velocity(self) -> FloatArray:
+        """True velocities (R, 2) v [m/s], omega [rad/s]."""
+        return self._state[:, [S_V, S_OMEGA]]
+
+    @property
+    def lateral_velocity(self) -> FloatArray:
+        """True sideways velocities (R,) [m/s]; not zero only while wheels slide."""
+        return self._state[:, S_LATERAL].copy()
+
+    @property
+    def energy_wh(self) -> FloatArray:
+        """Electrical energy (R,) [Wh] since the reset: motor work over efficiency, and the hotel load. No regeneration."""
+        hotel = self._hotel_power * (self._step_count * self._dt)
+        return (self._state[:, S_WORK] / self._efficiency + hotel) / JOULES_PER_WH
+
+    @property
+    def odometry(self) -> FloatArray:
+        """Dead-reckoned poses (R, 3) from the encoders, yaw in [-pi, pi); they start at the true start poses."""
+        pose = self._odometry.copy()
+        pose[:, 2] = wrap_angle(pose[:, 2])
+        return pose
+
+    @property
+    def encoder_velocity(self) -> FloatArray:
+        """Measured velocities (R, 2) v [m/s], omega [rad/s] from the encoder ticks of the last 0.05 s."""
+        return odometry.wheel_velocity(self._nominal, self._ticks, self._step_count, self._dt)
+
+    @property
+    def encoder_ticks(self) -> NDArray[np.int64]:
+        """Cumulative encoder ticks (R, 2), left and right."""
+        return self._ticks[:, self._step_count % self._ticks.shape[1]].copy()
+
+    def body_pose(self) -> FloatArray:
+        """Return the poses (B, 7) of all moving bodies for ``Scene.update``: robots, people, loose goods."""
+        return self.world.body_pose(self._state[:, S_X : S_YAW + 1])
+
+    def _total_mass(self) -> FloatArray:
+        return self._parameters[:, P_MASS] + self._parameters[:, P_PAYLOAD]
+
+    def _total_inertia(self) -> FloatArray:
+        return self._parameters[:, P_INERTIA] + PAYLOAD_GYRATION * self._parameters[:, P_PAYLOAD]
+
+    def _require_free(self, pose: FloatArray) -> None:
+        for i, row in enumerate(pose):
+            obstacles = self.world.obstacles_at(i, row)
+            if obstacles:
+                names = ", ".join(f"{kind} {name}" for kind, name in obstacles[:3])
+                raise InputError(
+                    f"robot {i} would stand in {names}",
+                    where=f"pose x {row[0]:.2f} m, y {row[1]:.2f} m, yaw {row[2]:.2f} rad",
+                    mend="start it at a free place",
+                )
+        radius = self.world.robot_radius
+        for i in range(len(pose)):
+            for j in range(i):
+                if np.hypot(*(pose[i, :2] - pose[j, :2])) < 0.5 * (radius[i] + radius[j]):
+                    raise InputError(
+                        f"robots {j} and {i} would stand in each other",
+                        where=f"pose x {pose[i, 0]:.2f} m, y {pose[i, 1]:.2f} m",
+                        mend="start them further apart",
+                    )
+
+    def _free_run(self, steps: int) -> int:
+        world = self.world
+        done = int(
+            _free_run_kernel(
+                self._parameters,
+                self._nominal,
+                self._state,
+                self._command,
+                self._line,
+                self._delay_whole,
+                self._delay_rest,
+                self._step_count,
+                self._ticks,
+                self._odometry,
+                self._dt,
+                steps,
+                world.robot_radius,
+                world.static_table,
+                world.neighbours,
+                world.anchors,
+                world.people,
+                world.settings.person_radius,
+                world.goods_table,
+                world.settings.margin,
+            )
+        )
+        self._step_count += done
+        return done
+
+    def _touch_step(self) -> None:
+        before = self._state[:, S_X : S_YAW + 1].copy()
+        _advance_all(
+            self._parameters,
+            self._nominal,
+            self._state,
+            self._command,
+            self._line,
+            self._delay_whole,
+            self._delay_rest,
+            self._step_count,
+            self._ticks,
+            self._odometry,
+            self._dt,
+        )
+        self._step_count += 1
+        drift = np.ascontiguousarray(self._state[:, S_DRIFT_X : S_DRIFT_X + 3])
+        changed, pose, velocity = self.world.touch_step(before, drift)
+        for i in changed:
+            state = self._state[i]
+            state[S_X : S_YAW + 1] = pose[i]
+            c, s = cos(pose[i, 2]), sin(pose[i, 2])
+            # Bullet had the mean velocity of the step; the second half of what the wheels did comes on top.
+            state[S_V] = c * velocity[i, 0] + s * velocity[i, 1] + state[S_KICK_V]
+            state[S_LATERAL] = -s * velocity[i, 0] + c * velocity[i, 1] + state[S_KICK_LATERAL]
+            state[S_OMEGA] = velocity[i, 2] + state[S_KICK_OMEGA]
+
+
+def _finite(value: ArrayLike, shape: tuple[int, ...], name: str) -> FloatArray:
+    array = np.array(value, dtype=np.float64)
+    if array.shape != shape:
+        raise InputError(f"{name} have shape {array.shape}, expected {shape}", where=name)
+    if not np.isfinite(array).all():
+        robot = int(np.argwhere(~np.isfinite(array))[0][0])
+        raise InputError(f"{name} of robot {robot} are not finite: {array[robot].tolist()}", where=name)
+    return array
+
+
+def _not_negative(value: FloatArray, name: str) -> FloatArray:
+    if (value < 0).any():
+        raise InputError(f"{name} must not be negative: {value.tolist()}", where=name)
+    return value
+
+
+def _jit(function: Any) -> Any:
+    return njit(cache=True, nogil=True, error_model="numpy")(function)
+
+
+@_jit
+def _advance_all(
+    true: FloatArray,
+    nominal: FloatArray,
+    state: FloatArray,
+    command: FloatArray,
+    line: FloatArray,
+    delay_whole: NDArray[np.int64],
+    delay_rest: FloatArray,
+    step: int,
+    ticks: NDArray[np.int64],
+    reckoned: FloatArray,
+    dt: float,
+) -> None:
+    """Advance all robots by one step: delay lines, drives, encoders. ``step`` counts from 0."""
+    size = line.shape[1]
+    now = step % size
+    for i in range(len(true)):
+        line[i, now, 0], line[i, now, 1] = command[i, 0], command[i, 1]
+        newer = (step - delay_whole[i] + 2 * size) % size
+        older = (newer + size - 1) % size
+        rest = delay_rest[i]
+        v = (1.0 - rest) * line[i, newer, 0] + rest * line[i, older, 0]
+        omega = (1.0 - rest) * line[i, newer, 1] + rest * line[i, older, 1]
+        advance_one(true, state, i, v, omega, dt)
+        count_ticks(true, nominal, state, i, step + 1, ticks, reckoned)
+
+
+@_jit
+def _free_run_kernel(
+    true: FloatArray,
+    nominal: FloatArray,
+    state: FloatArray,
+    command: FloatArray,
+    line: FloatArray,
+    delay_whole: NDArray[np.int64],
+    delay_rest: FloatArray,
+    step: int,
+    ticks: NDArray[np.int64],
+    reckoned: FloatArray,
+    dt: float,
+    steps: int,
+    radius: FloatArray,
+    static: FloatArray,
+    neighbours: NDArray[np.int32],
+    anchors: FloatArray,
+    people: FloatArray,
+    person_radius: float,
+    goods: FloatArray,
+    margin: float,
+) -> int:
+    """Advance all robots until one comes near something; return how many steps were made.
+
+    Whether a step is free is decided by the poses before it alone: steps that skip the test are proven free by the
+    distances and speeds, so that the outcome does not depend on how the steps are cut into calls.
+    """
+    count = len(true)
+    speed = np.empty(count)
+    x, y = np.empty(count), np.empty(count)
+    walkers = people.copy()
+    done = 0
+    while done < steps:
+        for i in range(count):
+            x[i], y[i] = state[i, S_X], state[i, S_Y]
+            fastest = abs(state[i, S_V]) + abs(state[i, S_LATERAL])
+            speed[i] = max(fastest, true[i, P_MAX_SPEED]) + 0.05
+        for k in range(len(people)):
+            walkers[k, 0] = people[k, 0] + people[k, 2] * (done * dt)
+            walkers[k, 1] = people[k, 1] + people[k, 3] * (done * dt)
+        time = proximity.free_time(
+            x, y, speed, radius, static, neighbours, anchors, walkers, person_radius, goods, margin
+        )
+        if time <= 0.0:
+            return done
+        for _ in range(proximity.whole_steps(time, dt, steps - done)):
+            _advance_all(true, nominal, state, command, line, delay_whole, delay_rest, step + done, ticks, reckoned, dt)
+            done += 1
+    return done
