@@ -177,8 +177,9 @@ class _Builder:
         """Return the outer walls (inner faces on the hall's edge), the office and the fire wall."""
         plan, out = self._plan, -0.5 * WALL_THICKNESS
         far_u, far_v = plan.length - out, plan.width - out
-        lines = [((out, out), (far_u, out)), ((far_u, out), (far_u, far_v))]
-        lines += [((far_u, far_v), (out, far_v)), ((out, far_v), (out, out))]
+        # Two of the walls run on to close the corners.
+        lines = [((2 * out, out), (far_u - out, out)), ((far_u, out), (far_u, far_v))]
+        lines += [((far_u - out, far_v), (2 * out, far_v)), ((out, far_v), (out, out))]
         walls = [self._wall(f"W{i + 1}", *line, WALL_THICKNESS, self._height) for i, line in enumerate(lines)]
         if plan.office is not None:
             u, v = plan.office[0] - 0.06, plan.width - plan.office[1] + 0.06
@@ -238,6 +239,7 @@ class _Builder:
                 )
             )
             self._keep_clear.append((0.0, v, 0.5 * self._recipe.door_width + 0.5))
+            self._keep_clear += [(u, v, 0.8) for u in np.arange(0.5, self._plan.apron, 0.5).tolist()]
         return docks
 
     def _conveyors(self) -> tuple[list[Conveyor], list[Station]]:

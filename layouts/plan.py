@@ -14,6 +14,10 @@ from .model import Good, Layout, Rack
 
 Pixel = tuple[float, float]
 MAX_PATH_POINTS = 1500
+MAX_SCALE = 60.0
+"""Pixels of a metre in the smallest halls."""
+NAMED_SCALE = 12.0
+"""Pixels of a metre from which stations and doors are named."""
 LABEL_LIMIT = 60
 """Stations beyond this number go without names, or the plan would be all letters."""
 
@@ -148,19 +152,20 @@ def plan_marks(
 class _Drawer:
     """Collects marks; knows the scale of the page and what the legend must explain."""
 
-    LEFT, TOP, RIGHT = 46.0, 64.0, 22.0
-
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
-        self.scale = min(1100.0 / layout.length, 760.0 / layout.width)
+        self.scale = min(1100.0 / layout.length, 760.0 / layout.width, MAX_SCALE)
+        # Outer walls stand outside the hall's rectangle and doors on them: the margins begin behind those.
+        self.rim = self.scale * max((min(wall.thickness, 1.0) for wall in layout.walls), default=0.0) + 4.0
+        self.left, self.top, self.right = 40.0 + self.rim, 58.0 + self.rim, 18.0 + self.rim
         self.marks: list[Mark] = []
         self.legend: dict[str, tuple[str, Callable[[float, float], list[Mark]]]] = {}
 
     def pixel(self, x: float, y: float) -> Pixel:
         """Return the page position of a point [m] in ``map``."""
         return (
-            round(self.LEFT + x * self.scale, 2),
-            round(self.TOP + (self.layout.width - y) * self.scale, 2),
+            round(self.left + x * self.scale, 2),
+            round(self.top + (self.layout.width - y) * self.scale, 2),
         )
 
     def draw_hall(self) -> None:
@@ -173,14 +178,14 @@ class _Drawer:
         for value in np.arange(0.0, layout.width + 1e-6, step).tolist():
             self._line("grid", [(0.0, value), (layout.length, value)])
             x, y = self.pixel(0.0, value)
-            self._text("text", (x - 12.0, y + 3.5), f"{value:g}", 10.0, anchor="end")
+            self._text("text", (x - self.rim - 5.0, y + 3.5), f"{value:g}", 10.0, anchor="end")
         for aisle in layout.aisles:
             self._line("aisle", [aisle.start, aisle.end], title=f"aisle {aisle.id}, {aisle.width:.2f} m wide")
             if aisle.one_way:
                 self._chevrons("aisle", aisle.start, aisle.end, 0.25, 3.0)
         if layout.aisles:
             self._explain("aisle", "aisle centre line", lambda x, y: [_line_mark("aisle", [(x - 9, y), (x + 9, y)])])
-        # Outer walls stand outside the hall's rectangle; a wall thinner than two pixels would vanish on large halls.
+        # A wall thinner than two pixels would vanish on large halls.
         for wall in layout.walls:
             middle, length, yaw = _middle(wall.start, wall.end)
             thick = max(wall.thickness, 2.0 / self.scale)
@@ -193,16 +198,16 @@ class _Drawer:
         for rack in self.layout.racks:
             title = f"rack {rack.id}, {rack.bays} bays"
             self._rectangle("rack", rack.x, rack.y, rack.yaw, rack.length, rack.depth, title=title)
-            run = rack.bays * rack.bay_width
+            pitch = rack.length / rack.bays
             cos, sin = math.cos(rack.yaw), math.sin(rack.yaw)
             for bay, load in enumerate(loads[rack.id].tolist()):
-                x = -0.5 * run + (bay + 0.5) * rack.bay_width
+                x = -0.5 * rack.length + (bay + 0.5) * pitch
                 place = rack.x + cos * x, rack.y + sin * x, rack.yaw
                 if load > 0:
                     opacity = round(0.08 + 0.8 * load, 2)
-                    self._rectangle("load", *place, rack.bay_width, rack.depth, opacity=opacity)
-                if bay and rack.bay_width * self.scale > 5:
-                    x -= 0.5 * rack.bay_width
+                    self._rectangle("load", *place, pitch, rack.depth, opacity=opacity)
+                if bay and pitch * self.scale > 5:
+                    x -= 0.5 * pitch
                     ends = [(rack.x + cos * x - sin * y, rack.y + sin * x + cos * y) for y in _ends(rack.depth)]
                     self._line("bay", ends)
             self._rack_label(rack)
@@ -228,7 +233,8 @@ class _Drawer:
             # The symbol lies on the wall, outside the floor.
             x, y = door.x - 0.4 * depth * math.cos(door.yaw), door.y - 0.4 * depth * math.sin(door.yaw)
             self._rectangle("dock", x, y, door.yaw, depth, door.width, title=f"dock door {door.id}")
-            self._door_label(door.x, door.y, door.yaw, door.id)
+            if self.scale >= NAMED_SCALE:
+                self._door_label(door.x, door.y, door.yaw, door.id)
         for charger in layout.chargers:
             depth, width = max(charger.depth, least), max(charger.width, 1.4 * least)
             self._rectangle("charger", charger.x, charger.y, charger.yaw, depth, width, title=f"charger {charger.id}")
@@ -271,7 +277,7 @@ class _Drawer:
 
     def draw_stations(self) -> None:
         size = min(11.0, max(5.0, 0.42 * self.scale))
-        named = len(self.layout.stations) <= LABEL_LIMIT and self.scale >= 12
+        named = len(self.layout.stations) <= LABEL_LIMIT and self.scale >= NAMED_SCALE
         for station in self.layout.stations:
             at = self.pixel(station.x, station.y)
             title = f"{station.kind} station {station.id}"
@@ -294,21 +300,21 @@ class _Drawer:
     def finish(self, robots: Sequence[NDArray[np.float64]]) -> Plan:
         """Add title, legend and scale bar, and return the page."""
         layout = self.layout
-        bottom = self.TOP + layout.width * self.scale + 40.0
-        width = max(760.0, self.LEFT + layout.length * self.scale + self.RIGHT)
-        self._text("title", (self.LEFT, 28.0), layout.name, 18.0, anchor="start")
+        bottom = self.top + layout.width * self.scale + self.rim + 36.0
+        width = max(760.0, self.left + layout.length * self.scale + self.right)
+        self._text("title", (self.left, 28.0), layout.name, 18.0, anchor="start")
         bays = sum(rack.bays for rack in layout.racks)
         facts = [f"{layout.length:.1f} x {layout.width:.1f} m", f"{layout.area:,.0f} m²"]
         for count, word in ((bays, "rack bay"), (len(layout.goods), "good"), (len(layout.stations), "station")):
             facts.append(f"{count:,} {word}{'' if count == 1 else 's'}")
-        self._text("text", (self.LEFT, 47.0), "  ·  ".join(facts), 11.5, anchor="start")
-        self._scale_bar(width - self.RIGHT, bottom - 2.0)
-        x, y = self.LEFT, bottom
-        right = width - self.RIGHT - 190.0
+        self._text("text", (self.left, 47.0), "  ·  ".join(facts), 11.5, anchor="start")
+        self._scale_bar(width - self.right, bottom - 2.0)
+        x, y = self.left, bottom
+        right = width - self.right - 190.0
         for words, icon in self.legend.values():
-            needed = 42.0 + 6.1 * len(words)
-            if x + needed > right and x > self.LEFT:
-                x, y = self.LEFT, y + 21.0
+            needed = 44.0 + 5.8 * len(words)
+            if x + needed > right and x > self.left:
+                x, y = self.left, y + 21.0
             self.marks += icon(x + 12.0, y)
             self._text("text", (x + 28.0, y + 4.0), words, 11.0, anchor="start")
             x += needed
@@ -361,7 +367,7 @@ class _Drawer:
 
     def _below(self, x: float) -> Pixel:
         at = self.pixel(x, 0.0)
-        return at[0], at[1] + 19.0
+        return at[0], at[1] + self.rim + 13.0
 
     def _rack_label(self, rack: Rack) -> None:
         size = min(11.0, 0.6 * rack.depth * self.scale)
@@ -414,7 +420,7 @@ class _Drawer:
         return pieces
 
     def _scale_bar(self, right: float, y: float) -> None:
-        metres = _round_step(130.0 / self.scale)
+        metres = _round_step(150.0 / self.scale)
         length, left = metres * self.scale, right - metres * self.scale
         for quarter in range(4):
             style = "scale" if quarter % 2 == 0 else "scale_gap"

@@ -61,7 +61,7 @@ class LayoutRecipe(StrictModel):
     """Beam levels; goods also stand on the floor below the first if ``floor_level``."""
     level_height: float = Field(default=1.6, ge=0.7, le=3)
     floor_level: bool = True
-    fill: float = Field(default=0.65, ge=0, le=1)
+    fill: float = Field(default=0.7, ge=0, le=1)
     """Share of the pallet positions that are taken."""
     loose_goods: Count | None = None
     """Cartons, carriers and pallets that stand about. An upper limit: they are put only where they block nobody."""
