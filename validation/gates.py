@@ -1,17 +1,17 @@
 """Gates: limits that a policy must keep, decided on the end of a confidence interval and never on a bare average.
 
-A gate's ``confidence`` is that of its decision, one-sided: at 0.95 a policy that truly misses the limit passes in at most
-5 % of evaluations. The interval shown is the two-sided one whose ends are those bounds (90 % then). A gate passes if its
-whole interval is on the good side of the bound, fails if it is wholly on the bad side, and is inconclusive otherwise. All
-gates must pass, so a policy that misses any of them gets through no more often than that one gate allows; the more
-gates, the more episodes a good policy needs.
+A gate's ``confidence`` is that of its decision, one-sided: at 0.95 a policy that truly misses the limit passes in at
+most 5 % of evaluations. The interval shown is the two-sided one whose ends are those bounds (90 % then). A gate passes
+if its whole interval is on the good side of the bound, fails if it is wholly on the bad side, and is inconclusive
+otherwise. All gates must pass, so a policy that misses any of them gets through no more often than that one gate
+allows; the more gates, the more episodes a good policy needs.
 
 Statistics of a gate, and their intervals:
 
 - ``rate`` of a 0/1 metric (success, collision, timeout): exact, Clopper-Pearson.
 - ``mean``: BCa bootstrap over episodes, from 8 values on.
-- ``median``, ``p05`` and so on, ``worst_decile`` (the value that the worst tenth begins at): exact, from order statistics.
-  Few values cannot bound a high percentile: p95 takes 59 episodes at 95 %.
+- ``median``, ``p05`` and so on, ``worst_decile`` (the value that the worst tenth begins at): exact, from order
+  statistics. Few values cannot bound a high percentile: p95 takes 59 episodes at 95 %.
 - ``cvar`` (mean of the worst tenth): BCa bootstrap, from 50 values on; with fewer its end misses in over 20 %.
 - ``min``, ``max``: an extreme of all future episodes has no interval. One episode beyond the bound fails the gate. It
   passes when none is beyond and the episodes show that at least ``share`` (0.95) of all episodes keep the bound (Wilks,
@@ -69,8 +69,8 @@ Outcome = Literal["pass", "fail", "inconclusive", "not_applicable"]
 EXIT_CODES: dict[str, int] = {"pass": 0, "fail": 1, "inconclusive": 3}
 
 MIN_VALUES_FOR_TAIL = 50
-"""Fewest values for an interval of ``cvar``. Of exponential samples its one-sided 95 % end misses in 47 % at n = 20, 19 %
-at n = 50 and 12 % at n = 100 (measured)."""
+"""Fewest values for an interval of ``cvar``. Of exponential samples its one-sided 95 % end misses in 47 % at n = 20,
+19 % at n = 50 and 12 % at n = 100 (measured)."""
 
 _PLAIN_STATISTICS = ("rate", "mean", "median", "worst_decile", "cvar", "min", "max")
 
@@ -474,7 +474,7 @@ def _label(gate: Gate) -> str:
 def _gate_lines(path: Path) -> tuple[int, ...]:
     """Return the 1-based line of each gate in a file that is known to validate."""
     root = yaml.compose(read_text(path), Loader=yaml.SafeLoader)
-    for key, value in root.value:
+    for key, value in root.value if isinstance(root, yaml.MappingNode) else ():
         if key.value == "gates":
             return tuple(item.start_mark.line + 1 for item in value.value)
     return ()

@@ -16,9 +16,9 @@ _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 def junit_xml(verdict: Verdict, *, suite: str = "floorcast.gates") -> bytes:
     """Return one test case for each gate.
 
-    A failed gate is a ``failure`` and an inconclusive one an ``error``, so that a system that reads only this file never
-    takes "not enough episodes" for a pass; a gate that does not apply is ``skipped``. Times are left out: equal results
-    give equal bytes.
+    A failed gate is a ``failure`` and an inconclusive one an ``error``, so that a system that reads only this file
+    never takes "not enough episodes" for a pass; a gate that does not apply is ``skipped``. Times are left out: equal
+    results give equal bytes.
     """
     outcomes = [row.verdict for row in verdict.rows]
     counts = {

@@ -18,8 +18,8 @@ KpiKind = Literal["proportion", "mean"]
 KpiValues = Mapping[str, float | None]
 
 MIN_VALUES_FOR_MEAN = 8
-"""Fewest values for an interval of a mean. Of exponential samples, a skew that times and energies have, the one-sided 95 %
-end misses in 9 % at n = 16, 16 % at n = 8 and 22 % at n = 6 (measured); below 8 no interval is given."""
+"""Fewest values for an interval of a mean. Of exponential samples, a skew that times and energies have, the one-sided
+95 % end misses in 9 % at n = 16, 16 % at n = 8 and 22 % at n = 6 (measured); below 8 no interval is given."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Charts as SVG text, drawn for the report page: colours come from the page's style sheet, so that they follow its theme.
+"""Charts as SVG text for the report page: colours come from the page's style sheet, so that they follow its theme.
 
 Classes used: ``grid``, ``axis``, ``tick``, ``s-real``, ``s-before``, ``s-after``, ``s-floor`` (lines), the same with
 ``-band`` (areas) and ``-dot`` (markers), ``good``, ``bound``, ``ci``, ``point``. Equal input gives equal bytes.
@@ -62,7 +62,7 @@ def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
 def interval_bar(
     value: float | None, low: float | None, high: float | None, bound: float, side: Side, *, proportion: bool, alt: str
 ) -> str:
-    """Return a small chart of one gate: the good side shaded, the limit as a line, the interval as a bar, the value a dot.
+    """Return a small chart of one gate: good side shaded, limit as a line, interval as a bar, value as a dot.
 
     An unbounded end of the interval runs to the edge of the chart.
     """
@@ -94,7 +94,7 @@ def interval_bar(
 
 
 def trajectory_chart(series: Sequence[Series], *, alt: str, width: float = 460.0, max_height: float = 460.0) -> str:
-    """Return paths seen from above, x and y [m] to one scale, with a metre grid and a dot where each begins.
+    """Return paths seen from above, x and y [m] to one scale, with a metre grid and a dot where the first begins.
 
     Args:
         series: lines with points (N, 2) [m]; one without a finite point is left out.
@@ -125,9 +125,8 @@ def trajectory_chart(series: Sequence[Series], *, alt: str, width: float = 460.0
     for item in known:
         pixels = place(np.asarray(item.points, dtype=np.float64))
         parts.append(f'<path class="{_attribute(item.style)}" d="{_path(pixels)}"/>')
-    for item in known:
-        start = place(item.points[np.isfinite(item.points).all(axis=-1)][:1])[0]
-        parts.append(f'<circle class="{_attribute(item.style)}-dot" cx="{start[0]:.1f}" cy="{start[1]:.1f}" r="4"/>')
+    start = place(known[0].points[np.isfinite(known[0].points).all(axis=-1)][:1])[0]
+    parts.append(f'<circle class="{_attribute(known[0].style)}-dot" cx="{start[0]:.1f}" cy="{start[1]:.1f}" r="4"/>')
     return _svg(width, height, parts, alt, "chart")
 
 

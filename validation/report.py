@@ -289,13 +289,14 @@ def _unless_equal(description: str, label: str) -> str:
 
 
 def _plan_uri(svg: str | None) -> str | None:
-    """Embed the plan as a picture: a browser runs no script and loads nothing from an SVG picture, whatever it holds."""
+    """Embed the plan as a picture: a browser runs no script in an SVG picture and loads nothing for it."""
     if svg is None:
         return None
     if "<svg" not in svg[:2_000]:
         raise InputError("the floor plan is not SVG", where="ReportData.plan_svg", mend="pass the text of an SVG file")
-    if "xmlns=" not in svg.split(">", 2)[0] + svg[: svg.index("<svg") + 2_000]:
-        svg = svg.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
+    start = svg.index("<svg")
+    if "xmlns=" not in svg[start : svg.index(">", start)]:  # inline SVG may go without, a picture may not
+        svg = svg[:start] + '<svg xmlns="http://www.w3.org/2000/svg"' + svg[start + len("<svg") :]
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
 
 
@@ -373,12 +374,11 @@ def _change(before: Estimate | None, after: Estimate | None) -> tuple[str, str]:
         return "–", "open"
     share = after.value / before.value - 1.0
     text = f"{'+' if share >= 0 else '−'}{abs(100 * share):.0f} %"
-    if None in (before.low, before.high, after.low, after.high):
-        return text, "open"
-    assert before.low is not None and before.high is not None and after.low is not None and after.high is not None
-    if after.high < before.low:
+    if after.high is not None and before.low is not None and after.high < before.low:
         return text, "better"
-    return text, "worse" if after.low > before.high else "open"
+    if after.low is not None and before.high is not None and after.low > before.high:
+        return text, "worse"
+    return text, "open"
 
 
 def _headlines(metrics: Sequence[GapMetric]) -> list[dict[str, str]]:
@@ -391,7 +391,8 @@ def _headlines(metrics: Sequence[GapMetric]) -> list[dict[str, str]]:
         chosen.extend(known[:1] + known[-1:] if len(known) > 1 else known)
     views = []
     for metric in chosen:
-        assert metric.before is not None and metric.after is not None
+        if metric.before is None or metric.after is None:
+            continue
         change, trend = _change(metric.before, metric.after)
         views.append(
             {

@@ -1,4 +1,4 @@
-"""Statistics of episodes: intervals for proportions, quantiles and means, paired tests, and how many episodes are missing.
+"""Statistics of episodes: intervals of proportions, quantiles and means, a paired test, how many episodes are missing.
 
 ``confidence`` is everywhere the level of the central, two-sided interval: each end alone then holds with confidence
 ``(1 + confidence) / 2``. Where nothing is known an interval is unbounded, (-inf, inf), never a guess.
