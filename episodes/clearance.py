@@ -27,8 +27,8 @@ def footprints(solids: Primitives, low: float, high: float) -> FloatArray:
         low, high: heights [m] in the solids' frame.
 
     Returns:
-        (M, 7) float64, M <= N: centre x, y [m]; cosine and sine of the yaw; half extents along and across [m]; radius of the
-        rounding [m] (a disc has no half extents).
+        (M, 7) float64, M <= N: centre x, y [m]; cosine and sine of the yaw; half extents along and across [m]; radius
+        of the rounding [m] (a disc has no half extents).
     """
     rows = np.zeros((len(solids), 7))
     rotation = rotation_matrix(solids.quaternion)
@@ -164,6 +164,18 @@ def _place(outline: FloatArray, pose: FloatArray, half_extents: FloatArray) -> N
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def _list_near(static: FloatArray, x: float, y: float, near: NDArray[np.int64]) -> int:
+    """Write down which outlines come within _NEAR of a point; returns how many."""
+    count = 0
+    for k in range(len(static)):
+        b = static[k]
+        if np.sqrt((b[0] - x) ** 2 + (b[1] - y) ** 2) - _bound(b) < _NEAR:
+            near[count] = k
+            count += 1
+    return count
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def _clearances(
     pose: FloatArray,
     half_extents: FloatArray,
@@ -185,12 +197,8 @@ def _clearances(
             _place(body, pose[t, r], half_extents[r])
             moved = np.sqrt((body[0] - near_x) ** 2 + (body[1] - near_y) ** 2)
             if not moved < 0.5 * _NEAR:
-                near_count, near_x, near_y, moved = 0, body[0], body[1], 0.0
-                for k in range(len(static)):
-                    b = static[k]
-                    if np.sqrt((b[0] - near_x) ** 2 + (b[1] - near_y) ** 2) - _bound(b) < _NEAR:
-                        near[near_count] = k
-                        near_count += 1
+                near_x, near_y, moved = body[0], body[1], 0.0
+                near_count = _list_near(static, near_x, near_y, near)
             best = np.inf
             for k in range(near_count):
                 best = _nearer(body, static[near[k]], best)

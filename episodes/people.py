@@ -1,8 +1,10 @@
 """Walking people: where they go, how they walk, what they look like.
 
-Each person follows a polyline over walkable ground, with stops, and is moved by a small compiled model: the desired velocity
-is approached with a relaxation time, as in the social force model (Helbing and Molnar 1995), slowed and turned aside by robots
-and other people near by, and never into walls, racks or goods. Everything random is drawn before the first step.
+Each person follows a polyline over walkable ground, with stops, and is moved by a small compiled model: direction and
+speed by the heuristics of Moussaid, Helbing and Theraulaz, "How simple rules determine pedestrian behavior and crowd
+disasters", PNAS 2011 (of all directions the one that leads nearest to the aim as far as it is free, no faster than a
+reaction time allows), taken up with a relaxation time, and never into walls, racks or goods. Everything random is drawn
+before the first step.
 """
 
 from __future__ import annotations
@@ -69,6 +71,7 @@ class People:
     _careless: NDArray[np.bool_]
     _arc: FloatArray
     _waited: FloatArray
+    _blocked: FloatArray
     _next_stop: NDArray[np.int64]
     _clearance: FloatArray
     _resolution: float
@@ -104,6 +107,7 @@ class People:
             self._careless,
             self._arc,
             self._waited,
+            self._blocked,
             self._next_stop,
             self._clearance,
             self._resolution,
@@ -129,7 +133,7 @@ def plan_people(
     Args:
         walkers: what was drawn for each person.
         layout: for its aisles and stations.
-        ground: walkable ground of a disc of ``PERSON_RADIUS + WALKING_MARGIN``; its clearance counts from the obstacles.
+        ground: walkable ground of a disc of ``PERSON_RADIUS + WALKING_MARGIN``.
         robot_routes: the shortest ways of the robots' tasks, (K, 2) each; crossing persons cross these.
         robot_starts: (R, 2) [m]; nobody begins within 2.5 m of one, if there is room.
         duration: of the episode [s].
@@ -328,6 +332,7 @@ def _assemble(
         _careless=np.array([walker.careless for walker in walkers], dtype=np.bool_),
         _arc=np.zeros(count),
         _waited=np.zeros(count),
+        _blocked=np.zeros(count),
         _next_stop=np.zeros(count, dtype=np.int64),
         _clearance=np.ascontiguousarray(ground.clearance, dtype=np.float64),
         _resolution=ground.resolution,
@@ -339,10 +344,20 @@ _RELAXATION = 0.35
 """Time in which people take up their desired velocity [s]."""
 _BRAKING = 1.2
 """Deceleration with which people approach a stop [m/s^2]."""
-_LOOKAHEAD = 0.5
+_LOOKAHEAD = 0.8
 """Distance ahead on the path that people steer at [m]."""
-_YIELD_GAP = 1.3
-"""Gap to a moving robot below which attentive people slow down [m]."""
+_HORIZON = 3.0
+"""How far people look ahead [m]."""
+_REACTION = 0.5
+"""Time that people keep to whatever is in their way [s]."""
+_PATIENCE = 2.0
+"""Time without progress after which people steer at a place further on [s]."""
+_DIRECTIONS = 8
+"""Directions that people consider on either side of straight on ..."""
+_DIRECTION_STEP = 0.21
+"""... and the angle between them [rad]."""
+_ROBOT_MARGIN = 0.35
+"""Distance that attentive people keep from moving robots [m]."""
 _STANDING = 0.05
 """Below this speed a robot counts as standing [m/s]."""
 
@@ -368,8 +383,8 @@ def _follow(
 ) -> tuple[float, float, float, float]:
     """Project a walker on the path between ``arc`` and ``limit`` (at most 1 m further on than ``arc``).
 
-    Returns the new arc length, the end of what may be walked now (``limit`` or the path's end), and the point to steer at,
-    _LOOKAHEAD ahead but not beyond that end: so corners where one stops are not cut.
+    Returns the new arc length, the end of what may be walked now (``limit`` or the path's end), and the point to steer
+    at, _LOOKAHEAD ahead but not beyond that end: so corners where one stops are not cut.
     """
     best, best_arc, walked = np.inf, arc, 0.0
     window = min(arc + 1.0, limit)
@@ -398,53 +413,75 @@ def _follow(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _robot_influence(
-    x: float,
-    y: float,
-    ux: float,
-    uy: float,
-    careless: bool,
-    robot_pose: FloatArray,
-    robot_velocity: FloatArray,
-    robot_radius: FloatArray,
-) -> tuple[float, float, float]:
-    """Return how much of their speed somebody at x, y heading along u keeps (0..1), and a push x, y in their speeds."""
-    keep, push_x, push_y = 1.0, 0.0, 0.0
-    for r in range(len(robot_pose)):
-        dx, dy = robot_pose[r, 0] - x, robot_pose[r, 1] - y
-        distance = max(np.sqrt(dx * dx + dy * dy), 1e-6)
-        gap = distance - robot_radius[r] - PERSON_RADIUS
-        ahead = (dx * ux + dy * uy) / distance
-        if abs(robot_velocity[r, 0]) < _STANDING:
-            if gap < 1.0 and ahead > 0.0:
-                # Walk around what stands in the way, on the side that is nearer to the present heading.
-                side = -1.0 if ux * dy - uy * dx > 0.0 else 1.0
-                weight = 1.4 * (1.0 - max(gap, 0.0)) * ahead
-                push_x += -uy * side * weight
-                push_y += ux * side * weight
-        elif not careless and gap < _YIELD_GAP:
-            if ahead > -0.2:
-                keep = min(keep, max(0.0, (gap - 0.3) / (_YIELD_GAP - 0.3)))
-            weight = 0.8 * np.exp(-max(gap, 0.0) / 0.3)
-            push_x -= weight * dx / distance
-            push_y -= weight * dy / distance
-    return keep, push_x, push_y
+def _way_to_disc(
+    dx: float, dy: float, ux: float, uy: float, speed: float, vx: float, vy: float, radius: float, horizon: float
+) -> float:
+    """Return how far somebody walks along u at ``speed`` until touching a disc at d that moves at v."""
+    wx, wy = speed * ux - vx, speed * uy - vy
+    closing = dx * wx + dy * wy
+    if closing <= 0.0:
+        return horizon
+    # Who stands within the margin already may go anywhere but nearer.
+    distance = np.sqrt(dx * dx + dy * dy)
+    radius = min(radius, max(distance - 1e-3, 0.0))
+    speed2 = wx * wx + wy * wy
+    root = closing * closing - speed2 * (distance * distance - radius * radius)
+    if root <= 0.0:
+        return horizon
+    return min(horizon, speed * (closing - np.sqrt(root)) / speed2)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _people_push(i: int, position: FloatArray, ux: float, uy: float) -> tuple[float, float]:
-    """Return the push x, y, in walking speeds, that others exert on person i, who keeps to the right."""
-    push_x, push_y = 0.0, 0.0
+def _way_to_walls(
+    x: float, y: float, ux: float, uy: float, field: FloatArray, resolution: float, origin: FloatArray, horizon: float
+) -> float:
+    """Return how far one may walk along u before walls, racks and goods are nearer than a body; sphere tracing."""
+    need = PERSON_RADIUS + 0.03
+    way = 0.0
+    for _ in range(24):
+        room = _clearance_at(field, resolution, origin, x + way * ux, y + way * uy) - need
+        if room < 0.01:
+            # Along a wall that is touched already one may go on.
+            ahead = _clearance_at(field, resolution, origin, x + 0.1 * ux, y + 0.1 * uy) - need
+            return 0.3 if way == 0.0 and ahead > room else way
+        way += max(room, 0.05)
+        if way >= horizon:
+            return horizon
+    return min(way, horizon)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _free_way(
+    i: int,
+    position: FloatArray,
+    velocity: FloatArray,
+    ux: float,
+    uy: float,
+    speed: float,
+    careless: bool,
+    horizon: float,
+    robot_pose: FloatArray,
+    robot_velocity: FloatArray,
+    robot_radius: FloatArray,
+) -> float:
+    """Return how far person i walks along u until touching a person or a robot that they mind."""
+    x, y = position[i, 0], position[i, 1]
+    way = horizon
     for j in range(len(position)):
-        dx, dy = position[j, 0] - position[i, 0], position[j, 1] - position[i, 1]
-        distance = np.sqrt(dx * dx + dy * dy)
-        gap = distance - 2.0 * PERSON_RADIUS
-        if j == i or gap > 0.8 or distance < 1e-6:
+        if j != i:
+            dx, dy = position[j, 0] - x, position[j, 1] - y
+            radius = 2.0 * PERSON_RADIUS + 0.1
+            way = min(way, _way_to_disc(dx, dy, ux, uy, speed, velocity[j, 0], velocity[j, 1], radius, horizon))
+    for r in range(len(robot_pose)):
+        v = robot_velocity[r, 0]
+        moves = abs(v) >= _STANDING
+        if careless and moves:
             continue
-        weight = 0.9 * np.exp(-max(gap, 0.0) / 0.25)
-        push_x += weight * (0.5 * uy - dx / distance)
-        push_y += weight * (-0.5 * ux - dy / distance)
-    return push_x, push_y
+        dx, dy = robot_pose[r, 0] - x, robot_pose[r, 1] - y
+        vx, vy = v * np.cos(robot_pose[r, 2]), v * np.sin(robot_pose[r, 2])
+        radius = robot_radius[r] + PERSON_RADIUS + (_ROBOT_MARGIN if moves else 0.08)
+        way = min(way, _way_to_disc(dx, dy, ux, uy, speed, vx, vy, radius, horizon))
+    return way
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -500,30 +537,40 @@ def _blocked_by_robot(
 def _desired_velocity(
     i: int,
     position: FloatArray,
+    velocity: FloatArray,
     speed: float,
-    end: float,
-    arc: float,
+    remaining: float,
     aim_x: float,
     aim_y: float,
     careless: bool,
+    field: FloatArray,
+    resolution: float,
+    origin: FloatArray,
     robot_pose: FloatArray,
     robot_velocity: FloatArray,
     robot_radius: FloatArray,
 ) -> tuple[float, float]:
+    """Choose direction and speed: the direction that comes nearest to the aim, as far as it is free."""
     x, y = position[i, 0], position[i, 1]
-    dx, dy = aim_x - x, aim_y - y
-    distance = np.sqrt(dx * dx + dy * dy)
+    distance = np.sqrt((aim_x - x) ** 2 + (aim_y - y) ** 2)
     if distance < 1e-6:
         return 0.0, 0.0
-    ux, uy = dx / distance, dy / distance
-    keep, push_x, push_y = _robot_influence(x, y, ux, uy, careless, robot_pose, robot_velocity, robot_radius)
-    other_x, other_y = _people_push(i, position, ux, uy)
-    approach = min(speed, 0.15 + np.sqrt(2.0 * _BRAKING * max(end - arc, 0.0)))
-    vx = approach * keep * ux + speed * (push_x + other_x)
-    vy = approach * keep * uy + speed * (push_y + other_y)
-    size = np.sqrt(vx * vx + vy * vy)
-    scale = 1.2 * speed / size if size > 1.2 * speed else 1.0
-    return vx * scale, vy * scale
+    ux, uy = (aim_x - x) / distance, (aim_y - y) / distance
+    best, best_x, best_y, best_way = np.inf, 0.0, 0.0, 0.0
+    for k in range(2 * _DIRECTIONS + 1):
+        # 0, -1, +1, -2, +2 ...: of equal directions the one nearest to straight on wins, then the right-hand one.
+        angle = _DIRECTION_STEP * ((k + 1) // 2) * (1.0 if k % 2 == 0 else -1.0)
+        cos, sin = np.cos(angle), np.sin(angle)
+        wx, wy = cos * ux - sin * uy, sin * ux + cos * uy
+        way = _free_way(
+            i, position, velocity, wx, wy, speed, careless, _HORIZON, robot_pose, robot_velocity, robot_radius
+        )
+        way = min(way, _way_to_walls(x, y, wx, wy, field, resolution, origin, _HORIZON))
+        cost = _HORIZON * _HORIZON + way * way - 2.0 * _HORIZON * way * cos
+        if cost < best - 1e-9:
+            best, best_x, best_y, best_way = cost, wx, wy, way
+    size = min(speed, best_way / _REACTION, 0.15 + np.sqrt(2.0 * _BRAKING * max(remaining, 0.0)))
+    return size * best_x, size * best_y
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -539,6 +586,7 @@ def _step_people(
     careless: NDArray[np.bool_],
     arc: FloatArray,
     waited: FloatArray,
+    blocked: FloatArray,
     next_stop: NDArray[np.int64],
     field: FloatArray,
     resolution: float,
@@ -564,16 +612,25 @@ def _step_people(
             want_x, want_y = _desired_velocity(
                 i,
                 position,
+                velocity,
                 speed[i],
-                end,
-                arc[i],
+                end - arc[i],
                 aim_x,
                 aim_y,
                 careless[i],
+                field,
+                resolution,
+                origin,
                 robot_pose,
                 robot_velocity,
                 robot_radius,
             )
+            slow = velocity[i, 0] ** 2 + velocity[i, 1] ** 2 < 0.2 * 0.2
+            blocked[i] = blocked[i] + dt if slow else 0.0
+            if blocked[i] > _PATIENCE:
+                # What cannot be reached is given up: steer at a place further on, past whatever stands there.
+                arc[i] = min(arc[i] + 0.5, end)
+                blocked[i] = 0.5 * _PATIENCE
         blend = min(1.0, dt / _RELAXATION)
         vx = velocity[i, 0] + blend * (want_x - velocity[i, 0])
         vy = velocity[i, 1] + blend * (want_y - velocity[i, 1])

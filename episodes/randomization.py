@@ -110,7 +110,7 @@ def sample_scenario(scenario: Scenario, seed: int, index: int, twin: Twin | None
         The episode; equal arguments give an equal one, whatever was drawn before.
 
     Raises:
-        InputError: the ranges of the recipe allow no hall that can be built, or robot parameters that contradict each other.
+        InputError: the ranges of the recipe allow no hall that can be built, or the drive parameters no robot.
     """
     draw = _Draw(seed, index)
     layout = _layout(scenario, draw)
@@ -158,7 +158,7 @@ def _layout(scenario: Scenario, draw: _Draw) -> Layout:
 
 
 def _generated(scenario: Scenario, draw: _Draw, variant: int) -> Layout:
-    """Draw a recipe that can be built, then the hall; halls of a limited set depend on their number, not on the episode."""
+    """Draw a recipe that can be built, then the hall; both depend on the variant, not on the episode."""
     base = (scenario.layout.recipe or LayoutRecipe()).model_dump()
     varied = {name: getattr(scenario.layout.vary, name) for name in RECIPE_QUANTITIES}
     problem: Exception | None = None
@@ -274,10 +274,11 @@ def _from_twin(draw: _Draw, label: str, name: str, twin: Twin | None) -> float |
     parameter = twin.parameters.get(name) if twin is not None else None
     if parameter is None or not parameter.identifiable:
         return None
-    low, high = float(parameter.ci_low), float(parameter.ci_high)
+    low = parameter.value if parameter.ci_low is None else parameter.ci_low
+    high = parameter.value if parameter.ci_high is None else parameter.ci_high
     spread = (high - low) / _CONFIDENCE_WIDTH
     normal = float(generator(draw.seed, draw.index, label).standard_normal())
-    value = min(max(float(parameter.value) + spread * normal, low), high)
+    value = min(max(parameter.value + spread * normal, low), high)
     draw.values[label] = value
     return value
 

@@ -88,8 +88,8 @@ else:
 class LayoutSource(StrictModel):
     """Where the hall comes from: a recipe with ranges (a new hall for each episode), or a layout file.
 
-    ``file`` is read when the scenario is loaded, relative to the scenario's own folder, and kept as ``fixed``, so that the
-    scenario's hash covers the hall.
+    ``file`` is read when the scenario is loaded, relative to the scenario's own folder, and kept as ``fixed``, so that
+    the scenario's hash covers the hall.
     """
 
     recipe: LayoutRecipe | None = None
@@ -283,8 +283,8 @@ def load_scenario(name_or_path: str | Path) -> Scenario:
         The scenario; a hall that it takes from a file has been read, checked and put into ``layout.fixed``.
 
     Raises:
-        InputError: no such scenario (the known names are listed), or the file or its layout file is wrong (every wrong field
-            is listed with its line).
+        InputError: no such scenario (the known names are listed), or the file or its layout file is wrong (every wrong
+            field is listed with its line).
     """
     path = Path(name_or_path)
     if isinstance(name_or_path, str) and path.name == name_or_path and not path.suffix:

@@ -1,6 +1,6 @@
 """Records on disk: one ``.npz`` per episode, arrays as they are and everything else as JSON inside.
 
-Equal records give equal bytes: entries are sorted, uncompressed or compressed at a fixed level, and carry no time stamp. Nothing
+Equal records give equal bytes: entries come in a fixed order, compressed at a fixed level, without time stamps. Nothing
 in a file is ever executed: arrays are plain numbers and pickles are refused.
 """
 

@@ -16,7 +16,7 @@ from .record import Event, TaskResult
 from .routes import FloatArray, Ground, distance_field, path_length, shortest_path
 
 STANDING_SPEED = 0.05
-"""A robot may be loaded and a goal counts as reached below this speed [m/s], and four times as much yaw rate [rad/s]."""
+"""A robot stands below this speed [m/s] and four times as much yaw rate [rad/s]: only then a goal counts as reached."""
 START_SPACING = 2.0
 """Robots start at least this far apart [m], if there is room."""
 

@@ -1,0 +1,103 @@
+"""Which pictures of an episode are kept for datasets, and taking them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..common.geometry import mounted, optical
+from ..common.primitives import Primitives
+from ..common.seeding import generator
+from ..perception.camera import Camera
+from ..perception.config import Lighting
+from ..perception.frames import CameraFrame
+from ..perception.lidar import Lidar
+from ..perception.scene import Scene
+from ..robots.model import RobotModel
+from .routes import FloatArray
+from .scenario import Scenario
+from .sensing import mount_offset
+
+
+@dataclass(frozen=True)
+class Capture:
+    """One picture and what was there.
+
+    Attributes:
+        robot: index of the robot that took it.
+        number: 0..frames - 1 within the episode.
+        time: [s] since the start of the episode.
+        frame: the picture with its ground truth.
+        world: every solid in ``map`` at that moment.
+        points: (N, 4) float32 x, y, z [m] in the 3D lidar's frame and intensity, or None if not asked for.
+        lidar_position: (3,) [m] and lidar_rotation (3, 3) of that lidar in ``map``; None without points.
+    """
+
+    robot: int
+    number: int
+    time: float
+    frame: CameraFrame
+    world: Primitives
+    points: NDArray[np.float32] | None = None
+    lidar_position: FloatArray | None = None
+    lidar_rotation: FloatArray | None = None
+
+
+def capture_schedule(scenario: Scenario, robots: int, seed: int, index: int) -> list[tuple[int, int, int]]:
+    """Return when and by whom pictures are taken: (control step, robot, number), in order of time.
+
+    Exactly ``scenario.capture.frames`` rows. The episode's full duration is cut into as many equal parts, and a picture
+    is taken at the same phase of each, drawn per episode; robots take turns, beginning with a drawn one.
+    """
+    frames, steps = scenario.capture.frames, scenario.control_steps
+    rng = generator(seed, index, "capture")
+    phase, first = float(rng.random()), int(rng.integers(robots))
+    return [(min(int((k + phase) * steps / frames), steps - 1), (first + k) % robots, k) for k in range(frames)]
+
+
+class Photographer:
+    """Takes the pictures of an episode.
+
+    Args:
+        scenario: for the 3D lidar.
+        camera: the robots' camera; model: where it sits; lighting: of the episode.
+        stream: noise stream of the episode.
+    """
+
+    def __init__(self, scenario: Scenario, camera: Camera, model: RobotModel, lighting: Lighting, stream: int) -> None:
+        self._camera, self._lighting, self._stream = camera, lighting, stream
+        self._camera_offset = mount_offset(model.camera_mount)
+        self._lidar = Lidar(scenario.capture.lidar) if scenario.capture.points else None
+        self._lidar_offset = mount_offset(model.lidar_mount)
+        self._lidar_offset[2] = model.camera_mount.z
+
+    def take(self, scene: Scene, pose: FloatArray, robot: int, number: int, time: float) -> Capture:
+        """Take a picture from the true pose (3,) of a robot."""
+        position, rotation = mounted(pose, self._camera_offset)
+        frame = self._camera.render(
+            scene,
+            position,
+            optical(rotation),
+            self._lighting,
+            stream=self._stream,
+            sensor=robot,
+            frame=number,
+            exclude_body=robot,
+        )
+        world = scene.world_primitives()
+        if self._lidar is None:
+            return Capture(robot, number, time, frame, world)
+        position, rotation = mounted(pose, self._lidar_offset)
+        # Sensor numbers from 1000 on: the noise of these sweeps is apart from that of the navigation lidars.
+        scan, _ = self._lidar.scan(
+            scene,
+            position,
+            rotation,
+            stream=self._stream,
+            sensor=1000 + robot,
+            frame=number,
+            exclude_body=robot,
+        )
+        return Capture(robot, number, time, frame, world, self._lidar.points(scan), position, rotation)

@@ -1,0 +1,203 @@
+"""What robots sense: a scene of all that moves, scans with their delay, localisation with its error.
+
+Everything that goes into an ``Observation`` is made here, and everything made here for it is a measurement.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..common.geometry import mounted, quaternion_from_yaw, wrap_angle
+from ..common.primitives import PrimitiveBuilder, Primitives
+from ..common.seeding import generator
+from ..layouts.geometry import LayoutSolids
+from ..perception.lidar import Lidar
+from ..perception.scene import Scene
+from ..robots.model import RobotModel, SensorMount
+from .people import person_shape
+from .randomization import SampledScenario
+from .routes import FloatArray
+
+_AWAY = -20.0
+"""Height [m] at which loads wait that are not on board: under the floor, where nothing sees them."""
+_LOAD_HALF = (0.3, 0.2, 0.14)
+"""Half extents of the load carrier that a laden robot shows [m]."""
+
+
+class Stage:
+    """The scene of an episode: hall, robots, people, loose goods, and the loads on board.
+
+    Bodies in the order robots 0..R-1, people, loose goods, then the load of each robot.
+
+    Args:
+        solids: of the hall.
+        shape: of one robot, in ``base_link``.
+        model: the robot.
+        robots, people: how many.
+        seed, index: the episode, for the people's looks.
+    """
+
+    def __init__(
+        self,
+        solids: LayoutSolids,
+        shape: Primitives,
+        model: RobotModel,
+        robots: int,
+        people: int,
+        seed: int,
+        index: int,
+    ) -> None:
+        first = solids.next_instance_id
+        loose = len(solids.loose_pose)
+        parts = [_relabelled(shape, body=r, instance_id=first + r) for r in range(robots)]
+        parts += [
+            person_shape(
+                p,
+                generator(seed, index, f"people.{p}.looks"),
+                body=robots + p,
+                instance_id=first + robots + p,
+            )
+            for p in range(people)
+        ]
+        parts.append(_shifted(solids.loose, robots + people))
+        load_body = robots + people + loose
+        parts += [
+            _load(body=load_body + r, instance_id=first + robots + people + r, top=model.height) for r in range(robots)
+        ]
+        self.scene = Scene(solids.static, Primitives.concatenate(parts), load_body + robots)
+        self._robots = robots
+
+    def update(self, body_pose: FloatArray, carrying: NDArray[np.bool_]) -> None:
+        """Place everything.
+
+        Args:
+            body_pose: (R + P + L, 7) of robots, people and loose goods, as ``World.body_pose`` gives.
+            carrying: (R,) whether a robot has its load on board.
+        """
+        loads = body_pose[: self._robots].copy()
+        loads[~carrying] = (0.0, 0.0, _AWAY, 0.0, 0.0, 0.0, 1.0)
+        self.scene.update(np.concatenate([body_pose, loads]))
+
+
+class ScanQueue:
+    """The lidars of all robots: scans at their rate, seen after their latency.
+
+    Args:
+        lidar: common to all robots.
+        model: where it sits.
+        latency: from a scan until it is seen [s].
+        stream: noise stream of the episode.
+        robots: how many.
+    """
+
+    def __init__(self, lidar: Lidar, model: RobotModel, latency: float, stream: int, robots: int) -> None:
+        self._lidar, self._latency, self._stream = lidar, latency, stream
+        self._offset = mount_offset(model.lidar_mount)
+        self._sensors = np.arange(robots)
+        self._waiting: deque[tuple[float, list[NDArray[np.float32]]]] = deque()
+        self._seen: tuple[float, list[NDArray[np.float32]]] | None = None
+        self._count = 0
+
+    def take(self, scene: Scene, pose: FloatArray, time: float) -> None:
+        """Scan now from the true poses (R, 3) of the robots."""
+        position, rotation = mounted(pose, self._offset)
+        results = self._lidar.scan_batch(
+            scene,
+            position,
+            rotation,
+            stream=self._stream,
+            sensors=self._sensors,
+            frame=self._count,
+            exclude_body=self._sensors,
+        )
+        self._count += 1
+        # Copies: a row of the batch would drag the scans of the others along.
+        self._waiting.append((time, [scan.ranges[0].copy() for scan, _ in results]))
+
+    def newest(self, now: float) -> tuple[float, list[NDArray[np.float32]]]:
+        """Return time [s] and ranges (B,) per robot of the newest scan that has arrived (the first at once)."""
+        while self._waiting and (self._seen is None or self._waiting[0][0] + self._latency <= now + 1e-9):
+            self._seen = self._waiting.popleft()
+        if self._seen is None:
+            raise RuntimeError("no scan was taken")
+        return self._seen
+
+
+def localisation_errors(sampled: SampledScenario, steps: int, period: float, seed: int, index: int) -> FloatArray:
+    """Return the localisation errors (T, R, 3) x, y [m], yaw [rad] of all control steps.
+
+    Each is an Ornstein-Uhlenbeck process in its stationary state: Gaussian with the scenario's standard deviation, and
+    a correlation exp(-dt / error_time), exact for any step.
+    """
+    robots = len(sampled.drives)
+    size = np.array([sampled.position_error, sampled.position_error, sampled.heading_error])
+    keep = float(np.exp(-period / sampled.error_time))
+    fresh = float(np.sqrt(1.0 - keep * keep))
+    errors = np.empty((steps, robots, 3))
+    for robot in range(robots):
+        noise = generator(seed, index, f"robots.{robot}.localisation").standard_normal((steps, 3))
+        value = noise[0]
+        for k in range(steps):
+            value = value if k == 0 else keep * value + fresh * noise[k]
+            errors[k, robot] = value
+    return errors * size
+
+
+def localised(pose: FloatArray, error: FloatArray) -> FloatArray:
+    """Return a pose (3,) as a robot believes it to be."""
+    estimate = np.asarray(pose + error, dtype=np.float64)
+    estimate[2] = wrap_angle(estimate[2])
+    return estimate
+
+
+def upright(pose: FloatArray) -> FloatArray:
+    """Return poses (N, 7) of bodies on the floor from (N, 3) x, y [m], yaw [rad]."""
+    return np.column_stack([pose[:, :2], np.zeros(len(pose)), quaternion_from_yaw(pose[:, 2])])
+
+
+def mount_offset(mount: SensorMount) -> FloatArray:
+    """Return (6,) x, y, z [m], roll, pitch, yaw [rad] of a mount."""
+    return np.array([mount.x, mount.y, mount.z, mount.roll, mount.pitch, mount.yaw])
+
+
+def _relabelled(shape: Primitives, *, body: int, instance_id: int) -> Primitives:
+    count = len(shape)
+    return Primitives(
+        shape.kind,
+        shape.size,
+        shape.position,
+        shape.quaternion,
+        shape.color,
+        shape.class_id,
+        np.full(count, instance_id, dtype=np.int32),
+        np.full(count, body, dtype=np.int32),
+    )
+
+
+def _shifted(loose: Primitives, first_body: int) -> Primitives:
+    return Primitives(
+        loose.kind,
+        loose.size,
+        loose.position,
+        loose.quaternion,
+        loose.color,
+        loose.class_id,
+        loose.instance_id,
+        (loose.body + first_body).astype(np.int32),
+    )
+
+
+def _load(*, body: int, instance_id: int, top: float) -> Primitives:
+    builder = PrimitiveBuilder()
+    builder.box(
+        _LOAD_HALF,
+        (-0.05, 0.0, top + _LOAD_HALF[2] + 0.005),
+        class_name="small_load_carrier",
+        instance_id=instance_id,
+        body=body,
+        color=(70, 96, 150),
+    )
+    return builder.build()
