@@ -16,6 +16,10 @@ from .files import write_text_atomic
 
 MAX_YAML_BYTES = 64 * 1024 * 1024
 
+# libyaml reads a hall of 10,000 m2 ten times faster than PyYAML's own parser, which serves where it is missing.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
 
 class StrictModel(BaseModel):
     """Base of every configuration model: unknown keys, NaN and infinity are errors, and values cannot be replaced."""
@@ -42,8 +46,7 @@ def load_model(path: str | Path, model: type[Model]) -> Model:
     path = Path(path)
     text = read_text(path)
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
+        node, data = _parse(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark is not None else ""
@@ -104,7 +107,7 @@ def save_model(model: BaseModel, path: str | Path) -> None:
 
 def to_yaml(model: BaseModel) -> str:
     """Return a model as YAML text that ``load_model`` reads back to an equal model."""
-    return yaml.safe_dump(model.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+    return yaml.dump(model.model_dump(mode="json"), Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=120)
 
 
 def config_hash(*models: BaseModel | dict[str, Any] | None) -> str:
@@ -129,6 +132,16 @@ def read_text(path: Path) -> str:
         raise InputError("no permission to read the file", where=str(path), mend="check its mode") from error
     except UnicodeDecodeError as error:
         raise InputError(f"not UTF-8 text (byte {error.start})", where=str(path)) from error
+
+
+def _parse(text: str) -> tuple[yaml.Node | None, Any]:
+    """Return the composed YAML, which knows its lines, and the plain data in it."""
+    loader = _LOADER(text)
+    try:
+        node = loader.get_single_node()
+        return node, loader.construct_document(node) if node is not None else None
+    finally:
+        loader.dispose()
 
 
 def _suggestion(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
