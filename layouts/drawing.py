@@ -181,8 +181,9 @@ def _artist(mark: Mark, axes: Any) -> Any:
             # Matplotlib counts dashes in line widths.
             line.set_linestyle((0, tuple(length / style.width for length in style.dash)))
         return axes.add_line(line)
-    face = {"facecolor": fill, "alpha": mark.opacity if mark.opacity < 1.0 else None}
-    options = {**face, "edgecolor": stroke, "linewidth": width if style.stroke else 0.0}
+    options: dict[str, Any] = {"facecolor": fill, "edgecolor": stroke, "linewidth": width if style.stroke else 0.0}
+    if mark.opacity < 1.0:
+        options["alpha"] = mark.opacity
     patch = Circle(mark.points[0], mark.size, **options) if mark.kind == "circle" else Polygon(mark.points, **options)
     return axes.add_patch(patch)
 

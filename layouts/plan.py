@@ -212,7 +212,7 @@ class _Drawer:
                     self._line("bay", ends)
             self._rack_label(rack)
         if self.layout.racks:
-            self._explain("rack", "rack (darker: fuller)", _rack_icon)
+            self._explain("rack", "rack (stronger: fuller)", _rack_icon)
 
     def draw_furniture(self) -> None:
         layout, least = self.layout, 5.0 / self.scale
