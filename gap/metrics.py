@@ -4,21 +4,22 @@ Intervals: windows overlap and neighbours share conditions, so single windows mu
 bootstrap (Politis and Romano 1992) resamples runs of neighbouring windows, each run twice as long as a horizon, apart for
 each robot; 95 % percentile intervals. Fewer than four runs give no interval.
 
-Floor: where a log holds no repeated run, the truth is split into two halves (samples of even and of odd number) and each
-window's true motion is measured with either: what the two disagree by is the least gap that could be seen. It holds the
-tracker's noise, not the robot's own scatter. ``ratio`` is value over floor.
+Floor: how far the real robot differs from itself where it was told the same twice (see ``floor.py``); None where the log holds
+too few repeats. ``ratio`` is value over floor. The tracker's own noise is told apart, as ``truth_`` rows: the truth is split
+into samples of even and of odd number, and each window's true motion is measured with either half.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..common.geometry import FloatArray, relative, wrap_angle
 from ..common.seeding import generator
 from .fieldlog import IntArray, interpolate_pose
+from .floor import repeatability
 from .replay import STEP, VELOCITY_BASE, Windows
 
 CONFIDENCE = 0.95
@@ -28,11 +29,11 @@ RATE_HORIZON = 5.0
 """Speeds, delay and lag are judged over this much of each window [s]."""
 MAX_OFFSET = 1.0
 """Clock offsets and delays are sought within this [s]."""
-_LAG_GRID = np.concatenate([[0.0], np.arange(0.02, 0.5, 0.04)])
+_LAG_GRID = np.concatenate([[0.0], np.arange(0.02, 0.41, 0.02)])
 _WARM_UP = 1.0
 
 Statistic = Callable[[FloatArray], FloatArray]
-"""Reduces the second-to-last axis: (..., n, C) to (...)."""
+"""Reduces windows: (..., n, C) to (...); of additive samples, their sums: (..., C) to (...)."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ class Metric:
 class Samples:
     """Values of one metric before they are reduced: by robot, (n, C) each, windows in order of time.
 
-    ``floor`` holds the same for the two halves of the truth, or is empty.
+    ``additive``: the statistic needs only the sum over windows. ``floor``: what the real robot does when told the same
+    twice, already reduced, by robot; None where unknown.
     """
 
     name: str
@@ -81,7 +83,8 @@ class Samples:
     block: int
     statistic: Statistic
     values: tuple[FloatArray, ...]
-    floor: tuple[FloatArray, ...] = ()
+    additive: bool = False
+    floor: float | None = None
 
 
 def median(values: FloatArray) -> FloatArray:
@@ -136,17 +139,26 @@ def interval(samples: Samples, *, seed: int, path: Sequence[str | int], resample
     if sum(lengths) < MIN_BLOCKS * samples.block:
         return None
     index = block_indices(lengths, samples.block, resamples, generator(seed, "bootstrap", *path))
-    drawn = samples.statistic(np.concatenate(samples.values)[index])
+    drawn = reduce_drawn(samples, np.concatenate(samples.values), index)
     low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
+
+
+def reduce_drawn(samples: Samples, pooled: FloatArray, index: IntArray) -> FloatArray:
+    """Return the statistic (R,) of resamples ``index`` (R, n) of pooled values (n, C)."""
+    if not samples.additive:
+        return samples.statistic(pooled[index])
+    resamples, count = index.shape
+    flat = (index + np.arange(resamples)[:, None] * count).ravel()
+    weight = np.bincount(flat, minlength=resamples * count).reshape(resamples, count)
+    return samples.statistic(weight @ pooled)
 
 
 def measure(samples: Samples, robot: str, *, seed: int, resamples: int) -> Metric:
     """Reduce samples to a metric with its interval and floor."""
     pooled = np.concatenate(samples.values)
     bounds = interval(samples, seed=seed, path=(samples.name, robot, str(samples.horizon)), resamples=resamples)
-    floor = float(samples.statistic(np.concatenate(samples.floor))) if samples.floor else None
-    value = float(samples.statistic(pooled))
+    value = float(samples.statistic(pooled.sum(axis=0) if samples.additive else pooled))
     return Metric(
         name=samples.name,
         robot=robot,
@@ -155,8 +167,8 @@ def measure(samples: Samples, robot: str, *, seed: int, resamples: int) -> Metri
         ci_low=bounds[0] if bounds else None,
         ci_high=bounds[1] if bounds else None,
         n=len(pooled),
-        floor=floor,
-        ratio=value / floor if floor else None,
+        floor=samples.floor,
+        ratio=value / samples.floor if samples.floor else None,
         unit=samples.unit,
     )
 
@@ -172,8 +184,8 @@ def window_samples(windows: Windows, simulated: FloatArray) -> list[Samples]:
         Samples of ``pos_end_err`` and ``yaw_end_err`` (distance [m] and heading [rad] between replay and truth at the
         end), their 95th percentiles ``pos_end_p95`` and ``yaw_end_p95``, ``ate_rmse`` (root mean square distance after the best
         rigid alignment, no scale) by horizon; ``v_rmse``, ``omega_rmse``, ``offset_ms``, ``delay_ms``, ``tau_ms`` over the
-        first five seconds; ``rpe_1m`` (position error after one metre of true travel). Horizons without a valid window are
-        not in the list.
+        first five seconds; ``rpe_1m`` (position error after one metre of true travel); ``truth_pos_err`` and
+        ``truth_yaw_err`` (disagreement of the two halves of the truth). Horizons without a valid window are not in the list.
     """
     found = _end_samples(windows, simulated)
     found += _rate_samples(windows, simulated)
@@ -181,7 +193,7 @@ def window_samples(windows: Windows, simulated: FloatArray) -> list[Samples]:
 
 
 def pool(parts: Sequence[Sequence[Samples]]) -> list[Samples]:
-    """Join the samples of several logs: metrics that all of them have."""
+    """Join the samples of several logs: metrics that all of them have. The floor is the mean of theirs."""
     first, rest = parts[0], parts[1:]
     joined = []
     for item in first:
@@ -189,15 +201,13 @@ def pool(parts: Sequence[Sequence[Samples]]) -> list[Samples]:
         if not all(others):
             continue
         group = [item, *(found[0] for found in others)]
+        floors = [each.floor for each in group if each.floor is not None]
         joined.append(
-            Samples(
-                item.name,
-                item.horizon,
-                item.unit,
-                max(each.block for each in group),
-                item.statistic,
-                tuple(value for each in group for value in each.values),
-                tuple(value for each in group for value in each.floor) if all(each.floor for each in group) else (),
+            replace(
+                item,
+                block=max(each.block for each in group),
+                values=tuple(value for each in group for value in each.values),
+                floor=sum(floors) / len(floors) if len(floors) == len(group) else None,
             )
         )
     return joined
@@ -220,7 +230,7 @@ def rates(pose: FloatArray) -> FloatArray:
 
 def _end_samples(windows: Windows, simulated: FloatArray) -> list[Samples]:
     found = []
-    starts = truth_halves(windows, windows.start_ns)
+    starts, floors = truth_halves(windows, windows.start_ns), repeatability(windows)
     for number, (horizon, step) in enumerate(zip(windows.horizons, windows.horizon_steps, strict=True)):
         valid = windows.valid[:, number]
         if not valid.any():
@@ -232,11 +242,14 @@ def _end_samples(windows: Windows, simulated: FloatArray) -> list[Samples]:
         block = block_length(horizon, windows.every, int(valid.sum()))
         position, heading = _columns(error)
         position_floor, heading_floor = _columns(scatter)
+        floor = floors.get(horizon, (None, None))
         found += [
-            Samples("pos_end_err", horizon, "m", block, median, (position,), (position_floor,)),
-            Samples("yaw_end_err", horizon, "rad", block, median, (heading,), (heading_floor,)),
-            Samples("pos_end_p95", horizon, "m", block, percentile95, (position,), (position_floor,)),
-            Samples("yaw_end_p95", horizon, "rad", block, percentile95, (heading,), (heading_floor,)),
+            Samples("pos_end_err", horizon, "m", block, median, (position,), floor=floor[0]),
+            Samples("yaw_end_err", horizon, "rad", block, median, (heading,), floor=floor[1]),
+            Samples("pos_end_p95", horizon, "m", block, percentile95, (position,)),
+            Samples("yaw_end_p95", horizon, "rad", block, percentile95, (heading,)),
+            Samples("truth_pos_err", horizon, "m", block, median, (position_floor,)),
+            Samples("truth_yaw_err", horizon, "rad", block, median, (heading_floor,)),
         ]
         if horizon >= RATE_HORIZON:
             pick = slice(0, step + 1, 5)
@@ -267,23 +280,21 @@ def _rate_samples(windows: Windows, simulated: FloatArray) -> list[Samples]:
     valid, last = windows.valid[:, number], int(windows.horizon_steps[number])
     if not valid.any():
         return []
-    grid = windows.grid_ns()[valid, : last + 1]
-    even, odd = (rates(half) for half in truth_halves(windows, grid))
     real, replay = rates(windows.truth[valid, : last + 1]), rates(simulated[valid, : last + 1])
-    error, scatter = ((replay - real) ** 2).mean(axis=1), ((even - odd) ** 2).mean(axis=1)
+    error = ((replay - real) ** 2).mean(axis=1)
     block = block_length(RATE_HORIZON, windows.every, int(valid.sum()))
     found = [
-        Samples(name, RATE_HORIZON, unit, block, root_mean, (error[:, [axis]],), (scatter[:, [axis]],))
+        Samples(name, RATE_HORIZON, unit, block, root_mean, (error[:, [axis]],))
         for axis, (name, unit) in enumerate((("v_rmse", "m/s"), ("omega_rmse", "rad/s")))
     ]
     offset, table = lag_table(replay[..., 1], real[..., 1])
-    for name, statistic, values in (
-        ("offset_ms", _best_offset, offset),
-        ("delay_ms", _best_delay, table),
-        ("tau_ms", _best_lag, table),
-    ):
-        found.append(Samples(name, RATE_HORIZON, "ms", block, statistic, (values,)))
-    return found
+    wanted = [("offset_ms", _best_offset, offset)]
+    if windows.log.drive == "differential":
+        wanted += [("delay_ms", _best_delay, table), ("tau_ms", _best_lag, table)]
+    return found + [
+        Samples(name, RATE_HORIZON, "ms", block, statistic, (values,), additive=True)
+        for name, statistic, values in wanted
+    ]
 
 
 def lag_table(replay: FloatArray, real: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -327,8 +338,8 @@ def _first_order(signal: FloatArray, lag: float) -> FloatArray:
 
 
 def _correlation(values: FloatArray, lags: int) -> FloatArray:
-    """Return correlations (..., L, D) of summed tables (..., n, 3 L D)."""
-    sums = values.sum(axis=-2).reshape(*values.shape[:-2], 3, lags, -1)
+    """Return correlations (..., L, D) of summed tables (..., 3 L D)."""
+    sums = values.reshape(*values.shape[:-1], 3, lags, -1)
     scale = np.sqrt(sums[..., 1, :, :] * sums[..., 2, :, :])
     result: FloatArray = sums[..., 0, :, :] / np.where(scale > 0, scale, np.inf)
     return result

@@ -83,30 +83,37 @@ def make_windows(log: FieldLog, horizons: Sequence[float], *, every: float = 5.0
         raise InputError(f"horizons {list(horizons)} s", mend=f"give lengths from {VELOCITY_BASE} to 600 s")
     if not every > 0:
         raise InputError(f"windows every {every} s", mend="give a time above zero")
+    start_ns, valid, left_out = lay_windows(log, lengths, every)
+    grid = _grid(start_ns, round(lengths[-1] / STEP))
+    truth = interpolate_pose(grid, log.pose_t_ns, log.pose)
+    return Windows(log, lengths, start_ns, truth, valid, left_out, every)
+
+
+def lay_windows(
+    log: FieldLog, horizons: tuple[float, ...], every: float
+) -> tuple[IntArray, NDArray[np.bool_], tuple[int, ...]]:
+    """Return starts (K,) [ns], validity (K, H) and the number left out by horizon; see ``Windows``."""
     first, last = log.span_ns
     first += round(VELOCITY_BASE * SECOND)  # so that the speed at the start is known
-    start_ns = np.arange(first, last - round(lengths[0] * SECOND) + 1, round(every * SECOND), dtype=np.int64)
+    start_ns = np.arange(first, last - round(horizons[0] * SECOND) + 1, round(every * SECOND), dtype=np.int64)
     if len(start_ns) == 0:
         raise InputError(
-            f"the log is too short ({(last - first) / SECOND:.1f} s) for a window of {lengths[0]:g} s",
+            f"the log is too short ({(last - first) / SECOND:.1f} s) for a window of {horizons[0]:g} s",
             where=log.robot,
             mend="give a longer log or shorter horizons",
         )
-    ends = start_ns[:, None] + np.round(np.array(lengths) * SECOND).astype(np.int64)[None, :]
+    ends = start_ns[:, None] + np.round(np.array(horizons) * SECOND).astype(np.int64)[None, :]
     inside = ends <= last
     begin = np.broadcast_to((start_ns - round(VELOCITY_BASE * SECOND))[:, None], ends.shape)
     whole = ~_crosses_gap(log.pose_t_ns, MAX_TRUTH_GAP, begin, ends)
     whole &= ~_crosses_gap(log.input_t_ns, MAX_INPUT_GAP, begin, ends)
-    grid = _grid(start_ns, round(lengths[-1] / STEP))
-    return Windows(
-        log=log,
-        horizons=lengths,
-        start_ns=start_ns,
-        truth=interpolate_pose(grid, log.pose_t_ns, log.pose),
-        valid=inside & whole,
-        left_out=tuple(int(count) for count in (inside & ~whole).sum(axis=0)),
-        every=every,
-    )
+    return start_ns, inside & whole, tuple(int(count) for count in (inside & ~whole).sum(axis=0))
+
+
+def mean_commands(log: FieldLog, start_ns: IntArray, seconds: float) -> FloatArray:
+    """Return the undelayed commands (K, T, 2) of stretches of so many seconds: means over the grid's steps."""
+    offset = (start_ns - log.cmd_t_ns[0]) / SECOND
+    return _mean_commands(_command_integral(log), offset, round(seconds / STEP), STEP, _INTEGRAL_STEP)
 
 
 class DriveReplay:

@@ -1,0 +1,340 @@
+"""Fit of a robot's parameters to its log: CMA-ES on the unit cube, then refits on resampled windows for intervals.
+
+Loss: at 1, 2, 5 and 10 s each window's end error along x, y and yaw is divided by the median absolute error at that horizon
+and put through ``2 (sqrt(1 + r^2) - 1)``, which is quadratic near zero and linear for outliers (a bump, a pushed robot). CMA-ES
+(N. Hansen, *The CMA Evolution Strategy: A Tutorial*, 2016) finds the basin, scaled by the unfitted replay; a bounded least-squares
+fit of the same loss, scaled by the errors of the fit itself, finishes.
+
+Intervals: the same fit, started at the optimum, on windows resampled in blocks. With several robots, the robots are resampled
+first and blocks within each then, so that the interval also holds what differs between robots - as far as the few there are show it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cma
+import numpy as np
+from scipy.optimize import least_squares
+
+from ..common.errors import InputError
+from ..common.geometry import FloatArray, relative, wrap_angle
+from ..common.seeding import generator
+from ..robots.model import DriveParameters
+from ..robots.tricycle import TricycleParameters
+from .fieldlog import IntArray
+from .metrics import block_length
+from .replay import DriveReplay, TricycleReplay, Windows
+
+FIT_HORIZONS = (1.0, 2.0, 5.0, 10.0)
+"""Longer ones add much time and little information: errors there are mostly drift that no parameter explains."""
+AT_BOUND = 0.01
+"""A value within this share of the range from its end counts as stopped by the bound."""
+WIDE = 0.5
+"""An interval over this share of the range says that the log does not pin the value down."""
+MAX_CORRELATION = 0.99
+"""Two parameters whose refits move together more than this cannot be told apart."""
+_MIN_POSITION, _MIN_HEADING = 1e-3, 2e-3
+
+
+@dataclass(frozen=True)
+class ParameterRange:
+    """A parameter to be fitted: where to search, and where to begin."""
+
+    name: str
+    low: float
+    high: float
+    start: float
+    unit: str
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is fitted to what.
+
+    Attributes:
+        ranges: the parameters.
+        windows: one for each log.
+        simulate: end poses (K, H, 3) of all windows for parameter values (P,), in the order of ``windows``.
+        baseline: the same for the robot as it came.
+    """
+
+    ranges: tuple[ParameterRange, ...]
+    windows: tuple[Windows, ...]
+    simulate: Callable[[dict[str, float]], FloatArray]
+    baseline: FloatArray
+
+    def values(self, cube: FloatArray) -> dict[str, float]:
+        """Map a point of the unit cube (P,) to parameter values."""
+        return {
+            item.name: item.low + float(np.clip(place, 0.0, 1.0)) * (item.high - item.low)
+            for item, place in zip(self.ranges, cube, strict=True)
+        }
+
+    def cube(self, values: dict[str, float]) -> FloatArray:
+        """Map parameter values to the unit cube (P,)."""
+        places = [(values[item.name] - item.low) / (item.high - item.low) for item in self.ranges]
+        return np.clip(np.array(places), 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class FittedParameter:
+    """A fitted value with the interval of its refits."""
+
+    name: str
+    value: float
+    ci_low: float
+    ci_high: float
+    identifiable: bool
+    unit: str
+    reason: str
+    """Why it is not identifiable; empty if it is."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Outcome of a calibration's fit.
+
+    Attributes:
+        parameters: by order of the ranges.
+        correlation: (P, P) of the refits.
+        loss_before, loss_after: mean loss over the training windows.
+        evaluations: replays of the whole training set.
+        refits: (R, P) parameter values.
+        by_robot: the fit of each training robot alone, by name, where there are several.
+    """
+
+    parameters: tuple[FittedParameter, ...]
+    correlation: FloatArray
+    loss_before: float
+    loss_after: float
+    evaluations: int
+    refits: FloatArray
+    by_robot: dict[str, dict[str, float]]
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Fitted value by name."""
+        return {item.name: item.value for item in self.parameters}
+
+
+def drive_problem(windows: Sequence[Windows], drive: DriveParameters) -> Problem:
+    """Fit gains, delay and lag of a differential drive.
+
+    Track width and wheel radius are not fitted: from commands and poses alone, a wider track and a lower angular gain (a
+    larger wheel and a higher linear gain) give the same motion, so that only the gains can be known.
+    """
+    replay = DriveReplay(windows)
+    steps = windows[0].horizon_steps
+
+    def simulate(values: dict[str, float]) -> FloatArray:
+        return replay.simulate(drive.model_copy(update=values))[:, steps]
+
+    ranges = (
+        ParameterRange("linear_gain", 0.6, 1.4, 1.0, "-"),
+        ParameterRange("angular_gain", 0.6, 1.4, 1.0, "-"),
+        ParameterRange("command_delay", 0.0, 0.6, 0.1, "s"),
+        ParameterRange("motor_lag", 0.0, 0.5, 0.1, "s"),
+    )
+    return Problem(ranges, tuple(windows), simulate, replay.raw()[:, steps])
+
+
+def tricycle_problem(windows: Sequence[Windows], nominal: TricycleParameters) -> Problem:
+    """Fit the kinematics of a tricycle, the mount of its tracked sensor and the delay between ticks and tracker."""
+    replay = TricycleReplay(windows)
+    steps = windows[0].horizon_steps
+
+    def simulate(values: dict[str, float]) -> FloatArray:
+        return replay.simulate(nominal.model_copy(update=values), steps=steps)
+
+    # Steering gears differ by an order of magnitude between trucks and the nominal one is often a guess, so its
+    # range is wide; lengths and wheel sizes are known better.
+    ranges = (
+        ParameterRange("k_steer", 0.02, 1.5, nominal.k_steer, "-"),
+        ParameterRange("k_traction", 0.5 * nominal.k_traction, 1.5 * nominal.k_traction, nominal.k_traction, "m"),
+        ParameterRange("axis_length", 0.4 * nominal.axis_length, 2.0 * nominal.axis_length, nominal.axis_length, "m"),
+        ParameterRange("steer_offset", -0.3, 0.3, nominal.steer_offset, "rad"),
+        ParameterRange("sensor_x", nominal.sensor_x - 1.0, nominal.sensor_x + 1.0, nominal.sensor_x, "m"),
+        ParameterRange("sensor_y", nominal.sensor_y - 0.5, nominal.sensor_y + 0.5, nominal.sensor_y, "m"),
+        ParameterRange("sensor_yaw", nominal.sensor_yaw - 0.3, nominal.sensor_yaw + 0.3, nominal.sensor_yaw, "rad"),
+        ParameterRange("tick_delay", -0.2, 0.4, nominal.tick_delay, "s"),
+    )
+    return Problem(ranges, tuple(windows), simulate, simulate({}))
+
+
+def fit(problem: Problem, *, seed: int, refits: int = 60, max_evaluations: int = 3000) -> Fit:
+    """Fit the parameters and their intervals.
+
+    Args:
+        problem: what to fit.
+        seed: of CMA-ES and of the resampling. Neither reads nor changes numpy's global generator.
+        refits: bootstrap refits; at least 20.
+        max_evaluations: of CMA-ES.
+
+    Raises:
+        InputError: no training window is valid, or the robot never moves in them.
+    """
+    scoring = _Scoring(problem)
+    best = scoring.search(seed, max_evaluations)
+    for _ in range(2):
+        # What counts as an outlier depends on how good the fit is, so the scale follows the fit.
+        scoring.rescale_at(best)
+        best = scoring.polish(best, scoring.every_row())
+    before = float(_loss(scoring.residuals_of(problem.baseline, scoring.every_row())).mean())
+    after = float(_loss(scoring.residuals(best, scoring.every_row())).mean())
+    drawn = np.array(
+        [scoring.polish(best, scoring.resample(generator(seed, "refit", number))) for number in range(max(refits, 20))]
+    )
+    spread = drawn.std(axis=0)
+    correlation = np.eye(len(best))
+    moving = np.flatnonzero(spread > 1e-6)
+    if len(moving) > 1:
+        correlation[np.ix_(moving, moving)] = np.corrcoef(drawn[:, moving].T)
+    by_robot = {}
+    if len(problem.windows) > 1:
+        for number, item in enumerate(problem.windows):
+            by_robot[item.log.robot] = problem.values(scoring.polish(best, scoring.rows_of(number)))
+    return Fit(
+        parameters=_describe(problem, best, drawn, correlation),
+        correlation=correlation,
+        loss_before=before,
+        loss_after=after,
+        evaluations=scoring.evaluations,
+        refits=np.array([list(problem.values(cube).values()) for cube in drawn]),
+        by_robot=by_robot,
+    )
+
+
+class _Scoring:
+    """Residuals of a problem at points of the unit cube, for chosen windows."""
+
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+        self._truth = np.concatenate([item.truth[:, item.horizon_steps] for item in problem.windows])
+        self._valid = np.concatenate([item.valid for item in problem.windows])
+        bounds = np.cumsum([0, *(len(item) for item in problem.windows)])
+        self._rows = [np.arange(a, b) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+        if not self._valid.any():
+            raise InputError("no window of the training logs is whole", mend="give logs with fewer holes in them")
+        self.evaluations = 0
+        self._scale = np.ones((1, self._truth.shape[1], 3))
+        self.rescale(problem.baseline)
+
+    def rescale(self, ends: FloatArray) -> None:
+        """Take the median absolute errors of end poses (K, H, 3) as the scale of the residuals."""
+        error = self._errors(ends)
+        for number in range(error.shape[1]):
+            chosen = error[self._valid[:, number], number]
+            typical = np.median(np.abs(chosen), axis=0) if len(chosen) else np.ones(3)
+            position = max(float(np.hypot(typical[0], typical[1])), _MIN_POSITION)
+            self._scale[0, number] = position, position, max(float(typical[2]), _MIN_HEADING)
+
+    def rescale_at(self, cube: FloatArray) -> None:
+        """Take the scale from the errors at a point of the cube."""
+        self.rescale(self._problem.simulate(self._problem.values(cube)))
+
+    def every_row(self) -> IntArray:
+        """Return the indices of all training windows."""
+        return np.concatenate(self._rows)
+
+    def rows_of(self, number: int) -> IntArray:
+        """Return the indices of one log's windows."""
+        return self._rows[number]
+
+    def resample(self, rng: np.random.Generator) -> IntArray:
+        """Draw logs, then blocks of windows within each."""
+        parts = []
+        for number in rng.integers(0, len(self._rows), size=len(self._rows)):
+            rows, windows = self._rows[number], self._problem.windows[number]
+            size = min(len(rows), block_length(windows.horizons[-1], windows.every, len(rows)))
+            begin = rng.integers(0, len(rows), size=-(-len(rows) // size))
+            run = (begin[:, None] + np.arange(size)).ravel()[: len(rows)] % len(rows)
+            parts.append(rows[run])
+        return np.concatenate(parts)
+
+    def residuals(self, cube: FloatArray, rows: IntArray) -> FloatArray:
+        """Return the scaled errors (n,) of the chosen windows at a point of the cube."""
+        self.evaluations += 1
+        return self.residuals_of(self._problem.simulate(self._problem.values(cube)), rows)
+
+    def residuals_of(self, ends: FloatArray, rows: IntArray) -> FloatArray:
+        """Return the scaled errors (n,) of end poses (K, H, 3)."""
+        scaled = self._errors(ends) / self._scale
+        return np.where(self._valid[rows][..., None], scaled[rows], 0.0).ravel()
+
+    def search(self, seed: int, max_evaluations: int) -> FloatArray:
+        """Find the basin by CMA-ES. Returns the best point of the cube."""
+        problem = self._problem
+        rows = self.every_row()
+        rng = generator(seed, "cma")
+        options = {
+            "bounds": [0.0, 1.0],
+            "seed": float("nan"),  # leave numpy's global generator alone; the numbers come from randn
+            "randn": lambda *shape: rng.standard_normal(shape),
+            "verbose": -9,
+            "verb_log": 0,
+            "maxfevals": max_evaluations,
+            "tolx": 1e-3,
+            "tolfun": 1e-4,
+            "tolfunhist": 1e-5,
+        }
+        start = np.clip(problem.cube({item.name: item.start for item in problem.ranges}), 0.02, 0.98)
+        state = np.random.get_state()  # noqa: NPY002 - held so that it can be put back
+        try:
+            strategy = cma.CMAEvolutionStrategy(start, 0.2, options)
+            while not strategy.stop():
+                points = strategy.ask()
+                strategy.tell(points, [float(_loss(self.residuals(np.asarray(p), rows)).mean()) for p in points])
+            return np.clip(np.asarray(strategy.result.xbest, dtype=np.float64), 0.0, 1.0)
+        finally:
+            np.random.set_state(state)  # noqa: NPY002
+
+    def polish(self, cube: FloatArray, rows: IntArray) -> FloatArray:
+        """Finish a fit by bounded least squares of the same loss, from a point of the cube."""
+        inside = np.clip(cube, 1e-6, 1.0 - 1e-6)
+        solution = least_squares(
+            self.residuals, inside, args=(rows,), bounds=(0.0, 1.0), loss="soft_l1", diff_step=2e-3, xtol=1e-4,
+            ftol=1e-5, max_nfev=15,
+        )  # fmt: skip
+        found: FloatArray = np.asarray(solution.x, dtype=np.float64)
+        return found
+
+    def _errors(self, ends: FloatArray) -> FloatArray:
+        error = relative(self._truth, ends)
+        error[..., 2] = wrap_angle(error[..., 2])
+        return error
+
+
+def _loss(residuals: FloatArray) -> FloatArray:
+    return 2.0 * (np.sqrt(1.0 + residuals**2) - 1.0)
+
+
+def _describe(
+    problem: Problem, best: FloatArray, drawn: FloatArray, correlation: FloatArray
+) -> tuple[FittedParameter, ...]:
+    low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
+    values, lows, highs = problem.values(best), problem.values(low), problem.values(high)
+    described = []
+    for number, item in enumerate(problem.ranges):
+        others = np.abs(np.delete(correlation[number], number))
+        partner = [other.name for other in problem.ranges if other.name != item.name][int(others.argmax())]
+        reasons = []
+        if best[number] < AT_BOUND or best[number] > 1.0 - AT_BOUND:
+            reasons.append("stopped by the end of its range")
+        if high[number] - low[number] > WIDE:
+            reasons.append("the interval spans more than half of the range")
+        if others.max() > MAX_CORRELATION:
+            reasons.append(f"cannot be told apart from {partner}")
+        described.append(
+            FittedParameter(
+                item.name,
+                values[item.name],
+                lows[item.name],
+                highs[item.name],
+                not reasons,
+                item.unit,
+                "; ".join(reasons),
+            )
+        )
+    return tuple(described)

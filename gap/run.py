@@ -1,0 +1,609 @@
+"""Measure the gap between replay and reality, and calibrate a twin that narrows it, judged on data it never saw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import __version__
+from ..common.errors import InputError
+from ..common.geometry import FloatArray, relative, wrap_angle
+from ..common.seeding import generator
+from ..robots.twin import GapRow, LogSource, Twin, TwinParameter, TwinProvenance
+from .calibration import FIT_HORIZONS, Fit, drive_problem, fit, tricycle_problem
+from .fieldlog import SECOND, FieldLog
+from .metrics import (
+    MIN_BLOCKS,
+    Metric,
+    Samples,
+    block_indices,
+    measure,
+    pool,
+    reduce_drawn,
+    window_samples,
+)
+from .replay import MAX_TRUTH_GAP, STEP, VELOCITY_BASE, DriveReplay, TricycleReplay, Windows, make_windows
+
+HORIZONS = (1.0, 2.0, 5.0, 10.0, 30.0)
+SHORT_LOG = 300.0
+"""Logs shorter than this [s] get a window every second instead of every five, and are judged as one whole path as well."""
+MIN_MATCHED = 0.8
+"""Share of the time of commands or ticks over which the truth must be known."""
+COMPARED = ("pos_end_err", "yaw_end_err", "ate_rmse", "v_rmse", "omega_rmse", "rpe_1m")
+
+
+@dataclass(frozen=True)
+class WindowCount:
+    """How many windows of a log were used at a horizon, and how many fell on a hole in truth or inputs."""
+
+    robot: str
+    horizon_s: float
+    used: int
+    left_out: int
+
+
+@dataclass(frozen=True)
+class ReplayPath:
+    """A stretch of a log for drawing: (N, 2) float64 x, y [m] in ``map``, from a common true start."""
+
+    robot: str
+    label: str
+    real: FloatArray
+    before: FloatArray
+    after: FloatArray | None = None
+
+
+@dataclass(frozen=True)
+class GapResult:
+    """The measured gap of one model on some logs.
+
+    Attributes:
+        metrics: by robot, and for all robots together (``all``) where there are several.
+        windows: counts by robot and horizon.
+        matched: by robot, share of the time of the commands or ticks over which the truth is known.
+        paths: stretches for drawing; ``before`` is the replay without a twin, ``after`` with it (if one was given).
+        notes: how the numbers were made and what to beware of.
+        reports: findings of the import.
+        model: what was replayed.
+        anchor_every: time between windows [s].
+        seed: of the bootstrap.
+    """
+
+    metrics: list[Metric]
+    windows: list[WindowCount]
+    matched: dict[str, float]
+    paths: list[ReplayPath]
+    notes: list[str]
+    reports: list[str]
+    model: str
+    anchor_every: float
+    seed: int
+
+    def metric(self, name: str, robot: str, horizon_s: float | None = None) -> Metric:
+        """Return one metric.
+
+        Raises:
+            KeyError: there is none of that name, robot and horizon.
+        """
+        for item in self.metrics:
+            if (item.name, item.robot, item.horizon_s) == (name, robot, horizon_s):
+                return item
+        raise KeyError((name, robot, horizon_s))
+
+    def to_summary(self) -> dict[str, Any]:
+        """Return everything but the paths, JSON-safe; ``metrics`` as scripts lean on it."""
+        return {
+            "metrics": [item.to_row() for item in self.metrics],
+            "windows": [vars(item) for item in self.windows],
+            "matched": self.matched,
+            "model": self.model,
+            "anchor_every_s": self.anchor_every,
+            "seed": self.seed,
+            "notes": self.notes,
+            "log_findings": self.reports,
+        }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A metric before and after, on the same windows; the interval is that of the paired difference."""
+
+    name: str
+    robot: str
+    horizon_s: float | None
+    before: float
+    after: float
+    difference: float
+    ci_low: float | None
+    ci_high: float | None
+    relative: float | None
+    n: int
+    unit: str
+
+    @property
+    def verdict(self) -> str:
+        """``better``, ``worse``, ``no difference shown`` or, without an interval, ``too few windows``."""
+        if self.ci_low is None or self.ci_high is None:
+            return "too few windows"
+        if self.ci_high < 0:
+            return "better"
+        return "worse" if self.ci_low > 0 else "no difference shown"
+
+    def to_row(self) -> dict[str, Any]:
+        """Return the fields and the verdict as a JSON-safe row."""
+        return {**vars(self), "verdict": self.verdict}
+
+
+@dataclass(frozen=True)
+class CalibrationResult:
+    """A new twin and what it is worth on held-out data.
+
+    Attributes:
+        twin: the calibrated parameters with their provenance.
+        before, after: the gap on the held-out data without and with the twin.
+        comparison: before against after, paired, with intervals of the difference.
+        fit: the fit on the training data.
+        train, test: names of what was trained on and judged on.
+        paths: held-out stretches for drawing.
+        notes: what to beware of.
+    """
+
+    twin: Twin
+    before: GapResult
+    after: GapResult
+    comparison: list[Comparison]
+    fit: Fit
+    train: list[str]
+    test: list[str]
+    paths: list[ReplayPath]
+    notes: list[str]
+
+    def to_summary(self) -> dict[str, Any]:
+        """Return everything but the paths, JSON-safe; ``metrics`` is the held-out gap after calibration."""
+        return {
+            **self.after.to_summary(),
+            "metrics_before": [item.to_row() for item in self.before.metrics],
+            "comparison": [item.to_row() for item in self.comparison],
+            "parameters": [vars(item) for item in self.fit.parameters],
+            "by_robot": self.fit.by_robot,
+            "loss": {"before": self.fit.loss_before, "after": self.fit.loss_after},
+            "train": self.train,
+            "test": self.test,
+            "notes": self.notes,
+        }
+
+
+def measure_gap(
+    logs: Sequence[FieldLog],
+    *,
+    twin: Twin | None = None,
+    horizons: Sequence[float] = HORIZONS,
+    seed: int = 0,
+    resamples: int = 1000,
+    anchor_every: float | None = None,
+) -> GapResult:
+    """Replay logs open loop and measure how far the replay ends from reality.
+
+    Without a twin, commands are dead-reckoned as they stand (tricycle: ticks, with the parameters of the log's header). With
+    one, the traction model of ``robots.drive`` runs with its parameters.
+
+    Args:
+        logs: one for each robot, all of one kind of drive.
+        twin: calibrated parameters, or None.
+        horizons: lengths of the windows [s]. Speeds, delay and lag need 5 s among them. Lengths that a log is too short for
+            are left out.
+        seed: of the bootstrap.
+        resamples: of the bootstrap.
+        anchor_every: time between windows [s]; None takes 5 s, or 1 s where a log is shorter than ``SHORT_LOG``.
+
+    Raises:
+        InputError: no logs, logs of different drives, a twin of another kind, or truth for less than 80 % of the time.
+    """
+    _check_logs(logs)
+    every = _anchor(logs, anchor_every)
+    replays = [_Replay(log, horizons, every, twin) for log in logs]
+    samples = [window_samples(item.windows, item.after if twin else item.before) for item in replays]
+    metrics = []
+    for item, part in zip(replays, samples, strict=True):
+        metrics += [measure(each, item.log.robot, seed=seed, resamples=resamples) for each in part]
+        metrics += item.whole_path_metrics(twin is not None)
+    if len(logs) > 1:
+        metrics += [measure(each, "all", seed=seed, resamples=resamples) for each in pool(samples)]
+    return GapResult(
+        metrics=metrics,
+        windows=[count for item in replays for count in item.counts()],
+        matched={item.log.robot: item.matched for item in replays},
+        paths=[path for item in replays for path in item.paths()],
+        notes=_gap_notes(replays, every),
+        reports=[line for log in logs for line in log.report.lines()],
+        model=f"twin {twin.name} version {twin.version}" if twin else _RAW[logs[0].drive],
+        anchor_every=every,
+        seed=seed,
+    )
+
+
+def calibrate(
+    logs: Sequence[FieldLog],
+    *,
+    train: Sequence[str | int] | float,
+    test: Sequence[str | int] | None = None,
+    seed: int = 0,
+    horizons: Sequence[float] = HORIZONS,
+    refits: int = 60,
+    resamples: int = 1000,
+    anchor_every: float | None = None,
+    name: str | None = None,
+    version: int = 1,
+    date: str | None = None,
+) -> CalibrationResult:
+    """Calibrate a twin on one part of the logs and judge it on the other.
+
+    Args:
+        logs: one for each robot, all of one kind of drive.
+        train: robots to train on, or the share (0..1) of each log's time, from its beginning.
+        test: robots to judge on; None takes all others. Not to be given with a share.
+        seed: of the fit and the bootstraps.
+        horizons: lengths of the judged windows [s].
+        refits: bootstrap refits for the parameters' intervals.
+        resamples: bootstrap resamples for the gap's intervals.
+        anchor_every: as in ``measure_gap``.
+        name: of the twin.
+        version: of the twin.
+        date: written into the twin as given; the clock is not read.
+
+    Raises:
+        InputError: as in ``measure_gap``; a robot is unknown, or stands on both sides.
+    """
+    _check_logs(logs)
+    trained, judged = _split(logs, train, test)
+    every = _anchor(trained, anchor_every)
+    windows = [make_windows(log, _fitting(FIT_HORIZONS, log), every=every) for log in trained]
+    windows = [_with_horizons(item, windows) for item in windows]
+    first = trained[0]
+    if first.drive == "differential":
+        problem = drive_problem(windows, first.model.drive)
+    else:
+        problem = tricycle_problem(windows, _nominal(first))
+    found = fit(problem, seed=seed, refits=refits)
+    notes = _calibration_notes(found, trained, judged, isinstance(train, float))
+    twin = _make_twin(found, trained, judged, name=name, version=version, date=date, seed=seed, notes=notes)
+    options: dict[str, Any] = {
+        "horizons": horizons, "seed": seed, "resamples": resamples, "anchor_every": anchor_every
+    }  # fmt: skip
+    before, after = measure_gap(judged, **options), measure_gap(judged, twin=twin, **options)
+    rows = {
+        "gap_before": [GapRow.model_validate(item.to_row()) for item in before.metrics],
+        "gap_after": [GapRow.model_validate(item.to_row()) for item in after.metrics],
+    }
+    twin = twin.model_copy(update={"provenance": twin.provenance.model_copy(update=rows)})
+    return CalibrationResult(
+        twin=twin,
+        before=before,
+        after=after,
+        comparison=_compare(judged, twin, horizons, before.anchor_every, seed, resamples),
+        fit=found,
+        train=[log.robot for log in trained],
+        test=[log.robot for log in judged],
+        paths=after.paths,
+        notes=notes,
+    )
+
+
+_RAW = {
+    "differential": "raw commands, dead-reckoned",
+    "tricycle": "encoder ticks, dead-reckoned with the parameters of the log's header",
+}
+
+
+class _Replay:
+    """One log with its windows and their replays without (``before``) and with a twin (``after``)."""
+
+    def __init__(self, log: FieldLog, horizons: Sequence[float], every: float, twin: Twin | None) -> None:
+        self.log = log
+        self.matched = matched_share(log)
+        if self.matched < MIN_MATCHED:
+            raise InputError(
+                f"the true pose is known over only {self.matched:.0%} of the time of the commands or ticks (80 % are needed)",
+                where=log.robot,
+                mend="check that both were stamped by the same clock, or cut the log to the part with truth",
+            )
+        self.windows = make_windows(log, _fitting(horizons, log), every=every)
+        self._twin = twin
+        self.before, self.after = _replayed(self.windows, twin)
+        self.whole: tuple[Windows, FloatArray, FloatArray] | None = None
+        if log.duration < SHORT_LOG:
+            length = np.floor((log.duration - VELOCITY_BASE) / STEP) * STEP
+            whole = make_windows(log, (float(length),), every=float(length))
+            self.whole = (whole, *_replayed(whole, twin))
+
+    def counts(self) -> list[WindowCount]:
+        """Return the windows used and left out."""
+        used = self.windows.valid.sum(axis=0)
+        return [
+            WindowCount(self.log.robot, horizon, int(count), left)
+            for horizon, count, left in zip(self.windows.horizons, used, self.windows.left_out, strict=True)
+        ]
+
+    def whole_path_metrics(self, with_twin: bool) -> list[Metric]:
+        """Return the mean errors over the whole log, replayed once from its start; short logs only."""
+        if self.whole is None:
+            return []
+        windows, before, after = self.whole
+        error = relative(windows.truth[0], (after if with_twin else before)[0])
+        position, heading = np.hypot(error[:, 0], error[:, 1]).mean(), np.abs(wrap_angle(error[:, 2])).mean()
+        length = windows.horizons[0]
+        return [
+            Metric(name, self.log.robot, length, float(value), None, None, 1, None, None, unit)
+            for name, value, unit in (("mean_pos_err", position, "m"), ("mean_yaw_err", heading, "rad"))
+        ]
+
+    def paths(self) -> list[ReplayPath]:
+        """Return stretches for drawing: the whole of a short log, else typical windows of the longest horizon."""
+        if self.whole is not None:
+            windows, before, after = self.whole
+            return [self._path(f"whole log, {windows.horizons[0]:.0f} s open loop", windows, before, after, 0)]
+        rows = np.flatnonzero(self.windows.valid[:, -1])
+        if len(rows) == 0:
+            return []
+        error = relative(self.windows.truth[rows, -1], self.before[rows, -1])
+        order = rows[np.argsort(np.hypot(error[:, 0], error[:, 1]), kind="stable")]
+        horizon = self.windows.horizons[-1]
+        return [
+            self._path(
+                f"{horizon:g} s window at the {what} of errors without twin",
+                self.windows,
+                self.before,
+                self.after,
+                int(order[int(share * (len(order) - 1))]),
+            )
+            for what, share in (("median", 0.5), ("95th percentile", 0.95))
+        ]
+
+    def _path(self, label: str, windows: Windows, before: FloatArray, after: FloatArray, row: int) -> ReplayPath:
+        pick = slice(None, None, 5)
+        return ReplayPath(
+            robot=self.log.robot,
+            label=label,
+            real=windows.truth[row, pick, :2].copy(),
+            before=before[row, pick, :2].copy(),
+            after=after[row, pick, :2].copy() if self._twin is not None else None,
+        )
+
+
+def matched_share(log: FieldLog) -> float:
+    """Return the share of the time from first to last command (or tick) that lies between near true poses.
+
+    Near are poses at most ``MAX_TRUTH_GAP`` apart.
+
+    Raises:
+        InputError: commands or truth are too few, or do not overlap.
+    """
+    start, end = log.span_ns
+    inputs = log.input_t_ns
+    gaps = np.diff(np.clip(log.pose_t_ns, start, end)) / SECOND
+    lost = gaps[np.diff(log.pose_t_ns) > MAX_TRUTH_GAP * SECOND].sum()
+    return float((log.duration - lost) / ((inputs[-1] - inputs[0]) / SECOND))
+
+
+def _replayed(windows: Windows, twin: Twin | None) -> tuple[FloatArray, FloatArray]:
+    """Return the poses (K, T + 1, 3) without and with the twin (the same array twice if there is none)."""
+    if windows.log.drive == "differential":
+        drive = DriveReplay([windows])
+        before = drive.raw()
+        return before, drive.simulate(twin.apply(windows.log.model).drive) if twin else before
+    tricycle, nominal = TricycleReplay([windows]), _nominal(windows.log)
+    before = tricycle.simulate(nominal)
+    return before, tricycle.simulate(twin.apply_tricycle(nominal)) if twin else before
+
+
+def _nominal(log: FieldLog) -> Any:
+    if log.tricycle is None:
+        raise InputError("the log gives no parameters of the tricycle", where=log.robot)
+    return log.tricycle
+
+
+def _check_logs(logs: Sequence[FieldLog]) -> None:
+    if not logs:
+        raise InputError("no field log was given", mend="name a log file or folder")
+    drives = sorted({log.drive for log in logs})
+    if len(drives) > 1:
+        raise InputError(f"logs of different drives: {', '.join(drives)}", mend="measure each kind on its own")
+    names = [log.robot for log in logs]
+    if len(set(names)) < len(names):
+        raise InputError(f"two logs share a robot's name: {', '.join(names)}", mend="give each robot one log")
+
+
+def _anchor(logs: Sequence[FieldLog], every: float | None) -> float:
+    if every is not None:
+        return every
+    return 1.0 if min(log.duration for log in logs) < SHORT_LOG else 5.0
+
+
+def _fitting(horizons: Sequence[float], log: FieldLog) -> tuple[float, ...]:
+    """Return the horizons that fit into the log; all of them if none does, so that the error names the log."""
+    room = log.duration - VELOCITY_BASE
+    return tuple(value for value in horizons if value <= room) or tuple(horizons)
+
+
+def _with_horizons(item: Windows, others: Sequence[Windows]) -> Windows:
+    """Cut windows of one log to the horizons that all logs have."""
+    count = min(len(other.horizons) for other in others)
+    if len(item.horizons) == count:
+        return item
+    last = int(item.horizon_steps[count - 1])
+    return replace(
+        item,
+        horizons=item.horizons[:count],
+        truth=item.truth[:, : last + 1],
+        valid=item.valid[:, :count],
+        left_out=item.left_out[:count],
+    )
+
+
+def _split(
+    logs: Sequence[FieldLog], train: Sequence[str | int] | float, test: Sequence[str | int] | None
+) -> tuple[list[FieldLog], list[FieldLog]]:
+    if isinstance(train, int | float):
+        if test is not None:
+            raise InputError("a share to train on and robots to judge on cannot both be given", mend="give one of the two")
+        pairs = [log.split(float(train)) for log in logs]
+        return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    by_name = {log.robot: log for log in logs}
+    wanted = [_named(item, by_name) for item in train]
+    rest = [name for name in by_name if name not in wanted] if test is None else [_named(item, by_name) for item in test]
+    both = [name for name in wanted if name in rest]
+    if both:
+        raise InputError(
+            f"{', '.join(both)} would be trained on and judged on", mend="judge on robots that were not trained on"
+        )
+    if not wanted or not rest:
+        raise InputError(
+            "no robot is left to train on or to judge on",
+            mend=f"the logs hold {', '.join(by_name)}; with one robot, train on a share of its log, for example 0.65",
+        )
+    return [by_name[name] for name in wanted], [by_name[name] for name in rest]
+
+
+def _named(item: str | int, by_name: dict[str, FieldLog]) -> str:
+    for name in (str(item), f"robot{item}"):
+        if name in by_name:
+            return name
+    raise InputError(f"no robot '{item}' in the logs", mend=f"the logs hold {', '.join(by_name)}")
+
+
+def _compare(
+    logs: Sequence[FieldLog], twin: Twin, horizons: Sequence[float], every: float, seed: int, resamples: int
+) -> list[Comparison]:
+    """Compare before and after on the same windows: every resample draws the same windows for both."""
+    befores, afters, rows = [], [], []
+    for log in logs:
+        item = _Replay(log, horizons, every, twin)
+        befores.append(window_samples(item.windows, item.before))
+        afters.append(window_samples(item.windows, item.after))
+    groups = [(log.robot, befores[i], afters[i]) for i, log in enumerate(logs)]
+    if len(logs) > 1:
+        groups.append(("all", pool(befores), pool(afters)))
+    for robot, before, after in groups:
+        pairs = zip(before, after, strict=True)
+        rows += [_paired(robot, one, other, seed, resamples) for one, other in pairs if one.name in COMPARED]
+    return rows
+
+
+def _paired(robot: str, before: Samples, after: Samples, seed: int, resamples: int) -> Comparison:
+    one, other = np.concatenate(before.values), np.concatenate(after.values)
+    lengths = [len(part) for part in before.values]
+    low = high = None
+    if sum(lengths) >= MIN_BLOCKS * before.block:
+        rng = generator(seed, "paired", before.name, robot, str(before.horizon))
+        index = block_indices(lengths, before.block, resamples, rng)
+        drawn = reduce_drawn(after, other, index) - reduce_drawn(before, one, index)
+        low, high = (float(value) for value in np.quantile(drawn, [0.025, 0.975]))
+    value_before, value_after = float(before.statistic(one)), float(after.statistic(other))
+    change = value_after - value_before
+    return Comparison(
+        before.name,
+        robot,
+        before.horizon,
+        value_before,
+        value_after,
+        change,
+        low,
+        high,
+        change / value_before if value_before > 0 else None,
+        len(one),
+        before.unit,
+    )
+
+
+def _make_twin(
+    found: Fit,
+    trained: Sequence[FieldLog],
+    judged: Sequence[FieldLog],
+    *,
+    name: str | None,
+    version: int,
+    date: str | None,
+    seed: int,
+    notes: Sequence[str],
+) -> Twin:
+    sources = {
+        (file.path, log.robot): LogSource(file=Path(file.path).name, robot=log.robot, sha256=file.sha256)
+        for log in (*trained, *judged)
+        for file in log.report.files
+    }
+    return Twin(
+        name=name or f"{trained[0].model.name if trained[0].drive == 'differential' else 'tricycle'}",
+        version=version,
+        kind=trained[0].drive,
+        parameters={
+            item.name: TwinParameter(
+                value=item.value,
+                ci_low=item.ci_low,
+                ci_high=item.ci_high,
+                identifiable=item.identifiable,
+                unit=item.unit,
+            )
+            for item in found.parameters
+        },
+        provenance=TwinProvenance(
+            tool=f"floorcast {__version__}",
+            date=date,
+            seed=seed,
+            logs=list(sources.values()),
+            trained_on=[log.robot for log in trained],
+            judged_on=[log.robot for log in judged],
+            gap_before=[],
+            gap_after=[],
+            notes=list(notes),
+        ),
+    )
+
+
+def _gap_notes(replays: Sequence[_Replay], every: float) -> list[str]:
+    notes = [
+        f"Windows start on the true pose every {every:g} s and overlap; intervals (95 %) come from a moving-block bootstrap "
+        f"over windows within each robot, blocks twice as long as the horizon. Fewer than {MIN_BLOCKS} blocks give no interval.",
+        "The interval of 'all' holds for these robots; it does not cover robots that were not logged.",
+    ]
+    if replays[0].log.drive == "differential":
+        notes.append(
+            "Floor: median difference of the real robot's own motion where it was told the same twice (commands equal from 1 s "
+            "before the window to its end); none where fewer than 20 windows repeat."
+        )
+        notes.append("offset_ms holds clock offset, dead time and lag together: this log cannot tell them apart.")
+    else:
+        notes.append("Floor: none, the log holds no repeated run.")
+        notes.append("delay_ms and tau_ms are not given: ticks are what the wheels did, not what they were told.")
+    notes.append("truth_pos_err and truth_yaw_err: disagreement of the even with the odd samples of the tracker.")
+    left = sum(count.left_out for item in replays for count in item.counts())
+    if left:
+        notes.append(f"{left} windows (all horizons) fall on a hole in truth ({MAX_TRUTH_GAP} s) or inputs and are left out.")
+    return notes
+
+
+def _calibration_notes(
+    found: Fit, trained: Sequence[FieldLog], judged: Sequence[FieldLog], by_time: bool
+) -> list[str]:
+    notes = []
+    if trained[0].drive == "differential":
+        notes.append(
+            "Track width and wheel radius are not fitted: from commands and poses alone they cannot be told apart from the "
+            "angular and the linear gain."
+        )
+    else:
+        notes.append("The traction gain stands for wheel size and gear together: ticks and poses cannot tell them apart.")
+    if len(trained) > 1:
+        notes.append(
+            f"Intervals of parameters resample {len(trained)} robots and blocks within each: with so few robots they are "
+            "rather too narrow for a robot that was not logged."
+        )
+    if by_time:
+        notes.append("Judged on the later part of the same log: same robot, same day, same floor.")
+    for item in found.parameters:
+        if not item.identifiable:
+            notes.append(f"{item.name} is not identified by this log: {item.reason}.")
+    return notes

@@ -1,0 +1,156 @@
+"""The twin file: calibrated parameters of a robot, what they rest on, and how far the replay still is from reality."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from ..common.config import StrictModel, load_model, save_model
+from ..common.errors import InputError
+from .model import DriveParameters, RobotModel
+from .tricycle import TRICYCLE_PARAMETERS, TricycleParameters
+
+NOT_CALIBRATED = frozenset({"encoder_ticks"})
+"""Drive fields that are counts, not measures."""
+DRIVE_PARAMETERS: tuple[str, ...] = tuple(name for name in DriveParameters.model_fields if name not in NOT_CALIBRATED)
+"""Drive fields that a twin may hold."""
+
+
+class TwinParameter(StrictModel):
+    """A calibrated value and what is known about it."""
+
+    value: float
+    ci_low: float | None = None
+    """Lower end of the 95 % interval of bootstrap refits."""
+    ci_high: float | None = None
+    identifiable: bool
+    """False if the log does not pin the value down: it should stay randomized over the interval."""
+    unit: str
+
+    @model_validator(mode="after")
+    def _interval_in_order(self) -> TwinParameter:
+        if (self.ci_low is None) != (self.ci_high is None):
+            raise ValueError("ci_low and ci_high must both be given or both be left out")
+        if self.ci_low is not None and self.ci_high is not None and self.ci_low > self.ci_high:
+            raise ValueError(f"the interval is upside down: {self.ci_low} > {self.ci_high}")
+        return self
+
+
+class LogSource(StrictModel):
+    """A log file that a twin rests on."""
+
+    file: str
+    """Name without folder: twins move between machines."""
+    robot: str
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class GapRow(StrictModel):
+    """One gap figure on data that the calibration never saw."""
+
+    name: str
+    robot: str
+    horizon_s: float | None
+    value: float
+    ci_low: float | None
+    ci_high: float | None
+    n: int
+    floor: float | None
+    ratio: float | None
+    unit: str
+
+
+class TwinProvenance(StrictModel):
+    """What a twin rests on."""
+
+    tool: str
+    """Name and version of the program that wrote it."""
+    date: str | None = None
+    """Given by the caller; never taken from the clock, so that the same input gives the same file."""
+    seed: int = Field(ge=0)
+    logs: list[LogSource]
+    trained_on: list[str]
+    judged_on: list[str]
+    gap_before: list[GapRow]
+    gap_after: list[GapRow]
+    notes: list[str] = []
+
+
+class Twin(StrictModel):
+    """The calibrated parameters of one robot type. What it does not name keeps the model's value."""
+
+    format: Literal[1] = 1
+    """Version of the file format."""
+    name: str
+    version: int = Field(default=1, ge=1)
+    """Counts the calibrations of this robot."""
+    kind: Literal["differential", "tricycle"]
+    parameters: dict[str, TwinParameter]
+    provenance: TwinProvenance
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Calibrated value by parameter name."""
+        return {name: parameter.value for name, parameter in self.parameters.items()}
+
+    def apply(self, model: RobotModel) -> RobotModel:
+        """Return the robot with the calibrated drive parameters in place.
+
+        Raises:
+            InputError: the twin is of another kind of robot, or a value does not fit the model.
+        """
+        self._require("differential")
+        try:
+            drive = DriveParameters.model_validate({**model.drive.model_dump(), **self.values})
+            return RobotModel.model_validate({**model.model_dump(), "drive": drive.model_dump()})
+        except ValidationError as error:
+            raise _unfit(self.name, error) from error
+
+    def apply_tricycle(self, model: TricycleParameters) -> TricycleParameters:
+        """Return the tricycle with the calibrated parameters in place; raises as ``apply`` does."""
+        self._require("tricycle")
+        try:
+            return TricycleParameters.model_validate({**model.model_dump(), **self.values})
+        except ValidationError as error:
+            raise _unfit(self.name, error) from error
+
+    def _require(self, kind: str) -> None:
+        if self.kind != kind:
+            raise InputError(
+                f"twin '{self.name}' is of a {self.kind} robot, a {kind} robot was to be set",
+                mend=f"give a twin that was calibrated on a {kind} robot",
+            )
+
+    @model_validator(mode="after")
+    def _parameters_fit_kind(self) -> Twin:
+        known = DRIVE_PARAMETERS if self.kind == "differential" else TRICYCLE_PARAMETERS
+        for name in self.parameters:
+            if name not in known:
+                raise ValueError(f"a {self.kind} robot has no parameter '{name}' (known: {', '.join(known)})")
+        try:
+            (DriveParameters if self.kind == "differential" else TricycleParameters).model_validate(self.values)
+        except ValidationError as error:
+            item = error.errors()[0]
+            raise ValueError(f"parameters.{item['loc'][0]}: {item['msg']}") from error
+        return self
+
+
+def load_twin(path: str | Path) -> Twin:
+    """Read a twin file.
+
+    Raises:
+        InputError: the file is missing, is not YAML or does not validate; names field and line.
+    """
+    return load_model(path, Twin)
+
+
+def save_twin(twin: Twin, path: str | Path) -> None:
+    """Write a twin file, whole or not at all."""
+    save_model(twin, path)
+
+
+def _unfit(name: str, error: ValidationError) -> InputError:
+    item = error.errors()[0]
+    return InputError(f"twin '{name}' does not fit the robot model: {item['loc']}: {item['msg']}")
