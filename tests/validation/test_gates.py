@@ -210,7 +210,7 @@ class TestMissingMetric:
     def test_value_that_does_not_fit_names_the_line_too(self, tmp_path):
         path = tmp_path / "gates.yaml"
         path.write_text("gates:\n  - metric: success\n    min: 0.8\n")
-        with pytest.raises(InputError, match="must give 0 or 1, not 0.25") as caught:
+        with pytest.raises(InputError, match=r"must give 0 or 1, not 0\.25") as caught:
             evaluate_gates(load_gates(path), [{"success": 0.25}])
         assert "line 2" in caught.value.where
 

@@ -65,7 +65,7 @@ def test_order_is_the_catalogues_then_alphabetical():
 
 
 def test_values_that_do_not_fit_are_refused():
-    with pytest.raises(InputError, match="each must give 0 or 1, not 0.5"):
+    with pytest.raises(InputError, match=r"each must give 0 or 1, not 0\.5"):
         aggregate([{"success": 0.5}])
     with pytest.raises(InputError, match="'time_s' is not a number but 'fast'") as caught:
         aggregate([{"time_s": 1.0}, {"time_s": "fast"}])
