@@ -292,7 +292,8 @@ class Quantity:
             raise ValueError(f"unit '{value.unit}' does not fit; use one of: {', '.join(fitting)}")
         if self.whole and not value.integral:
             raise ValueError("a count: use 'integer' (or 'constant' or 'choice' of whole numbers)")
-        if low < self.minimum or low <= self.above or high > self.maximum:
+        too_low = low < self.minimum or (self.above > -math.inf and low <= self.above)
+        if too_low or high > self.maximum:
             raise ValueError(f"values from {low:g} to {high:g} can be drawn, allowed is {self._allowed()}")
         return value
 
