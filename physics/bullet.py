@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 import tempfile
+from collections.abc import Iterator
 from math import atan2
 from typing import Any
 
 import numpy as np
-import pybullet
 
 from ..common.errors import FloorcastError
 from ..common.geometry import rotation_matrix
 from ..common.primitives import BOX, CAPSULE, CYLINDER, SPHERE, Primitives
+
+
+@contextlib.contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Close the process's standard error for a moment: PyBullet writes its build date there from C."""
+    try:
+        number = sys.__stderr__.fileno() if sys.__stderr__ is not None else -1
+        kept = os.dup(number)
+    except (OSError, ValueError):
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), number)
+        yield
+    finally:
+        os.dup2(kept, number)
+        os.close(kept)
+
+
+with _quiet_stderr():
+    import pybullet
 
 # Collision filter groups.
 STATIC, ROBOT, PERSON, GOODS, FLOOR = 1, 2, 4, 8, 16
@@ -73,9 +97,9 @@ def load_static(client: int, solids: Primitives, friction: float) -> list[int]:
     not 32-sided hulls with a margin around them.
     """
     flags = pybullet.URDF_IGNORE_VISUAL_SHAPES | pybullet.URDF_USE_IMPLICIT_CYLINDER
-    bodies = []
+    bodies, every = [], np.arange(len(solids))
     for start in range(0, len(solids), MAX_COMPOUND_CHILDREN):
-        text = _compound_urdf(solids.take(slice(start, start + MAX_COMPOUND_CHILDREN)))
+        text = _compound_urdf(solids.take(every[start : start + MAX_COMPOUND_CHILDREN]))
         handle, path = tempfile.mkstemp(suffix=".urdf", prefix="floorcast_")
         try:
             with os.fdopen(handle, "w") as file:
@@ -155,10 +179,8 @@ def _compound_urdf(solids: Primitives) -> str:
     for kind, size, position, q in zip(
         solids.kind.tolist(), solids.size.tolist(), solids.position.tolist(), solids.quaternion.tolist(), strict=True
     ):
-        if q[0] == 0.0 and q[1] == 0.0:
-            rpy = (0.0, 0.0, 2.0 * atan2(q[2], q[3]))
-        else:
-            rpy = pybullet.getEulerFromQuaternion(q)
+        upright = q[0] == 0.0 and q[1] == 0.0
+        rpy = (0.0, 0.0, 2.0 * atan2(q[2], q[3])) if upright else pybullet.getEulerFromQuaternion(q)
         if kind == BOX:
             geometry = f'<box size="{2 * size[0]!r} {2 * size[1]!r} {2 * size[2]!r}"/>'
         elif kind == SPHERE:

@@ -57,6 +57,11 @@ class ContactTracker:
         self._touches.clear()
         self._ended.clear()
 
+    def goes_on(self, time: float, robot: int, other: tuple[str, str]) -> bool:
+        """Return whether a touch of this pair at ``time`` [s] would go on from an earlier one."""
+        known = self._touches.get((robot, *other))
+        return known is not None and time - known.last <= self._pause
+
     def touch(
         self,
         time: float,

@@ -1,7 +1,7 @@
 """How near robots are to what they could touch: compiled plan-view distances that decide when Bullet is needed.
 
-Solids are *footprints*, rows of a table (K, 6): centre x, y [m], cosine and sine of the yaw, half extents along the own axes
-[m]; a round footprint has its radius in column 4 and -1 in column 5. Distances are from a point to the footprint.
+Solids are *footprints*, rows of a table (K, 6): centre x, y [m], cosine and sine of the yaw, half extents along the own
+axes [m]; a round footprint has its radius in column 4 and -1 in column 5. Distances go from a point to the footprint.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def static_gap(
     neighbours: NDArray[np.int32],
     anchors: FloatArray,
 ) -> float:
-    """Gap [m] between the circle of a robot and the nearest static footprint; at most what the neighbour list covers."""
+    """Gap [m] between a robot's circle and the nearest static footprint; at most what the neighbour list covers."""
     moved = sqrt((x - anchors[robot, 0]) ** 2 + (y - anchors[robot, 1]) ** 2)
     if not moved + margin < anchors[robot, 2]:
         refresh_neighbours(table, x, y, robot, radius, 1.0 + margin, neighbours, anchors)
@@ -191,7 +191,7 @@ def whole_steps(time: float, dt: float, most: int) -> int:
     """Return how many steps fit into a free time: at least one, at most ``most``."""
     if time >= most * dt:
         return most
-    return max(1, int(floor(time / dt)))
+    return max(1, floor(time / dt))
 
 
 @_jit

@@ -22,9 +22,9 @@ class PhysicsSettings(StrictModel):
     solver_iterations: Annotated[int, Field(ge=1, le=500)] = 30
     contact_erp: Annotated[float, Field(ge=0, le=1)] = 0.2
     """Share of a penetration that one step removes."""
-    margin: Annotated[float, Field(ge=0.02, le=1)] = 0.06
+    margin: Annotated[float, Field(ge=0.02, le=1e4)] = 0.06
     """Gap [m] between a robot's circle and a solid below which the robot enters Bullet. Above one step of travel."""
-    release_margin: Annotated[float, Field(ge=0.02, le=2)] = 0.25
+    release_margin: Annotated[float, Field(ge=0.02, le=1e4)] = 0.25
     """Gap [m] above which what has been in Bullet is parked again."""
     reach: Positive = 2.0
     """Static solids whose underside is higher than this [m] cannot be touched and stay out of Bullet."""

@@ -2,8 +2,8 @@
 
 What is free does not need a physics engine: robots are moved by their drive model (``robots.drive``), people by their
 walk, goods stand still. Only when a robot comes near something does it enter Bullet, together with what it is near: the
-rack row (one compound body), the carton, the person, the other robot. Bullet answers only what touching changes. In each
-such step a robot gets the velocity of its drive model, and is read back if the outcome differs.
+rack row (one compound body), the carton, the person, the other robot. Bullet answers only what touching changes. In
+each such step a robot gets the velocity of its drive model, and is read back if the outcome differs.
 
 Order of moving bodies for a ``Scene``: robots 0..R-1, then people, then loose goods (see ``body_pose``).
 
@@ -16,11 +16,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from math import atan2, cos, hypot, sin
 from typing import Any
 
 import numpy as np
-import pybullet
 from numpy.typing import ArrayLike, NDArray
 
 from ..common.classes import class_name
@@ -29,21 +29,35 @@ from ..common.geometry import quaternion_from_yaw
 from ..common.primitives import PrimitiveBuilder, Primitives
 from ..layouts.geometry import LayoutSolids
 from . import bullet, proximity
+from .bullet import pybullet
 from .contacts import Contact, ContactTracker
 from .settings import PhysicsSettings
 
 FloatArray = NDArray[np.float64]
 
 _SAME = 1e-7
-"""Difference [m, rad; m/s, rad/s] between Bullet's outcome and the free one below which nothing was touched."""
+"""Difference [m; m/s, rad/s] between Bullet's outcome and the free one below which nothing was touched."""
+
+
+@dataclass
+class _Touch:
+    """What one step saw of a robot and another body: closing speed [m/s], normal impulse [N s], place [m]."""
+
+    robot: int
+    other: int
+    position: tuple[float, float]
+    speed: float = 0.0
+    impulse: float = 0.0
+    known: bool = False
+    """Whether it goes on from an earlier step, so that the speed is not asked for."""
 
 
 class World:
     """One hall in one PyBullet client.
 
     Args:
-        static: the solids of the hall in ``map``; ``body`` is the physics group. Planes and the class floor are left out: the
-            world has its own floor at z = 0.
+        static: the solids of the hall in ``map``; ``body`` is the physics group. Planes and the class floor are left
+            out: the world has its own floor at z = 0.
         group_class: class name of each group; group_id: layout id of each group.
         settings: see ``PhysicsSettings``.
         loose: solids of loose goods, each in the frame of its centre of mass; ``body`` is the index of the good.
@@ -185,6 +199,7 @@ class World:
         self._awake: dict[int, float] = {}
         self._good_velocity: dict[int, tuple[float, float]] = {}
         self._braced: dict[int, list[tuple[float, float, float, float]]] = {}
+        self._rebound: dict[int, float] = {}
         self._dirty = False
 
     def set_mass(self, robot: int, mass: float, inertia: float) -> None:
@@ -286,12 +301,13 @@ class World:
             drift: (R, 3) vx, vy [m/s], yaw rate [rad/s] in ``map`` over the step, as the drives would have it.
 
         Returns:
-            the robots for which touching changed the outcome, and for these the poses (R, 3) and velocities (R, 3) after
-            the step, in ``map``; rows of other robots mean nothing.
+            the robots for which touching changed the outcome, and for these the poses (R, 3) and velocities (R, 3)
+            after the step, in ``map``; rows of other robots mean nothing.
         """
         self._dirty = True
         self._before = pose
         self._braced.clear()
+        self._rebound.clear()
         near = self._gather(pose)
         gravity = self.settings.gravity * self.settings.step_time
         for i in near:
@@ -303,10 +319,11 @@ class World:
         pybullet.stepSimulation(physicsClientId=self._client)
         started = self.time
         self.advance_free(1)
-        for i in near:
-            self._collect_contacts(i, started, drift)
-            self._robot_synced[i] = self._steps
-        result = self._read_robots(near, pose, drift)
+        self._robot_synced.update((i, self._steps) for i in near)
+        touched = self._disturbed(near, drift)
+        touches = [touch for i in touched for touch in self._touches_of(i, started, drift)]
+        result = self._read_robots(touched, pose, drift)
+        self._report(started, touches)
         self._read_goods()
         return result
 
@@ -395,16 +412,7 @@ class World:
         quaternion = quaternion_from_yaw(float(pose[2])).tolist()
         if i not in self._robot_body:
             shape = self._shapes[i]
-            lowered = Primitives(
-                shape.kind,
-                shape.size,
-                shape.position - np.array([0.0, 0.0, height]),
-                shape.quaternion,
-                shape.color,
-                shape.class_id,
-                shape.instance_id,
-                shape.body,
-            )
+            lowered = replace(shape, position=shape.position - np.array([0.0, 0.0, height]))
             body = bullet.create_body(self._client, lowered, float(self._mass[i]), position, quaternion)
             self._robot_body[i], self._robot_of_body[body] = body, i
             self._identity[body] = ("amr", f"amr_{i}")
@@ -476,12 +484,23 @@ class World:
 
     # -- reading back ------------------------------------------------------------------------------------------------
 
-    def _collect_contacts(self, i: int, started: float, drift: FloatArray) -> None:
+    def _disturbed(self, near: list[int], drift: FloatArray) -> list[int]:
+        """Return the robots whose velocity after the step is not the one they were given: something touched them."""
+        client, found = self._client, []
+        for i in near:
+            (vx, vy, vz), (_, _, omega) = pybullet.getBaseVelocity(self._robot_body[i], physicsClientId=client)
+            wx, wy, turn = drift[i].tolist()
+            if abs(vx - wx) > _SAME or abs(vy - wy) > _SAME or abs(omega - turn) > _SAME or abs(vz) > _SAME:
+                found.append(i)
+        return found
+
+    def _touches_of(self, i: int, started: float, drift: FloatArray) -> list[_Touch]:
+        """Return what robot i touched in the step just made, one entry for each other body."""
         points = pybullet.getContactPoints(self._robot_body[i], physicsClientId=self._client)
         if not points:
-            return
-        merged: dict[int, list[Any]] = {}
-        pose_x, pose_y = float(self._before[i, 0]), float(self._before[i, 1])
+            return []
+        merged: dict[int, _Touch] = {}
+        x, y = float(self._before[i, 0]), float(self._before[i, 1])
         for point in points:
             if point[9] <= 0.0:
                 continue
@@ -491,18 +510,33 @@ class World:
             position = point[5] if own_first else point[6]
             # Normals point from the second body to the first.
             normal = (sign * point[7][0], sign * point[7][1])
-            speed = self._closing_speed(i, other, position, normal, drift)
-            entry = merged.setdefault(other, [0.0, 0.0, position])
-            entry[0] = max(entry[0], speed)
-            entry[1] += point[9] * self.settings.step_time
+            touch = merged.get(other)
+            if touch is None:
+                touch = merged[other] = _Touch(i, other, (float(position[0]), float(position[1])))
+                touch.known = self._contacts.goes_on(started, i, self._identity[other])
+            if not touch.known:
+                touch.speed = max(touch.speed, self._closing_speed(i, other, position, normal, drift))
+            touch.impulse += point[9] * self.settings.step_time
             if other in self._static_bodies:
-                arm = (position[0] - pose_x, position[1] - pose_y)
-                self._braced.setdefault(i, []).append((*normal, *arm))
-        for other, (speed, impulse, position) in merged.items():
-            where = (float(position[0]), float(position[1]))
-            self._contacts.touch(started, i, self._identity[other], speed, impulse, where)
-            if other in self._good_of_body:
-                self._awake.setdefault(self._good_of_body[other], self.time)
+                self._braced.setdefault(i, []).append((*normal, position[0] - x, position[1] - y))
+        return list(merged.values())
+
+    def _report(self, started: float, touches: list[_Touch]) -> None:
+        braced: dict[int, float] = {}
+        for touch in touches:
+            if touch.other in self._static_bodies:
+                braced[touch.robot] = braced.get(touch.robot, 0.0) + touch.impulse
+        for touch in touches:
+            impulse = touch.impulse
+            if touch.other in self._static_bodies:
+                # Without the share that only pushed the robot out of the solid.
+                impulse *= max(0.0, 1.0 - self._rebound.get(touch.robot, 0.0) / braced[touch.robot])
+            self._contacts.touch(
+                started, touch.robot, self._identity[touch.other], touch.speed, impulse, touch.position
+            )
+            good = self._good_of_body.get(touch.other)
+            if good is not None:
+                self._awake.setdefault(good, self.time)
 
     def _closing_speed(
         self, i: int, other: int, position: Any, normal: tuple[float, float], drift: FloatArray
@@ -524,30 +558,23 @@ class World:
         return self._good_velocity.get(self._good_of_body.get(body, -1), (0.0, 0.0))
 
     def _read_robots(
-        self, near: list[int], pose: FloatArray, drift: FloatArray
+        self, touched: list[int], pose: FloatArray, drift: FloatArray
     ) -> tuple[list[int], FloatArray, FloatArray]:
-        changed = []
         new_pose, new_velocity = np.empty_like(pose), np.empty_like(pose)
-        dt = self.settings.step_time
-        for i in near:
+        for i in touched:
             body = self._robot_body[i]
             (x, y, z), (_, _, qz, qw) = pybullet.getBasePositionAndOrientation(body, physicsClientId=self._client)
             (vx, vy, _), (_, _, omega) = pybullet.getBaseVelocity(body, physicsClientId=self._client)
-            before, want = pose[i].tolist(), drift[i].tolist()
-            turned = _wrapped(2.0 * atan2(qz, qw) - before[2])
-            off_velocity = max(abs(vx - want[0]), abs(vy - want[1]), abs(omega - want[2]))
-            off_pose = max(abs(x - before[0] - want[0] * dt), abs(y - before[1] - want[1] * dt))
-            if max(off_velocity, off_pose, abs(turned - want[2] * dt)) < _SAME:
-                continue
-            changed.append(i)
-            new_pose[i] = x, y, before[2] + turned
-            new_velocity[i] = self._without_rebound(i, (vx, vy, omega), want)
-            if abs(z - self._robot_height[i]) > 1e-6:
-                level = [0.0, 0.0, sin(0.5 * new_pose[i, 2]), cos(0.5 * new_pose[i, 2])]
+            before = float(pose[i, 2])
+            yaw = before + _wrapped(2.0 * atan2(qz, qw) - before)
+            new_pose[i] = x, y, yaw
+            new_velocity[i] = self._without_rebound(i, (vx, vy, omega), drift[i].tolist())
+            if abs(z - self._robot_height[i]) > _SAME:
+                level = [0.0, 0.0, sin(0.5 * yaw), cos(0.5 * yaw)]
                 pybullet.resetBasePositionAndOrientation(
                     body, [x, y, float(self._robot_height[i])], level, physicsClientId=self._client
                 )
-        return changed, new_pose, new_velocity
+        return touched, new_pose, new_velocity
 
     def _without_rebound(
         self, i: int, velocity: tuple[float, float, float], before: list[float]
@@ -559,16 +586,22 @@ class World:
         """
         vx, vy, omega = velocity
         mass, inertia = float(self._mass[i]), float(self._inertia[i])
+        braced = self._braced.get(i, ())
         for _ in range(4):
-            for nx, ny, ax, ay in self._braced.get(i, ()):
+            calm = True
+            for nx, ny, ax, ay in braced:
                 lever = ax * ny - ay * nx
                 leaving = vx * nx + vy * ny + omega * lever
                 allowed = max(0.0, before[0] * nx + before[1] * ny + before[2] * lever)
-                if leaving > allowed:
+                if leaving > allowed + _SAME:
+                    calm = False
                     impulse = (leaving - allowed) / (1.0 / mass + lever * lever / inertia)
+                    self._rebound[i] = self._rebound.get(i, 0.0) + impulse
                     vx -= impulse * nx / mass
                     vy -= impulse * ny / mass
                     omega -= impulse * lever / inertia
+            if calm:
+                break
         return vx, vy, omega
 
     def _read_goods(self) -> None:

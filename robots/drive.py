@@ -1,19 +1,20 @@
 """The traction model of a differential drive: compiled, batched over robots, free of any simulator.
 
-Two wheels on one axle carry ``drive_wheel_load`` of the weight, evenly; frictionless casters carry the rest. In each step:
+Two wheels on one axle carry ``drive_wheel_load`` of the weight, evenly; frictionless casters carry the rest. Each step:
 
-1. The command (already delayed) is multiplied by the gains, clamped to the speed limits and followed by a ramp of bounded
-   acceleration, deceleration and yaw acceleration.
-2. The ramp becomes two wheel speeds, which pass a first-order lag (the closed speed loop of the motors), solved exactly
-   for an input that is linear within the step: ``x1 = r1 - s tau + (x0 - r0 + s tau) exp(-dt / tau)``, s the slope of r.
-3. Both wheels are assumed to roll without slip at those speeds. The impulses that this takes (longitudinal from the mass
-   and the yaw inertia, lateral ``m v omega dt``) are accepted if each motor has the torque and each wheel's friction circle
-   holds; else projected Gauss-Seidel passes saturate the torque and scale the pair into the circle. A wheel that
-   leaves its circle spins at the speed of its motor, and the encoder sees that.
+1. The command (already delayed) is multiplied by the gains, clamped to the speed limits and followed by a ramp of
+   bounded acceleration, deceleration and yaw acceleration.
+2. The ramp becomes two wheel speeds, which pass a first-order lag (the closed speed loop of the motors), solved
+   exactly for an input r that is linear within the step, with slope s:
+   ``x1 = r1 - s tau + (x0 - r0 + s tau) exp(-dt / tau)``.
+3. Both wheels are assumed to roll without slip at those speeds. The impulses that this takes (longitudinal from the
+   mass and the yaw inertia, lateral ``m v omega dt``) are accepted if each motor has the torque and each wheel's
+   friction circle holds; else projected Gauss-Seidel passes saturate the torque and scale the pair into the circle.
+   A wheel that leaves its circle spins at the speed of its motor, and the encoder sees that.
 4. The pose follows by the trapezoid rule: mean velocity of the step along the heading of its middle.
 
-Load transfer between wheels is neglected. Frame ``base_link``: between the wheels, x forward, y left; SI units, radians.
-Results for one robot do not depend on the others in the batch.
+Load transfer between wheels is neglected. Frame ``base_link``: between the wheels, x forward, y left; SI units,
+radians. Results for one robot do not depend on the others in the batch.
 """
 
 from __future__ import annotations
@@ -93,9 +94,9 @@ STATE_NAMES: tuple[str, ...] = (
 )
 """Columns of a state array.
 
-Pose [m, rad]; velocity in ``base_link`` [m/s, rad/s]; ramp outputs; lagged wheel targets, wheel surface speeds [m/s]; wheel
-travel at the surface [m]; mechanical work of the motors, positive power only [J]; half the change of velocity in the
-last step, in ``base_link`` (``kick``); mean velocity of the last step in ``map`` (``drift``).
+Pose [m, rad]; velocity in ``base_link`` [m/s, rad/s]; ramp outputs; lagged wheel targets, wheel surface speeds [m/s];
+wheel travel at the surface [m]; mechanical work of the motors, positive power only [J]; half the change of velocity in
+the last step, in ``base_link`` (``kick``); mean velocity of the last step in ``map`` (``drift``).
 """
 S_X, S_Y, S_YAW, S_V, S_LATERAL, S_OMEGA, S_RAMP_V, S_RAMP_OMEGA, S_TARGET_LEFT, S_TARGET_RIGHT = range(10)
 S_WHEEL_LEFT, S_WHEEL_RIGHT, S_TRAVEL_LEFT, S_TRAVEL_RIGHT, S_WORK = range(10, 15)
@@ -270,8 +271,8 @@ def _solve_traction(
 ) -> tuple[float, float, float, bool, bool]:
     """Find the wheel impulses [N s] that bring both wheels to their targets as far as torque and grip allow.
 
-    ``half`` is half the track [m]; ``v``, ``lateral``, ``omega`` the velocity without wheel forces; ``drag`` the motors'
-    loss to rolling resistance, ``motor`` the greatest impulse of a motor, ``grip`` the radius of a friction circle [N s].
+    ``half`` is half the track [m]; ``v``, ``lateral``, ``omega`` the velocity without wheel forces; ``drag`` what the
+    motors lose to rolling resistance, ``motor`` the most a motor gives, ``grip`` the radius of a friction circle [N s].
 
     Returns:
         longitudinal impulses left and right, the sum of the lateral ones, and whether the left and right wheel slip.

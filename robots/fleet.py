@@ -172,7 +172,7 @@ class Fleet:
 
     @property
     def energy_wh(self) -> FloatArray:
-        """Electrical energy (R,) [Wh] since the reset: motor work over efficiency, and the hotel load. No regeneration."""
+        """Electrical energy (R,) [Wh] since the reset: motor work over efficiency plus hotel load; no regeneration."""
         hotel = self._hotel_power * (self._step_count * self._dt)
         return (self._state[:, S_WORK] / self._efficiency + hotel) / JOULES_PER_WH
 

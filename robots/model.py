@@ -38,7 +38,7 @@ class DriveParameters(StrictModel):
     """[m/s]"""
     max_yaw_rate: Positive = 2.5
     """[rad/s]"""
-    max_acceleration: Positive = 1.0
+    max_acceleration: Positive = 1.5
     """Of the speed ramp [m/s^2]."""
     max_deceleration: Positive = 2.0
     """Of the braking ramp [m/s^2]."""

@@ -1,7 +1,7 @@
 """Wheel encoders and the dead reckoning that a robot makes of them.
 
-Encoders count whole ticks of the true wheels, slip included. The robot turns ticks into travel with the wheel radius and the
-track width of its *nominal* model: what it does not know about itself shows as odometry error.
+Encoders count whole ticks of the true wheels, slip included. The robot turns ticks into travel with the wheel radius
+and the track width of its *nominal* model: what it does not know about itself shows as odometry error.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def count_ticks(
     size = ticks.shape[1]
     now, last = step % size, (step - 1) % size
     scale = true[i, P_TICKS] / (2.0 * pi * true[i, P_RADIUS])
-    ticks[i, now, 0] = int(floor(state[i, S_TRAVEL_LEFT] * scale))
-    ticks[i, now, 1] = int(floor(state[i, S_TRAVEL_RIGHT] * scale))
+    ticks[i, now, 0] = floor(state[i, S_TRAVEL_LEFT] * scale)
+    ticks[i, now, 1] = floor(state[i, S_TRAVEL_RIGHT] * scale)
     metres = 2.0 * pi * nominal[i, P_RADIUS] / nominal[i, P_TICKS]
     left = (ticks[i, now, 0] - ticks[i, last, 0]) * metres
     right = (ticks[i, now, 1] - ticks[i, last, 1]) * metres

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import assets
 from ..common.config import read_text
 from ..common.errors import InputError
 from ..common.geometry import quaternion_from_rpy, rotation_matrix
@@ -22,13 +23,13 @@ DEFAULT_COLOR = (90, 96, 104)
 def load_shape(name_or_path: str | Path) -> Primitives:
     """Read the shape of a robot.
 
-    Every joint is taken at its zero position. Visual elements are read; a link without them gives its collision elements.
+    Every joint is taken at its zero position. Visual elements are read; a link without them gives its collision ones.
 
     Args:
         name_or_path: a file in ``assets/robots`` or a path to a URDF.
 
     Returns:
-        The solids in ``base_link`` (the URDF's root link, which must stand on the floor), class amr, body 0, instance 0.
+        The solids in ``base_link`` (the URDF's root link, on the floor), class amr, body 0, instance 0.
 
     Raises:
         InputError: the file is missing or no URDF, a geometry is a mesh, or the joints are no tree.
@@ -62,7 +63,7 @@ def _read(name_or_path: str | Path) -> tuple[str, str]:
     if path.exists():
         return str(path), read_text(path)
     if path.name == str(name_or_path):
-        bundled = resources.files("floorcast.assets") / "robots" / path.name
+        bundled = resources.files(assets) / "robots" / path.name
         if bundled.is_file():
             return f"assets/robots/{path.name}", bundled.read_text(encoding="utf-8")
     raise InputError(
