@@ -46,7 +46,8 @@ class ObjectLabel:
         amodal_box: the same around the whole silhouette inside the picture, as if nothing stood in front.
         visib_fract: visible pixels / pixels of the amodal silhouette inside the picture, above 0 and at most 1. The
             silhouette is polygonal (see ``silhouette``): about 0.5 % off for round things, one row of pixels at edges.
-        truncation: share of the amodal silhouette that lies outside the picture, 0 to 1.
+        truncation: share of the amodal silhouette that lies outside the picture, 0 to 1, on a canvas that has the
+            picture's size once more on every side.
         distance_m: from the optical centre to the nearest visible point [m].
         center_camera: (3,) float64 [m], centre of the 3D box in ``camera_optical``.
         size: (3,) float64 [m], length, width, height of the 3D box, which stands upright in ``map``.

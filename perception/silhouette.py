@@ -39,7 +39,9 @@ class Silhouettes:
     Attributes:
         area: (S,) int64, pixels of the picture whose centre lies in the silhouette, or that show the object.
         box: (S, 4) int64, x, y, width, height [pixels] around them.
-        truncation: (S,) float64, share of the silhouette's area that lies outside the picture, 0 to 1.
+        truncation: (S,) float64, share of the silhouette's area that lies outside the picture, 0 to 1. What lies more
+            than the picture's own width or height beyond its edges is left out, since the perspective picture of a
+            thing beside the camera grows without bound.
     """
 
     area: NDArray[np.int64]
@@ -79,8 +81,7 @@ def silhouettes(
     Returns:
         The silhouettes. Approximations: the union is sampled at pixel centres; a part nearer than ``near`` is
         not seen; truncation is integrated exactly along columns and by the midpoint rule across at most
-        ``MAX_BAND_COLUMNS`` columns on each side, and tends to one for objects that pass beside the camera, whose
-        perspective picture grows without bound.
+        ``MAX_BAND_COLUMNS`` columns on each side.
     """
     area, box, truncation = _measure(
         kind,
@@ -323,7 +324,7 @@ def _column_union(
     u: float,
     height: int,
 ) -> tuple[float, float]:
-    """Return the length of the union of all hulls (N, 3 edges) along the column u: in all, and within the picture."""
+    """Return the length of the union of hulls (N, 3 edges) along the column u: on the canvas, and in the picture."""
     n = len(edges)
     for i in range(n):
         first, last = edges[i, 0], edges[i, 1]
@@ -340,6 +341,7 @@ def _column_union(
             j -= 1
         order[j] = item
     low, high = -0.5, height - 0.5
+    top, bottom = low - height, high + height
     reached = -np.inf
     length = 0.0
     inside = 0.0
@@ -347,7 +349,7 @@ def _column_union(
         start, stop = interval[order[i], 0], interval[order[i], 1]
         if start == np.inf:
             break
-        start = max(start, reached)
+        start, stop = max(start, reached, top), min(stop, bottom)
         if stop > start:
             length += stop - start
             inside += max(0.0, min(stop, high) - max(start, low))
@@ -359,7 +361,11 @@ def _column_union(
 def _truncation(
     chain: NDArray[np.float64], edges: NDArray[np.int64], u_min: float, u_max: float, width: int, height: int
 ) -> float:
-    """Return the share of a union of hulls that lies outside the picture [-0.5, width - 0.5] x [-0.5, height - 0.5]."""
+    """Return the share of a union of hulls, as far as the enlarged canvas holds it, that lies outside the picture.
+
+    The picture is [-0.5, width - 0.5] x [-0.5, height - 0.5]; the canvas has its size once more on every side.
+    """
+    u_min, u_max = max(u_min, -0.5 - width), min(u_max, 2 * width - 0.5)
     order = np.arange(len(edges))
     interval = np.empty((len(edges), 2))
     whole = 0.0

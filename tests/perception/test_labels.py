@@ -1,0 +1,317 @@
+"""Labels against closed-form answers, against pycocotools, and against rendering each object alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pycocotools.mask
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from floorcast.common.geometry import quaternion_from_rpy, rotation_matrix
+from floorcast.common.primitives import CAPSULE, CYLINDER, PLANE, SPHERE, PrimitiveBuilder
+from floorcast.perception.config import CameraConfig
+from floorcast.perception.labels import label_frame, level_rotation
+from floorcast.perception.masks import instance_runs, run_length_codes
+from floorcast.perception.overlay import draw_labels
+
+from .reference_renderer import camera_pose, render
+from .small_dataset import POSES, SMALL, small_frame, small_world
+
+WIDE = CameraConfig(width=320, height=240)
+
+
+def alone(world, instance_id):
+    return world.take(world.instance_id == instance_id)
+
+
+def enlarged(config):
+    """The same camera with a sensor three times as large."""
+    fov = 2 * np.arctan(1.5 * config.width / config.focal)
+    return CameraConfig(width=3 * config.width, height=3 * config.height, horizontal_fov=fov, near=config.near)
+
+
+def one_label(build, config=WIDE, pose=None):
+    b = PrimitiveBuilder()
+    build(b)
+    world = b.build()
+    (label,) = label_frame(render(world, config, *(pose or camera_pose(0, 0, 1))), world)
+    return label
+
+
+# Masks and boxes
+
+
+@given(hnp.arrays(np.int32, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 4)))
+@settings(max_examples=200, deadline=None)
+def test_runs_and_codes_are_those_of_pycocotools(ids):
+    runs = instance_runs(ids)
+    assert runs.instance_id.tolist() == sorted(set(ids.ravel().tolist()) - {0})
+    for number, (instance_id, code) in enumerate(zip(runs.instance_id, run_length_codes(runs), strict=True)):
+        expected = pycocotools.mask.encode(np.asfortranarray(ids == instance_id, dtype=np.uint8))
+        assert code == expected["counts"]
+        assert runs.area[number] == pycocotools.mask.area(expected)
+        assert runs.box[number].tolist() == pycocotools.mask.toBbox(expected).tolist()
+
+
+def test_codes_of_a_large_picture():
+    ids = np.zeros((1200, 1600), dtype=np.int32)
+    ids[::2, 5:1500] = 70000
+    ids[:, 1590:] = 3
+    runs = instance_runs(ids)
+    for instance_id, code in zip(runs.instance_id, run_length_codes(runs), strict=True):
+        expected = pycocotools.mask.encode(np.asfortranarray(ids == instance_id, dtype=np.uint8))
+        assert code == expected["counts"]
+
+
+@pytest.mark.parametrize("pose", range(len(POSES)))
+def test_masks_partition_the_id_buffer(pose):
+    frame = small_frame(pose)
+    labels = label_frame(frame, small_world(), min_pixels=1)
+    painted = np.zeros_like(frame.instance)
+    for label in labels:
+        assert not painted[label.mask].any()
+        painted[label.mask] = label.instance_id
+        rows, columns = np.nonzero(frame.instance == label.instance_id)
+        x, y = columns.min(), rows.min()
+        assert label.box == (x, y, columns.max() - x + 1, rows.max() - y + 1)
+        assert label.area == len(rows)
+        assert (frame.semantic[label.mask] == label.class_id).all()
+    assert (painted == frame.instance).all()
+    assert [label.instance_id for label in labels] == sorted(label.instance_id for label in labels)
+
+
+def test_small_objects_are_left_out():
+    frame, world = small_frame(0), small_world()
+    every = label_frame(frame, world, min_pixels=1)
+    bound = sorted(label.area for label in every)[len(every) // 2]
+    kept = label_frame(frame, world, min_pixels=bound)
+    assert [label.instance_id for label in kept] == [label.instance_id for label in every if label.area >= bound]
+    assert label_frame(frame, world, min_pixels=10**6) == []
+
+
+def test_nothing_to_see():
+    world = small_world()
+    frame = replace(small_frame(0), instance=np.zeros((120, 160), dtype=np.int32))
+    assert label_frame(frame, world) == []
+
+
+# What lies hidden, and what lies outside
+
+
+@pytest.mark.parametrize("pose", range(len(POSES)))
+def test_amodal_silhouette_is_the_object_rendered_alone(pose):
+    world = small_world()
+    for label in label_frame(small_frame(pose), world):
+        rendered = render(alone(world, label.instance_id), SMALL, *POSES[pose]).instance > 0
+        whole = np.count_nonzero(rendered)
+        rows, columns = np.nonzero(rendered)
+        expected = (columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1)
+        assert np.abs(np.subtract(label.amodal_box, expected)).max() <= 1
+        # Rims are polygons: allow 1 % and two pixels.
+        assert label.area / label.visib_fract == pytest.approx(whole, rel=0.01, abs=2)
+
+
+def test_a_box_half_hidden_shows_half():
+    b = PrimitiveBuilder()
+    b.box((0.01, 0.5, 0.5), (4, 0, 1), class_name="box", instance_id=1)
+    b.box((0.01, 0.5, 2), (2, 0.5, 1), class_name="box", instance_id=2)
+    world = b.build()
+    hidden, front = label_frame(render(world, WIDE, *camera_pose(0, 0, 1)), world)
+    assert hidden.visib_fract == pytest.approx(0.5, abs=0.02)
+    assert front.visib_fract == pytest.approx(1.0, abs=0.001)
+    left, top, width, height = hidden.amodal_box
+    assert hidden.box[0] > left
+    assert (hidden.box[1], hidden.box[3]) == (top, height)
+    assert width == pytest.approx(WIDE.focal / 3.99, abs=1)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda b: b.box((0.4, 0.6, 0.3), (2.5, 2.0, 1.2), class_name="box", instance_id=1, yaw=0.5),
+        lambda b: b.add(SPHERE, (0.6,), (2.0, -1.5, 1.6), class_name="sign", instance_id=1),
+        lambda b: b.add(CAPSULE, (0.3, 0.6), (1.0, 0.8, 0.9), class_name="person", instance_id=1),
+        lambda b: b.add(CYLINDER, (0.3, 0.9), (1.2, -0.9, 1.5), class_name="column", instance_id=1),
+        lambda b: [
+            b.box((0.1, 0.1, 1.0), (2, y, 1), class_name="rack", instance_id=1) for y in (0.9, 1.4, 1.5, 1.9, 2.6)
+        ],
+    ],
+    ids=["box", "sphere", "capsule", "cylinder", "several"],
+)
+def test_truncation_is_what_a_larger_sensor_sees(build):
+    b = PrimitiveBuilder()
+    build(b)
+    world, pose = b.build(), camera_pose(0, 0, 1)
+    (label,) = label_frame(render(world, SMALL, *pose), world)
+    large = render(world, enlarged(SMALL), *pose).instance > 0
+    inside = large[120:240, 160:320]
+    assert 0.1 < label.truncation < 0.9
+    assert label.truncation == pytest.approx(1 - inside.sum() / large.sum(), abs=0.01)
+    assert label.visib_fract == pytest.approx(1.0, abs=0.01)
+
+
+def test_objects_inside_are_not_truncated():
+    assert one_label(lambda b: b.box((0.2, 0.2, 0.2), (3, 0, 1), class_name="box", instance_id=1)).truncation == 0.0
+
+
+def test_a_wall_of_boxes_through_the_camera_plane():
+    """A long thing that runs from before the camera to behind it: finite labels, cut at the near plane."""
+    label = one_label(lambda b: b.box((6, 0.3, 0.5), (0, 1.5, 1), class_name="conveyor", instance_id=1))
+    assert label.visib_fract == pytest.approx(1.0, abs=0.01)
+    assert 0.5 < label.truncation < 1.0
+    assert label.amodal_box[0] == 0
+    assert label.box3d_image[0] == -0.5
+    assert all(np.isfinite(label.box3d_image))
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 3),
+            st.tuples(*[st.floats(0.05, 0.8)] * 3),
+            st.tuples(st.floats(-1, 5), st.floats(-2, 2), st.floats(-1, 2)),
+            st.tuples(*[st.floats(-3, 3)] * 3),
+            st.integers(1, 3),
+        ),
+        min_size=1,
+        max_size=5,
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_shares_are_shares_and_boxes_hold_boxes(solids):
+    b = PrimitiveBuilder()
+    for kind, size, position, rpy, instance_id in solids:
+        b.add(kind, size, position, class_name="box", instance_id=instance_id, quaternion=quaternion_from_rpy(*rpy))
+    world = b.build()
+    config = CameraConfig(width=40, height=30)
+    for label in label_frame(render(world, config, *camera_pose(-0.5, 0, 0.5)), world, min_pixels=1):
+        assert 0.0 < label.visib_fract <= 1.0
+        assert 0.0 <= label.truncation <= 1.0
+        x, y, width, height = label.box
+        left, top, broad, tall = label.amodal_box
+        assert left <= x
+        assert top <= y
+        assert x + width <= left + broad <= config.width
+        assert y + height <= top + tall <= config.height
+        assert label.box3d_image[0] <= x + 0.01
+        assert label.box3d_image[3] >= y + height - 1.01
+        assert label.distance_m > 0
+
+
+# 3D boxes
+
+
+def test_distance_is_to_the_nearest_visible_point():
+    label = one_label(lambda b: b.box((0.5, 0.5, 0.5), (4, 0, 1), class_name="box", instance_id=1))
+    # The pixels nearest to the axis are half a pixel off it.
+    assert label.distance_m == pytest.approx(3.5, abs=1e-4)
+
+
+@pytest.mark.parametrize(("yaw", "rotation_y"), [(0.0, -np.pi / 2), (-np.pi / 2, 0.0), (0.3, -np.pi / 2 - 0.3)])
+def test_box_of_a_carton(yaw, rotation_y):
+    label = one_label(lambda b: b.box((0.4, 0.3, 0.2), (4, 0.5, 0.7), class_name="box", instance_id=1, yaw=yaw))
+    assert label.cuboid
+    assert label.size == pytest.approx([0.8, 0.6, 0.4])
+    assert label.center_camera == pytest.approx([-0.5, 0.3, 4.0])
+    assert label.yaw_camera == pytest.approx(rotation_y)
+    x, y, width, height = label.box
+    assert label.box3d_image == pytest.approx((x, y, x + width - 1, y + height - 1), abs=1.0)
+
+
+def test_box_of_a_vehicle_of_many_parts():
+    """The heading is that of the chassis; wheels that lie across do not turn it."""
+    yaw = 0.7
+    turn = rotation_matrix([0, 0, np.sin(yaw / 2), np.cos(yaw / 2)])
+
+    def build(b):
+        for y in (-0.25, 0.25):
+            place = turn @ [0.1, y, 0.1] + [4, 0, 0]
+            b.add(CYLINDER, (0.1, 0.05), place, class_name="amr", instance_id=5, quaternion=across)
+        b.box((0.45, 0.3, 0.1), (4, 0, 0.2), class_name="amr", instance_id=5, yaw=yaw)
+
+    across = quaternion_from_rpy(np.pi / 2, 0, yaw)
+    label = one_label(build)
+    assert not label.cuboid
+    assert label.size == pytest.approx([0.9, 0.6, 0.3])
+    assert label.center_camera == pytest.approx([0, 0.85, 4])
+    assert label.axes_camera.T @ label.axes_camera == pytest.approx(np.eye(3), abs=1e-12)
+    assert label.yaw_camera == pytest.approx(-np.pi / 2 - yaw)
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "expected"),
+    [
+        (CAPSULE, (0.25, 0.6), (0.5, 0.5, 1.7)),
+        (SPHERE, (0.4,), (0.8, 0.8, 0.8)),
+        (CYLINDER, (0.3, 0.5), (0.6, 0.6, 1.0)),
+    ],
+)
+def test_boxes_of_round_things(kind, size, expected):
+    label = one_label(lambda b: b.add(kind, size, (4, 0, 1), class_name="person", instance_id=1))
+    assert label.size == pytest.approx(expected)
+    assert not label.cuboid
+
+
+def test_a_toppled_carton_keeps_an_upright_box():
+    tilt = quaternion_from_rpy(0.0, 0.5, 0.0)
+    label = one_label(lambda b: b.box((0.4, 0.3, 0.2), (4, 0, 1), class_name="box", instance_id=1, quaternion=tilt))
+    assert not label.cuboid
+    length, height = 0.8 * np.cos(0.5) + 0.4 * np.sin(0.5), 0.8 * np.sin(0.5) + 0.4 * np.cos(0.5)
+    assert label.size == pytest.approx([length, 0.6, height])
+    on_end = quaternion_from_rpy(0.0, np.pi / 2, 0.0)
+    label = one_label(lambda b: b.box((0.4, 0.3, 0.2), (4, 0, 1), class_name="box", instance_id=1, quaternion=on_end))
+    assert label.cuboid
+    assert sorted(label.size) == pytest.approx([0.4, 0.6, 0.8])
+    assert label.size[2] == pytest.approx(0.8)
+
+
+def test_level_frame():
+    level = camera_pose(0, 0, 0, yaw=0.8)[1]
+    assert (level_rotation(level) == level).all()
+    for pitch, roll in ((0.4, 0.0), (-0.3, 0.2), (1.5, 0.0)):
+        turned = level_rotation(camera_pose(0, 0, 0, yaw=0.8, pitch=pitch, roll=roll)[1])
+        assert turned == pytest.approx(level, abs=1e-9)
+    down = level_rotation(camera_pose(0, 0, 0, pitch=np.pi / 2)[1])
+    assert down[:, 1] == pytest.approx([0, 0, -1])
+    assert np.linalg.det(down) == pytest.approx(1.0)
+
+
+# Wrong input
+
+
+def test_an_instance_that_the_world_does_not_have():
+    world = small_world()
+    with pytest.raises(ValueError, match=r"\[7\]"):
+        label_frame(small_frame(0), world.take(world.instance_id != 7))
+
+
+def test_a_plane_is_no_object():
+    b = PrimitiveBuilder()
+    b.add(PLANE, (0,), (0, 0, 0), class_name="floor", instance_id=4)
+    world = b.build()
+    with pytest.raises(ValueError, match="plane"):
+        label_frame(render(world, SMALL, *camera_pose(0, 0, 1)), world)
+
+
+# Drawing
+
+
+def test_overlay_tints_the_masks_only():
+    frame = small_frame(0)
+    labels = label_frame(frame, small_world())
+    before = frame.rgb.copy()
+    drawn = draw_labels(frame.rgb, labels, text=False)
+    assert drawn.shape == frame.rgb.shape
+    assert (frame.rgb == before).all()
+    boxes = np.zeros(frame.rgb.shape[:2], dtype=bool)
+    for x, y, width, height in (label.box for label in labels):
+        boxes[y : y + height, x : x + width] = True
+    assert (drawn[~boxes] == frame.rgb[~boxes]).all()
+    for label in labels:
+        assert (drawn[label.mask] != frame.rgb[label.mask]).any()
+    assert (draw_labels(frame.rgb, [], config=SMALL) == frame.rgb).all()
+    assert (draw_labels(frame.rgb, labels, config=SMALL) != drawn).any()
