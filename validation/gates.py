@@ -25,7 +25,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -244,17 +244,20 @@ class Verdict:
     """All gates and the verdict on the policy.
 
     Attributes:
-        verdict: "fail" if a gate fails, else "inconclusive" if one is or none applies, else "pass".
+        verdict: "fail" if a gate fails, else "inconclusive" if one is, none applies or an episode is missing, else
+            "pass".
         rows: one for each gate, in the file's order.
         episodes: how many were evaluated.
-        gate_file: its name.
+        gate_file: its name; description: from the file.
+        not_run: episodes that were asked for and could not be run.
     """
 
     verdict: Literal["pass", "fail", "inconclusive"]
     rows: tuple[GateRow, ...]
     episodes: int
     gate_file: str = "gates"
-    description: str = field(default="", compare=False)
+    description: str = ""
+    not_run: int = 0
 
     @property
     def exit_code(self) -> int:
@@ -274,6 +277,7 @@ class Verdict:
             "verdict": self.verdict,
             "exit_code": self.exit_code,
             "episodes": self.episodes,
+            "episodes_not_run": self.not_run,
             "episodes_needed": self.episodes_needed,
             "gates": self.gate_file,
             "kpis": [row.as_dict() for row in self.rows],
@@ -308,13 +312,15 @@ def builtin_gates() -> dict[str, Path]:
     return {Path(item.name).stem: Path(str(item)) for item in sorted(folder.iterdir(), key=lambda entry: entry.name)}
 
 
-def evaluate_gates(gates: GateFile, episodes: Sequence[KpiValues], *, seed: int = 0) -> Verdict:
+def evaluate_gates(gates: GateFile, episodes: Sequence[KpiValues], *, seed: int = 0, not_run: int = 0) -> Verdict:
     """Test every gate.
 
     Args:
         gates: the limits.
         episodes: KPI name to value for each episode; None and NaN mean "not measured".
         seed: of the bootstrap.
+        not_run: how many further episodes were asked for but could not be run. They might have failed, so with any of
+            them a pass becomes inconclusive.
 
     Returns:
         The verdict. Never "pass" without an episode or with nothing measured.
@@ -327,9 +333,9 @@ def evaluate_gates(gates: GateFile, episodes: Sequence[KpiValues], *, seed: int 
     verdict: Literal["pass", "fail", "inconclusive"] = "pass"
     if "fail" in outcomes:
         verdict = "fail"
-    elif "inconclusive" in outcomes or "pass" not in outcomes:
+    elif "inconclusive" in outcomes or "pass" not in outcomes or not_run:
         verdict = "inconclusive"
-    return Verdict(verdict, rows, len(episodes), gates.name, gates.description)
+    return Verdict(verdict, rows, len(episodes), gates.name, gates.description, not_run)
 
 
 @dataclass(frozen=True)

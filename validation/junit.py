@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 from ..common.files import write_bytes_atomic
 from .gates import GateRow, Verdict
-from .wording import bound_text, finding_text, outcome_word
+from .wording import bound_text, episodes_text, finding_text, outcome_word
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -35,7 +35,9 @@ def junit_xml(verdict: Verdict, *, suite: str = "floorcast.gates") -> bytes:
     for row in verdict.rows:
         _case(element, row, suite)
     if not any(outcome in ("pass", "fail", "inconclusive") for outcome in outcomes):
-        _nothing_measured(element, root, suite)
+        _add_error(element, root, suite, "something was measured", "no gate applies, so nothing was decided")
+    if verdict.not_run:
+        _add_error(element, root, suite, "every episode ran", f"{episodes_text(verdict.not_run)} could not be run")
     ElementTree.indent(root)
     return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
 
@@ -59,9 +61,8 @@ def _case(suite_element: ElementTree.Element, row: GateRow, suite: str) -> None:
     output.text = f"{outcome_word(row.verdict)}: {text}"
 
 
-def _nothing_measured(element: ElementTree.Element, root: ElementTree.Element, suite: str) -> None:
-    case = ElementTree.SubElement(element, "testcase", {"classname": _clean(suite), "name": "something was measured"})
-    message = "no gate applies, so nothing was decided"
+def _add_error(element: ElementTree.Element, root: ElementTree.Element, suite: str, name: str, message: str) -> None:
+    case = ElementTree.SubElement(element, "testcase", {"classname": _clean(suite), "name": name})
     ElementTree.SubElement(case, "error", {"message": message, "type": "inconclusive"})
     for item in (element, root):
         item.set("tests", str(int(item.get("tests", "0")) + 1))

@@ -152,6 +152,9 @@ def verdict_sentence(verdict: Verdict, *, subject: str = "The policy") -> str:
         return f"{subject} was not tested: there are no episodes."
     if not decided:
         return f"{subject} cannot be judged: none of the limits was measured in {episodes}."
+    if verdict.not_run and all(row.verdict == "pass" for row in decided):
+        missing = episodes_text(verdict.not_run)
+        return f"{subject} cannot be judged yet: it keeps every limit over {episodes}, but {missing} could not be run."
     open_rows = [row for row in decided if row.verdict == "inconclusive"]
     which = f"{_count(len(open_rows))} of {_count(len(decided))} {'limit' if len(decided) == 1 else 'limits'}"
     sentence = (

@@ -274,6 +274,12 @@ def test_one_failed_gate_fails_all_and_one_open_gate_keeps_all_open():
     assert evaluate_gates(file, [good] * 6 + [bad] * 10).verdict == "fail"
 
 
+def test_episodes_that_could_not_run_turn_a_pass_into_inconclusive_and_leave_a_failure():
+    file = gates({"metric": "success", "min": 0.8})
+    assert evaluate_gates(file, [{"success": 1.0}] * 20, not_run=1).exit_code == 3
+    assert evaluate_gates(file, [{"success": 0.0}] * 20, not_run=1).exit_code == 1
+
+
 def test_equal_values_give_an_equal_verdict_whatever_the_order_of_keys():
     values = episodes(16)
     shuffled = [dict(reversed(list(v.items()))) for v in values]

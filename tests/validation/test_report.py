@@ -202,12 +202,37 @@ def test_pairing_keeps_order_and_one_sided_metrics():
     [
         (Estimate(1.0, 0.9, 1.1), "−50 % clearly better"),
         (Estimate(4.0, 3.9, 4.1), "+100 % clearly worse"),
-        (Estimate(1.8, 1.5, 2.1), "−10 % not clear: intervals overlap"),
+        (Estimate(1.8, 1.5, 2.1), "−10 % no clear difference"),
     ],
 )
 def test_a_change_is_called_clear_only_if_intervals_part(after, words):
     metric = GapMetric("pos_end_err", "m", Estimate(2.0, 1.9, 2.1), after, 5.0)
     assert words in Page(render_report(ReportData(title="t", gap=GapSection(metrics=[metric])))).words
+
+
+def test_a_paired_difference_decides_before_overlapping_intervals():
+    rows = [
+        {"name": "pos_end_err", "robot": "r", "horizon_s": 5.0, "value": v, "ci_low": 1.0, "ci_high": 3.0}
+        for v in (2, 1.9)
+    ]
+    change = {
+        "name": "pos_end_err",
+        "robot": "r",
+        "horizon_s": 5.0,
+        "difference": -0.1,
+        "ci_low": -0.15,
+        "ci_high": -0.05,
+    }
+    metrics = pair_metrics(rows[:1], rows[1:], [change])
+    assert metrics[0].change == Estimate(-0.1, -0.15, -0.05)
+    assert "clearly better" in Page(render_report(ReportData(title="t", gap=GapSection(metrics=metrics)))).words
+
+
+def test_angles_are_shown_in_degrees():
+    metric = GapMetric("yaw_end_err", "rad", Estimate(np.pi / 4), Estimate(np.pi / 180), 5.0, floor=np.pi / 360)
+    words = Page(render_report(ReportData(title="t", gap=GapSection(metrics=[metric])))).words
+    assert "45 → 1 °" in words
+    assert "0.500 °" in words
 
 
 @pytest.mark.parametrize(

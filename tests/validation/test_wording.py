@@ -105,6 +105,13 @@ class TestJUnit:
         assert root.get("errors") == "1"
         assert int(root.get("tests")) == len(root.findall("testsuite/testcase"))
 
+    def test_an_episode_that_did_not_run_is_an_error_and_named_in_the_sentence(self):
+        verdict = evaluate_gates(load_gates("demo"), episodes(16), not_run=2)
+        assert self.parse(verdict).get("errors") == "1"
+        assert "keeps every limit over 16 simulated episodes, but 2 episodes could not be run." in verdict_sentence(
+            verdict
+        )
+
     def test_names_with_markup_and_control_characters_survive(self, tmp_path):
         file = GateFile(name='<a & "b">\x07', gates=[{"metric": "success", "min": 0.8}])
         verdict = evaluate_gates(file, [{"success": 1.0}] * 16)

@@ -1,0 +1,326 @@
+"""The sim-to-real gap as the report shows it: what goes in, and the rows, headlines and charts made of it.
+
+Angles given in rad are shown in degrees. The gap's own module stands on the same floor and is not imported: metrics
+come as plain rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from ..common.errors import InputError
+from . import plots, wording
+from .plots import Estimate, HorizonSeries, Series
+
+FloatArray = NDArray[np.float64]
+
+GAP_LABELS = {
+    "pos_end_err": "Position error",
+    "yaw_end_err": "Heading error",
+    "ate_rmse": "Path error (ATE, RMSE)",
+    "v_rmse": "Speed error (RMSE)",
+    "omega_rmse": "Yaw rate error (RMSE)",
+    "rpe_1m": "Relative error per 1 m",
+    "rpe_5m": "Relative error per 5 m",
+    "delay_ms": "Command delay",
+    "tau_ms": "Motor lag",
+    "offset_ms": "Clock offset",
+    "pos_end_p95": "Position error, 95th percentile",
+    "yaw_end_p95": "Heading error, 95th percentile",
+    "mean_pos_err": "Mean position error over the whole run",
+    "mean_yaw_err": "Mean heading error over the whole run",
+    "truth_pos_err": "Position noise of the reference",
+    "truth_yaw_err": "Heading noise of the reference",
+}
+
+
+@dataclass(frozen=True)
+class TrajectoryPlot:
+    """One replayed run seen from above: (N, 2) arrays of x, y [m] of the real robot and of the simulated one.
+
+    ``before`` and ``after`` are the simulator's paths before and after calibration; either may be missing.
+    """
+
+    title: str
+    real: FloatArray
+    before: FloatArray | None = None
+    after: FloatArray | None = None
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class GapMetric:
+    """One gap metric before and after calibration, on data that calibration never saw.
+
+    ``floor`` is the real half against the real half: no simulator can be closer. ``horizon_s`` is the length of the
+    replay [s], or None. ``change`` is after - before with the interval of the paired difference; without it a change is
+    called clear only if the two intervals are apart, which asks for more.
+    """
+
+    name: str
+    unit: str
+    before: Estimate | None
+    after: Estimate | None
+    horizon_s: float | None = None
+    robot: str = ""
+    n: int | None = None
+    floor: float | None = None
+    change: Estimate | None = None
+
+
+@dataclass(frozen=True)
+class TwinParameter:
+    """A calibrated parameter. One that the log cannot identify stays randomized, and the page says so."""
+
+    name: str
+    value: float
+    ci_low: float | None = None
+    ci_high: float | None = None
+    unit: str = ""
+    identifiable: bool = True
+
+
+@dataclass(frozen=True)
+class GapSection:
+    """The sim-to-real gap: where the log comes from, metrics, trajectories and the twin's parameters."""
+
+    source: str = ""
+    metrics: Sequence[GapMetric] = ()
+    trajectories: Sequence[TrajectoryPlot] = ()
+    parameters: Sequence[TwinParameter] = ()
+    notes: Sequence[str] = ()
+
+
+def pair_metrics(before: Iterable[Any], after: Iterable[Any], changes: Iterable[Any] = ()) -> list[GapMetric]:
+    """Join metrics before and after calibration by name, robot and horizon, in the order of their first appearance.
+
+    Args:
+        before, after: mappings or objects with ``name, robot, horizon_s, value, ci_low, ci_high, n, floor, unit``, as
+            the ``metrics`` of ``summary.json``.
+        changes: of the paired differences, with ``name, robot, horizon_s, difference, ci_low, ci_high``.
+
+    Returns:
+        One row for each metric; a side that is missing is None.
+    """
+    sides: tuple[dict[tuple[str, str, float | None], Any], ...] = ({}, {}, {})
+    for side, items in zip(sides, (before, after, changes), strict=True):
+        for item in items:
+            robot = _get(item, "robot")
+            side[(str(_get(item, "name")), "" if robot is None else str(robot), _get(item, "horizon_s"))] = item
+    rows = []
+    for key in dict.fromkeys([*sides[0], *sides[1]]):
+        first, second = sides[0].get(key), sides[1].get(key)
+        either = second if second is not None else first
+        rows.append(
+            GapMetric(
+                name=key[0],
+                robot=key[1],
+                horizon_s=key[2],
+                unit=str(_get(either, "unit") or ""),
+                before=_estimate(first),
+                after=_estimate(second),
+                n=_get(either, "n"),
+                floor=_finite(_get(either, "floor")),
+                change=_estimate(sides[2].get(key), "difference"),
+            )
+        )
+    return rows
+
+
+def _get(item: Any, name: str) -> Any:
+    return item.get(name) if isinstance(item, Mapping) else getattr(item, name, None)
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if value is not None and math.isfinite(float(value)) else None
+
+
+def _estimate(item: Any, key: str = "value") -> Estimate | None:
+    value = _finite(_get(item, key)) if item is not None else None
+    return None if value is None else Estimate(value, _finite(_get(item, "ci_low")), _finite(_get(item, "ci_high")))
+
+
+def gap_view(gap: GapSection) -> dict[str, Any]:
+    """Return the section as the template takes it: texts, charts, which columns there are.
+
+    Raises:
+        InputError: a trajectory has the wrong shape.
+    """
+    robots = {metric.robot for metric in gap.metrics}
+    # The name of the only robot would repeat itself in every row.
+    metrics = [_in_degrees(replace(m, robot="") if len(robots) == 1 else m) for m in gap.metrics]
+    rows = []
+    for metric in metrics:
+        change, trend = _change(metric)
+        rows.append(
+            {
+                "label": _metric_label(metric),
+                "before": _estimate_view(metric.before, metric.unit),
+                "after": _estimate_view(metric.after, metric.unit),
+                "change": change,
+                "trend": trend,
+                "floor": wording.value_text(metric.floor, metric.unit),
+                "n": "–" if metric.n is None else f"{metric.n:,}".replace(",", " "),
+            }
+        )
+    both = any(metric.before for metric in metrics) and any(metric.after for metric in metrics)
+    return {
+        "source": gap.source,
+        "notes": gap.notes,
+        "rows": rows,
+        "both": both,
+        "has_floor": any(metric.floor is not None for metric in metrics),
+        "headlines": _headlines(metrics),
+        "horizons": _horizon_charts(metrics),
+        "trajectories": [_trajectory_view(item) for item in gap.trajectories],
+        "parameters": [_parameter_view(item) for item in gap.parameters],
+    }
+
+
+def _metric_label(metric: GapMetric, *, with_horizon: bool = True) -> str:
+    label = GAP_LABELS.get(metric.name, metric.name.replace("_", " "))
+    if metric.horizon_s is not None and with_horizon:
+        label += f" after {wording.number_text(metric.horizon_s)} s"
+    return f"{label} ({metric.robot})" if metric.robot else label
+
+
+def _estimate_view(estimate: Estimate | None, unit: str) -> dict[str, str]:
+    if estimate is None:
+        return {"value": "–", "interval": ""}
+    ends = wording.interval_text(estimate.low, estimate.high)
+    value = wording.value_text(estimate.value, unit, interval=(estimate.low, estimate.high))
+    return {"value": value, "interval": "" if ends == "–" else ends}
+
+
+def _change(metric: GapMetric) -> tuple[str, str]:
+    """Return the relative change and whether it is "better", "worse" or "open"."""
+    before, after = metric.before, metric.after
+    if before is None or after is None or before.value == 0:
+        return "–", "open"
+    share = after.value / before.value - 1.0
+    text = f"{'+' if share >= 0 else '−'}{abs(100 * share):.0f} %"
+    if metric.change is not None:
+        falls = metric.change.high is not None and metric.change.high < 0
+        rises = metric.change.low is not None and metric.change.low > 0
+    else:
+        falls = after.high is not None and before.low is not None and after.high < before.low
+        rises = after.low is not None and before.high is not None and after.low > before.high
+    return text, "better" if falls else "worse" if rises else "open"
+
+
+def _in_degrees(metric: GapMetric) -> GapMetric:
+    if not metric.unit.startswith("rad"):
+        return metric
+
+    def turn(estimate: Estimate | None) -> Estimate | None:
+        if estimate is None:
+            return None
+        ends = (None if end is None else math.degrees(end) for end in (estimate.low, estimate.high))
+        return Estimate(math.degrees(estimate.value), *ends)
+
+    return replace(
+        metric,
+        unit="°" + metric.unit.removeprefix("rad"),
+        before=turn(metric.before),
+        after=turn(metric.after),
+        change=turn(metric.change),
+        floor=None if metric.floor is None else math.degrees(metric.floor),
+    )
+
+
+def _headlines(metrics: Sequence[GapMetric]) -> list[dict[str, str]]:
+    """Pick position and heading error at the shortest and longest horizon: what a reader asks for first."""
+    chosen: list[GapMetric] = []
+    for name in ("pos_end_err", "yaw_end_err"):
+        known = [m for m in metrics if m.name == name and m.before and m.after and m.horizon_s is not None]
+        known = [m for m in known if m.robot == known[0].robot]
+        known.sort(key=lambda metric: metric.horizon_s or 0.0)
+        chosen.extend(known[:1] + known[-1:] if len(known) > 1 else known)
+    views = []
+    for metric in chosen:
+        if metric.before is None or metric.after is None:
+            continue
+        change, trend = _change(metric)
+        views.append(
+            {
+                "label": _metric_label(metric),
+                "before": wording.number_text(metric.before.value),
+                "after": wording.value_text(metric.after.value, metric.unit),
+                "change": change,
+                "trend": trend,
+            }
+        )
+    return views
+
+
+def _horizon_charts(metrics: Sequence[GapMetric]) -> list[dict[str, Any]]:
+    groups: dict[tuple[str, str], list[GapMetric]] = {}
+    for metric in metrics:
+        if metric.horizon_s is not None and metric.horizon_s > 0:
+            groups.setdefault((metric.name, metric.robot), []).append(metric)
+    charts = []
+    for group in groups.values():
+        if len(group) < 2:
+            continue
+        group = sorted(group, key=lambda metric: metric.horizon_s or 0.0)
+        label = _metric_label(group[0], with_horizon=False)
+        lines: list[HorizonSeries] = []
+        pick: dict[tuple[str, str], Callable[[GapMetric], Estimate | None]] = {
+            ("Before", "s-before"): lambda metric: metric.before,
+            ("After", "s-after"): lambda metric: metric.after,
+            ("Floor", "s-floor"): lambda metric: None if metric.floor is None else Estimate(metric.floor),
+        }
+        for (legend, style), function in pick.items():
+            estimates = tuple(function(metric) for metric in group)
+            if any(estimate is not None for estimate in estimates):
+                lines.append(HorizonSeries(legend, style, estimates))
+        horizons = [metric.horizon_s or 0.0 for metric in group]
+        alt = (
+            f"{label} over {wording.number_text(horizons[0])} to {wording.number_text(horizons[-1])} s of replay; "
+            + ("the figures are in the table below")
+        )
+        chart = plots.horizon_chart(horizons, lines, unit=group[0].unit, alt=alt)
+        charts.append({"title": label, "chart": Markup(chart), "legend": [(line.name, line.style) for line in lines]})
+    return charts
+
+
+def _trajectory_view(plot: TrajectoryPlot) -> dict[str, Any]:
+    series = [Series("Real robot", "s-real", _points(plot.title, plot.real))]
+    if plot.before is not None:
+        series.append(Series("Before calibration", "s-before", _points(plot.title, plot.before)))
+    if plot.after is not None:
+        series.append(Series("After calibration", "s-after", _points(plot.title, plot.after)))
+    alt = f"{plot.title}: paths seen from above of " + ", ".join(item.name.lower() for item in series)
+    return {
+        "title": plot.title,
+        "caption": plot.caption,
+        "chart": Markup(plots.trajectory_chart(series, alt=alt)),
+        "legend": [(item.name, item.style) for item in series],
+    }
+
+
+def _points(title: str, points: FloatArray) -> FloatArray:
+    array = np.asarray(points, dtype=np.float64)
+    if array.ndim != 2 or array.shape[1] < 2:
+        raise InputError(
+            f"a trajectory has shape {array.shape}, not (N, 2)",
+            where=f"TrajectoryPlot '{title}'",
+            mend="give x and y in metres, one row for each time",
+        )
+    return array[:, :2]
+
+
+def _parameter_view(parameter: TwinParameter) -> dict[str, Any]:
+    return {
+        "name": parameter.name.replace("_", " "),
+        "value": wording.value_text(parameter.value, parameter.unit, interval=(parameter.ci_low, parameter.ci_high)),
+        "interval": wording.interval_text(parameter.ci_low, parameter.ci_high, parameter.unit),
+        "identifiable": parameter.identifiable,
+    }
