@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..common.geometry import wrap_angle
 from ..common.seeding import generator
 from ..episodes.policy import EpisodeInfo, Observation
-from .obstacles import ObstacleLayer
+from .obstacles import PERSON_GIRTH, ObstacleLayer
 from .planner import NavigationMap, Path, PlannerSettings, navigation_map, plan_path, with_obstacles
 from .pursuit import PursuitSettings, advance, arc_rollout, pursue, rollout, speed_profile
 from .safety import PERIOD, SafetySettings, first_hit, nearest
@@ -187,7 +187,7 @@ class Navigator:
         if time - self._last_plan < _REPLAN_PERIOD:
             return
         self._last_plan = time
-        obstacles = self._layer.staying() if self._careful else np.empty((0, 2))
+        obstacles = self._layer.staying() if self._careful else np.empty((0, 3))
         self._plan(pose, goal, obstacles, time)
 
     def _way_blocked(self, way: _Way) -> bool:
@@ -199,14 +199,13 @@ class Navigator:
         ahead = way.path.points[way.index + 3 : last + 1 : 2]
         if len(ahead) == 0:
             return False
-        gap = ahead[:, None, :] - obstacles[None, :, :]
-        return float(np.min(np.hypot(gap[..., 0], gap[..., 1]))) < self._planner.hard - 0.03
+        gap = ahead[:, None, :] - obstacles[None, :, :2]
+        return float(np.min(np.hypot(gap[..., 0], gap[..., 1]) - obstacles[:, 2])) < self._planner.hard - 0.03
 
     def _plan(self, pose: FloatArray, goal: FloatArray, obstacles: FloatArray, time: float) -> None:
         clearance = None
         if len(obstacles):
-            # A cell is a square about its centre: half a diagonal nearer than the centre says.
-            clearance = with_obstacles(self._nav, obstacles, self._planner.soft + 0.1)
+            clearance = with_obstacles(self._nav, obstacles, self._planner.soft + 0.2)
         path = plan_path(self._nav, pose, goal, self._planner, clearance=clearance)
         if path is None:
             self._way = None
@@ -242,7 +241,7 @@ class Navigator:
         return self._held_up(pose, time)
 
     def _guard_drive(self, pose: FloatArray, speed: float, spin: float, v: float, omega: float) -> tuple[float, float]:
-        """Return the fastest share of the command that is safe; (0, 0) if none is."""
+        """Return the fastest share of the command that is safe; a braking one or (0, 0) if none is."""
         way, safe = self._way, self._safety
         assert way is not None
         points, velocity = self._layer.in_map(pose)
@@ -250,8 +249,9 @@ class Navigator:
             return v, omega
         common = (way.path.points, way.path.arc, way.limit, way.index, pose, max(speed, 0.0), spin)
         moving = bool(np.any(velocity != 0.0))
+        ceiling = min(v, self._zone_limit(pose, points))
         for scale in _SCALES:
-            top = v * scale
+            top = ceiling * scale
             if top < _LEAST_SPEED and scale < 1.0:
                 break
             stop = rollout(*common, top, safe.reaction, safe.deceleration, PERIOD, 40, self._pursuit_array)
@@ -262,27 +262,42 @@ class Navigator:
                 on = rollout(*common, top, math.inf, safe.deceleration, PERIOD, steps, self._pursuit_array)
                 if self._hits(on, points, velocity):
                     continue
-            return top, omega * scale
-        return 0.0, 0.0
+            return top, omega * top / v if v > 0 else omega
+        # Brake: gently where that is enough, else as hard as the drive can.
+        gentle = speed - safe.deceleration * (self._period + 0.1)
+        stop = rollout(*common, max(gentle, 0.0), 0.0, safe.deceleration, PERIOD, 40, self._pursuit_array)
+        if gentle < _LEAST_SPEED or v <= 0 or self._hits(stop, points, velocity):
+            return 0.0, 0.0
+        return gentle, omega * gentle / v
+
+    def _zone_limit(self, pose: FloatArray, points: FloatArray) -> float:
+        """Return the speed permitted by what is near and may be a person [m/s]."""
+        safe, layer = self._safety, self._layer
+        people = layer.girth >= PERSON_GIRTH
+        if not np.any(people):
+            return math.inf
+        near = nearest(pose, points[people], layer.girth[people], safe.half_length, safe.half_width)
+        # Outside the zone, as fast as can be braked to its speed before the edge.
+        room = max(0.0, near - safe.zone)
+        return math.sqrt(safe.zone_speed**2 + 2.0 * safe.deceleration * room)
 
     def _hits(self, motion: FloatArray, points: FloatArray, velocity: FloatArray) -> bool:
         safe = self._safety
-        return (
-            first_hit(
-                motion,
-                PERIOD,
-                points,
-                velocity,
-                safe.half_length,
-                safe.half_width,
-                safe.front,
-                safe.side,
-                safe.mover,
-                safe.mover_growth,
-                True,
-            )
-            >= 0
+        hit = first_hit(
+            motion,
+            PERIOD,
+            points,
+            velocity,
+            self._layer.girth,
+            safe.half_length,
+            safe.half_width,
+            safe.front,
+            safe.side,
+            safe.mover,
+            safe.mover_growth,
+            safe.from_behind,
         )
+        return hit >= 0
 
     def _guard_turn(self, pose: FloatArray, omega: float) -> tuple[float, float]:
         """Turn on the spot as asked if there is room, the other way round if only that has room, or not at all."""
@@ -304,13 +319,14 @@ class Navigator:
             PERIOD,
             points,
             velocity,
+            self._layer.girth,
             safe.half_length,
             safe.half_width,
             front,
             margin,
-            0.15,
+            safe.mover,
             safe.mover_growth,
-            False,
+            math.inf,
         )
         return hit < 0
 
@@ -340,8 +356,8 @@ class Navigator:
         if trouble.attempts % 2 == 1:
             # First, around all that is seen, as if what moves would stay where it is.
             points, _ = self._layer.in_map(pose)
-            unknown = self._nav.clearance_at(points) > 0.25
-            obstacles = np.concatenate([self._layer.staying(), points[unknown]])
+            seen = np.column_stack([points, self._layer.girth])[self._layer.unknown]
+            obstacles = np.concatenate([self._layer.staying(), seen])
             before = self._way
             self._plan(pose, self._goal, obstacles, time)
             self._last_plan = time
@@ -363,7 +379,7 @@ class Navigator:
             if not self._motion_free(pose, v, omega, 1.2):
                 continue
             end = arc_rollout(pose, v, omega, 1.2, 1.0, 2.0, PERIOD, 30)[-1]
-            room = nearest(end[:3], points, self._safety.half_length, self._safety.half_width)
+            room = nearest(end[:3], points, self._layer.girth, self._safety.half_length, self._safety.half_width)
             room = min(room, float(self._nav.clearance_at(end[None, :2])[0]))
             if v < 0:
                 room += 0.15

@@ -30,6 +30,12 @@ _SPLIT = 0.35
 """Neighbouring points farther apart than this belong to different things [m]."""
 _LARGEST_MOVER = 1.6
 """[m]"""
+_PERSON_SIZE = 0.62
+"""What is unknown and looks no larger than this [m] may be the legs of a person ..."""
+PERSON_GIRTH = 0.18
+"""... whose body stands out this far beyond them [m]."""
+_OTHER_GIRTH = 0.03
+"""[m]"""
 _CELL = 0.1
 _CONFIRMED = 3.0
 _MOST = 12.0
@@ -69,7 +75,8 @@ class ObstacleLayer:
         mount: of the lidar on the robot.
         angles: (B,) beam angles [rad].
         blind_half_length, blind_half_width: points within this rectangle about base_link are the robot itself [m].
-        points: (N, 2) newest scan in ``odom``; velocity: (N, 2) of the thing each belongs to, 0 for what stays.
+        points: (N, 2) newest scan in ``odom``; velocity: (N, 2) of the thing each belongs to, 0 for what stays;
+            girth: (N,) [m] how far that thing may stand out beyond the point; unknown: (N,) not on the map.
     """
 
     nav: NavigationMap
@@ -79,6 +86,8 @@ class ObstacleLayer:
     blind_half_width: float
     points: FloatArray = field(default_factory=lambda: np.empty((0, 2)))
     velocity: FloatArray = field(default_factory=lambda: np.empty((0, 2)))
+    girth: FloatArray = field(default_factory=lambda: np.empty(0))
+    unknown: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, dtype=bool))
     returns: float = 1.0
     scan_time: float = -math.inf
     _odom: FloatArray = field(default_factory=lambda: np.zeros(3))
@@ -87,6 +96,7 @@ class ObstacleLayer:
     _cells: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 2), dtype=np.int64))
     _score: FloatArray = field(default_factory=lambda: np.empty(0))
     _last: FloatArray = field(default_factory=lambda: np.empty(0))
+    _girth: FloatArray = field(default_factory=lambda: np.empty(0))
 
     def update(
         self,
@@ -122,8 +132,11 @@ class ObstacleLayer:
         unknown = self.nav.clearance_at(on_map) > _EXPLAINED + _EXPLAINED_PER_METRE * distance
         self.points = seen
         self.velocity = np.zeros_like(seen)
+        self.girth = np.zeros(len(seen))
+        self.unknown = unknown
         moving = self._follow(seen, unknown, elapsed)
-        self._remember(on_map[unknown & ~moving], pose_then, ranges, scan_time)
+        stays = unknown & ~moving
+        self._remember(on_map[stays], self.girth[stays], pose_then, ranges, scan_time)
 
     def in_map(self, pose: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the newest scan's points (N, 2) [m] and their velocities (N, 2) [m/s] in ``map``, moved on to now."""
@@ -135,14 +148,9 @@ class ObstacleLayer:
         return points, self.velocity @ np.array([[cos, sin], [-sin, cos]])
 
     def staying(self) -> FloatArray:
-        """Return the centres (N, 2) [m] in ``map`` of cells that hold something that stays and is not on the map."""
-        return (self._cells[self._score >= _CONFIRMED] + 0.5) * _CELL
-
-    def forget(self) -> None:
-        """Drop everything remembered of things that stay."""
-        self._cells = np.empty((0, 2), dtype=np.int64)
-        self._score = np.empty(0)
-        self._last = np.empty(0)
+        """Return x, y and girth (N, 3) [m] of cells in ``map`` that hold something that stays and is not on the map."""
+        sure = self._score >= _CONFIRMED
+        return np.column_stack([(self._cells[sure] + 0.5) * _CELL, self._girth[sure]])
 
     def _odom_at(self, time: float) -> FloatArray:
         later = self._history[-1]
@@ -167,7 +175,9 @@ class ObstacleLayer:
             members = label == k
             cluster = points[members]
             low, high = cluster.min(axis=0), cluster.max(axis=0)
-            if len(cluster) < 2 or float(np.max(high - low)) > _LARGEST_MOVER:
+            size = float(np.max(high - low))
+            self.girth[members] = PERSON_GIRTH if size < _PERSON_SIZE else _OTHER_GIRTH
+            if len(cluster) < 2 or size > _LARGEST_MOVER:
                 continue
             middle = 0.5 * (low + high)
             track = _take_nearest(free, middle, 0.45 + 1.5 * elapsed * 0.5)
@@ -185,24 +195,24 @@ class ObstacleLayer:
         self._tracks = [track for track in self._tracks if track.missed <= 4]
         return moving
 
-    def _remember(self, points: FloatArray, pose: FloatArray, ranges: FloatArray, time: float) -> None:
+    def _remember(
+        self, points: FloatArray, girth: FloatArray, pose: FloatArray, ranges: FloatArray, time: float
+    ) -> None:
         """Count cells up where something is seen, and down where a beam passes through."""
-        hit = np.unique(np.floor(points / _CELL).astype(np.int64), axis=0) if len(points) else self._cells[:0]
-        cells = np.concatenate([self._cells, hit])
-        score = np.concatenate([self._score, np.zeros(len(hit))])
-        last = np.concatenate([self._last, np.full(len(hit), time)])
-        cells, inverse = np.unique(cells, axis=0, return_inverse=True)
+        hit = np.floor(points / _CELL).astype(np.int64)
+        cells, inverse = np.unique(np.concatenate([self._cells, hit]), axis=0, return_inverse=True)
         inverse = inverse.reshape(-1)
-        merged, newest = np.zeros(len(cells)), np.full(len(cells), -np.inf)
-        np.add.at(merged, inverse, score)
-        np.maximum.at(newest, inverse, last)
+        merged, newest, thick = np.zeros(len(cells)), np.full(len(cells), -np.inf), np.zeros(len(cells))
+        np.add.at(merged, inverse[: len(self._cells)], self._score)
+        np.maximum.at(newest, inverse, np.concatenate([self._last, np.full(len(hit), time)]))
+        np.maximum.at(thick, inverse, np.concatenate([self._girth, girth]))
         struck = np.zeros(len(cells), dtype=bool)
         struck[inverse[len(self._cells) :]] = True
         laser = compose(pose, (self.mount.x, self.mount.y, self.mount.yaw))
         through = _passed_through((cells + 0.5) * _CELL, laser, self.angles, ranges, _CELL)
         merged = np.minimum(merged + struck - 1.5 * (through & ~struck), _MOST)
         kept = (merged > 0) & (time - newest < _MEMORY)
-        self._cells, self._score, self._last = cells[kept], merged[kept], newest[kept]
+        self._cells, self._score, self._last, self._girth = cells[kept], merged[kept], newest[kept], thick[kept]
 
 
 def _take_nearest(tracks: list[Track], middle: FloatArray, gate: float) -> Track | None:

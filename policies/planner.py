@@ -191,7 +191,13 @@ def plan_path(
 
 
 def with_obstacles(nav: NavigationMap, obstacles: FloatArray, reach: float) -> Float32Array:
-    """Return the map's clearance (H, W) [m] with point obstacles (N, 2) [m] added, exact up to ``reach`` [m]."""
+    """Return the map's clearance (H, W) [m] with obstacles added, exact up to ``reach`` [m].
+
+    Args:
+        nav: the map.
+        obstacles: (N, 3) float64 x, y, radius [m].
+        reach: beyond this distance from an obstacle its effect may be left out [m].
+    """
     field = nav.clearance.copy()
     if len(obstacles):
         _stamp(field, nav.origin[0], nav.origin[1], nav.resolution, np.ascontiguousarray(obstacles), reach)
@@ -240,7 +246,7 @@ def _stamp(field: Float32Array, x0: float, y0: float, resolution: float, points:
             dy = y0 + (r + 0.5) * resolution - points[i, 1]
             for c in range(max(0, column - span), min(field.shape[1], column + span + 1)):
                 dx = x0 + (c + 0.5) * resolution - points[i, 0]
-                distance = math.sqrt(dx * dx + dy * dy)
+                distance = max(0.0, math.sqrt(dx * dx + dy * dy) - points[i, 2])
                 if distance < field[r, c]:
                     field[r, c] = distance
 

@@ -36,7 +36,9 @@ class SafetySettings:
         front, side: margins about the footprint when driving [m].
         turn: margin when turning on the spot [m].
         mover: margin about things that move [m], growing by ``mover_growth`` [m/s] with the time foreseen.
-        horizon: how far ahead in time moving things are avoided [s].
+        horizon: how far ahead in time moving things are avoided [s]; from_behind: the same for those that come from
+            behind.
+        zone, zone_speed: nearer than zone [m] to something that may be a person, no faster than zone_speed [m/s].
         stale: a scan older than this stops the robot [s].
         least_returns: share of beams that must come back; fewer and the sensor counts as blind.
     """
@@ -49,9 +51,12 @@ class SafetySettings:
     front: float = 0.15
     side: float = 0.06
     turn: float = 0.025
-    mover: float = 0.25
+    mover: float = 0.15
     mover_growth: float = 0.1
     horizon: float = 2.0
+    from_behind: float = 0.8
+    zone: float = 0.5
+    zone_speed: float = 0.28
     stale: float = 0.6
     least_returns: float = 0.02
 
@@ -74,22 +79,25 @@ def first_hit(
     period: float,
     points: FloatArray,
     velocity: FloatArray,
+    girth: FloatArray,
     half_length: float,
     half_width: float,
     front: float,
     side: float,
     mover: float,
     mover_growth: float,
-    ahead_only: bool,
+    from_behind: float,
 ) -> int:
     """Return the first pose of a motion at which the footprint meets a point, or -1.
 
     Args:
         motion: (K, 4) x, y, yaw, v at times 0, period, ...
         points: (N, 2) lidar points [m] at time 0; velocity: (N, 2) of the thing each belongs to [m/s].
+        girth: (N,) how far that thing may stand out beyond the point [m], added to every margin.
         half_length, half_width: of the footprint [m].
         front, side: margins along and across the robot for points at rest [m]; mover, mover_growth: for moving ones.
-        ahead_only: pass over moving points that reach the robot from behind its middle: speed does not help there.
+        from_behind: moving points that reach the robot from behind its middle count only up to this time [s]: who
+            follows the robot is not helped by its stopping early.
 
     A point that lies within the margin at the outset counts only once it comes nearer than it was: a robot that stands
     close to something may still leave.
@@ -106,28 +114,31 @@ def first_hit(
                 break
             cos, sin = math.cos(motion[k, 2]), math.sin(motion[k, 2])
             bx, by = cos * dx + sin * dy, -sin * dx + cos * dy
-            margin_x, margin_y = front, side
+            margin_x, margin_y = front + girth[i], side + girth[i]
             if moves:
-                margin_y = mover + mover_growth * t
-                margin_x = max(margin_y, front)
+                margin_y = mover + mover_growth * t + girth[i]
+                margin_x = max(margin_x, margin_y)
             # How far outside the footprint, in margins: 0 at its edge, 1 at the margin's edge.
             depth = max((abs(bx) - half_length) / margin_x, (abs(by) - half_width) / margin_y)
             if k == 0:
                 begun = depth
-            elif depth < 1.0 and not (moves and ahead_only and bx < 0.0) and depth < min(1.0, begun - 0.05):
+            elif depth < min(1.0, begun - 0.05) and not (moves and bx < 0.0 and t > from_behind):
                 first = k
                 break
     return first if first < len(motion) else -1
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def nearest(pose: FloatArray, points: FloatArray, half_length: float, half_width: float) -> float:
-    """Return the distance [m] from the footprint at ``pose`` (3,) to the nearest of points (N, 2); inf if none."""
+def nearest(pose: FloatArray, points: FloatArray, girth: FloatArray, half_length: float, half_width: float) -> float:
+    """Return the distance [m] from the footprint at ``pose`` (3,) to the nearest of points (N, 2); inf if none.
+
+    ``girth`` (N,) [m] is taken off each distance.
+    """
     best = np.inf
     cos, sin = math.cos(pose[2]), math.sin(pose[2])
     for i in range(len(points)):
         dx, dy = points[i, 0] - pose[0], points[i, 1] - pose[1]
         ex = max(0.0, abs(cos * dx + sin * dy) - half_length)
         ey = max(0.0, abs(-sin * dx + cos * dy) - half_width)
-        best = min(best, ex * ex + ey * ey)
-    return math.sqrt(best)
+        best = min(best, math.sqrt(ex * ex + ey * ey) - girth[i])
+    return best

@@ -24,13 +24,17 @@ SIGHT = 20.0
 
 @dataclass
 class Person:
-    """A disc that walks along a polyline and back at a constant speed; ``careless`` ones never stop for robots."""
+    """A disc that walks along a polyline and back at a constant speed.
+
+    It stops before robots and turns round after a while; ``careless`` ones stop only for robots that stand still.
+    """
 
     points: np.ndarray
     speed: float
     careless: bool = False
     radius: float = 0.25
     arc: float = 0.0
+    waited: float = 0.0
 
     def __post_init__(self) -> None:
         self.points = np.asarray(self.points, dtype=float)
@@ -146,7 +150,9 @@ class Hall:
                 break
         ranges = np.where(travelled < SIGHT, travelled, np.inf)
         for person in self.people:
-            ranges = np.minimum(ranges, _disc(origin[:2], direction, person.position, person.radius))
+            # At the lidar's height there are only legs.
+            for side in (-0.09, 0.09):
+                ranges = np.minimum(ranges, _disc(origin[:2], direction, person.position + (0.0, side), 0.075))
         for other in self.machines:
             if other is not machine:
                 ranges = np.minimum(ranges, _rectangle(origin[:2], direction, other.pose, self.robot))
@@ -199,13 +205,18 @@ class Hall:
 
     def _walk(self) -> None:
         for person in self.people:
-            ahead = Person(person.points, person.speed, radius=person.radius, arc=person.arc + 0.3).position
+            ahead = Person(
+                person.points, person.speed, radius=person.radius, arc=person.arc + math.copysign(0.3, person.speed)
+            ).position
             near = any(np.hypot(*(m.pose[:2] - ahead)) < 1.1 for m in self.machines)
             closer = any(
                 np.hypot(*(m.pose[:2] - ahead)) < np.hypot(*(m.pose[:2] - person.position)) for m in self.machines
             )
             slow = any(np.abs(m.velocity[0]) < 0.05 and np.hypot(*(m.pose[:2] - ahead)) < 0.95 for m in self.machines)
             if closer and ((near and not person.careless) or slow):
+                person.waited += PERIOD
+                if person.waited > 2.0:
+                    person.speed, person.waited = -person.speed, 0.0
                 continue
             person.arc += person.speed * PERIOD
 
