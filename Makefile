@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all lint bench clean
+.PHONY: demo test test-slow lint bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/floorcast demo
@@ -11,8 +11,8 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m "not slow and not gpu"
 
-test-all: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m "not gpu"
+test-slow: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m "slow and not gpu"
 
 # mypy takes a package's name from its folder; the link gives the checkout the name of the package.
 lint: $(VENV)/.installed-dev

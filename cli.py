@@ -236,10 +236,11 @@ def dataset_check(
     if (folder / "dataset").is_dir():
         folder = folder / "dataset"
     report = check_dataset(folder)
-    _show(report.rows(), report.as_dict(), as_json)
+    _show(_check_rows(report), report.to_dict(), as_json)
     for problem in report.problems[:20]:
         _tell(f"problem: {problem}")
-    if report.problems:
+    if not report.ok:
+        _tell(f"{report.problem_count} problems in all")
         raise typer.Exit(1)
 
 
@@ -382,6 +383,22 @@ def _layout_summary(layout: Any) -> dict[str, Any]:
 
 def _layout_rows(layout: Any) -> list[tuple[str, ...]]:
     return [("what", "value"), *((key, _cell(value)) for key, value in _layout_summary(layout).items())]
+
+
+def _check_rows(report: Any) -> list[tuple[str, ...]]:
+    keys = (
+        "frames",
+        "annotations",
+        "episodes",
+        "truncated",
+        "boxes_held_to_masks",
+        "worst_box_error_px",
+        "problem_count",
+    )
+    rows = [("what", "value"), *((key, _cell(getattr(report, key))) for key in keys)]
+    rows += [(f"distance_m {key}", _cell(value)) for key, value in report.distance_m.items()]
+    rows += [(f"occlusion level {key}", _cell(value)) for key, value in report.occlusion.items()]
+    return rows
 
 
 def _kpi_rows(kpis: list[dict[str, Any]]) -> list[tuple[str, ...]]:
