@@ -30,6 +30,9 @@ from .masks import instance_runs, run_length_codes
 BOX_TOLERANCE_PX = 2.0
 """How far a projected 3D box may lie from the mask of an object that nothing hides or cuts off."""
 
+MIN_FITTED_PX = 4
+"""Thinner masks are not held to fit tightly: the tip of a sliver falls between pixel centres."""
+
 DISTANCE_TOLERANCE_M = 0.005
 """Depth is stored in whole millimetres; the corner of a wide picture sees that enlarged."""
 
@@ -60,7 +63,7 @@ class CheckReport:
         occlusion: annotations by KITTI's level, "0" (shows at least 95 %) to "3" (less than 10 %).
         truncated: annotations that the picture's edge cuts by more than 1 %.
         distance_m: least, 5 %, 50 %, 95 % quantile and greatest distance [m].
-        boxes_held_to_masks: unhidden, uncut cuboids whose 3D box was held to fit the mask tightly.
+        boxes_held_to_masks: unhidden, uncut cuboids, four pixels wide and high or more, whose 3D box was held to fit the mask tightly.
         worst_box_error_px: greatest distance of those boxes from the mask [pixels]; 0 if there were none.
         points: lidar points in the pictures that were opened.
     """
@@ -394,7 +397,8 @@ class _Checker:
         )
         if not (beyond <= BOX_TOLERANCE_PX).all():
             self.problem(where, f"the mask reaches {beyond.max():.1f} pixels out of the projected 3D box")
-        if annotation.get("cuboid") and annotation["visib_fract"] == 1.0 and annotation["truncated"] == 0.0:
+        whole = annotation["visib_fract"] == 1.0 and annotation["truncated"] == 0.0
+        if annotation.get("cuboid") and whole and min(width, height) >= MIN_FITTED_PX:
             error = float(np.abs(beyond).max())
             self.held += 1
             self.worst = max(self.worst, error)

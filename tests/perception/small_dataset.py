@@ -39,7 +39,8 @@ def small_world() -> Primitives:
 
 @functools.cache
 def small_frame(pose: int) -> CameraFrame:
-    return render(small_world(), SMALL, *POSES[pose], number=pose)
+    position, rotation = POSES[pose]
+    return render(small_world(), SMALL, position, rotation, number=pose)
 
 
 @functools.cache
