@@ -43,7 +43,7 @@ class PhysicsSettings(StrictModel):
     settle_time: Positive = 0.25
     contact_pause: Positive = 0.25
     """Two touches of the same pair closer in time than this [s] are one contact."""
-    impact_time: Positive = 0.05
+    impact_time: Positive = 0.02
     """The impulse of a contact is summed over this time from its start [s]."""
 
     @property

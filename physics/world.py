@@ -166,7 +166,8 @@ class World:
         for k in range(len(self._loose_pose)):
             self._update_footprint(k)
         self.people: FloatArray = np.zeros((0, 4))
-        """(P, 4) x, y [m], vx, vy [m/s] of the people now."""
+        """(P, 4) x, y [m] of the people ``people_age`` steps ago, and vx, vy [m/s], at which they walk since."""
+        self.people_age = 0
         self._person_yaw = np.zeros(0)
         self._near_person = np.zeros(0, dtype=np.bool_)
 
@@ -237,7 +238,7 @@ class World:
 
     def person_pose(self) -> FloatArray:
         """Return the people's poses (P, 3) x, y [m], yaw [rad] now."""
-        return np.column_stack([self.people[:, :2], self._person_yaw])
+        return np.column_stack([self._walkers()[:, :2], self._person_yaw])
 
     def body_pose(self, robot_pose: ArrayLike) -> FloatArray:
         """Return the poses (B, 7) of all moving bodies for ``Scene.update``: robots, people, loose goods.
@@ -270,6 +271,7 @@ class World:
         if len(self.people) and len(self.people) != len(pose):
             raise InputError(f"{len(pose)} people were given, {len(self.people)} before", mend="reset the world first")
         self.people = np.ascontiguousarray(np.column_stack([pose[:, :2], velocity]))
+        self.people_age = 0
         self._person_yaw = pose[:, 2].copy()
         if len(self._near_person) != len(pose):
             self._near_person = np.zeros(len(pose), dtype=np.bool_)
@@ -291,7 +293,13 @@ class World:
     def advance_free(self, steps: int) -> None:
         """Let time pass while nothing touches: people walk on."""
         self._steps += steps
-        self.people[:, :2] += self.people[:, 2:] * (steps * self.settings.step_time)
+        self.people_age += steps
+
+    def _walkers(self) -> FloatArray:
+        """Return x, y [m], vx, vy [m/s] (P, 4) of the people now; computed afresh so that no rounding adds up."""
+        walkers = self.people.copy()
+        walkers[:, :2] += self.people[:, 2:] * (self.people_age * self.settings.step_time)
+        return walkers
 
     def touch_step(self, pose: FloatArray, drift: FloatArray) -> tuple[list[int], FloatArray, FloatArray]:
         """Make one Bullet step.
@@ -344,7 +352,7 @@ class World:
             self._table_group,
             self.neighbours,
             self.anchors,
-            self.people,
+            self._walkers(),
             settings.person_radius,
             self.goods_table,
             margin,
@@ -441,6 +449,7 @@ class World:
         )
 
     def _place_people(self) -> None:
+        walkers = self._walkers()
         for k in list(self._person_synced):
             if not self._near_person[k]:
                 bullet.set_filter(self._client, self._person_body[k], bullet.PERSON, touches=False)
@@ -450,7 +459,7 @@ class World:
                 self._create_person(k)
             if self._person_synced.get(k) != self._steps - 1:
                 body = self._person_body[k]
-                x, y, vx, vy = self.people[k].tolist()
+                x, y, vx, vy = walkers[k].tolist()
                 height = 0.5 * self.settings.person_height
                 pybullet.resetBasePositionAndOrientation(
                     body, [x, y, height], [0.0, 0.0, 0.0, 1.0], physicsClientId=self._client

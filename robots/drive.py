@@ -31,6 +31,7 @@ from ..common.errors import InputError
 from .model import DriveParameters
 
 FloatArray = NDArray[np.float64]
+Pair = tuple[float, float]
 
 GRAVITY = 9.81
 """[m/s^2]"""
@@ -133,7 +134,13 @@ def initial_state(pose: ArrayLike, velocity: ArrayLike, parameters: FloatArray) 
 
 
 def rollout(
-    parameters: ArrayLike, start_pose: ArrayLike, start_velocity: ArrayLike, commands: ArrayLike, dt: float
+    parameters: ArrayLike,
+    start_pose: ArrayLike,
+    start_velocity: ArrayLike,
+    commands: ArrayLike,
+    dt: float,
+    *,
+    apply_delay: bool = False,
 ) -> FloatArray:
     """Drive N robots over a free, level floor.
 
@@ -142,6 +149,8 @@ def rollout(
         start_pose: (N, 3) x, y [m], yaw [rad]; start_velocity: (N, 2) v [m/s], omega [rad/s].
         commands: (N, T, 2) v, omega held over each step, already delayed (see ``delay_commands``).
         dt: step [s].
+        apply_delay: the commands are not delayed yet: delay them by ``command_delay``, exact within a step. The first
+            is taken to have been held before.
 
     Returns:
         (N, T + 1, 3) poses at the step ends, the start first. Yaw is continuous (not wrapped).
@@ -149,11 +158,17 @@ def rollout(
     Raises:
         InputError: shapes do not fit, or values are not finite.
     """
-    return rollout_velocity(parameters, start_pose, start_velocity, commands, dt)[0]
+    return rollout_velocity(parameters, start_pose, start_velocity, commands, dt, apply_delay=apply_delay)[0]
 
 
 def rollout_velocity(
-    parameters: ArrayLike, start_pose: ArrayLike, start_velocity: ArrayLike, commands: ArrayLike, dt: float
+    parameters: ArrayLike,
+    start_pose: ArrayLike,
+    start_velocity: ArrayLike,
+    commands: ArrayLike,
+    dt: float,
+    *,
+    apply_delay: bool = False,
 ) -> tuple[FloatArray, FloatArray]:
     """Do what ``rollout`` does and return the poses (N, T + 1, 3) and the velocities (N, T + 1, 2) v, omega as well."""
     table = np.ascontiguousarray(parameters, dtype=np.float64)
@@ -168,12 +183,16 @@ def rollout_velocity(
     state = initial_state(start_pose, start_velocity, table)
     pose = np.empty((len(table), array.shape[1] + 1, 3))
     velocity = np.empty((len(table), array.shape[1] + 1, 2))
-    _rollout_kernel(table, state, checked, float(dt), pose, velocity)
+    shift = table[:, P_DELAY] / dt if apply_delay else np.zeros(len(table))
+    _rollout_kernel(table, state, checked, np.floor(shift).astype(np.int64), shift % 1.0, float(dt), pose, velocity)
     return pose, velocity
 
 
 def delay_commands(commands: ArrayLike, delay: ArrayLike, dt: float) -> FloatArray:
-    """Delay commands that are held over each step, exactly on the mean of each step.
+    """Delay commands that are held over each step, exact on the mean of each step.
+
+    Smooth in the delay, which fits need. A ramp at its limit sees a mixed command up to a step early; ``apply_delay``
+    of ``rollout`` does not have this error.
 
     Args:
         commands: (N, T, 2).
@@ -314,15 +333,38 @@ def _solve_traction(
 
 
 @_jit
-def advance_one(p: FloatArray, s: FloatArray, i: int, command_v: float, command_omega: float, dt: float) -> None:
-    """Advance drive i by one step, in place: the model of the module docstring."""
-    track = p[i, P_TRACK]
-    half = 0.5 * track
-    goal_v = _clamp(command_v * p[i, P_LINEAR_GAIN], -p[i, P_MAX_SPEED], p[i, P_MAX_SPEED])
-    goal_omega = _clamp(command_omega * p[i, P_ANGULAR_GAIN], -p[i, P_MAX_YAW_RATE], p[i, P_MAX_YAW_RATE])
-    ramp_v = _ramp(s[i, S_RAMP_V], goal_v, p[i, P_ACCELERATION], p[i, P_DECELERATION], dt)
+def _follow(p: FloatArray, i: int, ramp_v: float, ramp_omega: float, v: float, omega: float, dt: float) -> Pair:
+    """Move the ramp of drive i for ``dt`` towards a command; returns v [m/s], omega [rad/s]."""
+    goal_v = _clamp(v * p[i, P_LINEAR_GAIN], -p[i, P_MAX_SPEED], p[i, P_MAX_SPEED])
+    goal_omega = _clamp(omega * p[i, P_ANGULAR_GAIN], -p[i, P_MAX_YAW_RATE], p[i, P_MAX_YAW_RATE])
     yaw_rate = p[i, P_YAW_ACCELERATION]
-    ramp_omega = _ramp(s[i, S_RAMP_OMEGA], goal_omega, yaw_rate, yaw_rate, dt)
+    return (
+        _ramp(ramp_v, goal_v, p[i, P_ACCELERATION], p[i, P_DECELERATION], dt),
+        _ramp(ramp_omega, goal_omega, yaw_rate, yaw_rate, dt),
+    )
+
+
+@_jit
+def advance_one(
+    p: FloatArray,
+    s: FloatArray,
+    i: int,
+    old_v: float,
+    old_omega: float,
+    command_v: float,
+    command_omega: float,
+    rest: float,
+    dt: float,
+) -> None:
+    """Advance drive i by one step, in place: the model of the module docstring.
+
+    The old command v [m/s], omega [rad/s] still holds in the first share ``rest`` of the step, the new one after it.
+    """
+    half = 0.5 * p[i, P_TRACK]
+    ramp_v, ramp_omega = s[i, S_RAMP_V], s[i, S_RAMP_OMEGA]
+    if rest > 0.0:
+        ramp_v, ramp_omega = _follow(p, i, ramp_v, ramp_omega, old_v, old_omega, rest * dt)
+    ramp_v, ramp_omega = _follow(p, i, ramp_v, ramp_omega, command_v, command_omega, (1.0 - rest) * dt)
 
     lag = p[i, P_LAG]
     decay = exp(-dt / lag) if lag > 0.0 else 0.0
@@ -404,16 +446,27 @@ def _finish_step(
 def step_kernel(p: FloatArray, s: FloatArray, commands: FloatArray, dt: float) -> None:
     """Compiled body of ``step_drives``."""
     for i in range(len(p)):
-        advance_one(p, s, i, commands[i, 0], commands[i, 1], dt)
+        v, omega = commands[i, 0], commands[i, 1]
+        advance_one(p, s, i, v, omega, v, omega, 0.0, dt)
 
 
 @_jit
 def _rollout_kernel(
-    p: FloatArray, s: FloatArray, commands: FloatArray, dt: float, pose: FloatArray, velocity: FloatArray
+    p: FloatArray,
+    s: FloatArray,
+    commands: FloatArray,
+    delay_whole: NDArray[np.int64],
+    delay_rest: FloatArray,
+    dt: float,
+    pose: FloatArray,
+    velocity: FloatArray,
 ) -> None:
     for i in range(len(p)):
         for k in range(commands.shape[1] + 1):
             if k > 0:
-                advance_one(p, s, i, commands[i, k - 1, 0], commands[i, k - 1, 1], dt)
+                new = max(k - 1 - delay_whole[i], 0)
+                old = max(new - 1, 0)
+                old_v, old_omega = commands[i, old, 0], commands[i, old, 1]
+                advance_one(p, s, i, old_v, old_omega, commands[i, new, 0], commands[i, new, 1], delay_rest[i], dt)
             pose[i, k, 0], pose[i, k, 1], pose[i, k, 2] = s[i, S_X], s[i, S_Y], s[i, S_YAW]
             velocity[i, k, 0], velocity[i, k, 1] = s[i, S_V], s[i, S_OMEGA]

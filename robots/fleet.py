@@ -244,6 +244,7 @@ class Fleet:
                 world.neighbours,
                 world.anchors,
                 world.people,
+                world.people_age,
                 world.settings.person_radius,
                 world.goods_table,
                 world.settings.margin,
@@ -321,10 +322,8 @@ def _advance_all(
         line[i, now, 0], line[i, now, 1] = command[i, 0], command[i, 1]
         newer = (step - delay_whole[i] + 2 * size) % size
         older = (newer + size - 1) % size
-        rest = delay_rest[i]
-        v = (1.0 - rest) * line[i, newer, 0] + rest * line[i, older, 0]
-        omega = (1.0 - rest) * line[i, newer, 1] + rest * line[i, older, 1]
-        advance_one(true, state, i, v, omega, dt)
+        old_v, old_omega = line[i, older, 0], line[i, older, 1]
+        advance_one(true, state, i, old_v, old_omega, line[i, newer, 0], line[i, newer, 1], delay_rest[i], dt)
         count_ticks(true, nominal, state, i, step + 1, ticks, reckoned)
 
 
@@ -347,6 +346,7 @@ def _free_run_kernel(
     neighbours: NDArray[np.int32],
     anchors: FloatArray,
     people: FloatArray,
+    people_age: int,
     person_radius: float,
     goods: FloatArray,
     margin: float,
@@ -367,8 +367,8 @@ def _free_run_kernel(
             fastest = abs(state[i, S_V]) + abs(state[i, S_LATERAL])
             speed[i] = max(fastest, true[i, P_MAX_SPEED]) + 0.05
         for k in range(len(people)):
-            walkers[k, 0] = people[k, 0] + people[k, 2] * (done * dt)
-            walkers[k, 1] = people[k, 1] + people[k, 3] * (done * dt)
+            walkers[k, 0] = people[k, 0] + people[k, 2] * ((people_age + done) * dt)
+            walkers[k, 1] = people[k, 1] + people[k, 3] * ((people_age + done) * dt)
         time = proximity.free_time(
             x, y, speed, radius, static, neighbours, anchors, walkers, person_radius, goods, margin
         )
