@@ -413,10 +413,7 @@ class _Drawer:
             thin = part[::step].tolist()
             if (len(part) - 1) % step:
                 thin.append(part[-1].tolist())
-            pixels = [self.pixel(x, y) for x, y in thin]
-            kept = [pixels[0]]
-            kept += [point for point in pixels[1:] if math.dist(point, kept[-1]) >= 0.7]
-            pieces.append(kept)
+            pieces.append(_simplified([self.pixel(x, y) for x, y in thin]))
         return pieces
 
     def _scale_bar(self, right: float, y: float) -> None:
@@ -452,6 +449,26 @@ def _round_step(rough: float) -> float:
     """Return the largest of 1, 2, 5 times a power of ten that is not above ``rough``."""
     power = 10.0 ** math.floor(math.log10(rough))
     return max(factor * power for factor in (1.0, 2.0, 5.0) if factor * power <= rough * (1 + 1e-9))
+
+
+def _simplified(points: list[Pixel], tolerance: float = 0.35) -> list[Pixel]:
+    """Drop the points that a line through the others misses by less than the tolerance (Douglas and Peucker)."""
+    line = np.array(points)
+    keep = np.zeros(len(line), dtype=bool)
+    keep[[0, -1]] = True
+    spans = [(0, len(line) - 1)]
+    while spans:
+        first, last = spans.pop()
+        if last - first < 2:
+            continue
+        along, offset = line[last] - line[first], line[first + 1 : last] - line[first]
+        share = np.clip((offset @ along) / max(float(along @ along), 1e-12), 0.0, 1.0)
+        distance = np.linalg.norm(offset - share[:, None] * along, axis=1)
+        far = int(distance.argmax())
+        if distance[far] > tolerance:
+            keep[first + 1 + far] = True
+            spans += [(first, first + 1 + far), (first + 1 + far, last)]
+    return [points[index] for index in np.flatnonzero(keep).tolist()]
 
 
 def _middle(start: tuple[float, float], end: tuple[float, float]) -> tuple[tuple[float, float], float, float]:

@@ -187,9 +187,11 @@ def _overlap_problem(prints: Footprints, a: int, b: int, overlap: float) -> Prob
     # The wall, or else the earlier thing, stays; the other is the one to move.
     if prints.kinds[b] == "walls":
         a, b = b, a
-    verb = "stands" if "walls" not in (prints.kinds[a], prints.kinds[b]) else "goes"
-    relation = "into" if verb == "stands" else "through"
-    what = f"'{prints.names[b]}' {verb} {_metres(overlap)} {relation} {prints.fields[a]} '{prints.names[a]}'"
+    other = f"{prints.fields[a]} '{prints.names[a]}'"
+    if prints.kinds[a] == "walls":
+        what = f"'{prints.names[b]}' goes through {other} ({_metres(overlap)} to part them)"
+    else:
+        what = f"'{prints.names[b]}' overlaps {other} by {_metres(overlap)}"
     return Problem(prints.fields[b], what, "move one of them or make it smaller")
 
 

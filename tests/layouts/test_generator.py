@@ -86,7 +86,9 @@ def test_a_recipe_gives_a_valid_hall_or_a_reason(values, seed):
     ):
         assert asked is None or asked == built
     assert kinds["pack"] == len(layout.conveyors)
-    assert min(aisle.width for aisle in layout.aisles if aisle.id.startswith("A")) >= min(recipe.aisle_width, 3.5) - 1e-4
+    assert (
+        min(aisle.width for aisle in layout.aisles if aisle.id.startswith("A")) >= min(recipe.aisle_width, 3.5) - 1e-4
+    )
     if recipe.loose_goods is not None:
         assert sum(good.rack is None for good in layout.goods) <= recipe.loose_goods
 
