@@ -218,11 +218,16 @@ class ShardWriter:
         return _manifest_of(content, self._manifest_path)
 
     def discard(self) -> None:
-        """Remove every file that this writer wrote; the shard is as if it had never been started."""
-        names = [self._folder / name for files in self._files.values() for name, _, _ in files]
-        for path in (self._manifest_path, self._manifest_path.with_suffix(".records"), *names):
-            with contextlib.suppress(OSError):
-                path.unlink()
+        """Remove every file that this writer wrote; the shard is as if it had never been started.
+
+        If another writer finished the same shard meanwhile (an attempt that was given up too early), nothing is
+        removed: both wrote the same files.
+        """
+        if not self._manifest_path.exists():
+            names = [self._folder / name for files in self._files.values() for name, _, _ in files]
+            for path in (self._manifest_path.with_suffix(".records"), *names):
+                with contextlib.suppress(OSError):
+                    path.unlink()
         self._records.clear()
         self._files.clear()
         self._objects = 0

@@ -23,7 +23,7 @@ from ..common.errors import InputError
 from . import kitti, png
 from .coco import categories, load_coco
 from .config import CameraConfig
-from .dataset import CHECKSUM_FILE, COCO_FILE, EPISODES_FILE, FRAME_FOLDERS, TRAIN_FILE
+from .dataset import CHECKSUM_FILE, COCO_FILE, EPISODES_FILE, FRAME_FOLDERS, IMAGE_LINK, TRAIN_FILE
 from .labels import intrinsic_matrix, nearest_distance, project_boxes
 from .masks import instance_runs, run_length_codes
 
@@ -63,7 +63,8 @@ class CheckReport:
         occlusion: annotations by KITTI's level, "0" (shows at least 95 %) to "3" (less than 10 %).
         truncated: annotations that the picture's edge cuts by more than 1 %.
         distance_m: least, 5 %, 50 %, 95 % quantile and greatest distance [m].
-        boxes_held_to_masks: unhidden, uncut cuboids, four pixels wide and high or more, whose 3D box was held to fit the mask tightly.
+        boxes_held_to_masks: unhidden, uncut cuboids of ``MIN_FITTED_PX`` and more whose 3D box was held to fit the mask
+            tightly.
         worst_box_error_px: greatest distance of those boxes from the mask [pixels]; 0 if there were none.
         points: lidar points in the pictures that were opened.
     """
@@ -244,6 +245,8 @@ class _Checker:
             self.problem(name, "not a file of this dataset")
         for name in (COCO_FILE, EPISODES_FILE, TRAIN_FILE):
             self._check_sum(name, checksums)
+        if (self.folder / IMAGE_LINK).resolve() != (self.folder / "images").resolve():
+            self.problem(IMAGE_LINK, "is not a link to the pictures")
         return checksums
 
     def _check_sum(self, name: str, checksums: Mapping[str, str]) -> None:

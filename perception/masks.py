@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from .compiled import compiled
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def run_length_codes(runs: InstanceRuns) -> list[bytes]:
     return [text[a:b] for a, b in zip(offset[:-1].tolist(), offset[1:].tolist(), strict=True)]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _encode(
     offset: NDArray[np.int64], start: NDArray[np.int64], stop: NDArray[np.int64], pixels: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -14,10 +14,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ..common.primitives import BOX, CYLINDER, PLANE, SPHERE
+from .compiled import compiled
 
 RIM_POINTS = 48
 """Corners of the polygon that stands for a circle; the outline is off by 0.2 % of the radius at most."""
@@ -100,7 +100,7 @@ def silhouettes(
     return Silhouettes(area, box, truncation)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _circle(
     points: NDArray[np.float64],
     count: int,
@@ -118,7 +118,7 @@ def _circle(
     return count + RIM_POINTS
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _tangent_circle(points: NDArray[np.float64], count: int, center: NDArray[np.float64], radius: float) -> int:
     """Add the circle in which the cone of sight from the origin touches a sphere; nothing from inside the sphere."""
     squared = center[0] ** 2 + center[1] ** 2 + center[2] ** 2
@@ -148,7 +148,7 @@ def _tangent_circle(points: NDArray[np.float64], count: int, center: NDArray[np.
     return _circle(points, count, center * share, axis_1, axis_2, radius * np.sqrt(share))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _outline(
     kind: int,
     size: NDArray[np.float64],
@@ -180,7 +180,7 @@ def _outline(
     return count
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _picture(
     points: NDArray[np.float64],
     count: int,
@@ -213,7 +213,7 @@ def _picture(
     return n
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _sort_points(picture: NDArray[np.float64], n: int) -> None:
     """Sort points (n, 2) in place by u, then v (Shell's method with Ciura's gaps)."""
     for gap in (1750, 701, 301, 132, 57, 23, 10, 4, 1):
@@ -228,7 +228,7 @@ def _sort_points(picture: NDArray[np.float64], n: int) -> None:
             picture[j, 1] = v
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _chain(picture: NDArray[np.float64], n: int, side: float, chain: NDArray[np.float64], first: int) -> int:
     """Write one edge of the hull of sorted points from ``chain[first]`` on: side 1 the least v, -1 the greatest.
 
@@ -264,7 +264,7 @@ def _chain(picture: NDArray[np.float64], n: int, side: float, chain: NDArray[np.
     return at
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _height_at(chain: NDArray[np.float64], first: int, last: int, u: float) -> float:
     """Return v of a chain ``first:last`` at u, which must lie between its ends."""
     i = first
@@ -278,7 +278,7 @@ def _height_at(chain: NDArray[np.float64], first: int, last: int, u: float) -> f
     return chain[i, 1] + t * (chain[i + 1, 1] - chain[i, 1])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _fill(
     chain: NDArray[np.float64],
     edges: NDArray[np.int64],
@@ -315,7 +315,7 @@ def _fill(
     return added
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _column_union(
     chain: NDArray[np.float64],
     edges: NDArray[np.int64],
@@ -357,7 +357,7 @@ def _column_union(
     return length, inside
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _truncation(
     chain: NDArray[np.float64], edges: NDArray[np.int64], u_min: float, u_max: float, width: int, height: int
 ) -> float:
@@ -385,7 +385,7 @@ def _truncation(
     return min(max(1.0 - inside / whole, 0.0), 1.0) if whole > 0.0 else 0.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _measure(
     kind: NDArray[np.uint8],
     size: NDArray[np.float64],

@@ -173,6 +173,15 @@ def test_a_failed_episode_leaves_nothing(tmp_path, whole):
     assert tree(shard_folder(folder)) == {}
 
 
+def test_a_second_attempt_that_fails_does_not_harm_the_first(tmp_path):
+    folder = tmp_path / "dataset"
+    second = ShardWriter(folder, 0)
+    second.add(labelled(0, 0))
+    shard = write_shard(folder, 0)
+    second.discard()
+    assert find_shard(folder, 0) == shard
+
+
 def test_stale_pictures_of_failed_episodes_are_swept(whole, tmp_path):
     folder = tmp_path / "dataset"
     ShardWriter(folder, 9).add(labelled(9, 0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -13,10 +14,12 @@ import pytest
 
 from floorcast.common.errors import InputError
 from floorcast.perception import png
-from floorcast.perception.dataset import assemble_dataset
+from floorcast.perception.dataset import ShardWriter, assemble_dataset, find_shard
 from floorcast.perception.dataset_check import check_dataset
+from floorcast.perception.labels import LabelledFrame, label_frame
 
-from .small_dataset import labelled, write_shard
+from .reference_renderer import render
+from .small_dataset import POSES, SMALL, labelled, small_world, write_shard
 
 STEM = "000000_00_0001"
 
@@ -69,6 +72,19 @@ def test_a_good_dataset(good):
     assert report.boxes_held_to_masks >= 2
     assert report.worst_box_error_px <= 1.5
     assert json.loads(json.dumps(report.to_dict()))["ok"] is True
+
+
+def test_ids_beyond_16_bits(tmp_path):
+    """Halls with more than 65,535 things: the instance images change form, everything else stays as it is."""
+    world = small_world()
+    many = replace(world, instance_id=np.where(world.instance_id > 0, world.instance_id + 70_000, 0).astype(np.int32))
+    frame = render(many, SMALL, *POSES[0])
+    with ShardWriter(tmp_path / "d", 0) as writer:
+        writer.add(LabelledFrame(0, 0, 0, 0.0, frame, label_frame(frame, many)))
+    assemble_dataset(tmp_path / "d", [find_shard(tmp_path / "d", 0)], info={}, license=None)
+    report = check_dataset(tmp_path / "d")
+    assert report.problems == ()
+    assert report.annotations == len(labelled(0, 0).labels)
 
 
 def test_sampling_opens_fewer_pictures(folder):
@@ -196,10 +212,12 @@ def test_wrong_points_are_found(folder):
 def test_files_too_many_and_too_few(folder):
     (folder / "images/stray.png").write_bytes(b"")
     (folder / "episodes.jsonl").unlink()
+    (folder / "kitti/training/image_2").unlink()
     (folder / f"kitti/training/calib/{STEM}.txt").unlink()
     text = " ".join(check_dataset(folder).problems)
     assert "stray.png: not a file of this dataset" in text
     assert "episodes.jsonl: missing" in text
+    assert "image_2: is not a link" in text
     assert f"kitti/training/calib/{STEM}.txt: missing" in text
 
 
