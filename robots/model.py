@@ -79,7 +79,8 @@ class RobotModel(StrictModel):
     width: Positive = 0.65
     height: Positive = 0.35
     drive: DriveParameters = DriveParameters()
-    lidar_mount: SensorMount = SensorMount(x=0.35, z=0.25)
+    lidar_mount: SensorMount = SensorMount(x=0.35, z=0.12)
+    """Low enough to see an empty pallet (0.144 m high)."""
     camera_mount: SensorMount = SensorMount(x=0.42, z=0.32)
     max_payload: NonNegative = 120.0
     hotel_power: NonNegative = 60.0
