@@ -5,8 +5,8 @@ Physics runs at 240 Hz, the policy at the scenario's control rate, the lidars at
 bit of it.
 
 An episode is over for its record once every task is done, or at the scenario's duration. If pictures are taken, the
-hall goes on after that, robots parked and people walking, until the last picture: so an episode always gives exactly
-``scenario.capture.frames`` of them.
+hall goes on after that, people walking and robots doing their tasks once more, until the last picture: so an episode
+always gives exactly ``scenario.capture.frames`` of them, spread over its whole duration.
 """
 
 from __future__ import annotations
@@ -138,13 +138,11 @@ class _Episode:
         self.error = localisation_errors(self.sampled, scenario.control_steps, self.period, seed, index)
         tasks = scenario.tasks
         # The robots are told a tolerance that their localisation can keep; they are judged on the truth.
-        judged = (
+        self.judged = (
             tasks.goal_distance + 3.0 * self.sampled.position_error,
             tasks.goal_angle + 3.0 * self.sampled.heading_error,
         )
-        self.trackers = [
-            TaskTracker(r, self.assignment.tasks[r], judged, self.assignment.start[r]) for r in range(robots)
-        ]
+        self.trackers = self._new_trackers()
         self.policies = [self._make(make_policy, r, lidar.angles) for r in range(robots)]
         self.radius = np.full(robots, model.radius)
         self.events: list[Event] = []
@@ -160,26 +158,28 @@ class _Episode:
         record: EpisodeRecord | None = None
         for k in range(steps):
             pose = self.fleet.pose
-            scan_now = record is None and k % self.scenario.scan_every == 0
+            scan_now = k % self.scenario.scan_every == 0
             if scan_now or (due and due[0][0] == k):
                 carrying = np.array([tracker.carrying for tracker in self.trackers])
                 self.stage.update(self.fleet.body_pose(), carrying)
             while due and due[0][0] == k and capture is not None:
                 _, robot, number = due.pop(0)
                 capture(photographer.take(self.stage.scene, pose[robot], robot, number, k / self.scenario.control_rate))
-            if record is None:
-                if scan_now:
-                    self.scans.take(self.stage.scene, pose, k / self.scenario.control_rate)
-                self._control(k, pose)
-            elif not due:
+            if record is not None and not due:
                 break
+            if scan_now:
+                self.scans.take(self.stage.scene, pose, k / self.scenario.control_rate)
+            self._control(k, pose)
             self._advance()
-            if record is None and self._settle(k):
-                record = self._record(k + 1)
-                self.fleet.command(np.zeros((robots, 2)))
-                if not due:
-                    break
-        return record if record is not None else self._record(steps)
+            if self._settle(k):
+                record = record or self._record(k + 1)
+                self.trackers = self._new_trackers()
+        return record or self._record(steps)
+
+    def _new_trackers(self) -> list[TaskTracker]:
+        """Return every robot's tasks, to be done from where the robots are now."""
+        pose = self.fleet.pose
+        return [TaskTracker(r, tasks, self.judged, pose[r]) for r, tasks in enumerate(self.assignment.tasks)]
 
     def _make(self, make_policy: Callable[[], Policy], robot: int, angles: FloatArray) -> Policy:
         """Return a policy that is ready for the episode."""

@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ..common.primitives import CAPSULE, SPHERE, PrimitiveBuilder, Primitives
+from ..common.primitives import BOX, CAPSULE, SPHERE, PrimitiveBuilder, Primitives
 from ..layouts.model import Layout
 from .routes import FloatArray, Ground, distance_field, line_is_free, path_length, shortest_path
 
@@ -41,7 +41,8 @@ class Walker:
         speed: preferred walking speed [m/s].
         pause: mean time of a stop [s].
         stops_per_minute: unplanned stops on the way [1/min].
-        careless: whether the person does not look out for robots that move (one that stands still is walked around).
+        careless: whether the person notices moving robots only when they are about to touch; one that stands still is
+            walked around by everybody.
         crossing: whether the person keeps crossing the ways of the robots, instead of walking from place to place.
     """
 
@@ -183,6 +184,7 @@ def person_shape(index: int, rng: np.random.Generator, *, body: int, instance_id
     for side in (-1.0, 1.0):
         add(CAPSULE, (0.075, 0.34), (side * stride, side * 0.09, 0.43), trousers)
         add(CAPSULE, (0.05, 0.24), (-side * 0.7 * stride, side * 0.215, 1.12), vest)
+        add(BOX, (0.13, 0.05, 0.045), (side * stride + 0.03, side * 0.09, 0.045), (34, 32, 32))
     add(CAPSULE, (0.16, 0.19), (0.0, 0.0, 1.13), vest)
     add(SPHERE, (0.105,), (0.02, 0.0, 1.585), skin)
     add(SPHERE, (0.108,), (-0.005, 0.0, 1.64), helmet)
@@ -356,6 +358,8 @@ _DIRECTIONS = 8
 """Directions that people consider on either side of straight on ..."""
 _DIRECTION_STEP = 0.21
 """... and the angle between them [rad]."""
+_STARTLE_GAP = 0.45
+"""Gap to a moving robot at which even careless people notice it [m]."""
 _ROBOT_MARGIN = 0.35
 """Distance that attentive people keep from moving robots [m]."""
 _STANDING = 0.05
@@ -475,11 +479,12 @@ def _free_way(
     for r in range(len(robot_pose)):
         v = robot_velocity[r, 0]
         moves = abs(v) >= _STANDING
-        if careless and moves:
-            continue
         dx, dy = robot_pose[r, 0] - x, robot_pose[r, 1] - y
+        touching = robot_radius[r] + PERSON_RADIUS
+        if careless and moves and dx * dx + dy * dy > (touching + _STARTLE_GAP) ** 2:
+            continue
         vx, vy = v * np.cos(robot_pose[r, 2]), v * np.sin(robot_pose[r, 2])
-        radius = robot_radius[r] + PERSON_RADIUS + (_ROBOT_MARGIN if moves else 0.08)
+        radius = touching + (_ROBOT_MARGIN if moves and not careless else 0.08)
         way = min(way, _way_to_disc(dx, dy, ux, uy, speed, vx, vy, radius, horizon))
     return way
 
@@ -517,15 +522,11 @@ def _blocked_by_robot(
     y: float,
     new_x: float,
     new_y: float,
-    careless: bool,
     robot_pose: FloatArray,
-    robot_velocity: FloatArray,
     robot_radius: FloatArray,
 ) -> bool:
-    """Tell whether a step would lead into a robot that the person minds."""
+    """Tell whether a step would lead into a robot: nobody walks into a machine, a machine may drive into somebody."""
     for r in range(len(robot_pose)):
-        if careless and abs(robot_velocity[r, 0]) >= _STANDING:
-            continue
         before = (robot_pose[r, 0] - x) ** 2 + (robot_pose[r, 1] - y) ** 2
         after = (robot_pose[r, 0] - new_x) ** 2 + (robot_pose[r, 1] - new_y) ** 2
         if after < (robot_radius[r] + PERSON_RADIUS + 0.03) ** 2 and after < before:
@@ -635,7 +636,7 @@ def _step_people(
         vx = velocity[i, 0] + blend * (want_x - velocity[i, 0])
         vy = velocity[i, 1] + blend * (want_y - velocity[i, 1])
         new_x, new_y = _bounded_move(x, y, vx, vy, dt, field, resolution, origin)
-        if _blocked_by_robot(x, y, new_x, new_y, careless[i], robot_pose, robot_velocity, robot_radius):
+        if _blocked_by_robot(x, y, new_x, new_y, robot_pose, robot_radius):
             new_x, new_y = x, y
         position[i, 0], position[i, 1] = new_x, new_y
         velocity[i, 0], velocity[i, 1] = (new_x - x) / dt, (new_y - y) / dt
