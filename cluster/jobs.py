@@ -139,6 +139,8 @@ def _labelled(episode: int, taken: Capture) -> LabelledFrame:
         frame=taken.frame,
         labels=label_frame(taken.frame, taken.world),
         points=taken.points,
+        lidar_position=taken.lidar_position,
+        lidar_rotation=taken.lidar_rotation,
     )
 
 

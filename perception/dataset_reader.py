@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..common.errors import InputError
 from .coco import load_coco
 from .dataset import COCO_FILE
 from .labels import ObjectLabel
+from .png import read_rgb
 
 
 @dataclass(frozen=True)
@@ -49,16 +48,12 @@ class DatasetReader:
         return DatasetReader(folder, content["images"], dict(annotations), names)
 
     def picture(self, image: dict[str, Any]) -> NDArray[np.uint8]:
-        """Return the picture of an image record, (H, W, 3) uint8 RGB.
+        """Return the picture of an image record, (H, W, 3) uint8 RGB, its checksum verified.
 
         Raises:
             InputError: the file is missing or damaged.
         """
-        path = self.folder / "images" / image["file_name"]
-        pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if pixels is None:
-            raise InputError("a picture is missing or damaged", where=str(path), mend="run the same command again")
-        return np.ascontiguousarray(pixels[:, :, ::-1])
+        return read_rgb(self.folder / "images" / image["file_name"])
 
     def labels(self, image: dict[str, Any]) -> list[ObjectLabel]:
         """Return the labels of an image record.

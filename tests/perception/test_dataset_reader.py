@@ -1,0 +1,48 @@
+"""Labels read back from a dataset folder are those that were written."""
+
+import numpy as np
+import pytest
+
+from floorcast.common.errors import InputError
+from floorcast.common.primitives import PrimitiveBuilder
+from floorcast.perception.camera import Camera
+from floorcast.perception.config import CameraConfig, Lighting
+from floorcast.perception.dataset import ShardWriter, assemble_dataset
+from floorcast.perception.dataset_reader import DatasetReader
+from floorcast.perception.labels import LabelledFrame, label_frame
+from floorcast.perception.scene import Scene
+
+
+def written(folder):
+    builder = PrimitiveBuilder()
+    builder.box((0.3, 0.2, 0.4), (3.0, 0.4, 0.4), class_name="box", instance_id=3, yaw=0.7)
+    builder.box((0.2, 0.5, 0.3), (4.0, -0.9, 0.3), class_name="crate", instance_id=5, yaw=-1.1)
+    scene = Scene(builder.build(), PrimitiveBuilder().build(), 0)
+    scene.update(np.zeros((0, 7)))
+    rotation = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+    camera = Camera(CameraConfig(width=160, height=120))
+    frame = camera.render(scene, np.array([0.0, 0.0, 0.5]), rotation, Lighting(), stream=1, sensor=0, frame=0)
+    labels = label_frame(frame, scene.world_primitives())
+    with ShardWriter(folder, 0) as writer:
+        writer.add(LabelledFrame(episode=0, robot=0, number=0, time=0.5, frame=frame, labels=labels))
+        shard = writer.close()
+    assemble_dataset(folder, [shard], info={}, license=None)
+    return frame, labels
+
+
+def test_pictures_and_labels_survive_the_round_trip(tmp_path):
+    frame, labels = written(tmp_path / "dataset")
+    reader = DatasetReader.open(tmp_path / "dataset")
+    (image,) = reader.images
+    np.testing.assert_array_equal(reader.picture(image), frame.rgb)
+    again = reader.labels(image)
+    assert [label.instance_id for label in again] == [label.instance_id for label in labels] == [3, 5]
+    for ours, theirs in zip(again, labels, strict=True):
+        np.testing.assert_array_equal(ours.mask, theirs.mask)
+        assert (ours.box, ours.class_name) == (theirs.box, theirs.class_name)
+        np.testing.assert_allclose(ours.corners_camera, theirs.corners_camera, atol=1e-4)
+
+
+def test_an_empty_folder_is_bad_input(tmp_path):
+    with pytest.raises(InputError):
+        DatasetReader.open(tmp_path)
