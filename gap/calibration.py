@@ -1,16 +1,18 @@
 """Fit of a robot's parameters to its log: CMA-ES on the unit cube, then refits on resampled windows for intervals.
 
-Loss: at 1, 2, 5 and 10 s each window's end error along x, y and yaw is divided by the median absolute error at that horizon
-and put through ``2 (sqrt(1 + r^2) - 1)``, which is quadratic near zero and linear for outliers (a bump, a pushed robot). CMA-ES
-(N. Hansen, *The CMA Evolution Strategy: A Tutorial*, 2016) finds the basin, scaled by the unfitted replay; a bounded least-squares
-fit of the same loss, scaled by the errors of the fit itself, finishes.
+Loss: at 1, 2, 5 and 10 s each window's end error along x, y and yaw is divided by the median absolute error at that
+horizon and put through ``2 (sqrt(1 + r^2) - 1)``, which is quadratic near zero and linear for outliers (a bump, a
+pushed robot). CMA-ES (N. Hansen, *The CMA Evolution Strategy: A Tutorial*, 2016) finds the basin, scaled by the
+unfitted replay; a bounded least-squares fit of the same loss, scaled by the errors of the fit itself, finishes.
 
-Intervals: the same fit, started at the optimum, on windows resampled in blocks. With several robots, the robots are resampled
-first and blocks within each then, so that the interval also holds what differs between robots - as far as the few there are show it.
+Intervals: the same fit, started at the optimum, on windows resampled in blocks. With several robots, the robots are
+resampled first and blocks within each then, so that the interval also holds what differs between robots - as far as
+the few there are show it.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -122,8 +124,8 @@ class Fit:
 def drive_problem(windows: Sequence[Windows], drive: DriveParameters) -> Problem:
     """Fit gains, delay and lag of a differential drive.
 
-    Track width and wheel radius are not fitted: from commands and poses alone, a wider track and a lower angular gain (a
-    larger wheel and a higher linear gain) give the same motion, so that only the gains can be known.
+    Track width and wheel radius are not fitted: from commands and poses alone, a wider track and a lower angular
+    gain (a larger wheel and a higher linear gain) give the same motion, so that only the gains can be known.
     """
     replay = DriveReplay(windows)
     steps = windows[0].horizon_steps
@@ -214,7 +216,7 @@ class _Scoring:
         self._truth = np.concatenate([item.truth[:, item.horizon_steps] for item in problem.windows])
         self._valid = np.concatenate([item.valid for item in problem.windows])
         bounds = np.cumsum([0, *(len(item) for item in problem.windows)])
-        self._rows = [np.arange(a, b) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+        self._rows = [np.arange(a, b) for a, b in itertools.pairwise(bounds)]
         if not self._valid.any():
             raise InputError("no window of the training logs is whole", mend="give logs with fewer holes in them")
         self.evaluations = 0

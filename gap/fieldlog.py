@@ -106,7 +106,7 @@ class FieldLog:
     cmd: FloatArray = field(default_factory=lambda: np.empty((0, 2)))
     ticks_t_ns: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     ticks: IntArray = field(default_factory=lambda: np.empty((0, 2), dtype=np.int64))
-    model: RobotModel = RobotModel()
+    model: RobotModel = field(default_factory=RobotModel)
     tricycle: TricycleParameters | None = None
 
     @property
@@ -160,7 +160,9 @@ class FieldLog:
     def split(self, share: float) -> tuple[FieldLog, FieldLog]:
         """Return the first ``share`` (0..1) of the common time span and the rest; they share no record."""
         if not 0.0 < share < 1.0:
-            raise InputError(f"the share to train on is {share}", mend="give a number between 0 and 1, for example 0.65")
+            raise InputError(
+                f"the share to train on is {share}", mend="give a number between 0 and 1, for example 0.65"
+            )
         start, end = self.span_ns
         border = start + round(share * (end - start))
         return self.cut(start, border), self.cut(border + 1, end)

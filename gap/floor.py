@@ -16,7 +16,8 @@ EVERY = 1.0
 MIN_WINDOWS = 20
 """Repeated windows below which no floor is given."""
 _SAME_COMMANDS = 0.01
-"""Two stretches count as told the same if travel (times 3) [m] and turn [rad] asked so far differ by less, root mean square."""
+"""Two stretches count as told the same if travel (times 3) [m] and turn [rad] asked so far differ by less, root mean
+square."""
 _STANDSTILL = 0.01
 _PARTNERS = 24
 _SAMPLE_STEPS = 10
@@ -25,17 +26,18 @@ _SAMPLE_STEPS = 10
 def repeatability(windows: Windows) -> dict[float, tuple[float, float]]:
     """Compare true motions of one robot over windows in which it was told the same.
 
-    For each horizon, windows are laid every second and each moving one is paired with those, not overlapping in time, whose
-    commands agree from one second before it to its end. The floor is the median over windows of the median difference
-    of their true motion. No model is involved. A model that knows the mean motion exactly would still err by about 0.7 times
-    the floor; windows that repeat are simpler than the rest, so that the floor is rather too low than too high.
+    For each horizon, windows are laid every second and each moving one is paired with those, not overlapping in
+    time, whose commands agree from one second before it to its end. The floor is the median over windows of the
+    median difference of their true motion. No model is involved. A model that knows the mean motion exactly would
+    still err by about 0.7 times the floor; windows that repeat are simpler than the rest, so that the floor is
+    rather too low than too high.
 
     Args:
         windows: of a differential-drive log.
 
     Returns:
-        By horizon [s]: position [m] and heading [rad]. Horizons with fewer than ``MIN_WINDOWS`` repeated windows are not
-        in it.
+        By horizon [s]: position [m] and heading [rad]. Horizons with fewer than ``MIN_WINDOWS`` repeated windows are
+        not in it.
     """
     if windows.log.drive != "differential":
         return {}

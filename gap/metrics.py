@@ -1,12 +1,13 @@
 """Motion gap metrics of replayed windows, with intervals that own up to overlapping windows.
 
-Intervals: windows overlap and neighbours share conditions, so single windows must not be resampled. A circular moving-block
-bootstrap (Politis and Romano 1992) resamples runs of neighbouring windows, each run twice as long as a horizon, apart for
-each robot; 95 % percentile intervals. Fewer than four runs give no interval.
+Intervals: windows overlap and neighbours share conditions, so single windows must not be resampled. A circular
+moving-block bootstrap (Politis and Romano 1992) resamples runs of neighbouring windows, each run twice as long as a
+horizon, apart for each robot; 95 % percentile intervals. Fewer than four runs give no interval.
 
-Floor: how far the real robot differs from itself where it was told the same twice (see ``floor.py``); None where the log holds
-too few repeats. ``ratio`` is value over floor. The tracker's own noise is told apart, as ``truth_`` rows: the truth is split
-into samples of even and of odd number, and each window's true motion is measured with either half.
+Floor: how far the real robot differs from itself where it was told the same twice (see ``floor.py``); None where the
+log holds too few repeats. ``ratio`` is value over floor. The tracker's own noise is told apart, as ``truth_`` rows:
+the truth is split into samples of even and of odd number, and each window's true motion is measured with either
+half.
 """
 
 from __future__ import annotations
@@ -182,10 +183,11 @@ def window_samples(windows: Windows, simulated: FloatArray) -> list[Samples]:
 
     Returns:
         Samples of ``pos_end_err`` and ``yaw_end_err`` (distance [m] and heading [rad] between replay and truth at the
-        end), their 95th percentiles ``pos_end_p95`` and ``yaw_end_p95``, ``ate_rmse`` (root mean square distance after the best
-        rigid alignment, no scale) by horizon; ``v_rmse``, ``omega_rmse``, ``offset_ms``, ``delay_ms``, ``tau_ms`` over the
-        first five seconds; ``rpe_1m`` (position error after one metre of true travel); ``truth_pos_err`` and
-        ``truth_yaw_err`` (disagreement of the two halves of the truth). Horizons without a valid window are not in the list.
+        end), their 95th percentiles ``pos_end_p95`` and ``yaw_end_p95``, ``ate_rmse`` (root mean square distance
+        after the best rigid alignment, no scale) by horizon; ``v_rmse``, ``omega_rmse``, ``offset_ms``,
+        ``delay_ms``, ``tau_ms`` over the first five seconds; ``rpe_1m`` (position error after one metre of true
+        travel); ``truth_pos_err`` and ``truth_yaw_err`` (disagreement of the two halves of the truth). Horizons
+        without a valid window are not in the list.
     """
     found = _end_samples(windows, simulated)
     found += _rate_samples(windows, simulated)
@@ -264,7 +266,7 @@ def _columns(error: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def aligned_rmse(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Root mean square distance (K,) of paths (K, T, 2) after the best rotation and shift of each (Umeyama, no scale)."""
+    """Root mean square distance (K,) of paths (K, T, 2) after the best rotation and shift of each (Umeyama)."""
     a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
     dot = (a * b).sum(axis=(1, 2))
     cross = (a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]).sum(axis=1)

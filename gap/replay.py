@@ -131,7 +131,7 @@ class DriveReplay:
         self._start_velocity = np.concatenate([start_velocity(item) for item in windows])
 
     def commands(self, delay: float) -> FloatArray:
-        """Return the delayed commands (K, T, 2): means over the grid's steps, so that they change smoothly with delay."""
+        """Return delayed commands (K, T, 2): means over the grid's steps, so that they change smoothly with delay."""
         parts = []
         for integral, offset in zip(self._integrals, self._offsets, strict=True):
             parts.append(_mean_commands(integral, offset - delay, self._steps, STEP, _INTEGRAL_STEP))
@@ -217,7 +217,9 @@ def _command_integral(log: FieldLog) -> FloatArray:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _mean_commands(integral: FloatArray, offset: FloatArray, steps: int, step: float, integral_step: float) -> FloatArray:
+def _mean_commands(
+    integral: FloatArray, offset: FloatArray, steps: int, step: float, integral_step: float
+) -> FloatArray:
     """Mean command of each grid step; before the first command the first is taken to hold, after the last the last."""
     count, last = len(offset), len(integral) - 1
     out = np.empty((count, steps, 2))

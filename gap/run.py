@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,154 +27,15 @@ from .metrics import (
     window_samples,
 )
 from .replay import MAX_TRUTH_GAP, STEP, VELOCITY_BASE, DriveReplay, TricycleReplay, Windows, make_windows
+from .results import CalibrationResult, Comparison, GapResult, ReplayPath, WindowCount
 
 HORIZONS = (1.0, 2.0, 5.0, 10.0, 30.0)
 SHORT_LOG = 300.0
-"""Logs shorter than this [s] get a window every second instead of every five, and are judged as one whole path as well."""
+"""Logs shorter than this [s] get a window every second instead of every five, and are judged as one whole path as well.
+"""
 MIN_MATCHED = 0.8
 """Share of the time of commands or ticks over which the truth must be known."""
 COMPARED = ("pos_end_err", "yaw_end_err", "ate_rmse", "v_rmse", "omega_rmse", "rpe_1m")
-
-
-@dataclass(frozen=True)
-class WindowCount:
-    """How many windows of a log were used at a horizon, and how many fell on a hole in truth or inputs."""
-
-    robot: str
-    horizon_s: float
-    used: int
-    left_out: int
-
-
-@dataclass(frozen=True)
-class ReplayPath:
-    """A stretch of a log for drawing: (N, 2) float64 x, y [m] in ``map``, from a common true start."""
-
-    robot: str
-    label: str
-    real: FloatArray
-    before: FloatArray
-    after: FloatArray | None = None
-
-
-@dataclass(frozen=True)
-class GapResult:
-    """The measured gap of one model on some logs.
-
-    Attributes:
-        metrics: by robot, and for all robots together (``all``) where there are several.
-        windows: counts by robot and horizon.
-        matched: by robot, share of the time of the commands or ticks over which the truth is known.
-        paths: stretches for drawing; ``before`` is the replay without a twin, ``after`` with it (if one was given).
-        notes: how the numbers were made and what to beware of.
-        reports: findings of the import.
-        model: what was replayed.
-        anchor_every: time between windows [s].
-        seed: of the bootstrap.
-    """
-
-    metrics: list[Metric]
-    windows: list[WindowCount]
-    matched: dict[str, float]
-    paths: list[ReplayPath]
-    notes: list[str]
-    reports: list[str]
-    model: str
-    anchor_every: float
-    seed: int
-
-    def metric(self, name: str, robot: str, horizon_s: float | None = None) -> Metric:
-        """Return one metric.
-
-        Raises:
-            KeyError: there is none of that name, robot and horizon.
-        """
-        for item in self.metrics:
-            if (item.name, item.robot, item.horizon_s) == (name, robot, horizon_s):
-                return item
-        raise KeyError((name, robot, horizon_s))
-
-    def to_summary(self) -> dict[str, Any]:
-        """Return everything but the paths, JSON-safe; ``metrics`` as scripts lean on it."""
-        return {
-            "metrics": [item.to_row() for item in self.metrics],
-            "windows": [vars(item) for item in self.windows],
-            "matched": self.matched,
-            "model": self.model,
-            "anchor_every_s": self.anchor_every,
-            "seed": self.seed,
-            "notes": self.notes,
-            "log_findings": self.reports,
-        }
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A metric before and after, on the same windows; the interval is that of the paired difference."""
-
-    name: str
-    robot: str
-    horizon_s: float | None
-    before: float
-    after: float
-    difference: float
-    ci_low: float | None
-    ci_high: float | None
-    relative: float | None
-    n: int
-    unit: str
-
-    @property
-    def verdict(self) -> str:
-        """``better``, ``worse``, ``no difference shown`` or, without an interval, ``too few windows``."""
-        if self.ci_low is None or self.ci_high is None:
-            return "too few windows"
-        if self.ci_high < 0:
-            return "better"
-        return "worse" if self.ci_low > 0 else "no difference shown"
-
-    def to_row(self) -> dict[str, Any]:
-        """Return the fields and the verdict as a JSON-safe row."""
-        return {**vars(self), "verdict": self.verdict}
-
-
-@dataclass(frozen=True)
-class CalibrationResult:
-    """A new twin and what it is worth on held-out data.
-
-    Attributes:
-        twin: the calibrated parameters with their provenance.
-        before, after: the gap on the held-out data without and with the twin.
-        comparison: before against after, paired, with intervals of the difference.
-        fit: the fit on the training data.
-        train, test: names of what was trained on and judged on.
-        paths: held-out stretches for drawing.
-        notes: what to beware of.
-    """
-
-    twin: Twin
-    before: GapResult
-    after: GapResult
-    comparison: list[Comparison]
-    fit: Fit
-    train: list[str]
-    test: list[str]
-    paths: list[ReplayPath]
-    notes: list[str]
-
-    def to_summary(self) -> dict[str, Any]:
-        """Return everything but the paths, JSON-safe; ``metrics`` is the held-out gap after calibration."""
-        return {
-            **self.after.to_summary(),
-            "metrics_before": [item.to_row() for item in self.before.metrics],
-            "comparison": [item.to_row() for item in self.comparison],
-            "parameters": [vars(item) for item in self.fit.parameters],
-            "by_robot": self.fit.by_robot,
-            "loss": {"before": self.fit.loss_before, "after": self.fit.loss_after},
-            "train": self.train,
-            "test": self.test,
-            "notes": self.notes,
-        }
 
 
 def measure_gap(
@@ -188,13 +49,14 @@ def measure_gap(
 ) -> GapResult:
     """Replay logs open loop and measure how far the replay ends from reality.
 
-    Without a twin, commands are dead-reckoned as they stand (tricycle: ticks, with the parameters of the log's header). With
-    one, the traction model of ``robots.drive`` runs with its parameters.
+    Without a twin, commands are dead-reckoned as they stand (tricycle: ticks, with the parameters of the log's
+    header). With one, the traction model of ``robots.drive`` runs with its parameters.
 
     Args:
         logs: one for each robot, all of one kind of drive.
         twin: calibrated parameters, or None.
-        horizons: lengths of the windows [s]. Speeds, delay and lag need 5 s among them. Lengths that a log is too short for
+        horizons: lengths of the windows [s]. Speeds, delay and lag need 5 s among them. Lengths that a log is too
+        short for
             are left out.
         seed: of the bootstrap.
         resamples: of the bootstrap.
@@ -307,7 +169,7 @@ class _Replay:
         self.matched = matched_share(log)
         if self.matched < MIN_MATCHED:
             raise InputError(
-                f"the true pose is known over only {self.matched:.0%} of the time of the commands or ticks (80 % are needed)",
+                f"the true pose is known over only {self.matched:.0%} of the time of the inputs (80 % are needed)",
                 where=log.robot,
                 mend="check that both were stamped by the same clock, or cut the log to the part with truth",
             )
@@ -449,12 +311,16 @@ def _split(
 ) -> tuple[list[FieldLog], list[FieldLog]]:
     if isinstance(train, int | float):
         if test is not None:
-            raise InputError("a share to train on and robots to judge on cannot both be given", mend="give one of the two")
+            raise InputError(
+                "a share to train on and robots to judge on cannot both be given", mend="give one of the two"
+            )
         pairs = [log.split(float(train)) for log in logs]
         return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     by_name = {log.robot: log for log in logs}
     wanted = [_named(item, by_name) for item in train]
-    rest = [name for name in by_name if name not in wanted] if test is None else [_named(item, by_name) for item in test]
+    rest = (
+        [name for name in by_name if name not in wanted] if test is None else [_named(item, by_name) for item in test]
+    )
     both = [name for name in wanted if name in rest]
     if both:
         raise InputError(
@@ -565,14 +431,15 @@ def _make_twin(
 
 def _gap_notes(replays: Sequence[_Replay], every: float) -> list[str]:
     notes = [
-        f"Windows start on the true pose every {every:g} s and overlap; intervals (95 %) come from a moving-block bootstrap "
-        f"over windows within each robot, blocks twice as long as the horizon. Fewer than {MIN_BLOCKS} blocks give no interval.",
+        f"Windows start on the true pose every {every:g} s and overlap; intervals (95 %) come from a moving-block "
+        "bootstrap over windows within each robot, blocks twice as long as the horizon. "
+        f"Fewer than {MIN_BLOCKS} blocks give no interval.",
         "The interval of 'all' holds for these robots; it does not cover robots that were not logged.",
     ]
     if replays[0].log.drive == "differential":
         notes.append(
-            "Floor: median difference of the real robot's own motion where it was told the same twice (commands equal from 1 s "
-            "before the window to its end); none where fewer than 20 windows repeat."
+            "Floor: median difference of the real robot's own motion where it was told the same twice (commands equal "
+            "from 1 s before the window to its end); none where fewer than 20 windows repeat."
         )
         notes.append("offset_ms holds clock offset, dead time and lag together: this log cannot tell them apart.")
     else:
@@ -581,25 +448,27 @@ def _gap_notes(replays: Sequence[_Replay], every: float) -> list[str]:
     notes.append("truth_pos_err and truth_yaw_err: disagreement of the even with the odd samples of the tracker.")
     left = sum(count.left_out for item in replays for count in item.counts())
     if left:
-        notes.append(f"{left} windows (all horizons) fall on a hole in truth ({MAX_TRUTH_GAP} s) or inputs and are left out.")
+        notes.append(
+            f"{left} windows (all horizons) fall on a hole in truth ({MAX_TRUTH_GAP} s) or inputs and are left out."
+        )
     return notes
 
 
-def _calibration_notes(
-    found: Fit, trained: Sequence[FieldLog], judged: Sequence[FieldLog], by_time: bool
-) -> list[str]:
+def _calibration_notes(found: Fit, trained: Sequence[FieldLog], judged: Sequence[FieldLog], by_time: bool) -> list[str]:
     notes = []
     if trained[0].drive == "differential":
         notes.append(
-            "Track width and wheel radius are not fitted: from commands and poses alone they cannot be told apart from the "
-            "angular and the linear gain."
+            "Track width and wheel radius are not fitted: from commands and poses alone they cannot be told apart from "
+            "the angular and the linear gain."
         )
     else:
-        notes.append("The traction gain stands for wheel size and gear together: ticks and poses cannot tell them apart.")
+        notes.append(
+            "The traction gain stands for wheel size and gear together: ticks and poses cannot tell them apart."
+        )
     if len(trained) > 1:
         notes.append(
-            f"Intervals of parameters resample {len(trained)} robots and blocks within each: with so few robots they are "
-            "rather too narrow for a robot that was not logged."
+            f"Intervals of parameters resample {len(trained)} robots and blocks within each: with so few robots they "
+            "are rather too narrow for a robot that was not logged."
         )
     if by_time:
         notes.append("Judged on the later part of the same log: same robot, same day, same floor.")

@@ -53,7 +53,8 @@ class TricycleParameters(StrictModel):
     sensor_yaw: float = 0.0
     """[rad]"""
     tick_delay: float = 0.0
-    """How much later the tracker's stamps are than the ticks': a pose stamped t belongs to the ticks of t - delay [s]."""
+    """How much later the tracker's stamps are than the ticks': a pose stamped t belongs to the ticks of t - delay [s].
+    """
     steering_ticks: int = Field(default=8192, gt=1)
     """Ticks in one turn of the steering encoder (absolute; the upper half means negative angles)."""
     traction_ticks: int = Field(default=5000, gt=1)

@@ -75,7 +75,7 @@ class TwinProvenance(StrictModel):
     judged_on: list[str]
     gap_before: list[GapRow]
     gap_after: list[GapRow]
-    notes: list[str] = []
+    notes: list[str] = Field(default_factory=list)
 
 
 class Twin(StrictModel):

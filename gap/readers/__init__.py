@@ -38,7 +38,9 @@ def detect_format(path: str | Path) -> str:
     """
     path = Path(path)
     if not path.exists():
-        raise InputError("no such file or folder", where=str(path), mend=f"check the path, or name a bundled log: {BUNDLED}")
+        raise InputError(
+            "no such file or folder", where=str(path), mend=f"check the path, or name a bundled log: {BUNDLED}"
+        )
     if path.is_dir():
         if not any(path.iterdir()):
             raise InputError("the folder is empty", where=str(path), mend=f"give a folder with a log; {_KNOWN}")

@@ -1,8 +1,8 @@
 """UTIAS multi-robot sets (MRCLAM): commands in ``RobotN_Odometry.dat``, Vicon poses in ``RobotN_Groundtruth.dat``.
 
 Format: K. Leung, Y. Halpern, T. Barfoot, H. Liu, "The UTIAS multi-robot cooperative localization and mapping dataset",
-International Journal of Robotics Research 30(8), 2011. In spite of its name, ``Odometry.dat`` holds what the robots were
-told (forward speed m/s, yaw rate rad/s), not what their encoders read.
+International Journal of Robotics Research 30(8), 2011. In spite of its name, ``Odometry.dat`` holds what the robots
+were told (forward speed m/s, yaw rate rad/s), not what their encoders read.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ...common.errors import InputError
 from ...common.geometry import FloatArray
@@ -41,11 +41,12 @@ class Table:
     skipped: list[Finding] = field(default_factory=list)
     notes: list[Finding] = field(default_factory=list)
 
-    def drop(self, bad: NDArray[np.bool_], reason: str) -> None:
+    def drop(self, bad: ArrayLike, reason: str) -> None:
         """Leave out bad rows (N,) bool and count them."""
-        if bad.any():
-            self.skipped.append(Finding(reason, int(bad.sum()), int(self.line[bad][0])))
-            self.keep(~bad)
+        mask = np.asarray(bad, dtype=bool)
+        if mask.any():
+            self.skipped.append(Finding(reason, int(mask.sum()), int(self.line[mask][0])))
+            self.keep(~mask)
 
     def keep(self, mask: NDArray[np.bool_]) -> None:
         """Keep only the rows of a mask (N,) bool, without counting the others."""
@@ -64,7 +65,9 @@ class Table:
                 raise InputError(
                     f"only {len(self.values)} records: a log needs at least two", where=str(self.path), mend=_RERECORD
                 )
-            kinds = "; ".join(f"{item.count} x {item.reason} (first at line {item.first_line})" for item in self.skipped)
+            kinds = "; ".join(
+                f"{item.count} x {item.reason} (first at line {item.first_line})" for item in self.skipped
+            )
             raise InputError(
                 f"{bad} of {self.records} records are bad, over the limit of {MAX_BAD_SHARE:.0%}: {kinds}",
                 where=f"{self.path}, line {worst.first_line}",
@@ -130,7 +133,7 @@ def read_table(
         table.skipped.append(Finding(reason, int(wrong.sum()), int(line_of[wrong][0])))
     values = _parse(text, starts[fits], ends[fits], columns)
     table.values, table.line = values, line_of[fits]
-    table.drop(~np.isfinite(values).all(axis=1), "record with NaN, infinity or text in place of a number")
+    table.drop(~np.all(np.isfinite(values), axis=1), "record with NaN, infinity or text in place of a number")
     # Column 0 is the epoch in seconds; 1e10 is the year 2286.
     seconds = table.values[:, 0]
     table.drop((seconds < 0.0) | (seconds > 1e10), "record with an impossible time")
@@ -157,8 +160,11 @@ def sort_out_times(table: Table) -> IntArray:
     repeated[:-1] = stamps[:-1] == stamps[1:]
     if repeated.any():
         table.notes.append(
-            Finding("record that shares its stamp with the next (the last is used)", int(repeated.sum()),
-                    int(table.line[repeated][0]))
+            Finding(
+                "record that shares its stamp with the next (the last is used)",
+                int(repeated.sum()),
+                int(table.line[repeated][0]),
+            )
         )
         table.keep(~repeated)
         stamps = stamps[~repeated]
@@ -187,13 +193,15 @@ def _read_bytes(path: Path) -> bytes:
 def _layout(text: bytes) -> tuple[IntArray, IntArray, IntArray, IntArray]:
     """Return, by line: its 1-based number, its number of tokens, the first byte of its first token, its end."""
     data = np.frombuffer(text, dtype=np.uint8)
-    blank = (data <= 32)  # spaces, tabs, line ends and other control characters
+    blank = data <= 32  # spaces, tabs, line ends and other control characters
     newline = np.flatnonzero(data == 10)
     ends = np.append(newline, len(data)) if text[-1:] != b"\n" else newline
     begins = np.concatenate([[0], ends[:-1] + 1])
     token_start = np.flatnonzero(~blank & np.concatenate([[True], blank[:-1]]))
     first = np.searchsorted(token_start, begins)
     past = np.searchsorted(token_start, ends)
+    if len(token_start) == 0:
+        return np.arange(1, len(ends) + 1), past - first, begins, ends
     starts = token_start[np.minimum(first, len(token_start) - 1)]
     return np.arange(1, len(ends) + 1), past - first, starts, ends
 

@@ -1,11 +1,12 @@
 """Logs of a front-traction tricycle: encoder ticks, and the laser's pose from an external tracker.
 
-One record a line: ``time: S ticks: STEERING TRACTION model_pose: X Y YAW tracker_pose: X Y YAW``, after a header of ``#``
-lines that gives the nominal parameters. The steering encoder is absolute; traction counts on and wraps at 32 bits. The
-tracker's first pose is the laser's, so that (0, 0, 0) is where the laser was, not the rear axle.
+One record a line: ``time: S ticks: STEERING TRACTION model_pose: X Y YAW tracker_pose: X Y YAW``, after a header of
+``#`` lines that gives the nominal parameters. The steering encoder is absolute; traction counts on and wraps at 32
+bits. The tracker's first pose is the laser's, so that (0, 0, 0) is where the laser was, not the rear axle.
 
-The 32-bit count is itself summed from a 16-bit counter: where the reading stalled for so long that the wheel turned more
-than 32,767 ticks, the sum runs the wrong way by 65,536. Such steps contradict the speed before and after them and are mended.
+The 32-bit count is itself summed from a 16-bit counter: where the reading stalled for so long that the wheel turned
+more than 32,767 ticks, the sum runs the wrong way by 65,536. Such steps contradict the speed before and after them
+and are mended.
 """
 
 from __future__ import annotations
@@ -24,9 +25,17 @@ from .records import read_table, sort_out_times
 _NUMBER = rb"([-+.\w]+)"
 _TRIPLE = rb"\s+".join([_NUMBER] * 3)
 _RECORD = re.compile(
-    rb"^[ \t]*time:[ \t]*" + _NUMBER + rb"[ \t]+ticks:[ \t]*" + _NUMBER + rb"[ \t]+" + _NUMBER
-    + rb"[ \t]+model_pose:[ \t]*" + _TRIPLE.replace(rb"\s", rb"[ \t]")
-    + rb"[ \t]+tracker_pose:[ \t]*" + _TRIPLE.replace(rb"\s", rb"[ \t]") + rb"[ \t]*\r?$",
+    rb"^[ \t]*time:[ \t]*"
+    + _NUMBER
+    + rb"[ \t]+ticks:[ \t]*"
+    + _NUMBER
+    + rb"[ \t]+"
+    + _NUMBER
+    + rb"[ \t]+model_pose:[ \t]*"
+    + _TRIPLE.replace(rb"\s", rb"[ \t]")
+    + rb"[ \t]+tracker_pose:[ \t]*"
+    + _TRIPLE.replace(rb"\s", rb"[ \t]")
+    + rb"[ \t]*\r?$",
     re.MULTILINE,
 )
 _VALUES = re.compile(rb"^#parameter_values:[ \t]*(.+)$", re.MULTILINE)
@@ -63,7 +72,9 @@ def read_tricycle(path: Path) -> FieldLog:
     traction, mended = mend_counter(t_ns, unwrap_traction(ticks[:, 1]))
     if mended.any():
         line = int(table.line[1:][mended][0])
-        table.notes.append(Finding("traction count mended after a roll-over of its 16-bit source", int(mended.sum()), line))
+        table.notes.append(
+            Finding("traction count mended after a roll-over of its 16-bit source", int(mended.sum()), line)
+        )
     pose = table.values[:, 6:9].copy()
     pose[:, 2] = wrap_angle(pose[:, 2])
     return FieldLog(
