@@ -28,6 +28,7 @@ from .recipe import (
     dock_wall_span,
     drop_rows,
     feasible_plans,
+    feasible_row_lengths,
 )
 
 __all__ = ["LayoutRecipe", "generate_layout"]
@@ -64,8 +65,8 @@ class _Builder:
         self._recipe = recipe
         self._seed = seed
         rng = self._stream("plan")
-        cap = int(rng.integers(recipe.bays_per_row[0], recipe.bays_per_row[1], endpoint=True))
-        plans = feasible_plans(recipe, cap)
+        lengths = feasible_row_lengths(recipe)
+        plans = feasible_plans(recipe, lengths[int(rng.integers(len(lengths)))])
         # Rows along the length are the rule, across it the exception.
         self._plan: HallPlan = plans[-1] if rng.random() < 0.3 else plans[0]
         self._frame = Frame(self._plan, bool(rng.random() < 0.5), bool(rng.random() < 0.5))

@@ -84,9 +84,7 @@ class LayoutRecipe(StrictModel):
     def _can_be_built(self) -> LayoutRecipe:
         if self.bays_per_row[0] > self.bays_per_row[1]:
             raise ValueError(f"bays_per_row {list(self.bays_per_row)} is upside down: give the smaller number first")
-        feasible_plans(self, self.bays_per_row[1])
-        if self.bays_per_row[0] != self.bays_per_row[1]:
-            feasible_plans(self, self.bays_per_row[0])
+        feasible_row_lengths(self)
         return self
 
 
@@ -147,6 +145,27 @@ class HallPlan:
     def bays(self) -> int:
         """Bays in one line of racks."""
         return sum(count for _, count in self.segments)
+
+
+def feasible_row_lengths(recipe: LayoutRecipe) -> list[int]:
+    """Return the longest rows, in bays, out of ``recipe.bays_per_row`` with which the hall can be built.
+
+    How rows are cut settles what is left for the dock zone, and so what fits into it.
+
+    Raises:
+        ValueError: none can; says what is short with the longest rows.
+    """
+    low, high = recipe.bays_per_row
+    lengths = []
+    for bays in range(low, high + 1):
+        try:
+            feasible_plans(recipe, bays)
+        except ValueError:
+            continue
+        lengths.append(bays)
+    if not lengths:
+        feasible_plans(recipe, high)
+    return lengths
 
 
 def feasible_plans(recipe: LayoutRecipe, bays_per_row: int) -> list[HallPlan]:

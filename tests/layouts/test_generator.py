@@ -18,6 +18,7 @@ from floorcast.layouts.generator import LayoutRecipe, generate_layout
 from floorcast.layouts.geometry import layout_solids
 from floorcast.layouts.occupancy import loose_in_map
 from floorcast.layouts.reachability import docking_pose
+from floorcast.layouts.recipe import CHARGER_PITCH, feasible_plans, feasible_row_lengths
 from floorcast.layouts.validation import check_layout
 
 SEEDS = st.integers(0, 2**63)
@@ -95,9 +96,9 @@ def test_a_recipe_gives_a_valid_hall_or_a_reason(values, seed):
 
 @pytest.mark.parametrize(("area", "seed"), [(100.0, 0), (100.0, 1), (10_000.0, 0)])
 def test_smallest_and_largest_hall(area, seed):
-    start = time.perf_counter()
+    start = time.process_time()
     layout = generate_layout(LayoutRecipe(area=area), seed)
-    assert time.perf_counter() - start < 10.0
+    assert time.process_time() - start < 10.0
     assert check_layout(layout) == []
     assert {station.kind for station in layout.stations} >= {"pick", "drop"}
 
@@ -209,6 +210,19 @@ def test_doors_face_the_hall_and_stations_face_their_doors():
                 door = min(layout.docks, key=lambda d: math.hypot(d.x - station.x, d.y - station.y))
                 heading = math.atan2(door.y - station.y, door.x - station.x)
                 assert math.cos(heading - station.yaw) > 0.999
+
+
+def test_rows_are_cut_only_where_the_dock_zone_still_holds_what_was_asked():
+    """The cut settles the depth of the dock zone: with some row lengths the chargers fit, with others they do not."""
+    recipe = LayoutRecipe(area=1000.0, row_direction="length", bays_per_row=(1, 14), office=False)
+    plans = {cap: feasible_plans(recipe, cap)[0] for cap in range(1, 15)}
+    room = {cap: 1 + math.floor((plan.apron - 1.5) / CHARGER_PITCH) for cap, plan in plans.items()}
+    most = 2 * max(room.values())
+    assert len(set(room.values())) > 1
+    tight = recipe.model_copy(update={"chargers": most})
+    assert feasible_row_lengths(tight) == [cap for cap in room if 2 * room[cap] == most]
+    for seed in range(6):
+        assert len(generate_layout(tight, seed).chargers) == most
 
 
 def test_a_thousand_square_metres_stay_within_the_primitive_budget():
