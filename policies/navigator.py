@@ -20,7 +20,7 @@ from ..episodes.policy import EpisodeInfo, Observation
 from .obstacles import PERSON_GIRTH, ObstacleLayer
 from .planner import NavigationMap, Path, PlannerSettings, navigation_map, plan_path, with_obstacles
 from .pursuit import PursuitSettings, advance, arc_rollout, pursue, rollout, speed_profile
-from .safety import PERIOD, SafetySettings, first_hit, nearest
+from .safety import PERIOD, SafetySettings, first_hit, nearest, separation_speed
 
 FloatArray = NDArray[np.float64]
 
@@ -45,8 +45,12 @@ _LOOK = 5.0
 """Length of path ahead that is watched for things in the way [m]."""
 _OFF_PATH = 0.6
 """Farther from its path than this the robot plans anew [m]."""
-_HOPELESS = 2.5
-"""A detour may cost this many times the direct way before waiting for a while is tried first."""
+_FORESEEN = 3.0
+"""The ways of those who come towards the robot are kept clear for this long [s]."""
+_STEP_RIGHT = 0.45
+"""So far to the robot's left their ways are widened, so that both who meet pass on the right [m]."""
+_GIVE_WAY = 12.0
+"""The robot stands still for people near by for so long before it looks for another way [s]."""
 
 
 @dataclass
@@ -72,6 +76,7 @@ class _Trouble:
     wait_until: float = 0.0
     moved_from: FloatArray = field(default_factory=lambda: np.zeros(3))
     progress_time: float = 0.0
+    standing_for: float | None = None
 
 
 class Navigator:
@@ -174,24 +179,43 @@ class Navigator:
         return left < 0.06 or self._trouble.since is not None
 
     def _mend_way(self, pose: FloatArray, goal: FloatArray, time: float) -> None:
-        """Plan if there is no path, if the robot is off it, or if something that stays lies on it."""
+        """Plan if there is no path, if the robot is off it, or if something is or will be on it."""
         way = self._way
+        oncoming = self._oncoming(pose, way) if self._careful else np.empty((0, 3))
         if way is not None:
             points = way.path.points
             way.index = advance(points, way.path.arc, way.index, pose[0], pose[1])
             off = math.hypot(points[way.index, 0] - pose[0], points[way.index, 1] - pose[1])
             lost = off > _OFF_PATH
-            blocked = self._careful and self._way_blocked(way)
+            blocked = self._careful and (self._on_way(way, self._layer.staying()) or self._on_way(way, oncoming))
             if not lost and not blocked:
                 return
         if time - self._last_plan < _REPLAN_PERIOD:
             return
         self._last_plan = time
-        obstacles = self._layer.staying() if self._careful else np.empty((0, 3))
+        obstacles = np.concatenate([self._layer.staying(), oncoming]) if self._careful else oncoming
         self._plan(pose, goal, obstacles, time)
 
-    def _way_blocked(self, way: _Way) -> bool:
-        obstacles = self._layer.staying()
+    def _oncoming(self, pose: FloatArray, way: _Way | None) -> FloatArray:
+        """Return x, y, radius (N, 3) [m] of the ways ahead of those who come towards the robot."""
+        movers = self._layer.movers(pose)
+        out = []
+        for x, y, vx, vy, size in movers:
+            dx, dy = x - pose[0], y - pose[1]
+            away, speed = math.hypot(dx, dy), math.hypot(vx, vy)
+            if away < 0.3 or away > 7.0 or (dx * vx + dy * vy) > -0.8 * away * speed:
+                continue
+            radius = 0.5 * max(size, 0.3) + 0.1
+            left = np.array([-dy, dx]) / away
+            # Not up to the robot itself: it must still find a way out from where it is.
+            reach = min(speed * _FORESEEN, away - 1.0)
+            for s in np.arange(0.0, max(reach, 0.01), 0.25):
+                at = np.array([x + s * vx / speed, y + s * vy / speed])
+                out += [(*at, radius), (*(at - _STEP_RIGHT * -left * 1.0), radius)]
+        return np.array(out) if out else np.empty((0, 3))
+
+    def _on_way(self, way: _Way, obstacles: FloatArray) -> bool:
+        """Whether any of the obstacles (N, 3) x, y, radius [m] lies on the next few metres of the path."""
         if len(obstacles) == 0:
             return False
         arc = way.path.arc
@@ -238,7 +262,7 @@ class Navigator:
         if moving:
             self._note_progress(pose, time)
             return command
-        return self._held_up(pose, time)
+        return (0.0, 0.0) if self._gives_way(pose, time) else self._held_up(pose, time)
 
     def _guard_drive(self, pose: FloatArray, speed: float, spin: float, v: float, omega: float) -> tuple[float, float]:
         """Return the fastest share of the command that is safe; a braking one or (0, 0) if none is."""
@@ -273,13 +297,19 @@ class Navigator:
     def _zone_limit(self, pose: FloatArray, points: FloatArray) -> float:
         """Return the speed permitted by what is near and may be a person [m/s]."""
         safe, layer = self._safety, self._layer
-        people = layer.girth >= PERSON_GIRTH
-        if not np.any(people):
-            return math.inf
-        near = nearest(pose, points[people], layer.girth[people], safe.half_length, safe.half_width)
-        # Outside the zone, as fast as can be braked to its speed before the edge.
-        room = max(0.0, near - safe.zone)
-        return math.sqrt(safe.zone_speed**2 + 2.0 * safe.deceleration * room)
+        limit = math.inf
+        if np.any(layer.person):
+            limit = separation_speed(self._nearest(pose, points, layer.person), safe)
+        people = (layer.girth >= PERSON_GIRTH) & ~layer.person
+        if np.any(people):
+            # Outside the zone, as fast as can be braked to its speed before the edge.
+            room = max(0.0, self._nearest(pose, points, people) - safe.zone)
+            limit = min(limit, math.sqrt(safe.zone_speed**2 + 2.0 * safe.deceleration * room))
+        return limit
+
+    def _nearest(self, pose: FloatArray, points: FloatArray, chosen: NDArray[np.bool_]) -> float:
+        safe = self._safety
+        return nearest(pose, points[chosen], self._layer.girth[chosen], safe.half_length, safe.half_width)
 
     def _hits(self, motion: FloatArray, points: FloatArray, velocity: FloatArray) -> bool:
         safe = self._safety
@@ -341,6 +371,19 @@ class Navigator:
             if gone > 0.5:
                 trouble.attempts = max(0, trouble.attempts - 1)
 
+    def _gives_way(self, pose: FloatArray, time: float) -> bool:
+        """Whether the robot stands because of somebody near by who walks; not for ever."""
+        points, _ = self._layer.in_map(pose)
+        person = self._layer.person
+        near = bool(np.any(person)) and self._nearest(pose, points, person) < 1.0
+        trouble = self._trouble
+        if not near:
+            trouble.standing_for = None
+            return False
+        if trouble.standing_for is None:
+            trouble.standing_for = time
+        return time - trouble.standing_for < _GIVE_WAY
+
     def _held_up(self, pose: FloatArray, time: float) -> tuple[float, float]:
         """Stand and wait; when patience ends, plan around everything in sight, then back out."""
         trouble = self._trouble
@@ -374,6 +417,9 @@ class Navigator:
     def _best_escape(self, pose: FloatArray) -> tuple[float, float] | None:
         """Return the motion that leaves most room about the robot; None if there is no room for any."""
         points, _ = self._layer.in_map(pose)
+        person = self._layer.person
+        if np.any(person) and self._nearest(pose, points, person) < 0.6:
+            return None
         best, most = None, 0.0
         for v, omega in _ESCAPES:
             if not self._motion_free(pose, v, omega, 1.2):
@@ -392,7 +438,9 @@ class Navigator:
         trouble = self._trouble
         if trouble.escape is not None:
             if time < trouble.escape_until and self._motion_free(pose, *trouble.escape, 0.3):
-                return trouble.escape
+                points, _ = self._layer.in_map(pose)
+                near = self._zone_limit(pose, points) if len(points) else math.inf
+                return trouble.escape if near > abs(trouble.escape[0]) else (0.0, 0.0)
             trouble.escape = None
             self._way = None
             self._last_plan = -math.inf

@@ -30,15 +30,20 @@ _SPLIT = 0.35
 """Neighbouring points farther apart than this belong to different things [m]."""
 _LARGEST_MOVER = 1.6
 """[m]"""
-_PERSON_SIZE = 0.62
+_PERSON_SIZE = 0.5
 """What is unknown and looks no larger than this [m] may be the legs of a person ..."""
 PERSON_GIRTH = 0.18
 """... whose body stands out this far beyond them [m]."""
 _OTHER_GIRTH = 0.03
 """[m]"""
+_WALKED = 4.0
+"""So long after it last moved, something the size of a person counts as one that may walk on any moment [s]."""
 _CELL = 0.1
+_OFFSET = 100_000
 _CONFIRMED = 3.0
 _MOST = 12.0
+_FAMILIAR = 4.0
+"""Where something was seen as often as this, it stays: what is seen there again is no mover, however it may look."""
 _MEMORY = 45.0
 """Things out of sight are forgotten after this time [s]."""
 
@@ -50,6 +55,8 @@ class Track:
     Attributes:
         position: (2,) [m], middle of the visible side; velocity: (2,) [m/s]; first: (2,) where it was first seen.
         seen: number of scans; missed: scans in a row without it.
+        size: largest visible extent [m].
+        moved: when it last moved [s].
     """
 
     position: FloatArray
@@ -57,6 +64,8 @@ class Track:
     first: FloatArray
     seen: int = 1
     missed: int = 0
+    size: float = 0.0
+    moved: float = -math.inf
 
     @property
     def moves(self) -> bool:
@@ -76,7 +85,8 @@ class ObstacleLayer:
         angles: (B,) beam angles [rad].
         blind_half_length, blind_half_width: points within this rectangle about base_link are the robot itself [m].
         points: (N, 2) newest scan in ``odom``; velocity: (N, 2) of the thing each belongs to, 0 for what stays;
-            girth: (N,) [m] how far that thing may stand out beyond the point; unknown: (N,) not on the map.
+            girth: (N,) [m] how far that thing may stand out beyond the point; unknown: (N,) not on the map;
+            person: (N,) on something the size of a person that moves or did a moment ago.
     """
 
     nav: NavigationMap
@@ -88,12 +98,13 @@ class ObstacleLayer:
     velocity: FloatArray = field(default_factory=lambda: np.empty((0, 2)))
     girth: FloatArray = field(default_factory=lambda: np.empty(0))
     unknown: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, dtype=bool))
+    person: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, dtype=bool))
     returns: float = 1.0
     scan_time: float = -math.inf
     _odom: FloatArray = field(default_factory=lambda: np.zeros(3))
     _history: deque[tuple[float, FloatArray]] = field(default_factory=lambda: deque(maxlen=64))
     _tracks: list[Track] = field(default_factory=list)
-    _cells: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 2), dtype=np.int64))
+    _cells: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     _score: FloatArray = field(default_factory=lambda: np.empty(0))
     _last: FloatArray = field(default_factory=lambda: np.empty(0))
     _girth: FloatArray = field(default_factory=lambda: np.empty(0))
@@ -134,7 +145,8 @@ class ObstacleLayer:
         self.velocity = np.zeros_like(seen)
         self.girth = np.zeros(len(seen))
         self.unknown = unknown
-        moving = self._follow(seen, unknown, elapsed)
+        self.person = np.zeros(len(seen), dtype=bool)
+        moving = self._follow(seen, unknown, self._familiar(on_map), elapsed)
         stays = unknown & ~moving
         self._remember(on_map[stays], self.girth[stays], pose_then, ranges, scan_time)
 
@@ -147,10 +159,20 @@ class ObstacleLayer:
         points = _place(self.points + age * self.velocity, anchor)
         return points, self.velocity @ np.array([[cos, sin], [-sin, cos]])
 
+    def movers(self, pose: FloatArray) -> FloatArray:
+        """Return x, y [m], vx, vy [m/s] and size [m] in ``map`` of everything that moves now, (M, 5)."""
+        found = [track for track in self._tracks if track.moves and track.missed <= 1]
+        if not found:
+            return np.empty((0, 5))
+        anchor = compose(pose, relative(self._odom, np.zeros(3)))
+        at = _place(np.array([track.position for track in found]), anchor)
+        velocity = _place(np.array([track.velocity for track in found]), np.array([0.0, 0.0, anchor[2]]))
+        return np.column_stack([at, velocity, [track.size for track in found]])
+
     def staying(self) -> FloatArray:
         """Return x, y and girth (N, 3) [m] of cells in ``map`` that hold something that stays and is not on the map."""
         sure = self._score >= _CONFIRMED
-        return np.column_stack([(self._cells[sure] + 0.5) * _CELL, self._girth[sure]])
+        return np.column_stack([_centres(self._cells[sure]), self._girth[sure]])
 
     def _odom_at(self, time: float) -> FloatArray:
         later = self._history[-1]
@@ -163,7 +185,21 @@ class ObstacleLayer:
             later = entry
         return later[1]
 
-    def _follow(self, points: FloatArray, unknown: NDArray[np.bool_], elapsed: float) -> NDArray[np.bool_]:
+    def _familiar(self, points: FloatArray) -> NDArray[np.bool_]:
+        """Whether points (N, 2) [m] in ``map`` lie in cells that hold something that stays."""
+        if len(self._cells) == 0:
+            return np.zeros(len(points), dtype=bool)
+        key = _keys(points)
+        at = np.minimum(np.searchsorted(self._cells, key), len(self._cells) - 1)
+        return (self._cells[at] == key) & (self._score[at] >= _FAMILIAR)
+
+    def _follow(
+        self,
+        points: FloatArray,
+        unknown: NDArray[np.bool_],
+        familiar: NDArray[np.bool_],
+        elapsed: float,
+    ) -> NDArray[np.bool_]:
         """Match clusters of unknown points with tracks; return which points (N,) belong to movers."""
         label, count = _clusters(points, unknown, _SPLIT)
         moving = np.zeros(len(points), dtype=bool)
@@ -175,23 +211,30 @@ class ObstacleLayer:
             members = label == k
             cluster = points[members]
             low, high = cluster.min(axis=0), cluster.max(axis=0)
-            size = float(np.max(high - low))
+            size = math.hypot(high[0] - low[0], high[1] - low[1])
             self.girth[members] = PERSON_GIRTH if size < _PERSON_SIZE else _OTHER_GIRTH
             if len(cluster) < 2 or size > _LARGEST_MOVER:
                 continue
             middle = 0.5 * (low + high)
             track = _take_nearest(free, middle, 0.45 + 1.5 * elapsed * 0.5)
             if track is None:
-                self._tracks.append(Track(middle, np.zeros(2), middle))
+                self._tracks.append(Track(middle, np.zeros(2), middle, size=size))
                 continue
             error = middle - track.position
             track.position = track.position + 0.55 * error
             track.velocity = track.velocity + 0.25 / max(elapsed, 1e-3) * error
             track.seen += 1
             track.missed = 0
+            track.size = size
+            if np.mean(familiar[members]) > 0.5:
+                # Only the view of it changes: the visible part of what stands still wanders as the robot drives by.
+                track.velocity = 0.5 * track.velocity
+                track.first = track.position
             if track.moves:
+                track.moved = self.scan_time
                 moving |= members
                 self.velocity[members] = track.velocity
+            self.person[members] = size < _PERSON_SIZE and self.scan_time - track.moved < _WALKED
         self._tracks = [track for track in self._tracks if track.missed <= 4]
         return moving
 
@@ -199,20 +242,29 @@ class ObstacleLayer:
         self, points: FloatArray, girth: FloatArray, pose: FloatArray, ranges: FloatArray, time: float
     ) -> None:
         """Count cells up where something is seen, and down where a beam passes through."""
-        hit = np.floor(points / _CELL).astype(np.int64)
-        cells, inverse = np.unique(np.concatenate([self._cells, hit]), axis=0, return_inverse=True)
-        inverse = inverse.reshape(-1)
+        cells, inverse = np.unique(np.concatenate([self._cells, _keys(points)]), return_inverse=True)
         merged, newest, thick = np.zeros(len(cells)), np.full(len(cells), -np.inf), np.zeros(len(cells))
         np.add.at(merged, inverse[: len(self._cells)], self._score)
-        np.maximum.at(newest, inverse, np.concatenate([self._last, np.full(len(hit), time)]))
+        np.maximum.at(newest, inverse, np.concatenate([self._last, np.full(len(points), time)]))
         np.maximum.at(thick, inverse, np.concatenate([self._girth, girth]))
         struck = np.zeros(len(cells), dtype=bool)
         struck[inverse[len(self._cells) :]] = True
         laser = compose(pose, (self.mount.x, self.mount.y, self.mount.yaw))
-        through = _passed_through((cells + 0.5) * _CELL, laser, self.angles, ranges, _CELL)
+        through = _passed_through(_centres(cells), laser, self.angles, ranges, _CELL)
         merged = np.minimum(merged + struck - 1.5 * (through & ~struck), _MOST)
         kept = (merged > 0) & (time - newest < _MEMORY)
         self._cells, self._score, self._last, self._girth = cells[kept], merged[kept], newest[kept], thick[kept]
+
+
+def _keys(points: FloatArray) -> NDArray[np.int64]:
+    """Number the memory cells that points (N, 2) [m] lie in; halls reach less than 10 km either way."""
+    cell = np.floor(points / _CELL).astype(np.int64) + _OFFSET
+    return cell[:, 0] * (2 * _OFFSET) + cell[:, 1]
+
+
+def _centres(keys: NDArray[np.int64]) -> FloatArray:
+    """Return the centres (N, 2) [m] of numbered cells."""
+    return (np.column_stack(np.divmod(keys, 2 * _OFFSET)) - _OFFSET + 0.5) * _CELL
 
 
 def _take_nearest(tracks: list[Track], middle: FloatArray, gate: float) -> Track | None:

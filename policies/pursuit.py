@@ -57,23 +57,23 @@ class PursuitSettings:
     def for_robot(robot: RobotModel) -> PursuitSettings:
         """Return settings for a robot: a share of what its drive can do."""
         drive = robot.drive
-        cruise = min(1.4, 0.8 * drive.max_speed)
+        cruise = min(1.5, 0.8 * drive.max_speed)
         return PursuitSettings(
             cruise=cruise,
             slowest=min(0.25, 0.3 * cruise),
             acceleration=0.8 * drive.max_acceleration,
-            deceleration=min(0.7, 0.5 * drive.max_deceleration),
+            deceleration=min(0.8, 0.5 * drive.max_deceleration),
             lateral_acceleration=0.6,
-            yaw_rate=min(1.2, 0.6 * drive.max_yaw_rate),
-            yaw_acceleration=min(1.2, 0.4 * drive.max_yaw_acceleration),
+            yaw_rate=min(1.5, 0.6 * drive.max_yaw_rate),
+            yaw_acceleration=min(1.6, 0.4 * drive.max_yaw_acceleration),
             lookahead=0.45,
             lookahead_time=0.45,
             farthest=1.1,
             turn_above=0.9,
             turn_until=0.12,
             narrow=robot.radius + 0.02,
-            wide=robot.radius + 0.55,
-            narrow_speed=min(0.6, 0.6 * cruise),
+            wide=robot.radius + 0.45,
+            narrow_speed=min(0.7, 0.6 * cruise),
         )
 
     def as_array(self) -> FloatArray:

@@ -39,6 +39,8 @@ class SafetySettings:
         horizon: how far ahead in time moving things are avoided [s]; from_behind: the same for those that come from
             behind.
         zone, zone_speed: nearer than zone [m] to something that may be a person, no faster than zone_speed [m/s].
+        walking: speed [m/s] at which somebody who walks may turn towards the robot at any moment.
+        hard_deceleration: what the drive brakes at when told to stand [m/s^2].
         stale: a scan older than this stops the robot [s].
         least_returns: share of beams that must come back; fewer and the sensor counts as blind.
     """
@@ -55,8 +57,10 @@ class SafetySettings:
     mover_growth: float = 0.1
     horizon: float = 2.0
     from_behind: float = 0.8
-    zone: float = 0.5
-    zone_speed: float = 0.28
+    zone: float = 0.45
+    zone_speed: float = 0.4
+    walking: float = 1.2
+    hard_deceleration: float = 1.5
     stale: float = 0.6
     least_returns: float = 0.02
 
@@ -69,6 +73,7 @@ class SafetySettings:
             half_width=0.5 * robot.width,
             reaction=control_period + drive.command_delay + drive.motor_lag + 0.1,
             deceleration=min(1.0, 0.5 * drive.max_deceleration),
+            hard_deceleration=0.75 * drive.max_deceleration,
             yaw_deceleration=min(2.0, 0.5 * drive.max_yaw_acceleration),
         )
 
@@ -142,3 +147,12 @@ def nearest(pose: FloatArray, points: FloatArray, girth: FloatArray, half_length
         ey = max(0.0, abs(-sin * dx + cos * dy) - half_width)
         best = min(best, math.sqrt(ex * ex + ey * ey) - girth[i])
     return best
+
+
+def separation_speed(distance: float, settings: SafetySettings) -> float:
+    """Return the speed [m/s] from which the robot stands before a walking person comes over ``distance`` [m].
+
+    Speed and separation monitoring after ISO/TS 15066: distance = walking * (reaction + v / a) + 0.05 m.
+    """
+    time = (distance - 0.05) / settings.walking - settings.reaction
+    return max(0.0, settings.hard_deceleration * time)
