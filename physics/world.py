@@ -460,7 +460,7 @@ class World:
             if self._person_synced.get(k) != self._steps - 1:
                 body = self._person_body[k]
                 x, y, vx, vy = walkers[k].tolist()
-                height = 0.5 * self.settings.person_height
+                height = 0.5 * (self.settings.person_height - self.settings.person_radius)
                 pybullet.resetBasePositionAndOrientation(
                     body, [x, y, height], [0.0, 0.0, 0.0, 1.0], physicsClientId=self._client
                 )
@@ -469,12 +469,15 @@ class World:
             self._person_synced[k] = self._steps
 
     def _create_person(self, k: int) -> None:
-        """A person is a capsule without mass in reduced coordinates: it walks at its velocity and nothing stops it."""
+        """A person is a capsule without mass in reduced coordinates: it walks at its velocity and nothing stops it.
+
+        Its lower half sphere is under the floor, so that low robots meet an upright side.
+        """
         settings = self.settings
         shape = pybullet.createCollisionShape(
             pybullet.GEOM_CAPSULE,
             radius=settings.person_radius,
-            height=settings.person_height - 2.0 * settings.person_radius,
+            height=settings.person_height - settings.person_radius,
             physicsClientId=self._client,
         )
         body = int(pybullet.createMultiBody(0, shape, physicsClientId=self._client))
