@@ -137,7 +137,7 @@ def verdict_sentence(verdict: Verdict, *, subject: str = "The policy") -> str:
     decided = [row for row in verdict.rows if row.verdict != "not_applicable"]
     episodes = f"{verdict.episodes:,} simulated {'episode' if verdict.episodes == 1 else 'episodes'}".replace(",", " ")
     if verdict.verdict == "pass":
-        limits = "the only limit" if len(decided) == 1 else f"all {_count(len(decided))} limits"
+        limits = _share_of_limits(len(decided), len(decided))
         confidence = percent_text(min(row.confidence for row in decided))
         return f"{subject} keeps {limits} over {episodes}, each with {confidence} confidence."
     if verdict.verdict == "fail":
@@ -146,7 +146,7 @@ def verdict_sentence(verdict: Verdict, *, subject: str = "The policy") -> str:
         proportion = first.kind == "proportion"
         seen = value_text(first.value, first.unit, proportion=proportion, interval=(first.ci_low, first.ci_high))
         reason = f"{_lower_first(first.label)} is {seen} and must be {bound_text(first)}"
-        limits = f"{_count(len(failed))} of {_count(len(decided))} {'limit' if len(decided) == 1 else 'limits'}"
+        limits = _share_of_limits(len(failed), len(decided))
         return f"{subject} misses {limits} over {episodes}: {reason}."
     if verdict.episodes == 0:
         return f"{subject} was not tested: there are no episodes."
@@ -156,13 +156,19 @@ def verdict_sentence(verdict: Verdict, *, subject: str = "The policy") -> str:
         missing = episodes_text(verdict.not_run)
         return f"{subject} cannot be judged yet: it keeps every limit over {episodes}, but {missing} could not be run."
     open_rows = [row for row in decided if row.verdict == "inconclusive"]
-    which = f"{_count(len(open_rows))} of {_count(len(decided))} {'limit' if len(decided) == 1 else 'limits'}"
+    which = _share_of_limits(len(open_rows), len(decided))
     sentence = (
         f"{subject} cannot be judged yet: {episodes} {'leaves' if verdict.episodes == 1 else 'leave'} {which} open"
     )
     if verdict.episodes_needed is None:
         return f"{sentence}."
     return f"{sentence}; {needed_text(verdict.episodes_needed)}."
+
+
+def _share_of_limits(some: int, total: int) -> str:
+    if total == 1:
+        return "the only limit"
+    return f"all {_count(total)} limits" if some == total else f"{_count(some)} of {_count(total)} limits"
 
 
 def _count(count: int) -> str:

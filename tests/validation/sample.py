@@ -86,7 +86,7 @@ def gap() -> GapSection:
     metrics: tuple[list, list] = ([], [])
     for name, unit, before, after, floor in (
         ("pos_end_err", "m", 0.021, 0.012, 0.004),
-        ("yaw_end_err", "deg", 1.1, 0.62, 0.2),
+        ("yaw_end_err", "rad", 0.019, 0.011, 0.0035),
     ):
         for horizon in (1, 2, 5, 10, 30):
             for rows, level, width in ((metrics[0], before, 0.12), (metrics[1], after, 0.2)):
