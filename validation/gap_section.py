@@ -41,6 +41,9 @@ GAP_LABELS = {
 }
 
 
+_AXIS_UNITS = {"m": "metres", "°": "degrees"}
+
+
 @dataclass(frozen=True)
 class TrajectoryPlot:
     """One replayed run seen from above: (N, 2) arrays of x, y [m] of the real robot and of the simulated one.
@@ -286,7 +289,7 @@ def _horizon_charts(metrics: Sequence[GapMetric]) -> list[dict[str, Any]]:
             f"{label} over {wording.number_text(horizons[0])} to {wording.number_text(horizons[-1])} s of replay; "
             + ("the figures are in the table below")
         )
-        chart = plots.horizon_chart(horizons, lines, unit=group[0].unit, alt=alt)
+        chart = plots.horizon_chart(horizons, lines, unit=_AXIS_UNITS.get(group[0].unit, group[0].unit), alt=alt)
         charts.append({"title": label, "chart": Markup(chart), "legend": [(line.name, line.style) for line in lines]})
     return charts
 

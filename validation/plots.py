@@ -169,7 +169,7 @@ def horizon_chart(
         f'<text class="tick" x="{(left + width - right) / 2:.1f}" y="{height - 6:.1f}" text-anchor="middle">'
         "seconds of replay</text>"
     )
-    parts.append(f'<text class="tick" x="{left - 6}" y="14" text-anchor="end">{html.escape(unit)}</text>')
+    parts.append(f'<text class="tick" x="4" y="14">{html.escape(unit)}</text>')
     for shift, item in zip(_shifts(len(series)), series, strict=True):
         parts.extend(_horizon_line(item, [x(i) + shift for i in range(len(horizons))], y))
     return _svg(width, height, parts, alt, "chart")
