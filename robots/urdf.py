@@ -60,12 +60,12 @@ def load_shape(name_or_path: str | Path) -> Primitives:
 
 def _read(name_or_path: str | Path) -> tuple[str, str]:
     path = Path(name_or_path)
-    if path.exists():
-        return str(path), read_text(path)
     if path.name == str(name_or_path):
         bundled = resources.files(assets) / "robots" / path.name
         if bundled.is_file():
             return f"assets/robots/{path.name}", bundled.read_text(encoding="utf-8")
+    if path.exists():
+        return str(path), read_text(path)
     raise InputError(
         f"there is no robot shape '{name_or_path}'",
         mend="give a file in assets/robots ('amr.urdf') or a path to a URDF",

@@ -236,7 +236,7 @@ def test_a_robot_drives_into_a_standing_person(make):
 
 
 def test_a_compound_of_many_children_is_whole(make):
-    """PyBullet drops children silently in some ways of building: the last of 1,500 must stop the robot like the first."""
+    """PyBullet drops children silently in some ways of building: the last of 1,500 must stop a robot too."""
     builder = PrimitiveBuilder()
     for k in range(1500):
         builder.box((0.05, 0.05, 0.3), (3.0, 0.1 * k, 0.3), class_name="rack", body=0)

@@ -1,0 +1,124 @@
+"""What physics costs: 30 s of robots on a generated hall, in processor time on one core.
+
+Run: python benchmarks/physics.py [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable
+
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+
+import numpy as np
+
+from floorcast.layouts.generator import generate_layout
+from floorcast.layouts.geometry import layout_solids
+from floorcast.layouts.recipe import LayoutRecipe
+from floorcast.physics.settings import PhysicsSettings
+from floorcast.physics.world import World
+from floorcast.robots.drive import parameter_array, rollout
+from floorcast.robots.fleet import Fleet
+from floorcast.robots.model import DriveParameters, RobotModel
+
+SECONDS = 30
+RATE = 20
+EVERYWHERE = 1000.0
+"""A margin [m] that keeps every robot in Bullet at every step."""
+
+
+def processor_time(work: Callable[[], None], repeat: int = 3) -> float:
+    """Return the best processor time [s] of some runs: other work on the machine only ever adds."""
+    best = float("inf")
+    for _ in range(repeat):
+        start = time.process_time()
+        work()
+        best = min(best, time.process_time() - start)
+    return best
+
+
+def free_poses(world: World, count: int, seed: int) -> list[list[float]]:
+    rng = np.random.default_rng(seed)
+    low, high = world.static_table[:, :2].min(axis=0), world.static_table[:, :2].max(axis=0)
+    poses: list[list[float]] = []
+    while len(poses) < count:
+        pose = [*rng.uniform(low, high), rng.uniform(-np.pi, np.pi)]
+        apart = all(np.hypot(pose[0] - p[0], pose[1] - p[1]) > 1.3 for p in poses)
+        if apart and not world.obstacles_at(0, pose):
+            poses.append(pose)
+    return poses
+
+
+def episode(world: World, count: int, commands: Callable[[int], np.ndarray]) -> tuple[float, int]:
+    """Return processor time [s] of 30 s and the number of contacts; robots are set free and counted in that."""
+    fleet = Fleet(world, [RobotModel()] * count)
+    poses = free_poses(world, count, 1)
+    contacts = 0
+
+    def run() -> None:
+        nonlocal contacts
+        fleet.reset(poses)
+        for tick in range(SECONDS * RATE):
+            fleet.command(commands(tick))
+            fleet.step(240 // RATE)
+        contacts = len(world.contacts())
+
+    return processor_time(run), contacts
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", help="write the rows to this file")
+    arguments = parser.parse_args()
+    rows = []
+
+    def report(name: str, value: float, unit: str, note: str = "") -> None:
+        rows.append({"name": name, "value": value, "unit": unit, "note": note})
+        print(f"{name:58s} {value:10.3f} {unit:12s} {note}")
+
+    hall = layout_solids(generate_layout(LayoutRecipe(area=1000), 0))
+    big = layout_solids(generate_layout(LayoutRecipe(area=10_000), 0))
+    cases = [
+        ("8 AMRs turning in place or waiting", hall, 8, {}, lambda t, n: np.tile([0.0, 0.6], (n, 1))),
+        (
+            "8 AMRs turning, all in Bullet",
+            hall,
+            8,
+            {"margin": EVERYWHERE, "release_margin": EVERYWHERE},
+            lambda t, n: np.tile([0.0, 0.6], (n, 1)),
+        ),
+        ("8 AMRs driving circles, bumping at times", hall, 8, {}, lambda t, n: np.tile([0.3, 0.7], (n, 1))),
+        ("8 AMRs pushing against what they meet", hall, 8, {}, lambda t, n: np.tile([0.8, 0.0], (n, 1))),
+        ("64 AMRs driving circles, 10,000 m2", big, 64, {}, lambda t, n: np.tile([0.3, 0.7], (n, 1))),
+    ]
+    for name, solids, count, options, commands in cases:
+        world = World.from_solids(solids, settings=PhysicsSettings(**options))
+        seconds, contacts = episode(world, count, lambda t, c=commands, n=count: c(t, n))
+        note = f"{contacts} contacts, {seconds / SECONDS / 240 * 1e6:.1f} us a step, {SECONDS / seconds:.0f}x real time"
+        report(f"30 s of {name}", seconds, "s", note)
+        if count == 8 and not options:
+            world.touch_step(np.zeros((8, 3)), np.zeros((8, 3)))
+            report("  reset of that world after contact", 1e3 * processor_time(world.reset, 1), "ms")
+        world.close()
+
+    table = parameter_array([DriveParameters()] * 2000)
+    rng = np.random.default_rng(0)
+    commands = np.repeat(rng.uniform(-1, 1, (2000, 30, 2)), 20, axis=1)
+    start = np.zeros((2000, 3))
+    rollout(table[:1], start[:1], start[:1, :2], commands[:1], 0.05)
+
+    def drive_all() -> None:
+        rollout(table, start, start[:, :2], commands, 0.05)
+
+    seconds = processor_time(drive_all)
+    report("batched drive model, 2,000 robots x 600 steps", 1e9 * seconds / commands[..., 0].size, "ns a step")
+    if arguments.json:
+        with open(arguments.json, "w") as file:
+            json.dump(rows, file, indent=2)
+
+
+if __name__ == "__main__":
+    main()
