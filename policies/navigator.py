@@ -45,11 +45,16 @@ _LOOK = 5.0
 """Length of path ahead that is watched for things in the way [m]."""
 _OFF_PATH = 0.6
 """Farther from its path than this the robot plans anew [m]."""
+_DETOUR = 6.0
+_DETOUR_PER_SECOND = 1.5
+"""A detour may cost so much more than waiting, and so much for each second of waiting [m, m/s]."""
+_BACK_OUT = 5.0
+"""Held up for so long without a way round, the robot backs out [s]."""
 _FORESEEN = 3.0
 """The ways of those who come towards the robot are kept clear for this long [s]."""
 _STEP_RIGHT = 0.45
 """So far to the robot's left their ways are widened, so that both who meet pass on the right [m]."""
-_GIVE_WAY = 12.0
+_GIVE_WAY = 8.0
 """The robot stands still for people near by for so long before it looks for another way [s]."""
 
 
@@ -69,6 +74,8 @@ class _Trouble:
     """How long the robot has been held up, and what it has tried."""
 
     since: float | None = None
+    blocked_since: float | None = None
+    planned: bool = False
     patience: float = 2.0
     attempts: int = 0
     escape: tuple[float, float] | None = None
@@ -193,8 +200,18 @@ class Navigator:
         if time - self._last_plan < _REPLAN_PERIOD:
             return
         self._last_plan = time
-        obstacles = np.concatenate([self._layer.staying(), oncoming]) if self._careful else oncoming
-        self._plan(pose, goal, obstacles, time)
+        staying = self._layer.staying() if self._careful else oncoming
+        for obstacles in (np.concatenate([staying, oncoming]), staying)[0 if len(oncoming) else 1 :]:
+            if self._plan(pose, goal, obstacles, time, self._detour_limit(time)):
+                return
+        # Every way round is too long as yet: drive up to what is in the way, and wait there for a while.
+
+    def _detour_limit(self, time: float) -> float:
+        """Return how much more than the present way a detour may cost [m]: more, the longer the robot is held up."""
+        if self._way is None:
+            return math.inf
+        blocked = self._trouble.blocked_since
+        return _DETOUR + (0.0 if blocked is None else _DETOUR_PER_SECOND * (time - blocked))
 
     def _oncoming(self, pose: FloatArray, way: _Way | None) -> FloatArray:
         """Return x, y, radius (N, 3) [m] of the ways ahead of those who come towards the robot."""
@@ -226,15 +243,24 @@ class Navigator:
         gap = ahead[:, None, :] - obstacles[None, :, :2]
         return float(np.min(np.hypot(gap[..., 0], gap[..., 1]) - obstacles[:, 2])) < self._planner.hard - 0.03
 
-    def _plan(self, pose: FloatArray, goal: FloatArray, obstacles: FloatArray, time: float) -> None:
+    def _plan(self, pose: FloatArray, goal: FloatArray, obstacles: FloatArray, time: float, limit: float) -> bool:
+        """Plan around obstacles (N, 3) and take that way, unless it costs over ``limit`` [m] more than the present one.
+
+        Returns whether it was taken.
+        """
         clearance = None
         if len(obstacles):
             clearance = with_obstacles(self._nav, obstacles, self._planner.soft + 0.2)
         path = plan_path(self._nav, pose, goal, self._planner, clearance=clearance)
         if path is None:
-            self._way = None
-            return
+            return False
+        way = self._way
+        if way is not None:
+            left = 1.0 - way.path.arc[way.index] / max(way.path.length, 1e-6)
+            if path.cost - left * way.path.cost > limit:
+                return False
         self._way = _Way(path, speed_profile(path, self._pursuit), made=time)
+        return True
 
     def _drive(self, pose: FloatArray, observation: Observation, time: float) -> tuple[float, float]:
         way = self._way
@@ -368,8 +394,10 @@ class Navigator:
             trouble.moved_from = pose.copy()
             trouble.progress_time = time
             trouble.since = None
+            trouble.planned = False
             if gone > 0.5:
                 trouble.attempts = max(0, trouble.attempts - 1)
+                trouble.blocked_since = None
 
     def _gives_way(self, pose: FloatArray, time: float) -> bool:
         """Whether the robot stands because of somebody near by who walks; not for ever."""
@@ -390,23 +418,24 @@ class Navigator:
         if trouble.since is None:
             trouble.since = time
             trouble.moved_from = pose.copy()
+        if trouble.blocked_since is None:
+            trouble.blocked_since = time
         if time - trouble.since < trouble.patience:
             return 0.0, 0.0
-        trouble.attempts += 1
         trouble.since = None
         trouble.patience = float(self._random.uniform(1.0, 2.0 + min(trouble.attempts, 4)))
         assert self._goal is not None
-        if trouble.attempts % 2 == 1:
+        if not trouble.planned:
             # First, around all that is seen, as if what moves would stay where it is.
             points, _ = self._layer.in_map(pose)
             seen = np.column_stack([points, self._layer.girth])[self._layer.unknown]
             obstacles = np.concatenate([self._layer.staying(), seen])
-            before = self._way
-            self._plan(pose, self._goal, obstacles, time)
+            trouble.planned = self._plan(pose, self._goal, obstacles, time, self._detour_limit(time))
             self._last_plan = time
-            if self._way is None:
-                self._way = before
-            return 0.0, 0.0
+            if trouble.planned or time - trouble.blocked_since < _BACK_OUT:
+                return 0.0, 0.0
+        trouble.planned = False
+        trouble.attempts += 1
         escape = self._best_escape(pose)
         if escape is not None:
             trouble.escape = escape

@@ -36,7 +36,7 @@ PERSON_GIRTH = 0.18
 """... whose body stands out this far beyond them [m]."""
 _OTHER_GIRTH = 0.03
 """[m]"""
-_WALKED = 4.0
+_WALKED = 10.0
 """So long after it last moved, something the size of a person counts as one that may walk on any moment [s]."""
 _CELL = 0.1
 _OFFSET = 100_000
@@ -71,8 +71,12 @@ class Track:
     def moves(self) -> bool:
         """Whether it is taken to be moving: long enough in sight, fast enough, and really elsewhere than at first."""
         speed = math.hypot(self.velocity[0], self.velocity[1])
-        gone = math.hypot(self.position[0] - self.first[0], self.position[1] - self.first[1])
-        return self.seen >= 3 and speed > 0.25 and gone > 0.2
+        return self.seen >= 3 and speed > 0.25 and self.gone > 0.2
+
+    @property
+    def gone(self) -> float:
+        """Distance from where it was first seen, or last stood [m]."""
+        return math.hypot(self.position[0] - self.first[0], self.position[1] - self.first[1])
 
 
 @dataclass
@@ -231,7 +235,8 @@ class ObstacleLayer:
                 track.velocity = 0.5 * track.velocity
                 track.first = track.position
             if track.moves:
-                track.moved = self.scan_time
+                if track.gone > 0.5:
+                    track.moved = self.scan_time
                 moving |= members
                 self.velocity[members] = track.velocity
             self.person[members] = size < _PERSON_SIZE and self.scan_time - track.moved < _WALKED

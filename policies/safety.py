@@ -57,8 +57,8 @@ class SafetySettings:
     mover_growth: float = 0.1
     horizon: float = 2.0
     from_behind: float = 0.8
-    zone: float = 0.45
-    zone_speed: float = 0.4
+    zone: float = 0.4
+    zone_speed: float = 0.6
     walking: float = 1.2
     hard_deceleration: float = 1.5
     stale: float = 0.6
