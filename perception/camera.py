@@ -169,7 +169,7 @@ def render_kernel(
     view: FloatArray,
     position: FloatArray,
     rotation: FloatArray,
-    key: int,
+    key: np.uint64,
     exclude: int,
     rgb: NDArray[np.uint8],
     depth: NDArray[np.float32],

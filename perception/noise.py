@@ -22,7 +22,7 @@ _TO_UNIT = 1.0 / 9007199254740992.0  # 2^-53
 
 
 @inlined
-def mix(state: int) -> int:
+def mix(state: np.uint64) -> np.uint64:
     """Return the SplitMix64 output (uint64) of a state (uint64)."""
     z = state
     z = (z ^ (z >> _S30)) * _MIX_1
@@ -31,7 +31,7 @@ def mix(state: int) -> int:
 
 
 @compiled
-def noise_key(stream: int, purpose: int, sensor: int, frame: int) -> int:
+def noise_key(stream: np.uint64, purpose: int, sensor: np.uint64, frame: np.uint64) -> np.uint64:
     """Return the key (uint64) of one frame of one sensor.
 
     Args:
@@ -44,13 +44,13 @@ def noise_key(stream: int, purpose: int, sensor: int, frame: int) -> int:
 
 
 @inlined
-def random_bits(key: int, element: int) -> int:
+def random_bits(key: np.uint64, element: int) -> np.uint64:
     """Return 64 random bits (uint64) of an element."""
     return mix(key + (np.uint64(element) + np.uint64(1)) * _GOLDEN)
 
 
 @inlined
-def uniform(key: int, element: int) -> float:
+def uniform(key: np.uint64, element: int) -> float:
     """Return a uniform number in (0, 1): 2^53 equal steps, never 0 and never 1."""
     return (np.float64(random_bits(key, element) >> _S11) + 0.5) * _TO_UNIT
 
@@ -85,7 +85,7 @@ def normal_quantile(p: float) -> float:
 
 
 @inlined
-def standard_normal(key: int, element: int) -> float:
+def standard_normal(key: np.uint64, element: int) -> float:
     """Return a number from the standard normal distribution for an element."""
     return normal_quantile(uniform(key, element))
 

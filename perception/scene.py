@@ -385,20 +385,21 @@ def _unit(quaternion: ArrayLike) -> FloatArray:
 
 def _check_primitives(primitives: Primitives, name: str) -> None:
     kind, size = primitives.kind, primitives.size
-    two = (kind == CYLINDER) | (kind == CAPSULE)
+    two = np.isin(kind, (CYLINDER, CAPSULE))
     used = np.ones((len(primitives), 3), dtype=bool)
     used[two, 2] = False
     used[kind == SPHERE, 1:] = False
     used[kind == PLANE] = False
-    finite = np.isfinite(primitives.position).all(axis=1) & np.isfinite(primitives.quaternion).all(axis=1)
-    norm = np.linalg.norm(np.where(finite[:, None], primitives.quaternion, 0.0), axis=1)
-    bad_size = (used & ~((size > 0) & np.isfinite(size))).any(axis=1)
-    for wrong, what in (
-        (kind > PLANE, "kind is unknown"),
+    finite: NDArray[np.bool_] = np.all(np.isfinite(np.hstack([primitives.position, primitives.quaternion])), axis=1)
+    norm = np.linalg.norm(np.nan_to_num(primitives.quaternion, nan=0.0, posinf=0.0, neginf=0.0), axis=1)
+    bad_size: NDArray[np.bool_] = np.any(used & ~((size > 0) & np.isfinite(size)), axis=1)
+    checks: tuple[tuple[NDArray[np.bool_], str], ...] = (
+        (np.asarray(kind > PLANE), "kind is unknown"),
         (bad_size, "size is not positive"),
-        (~finite, "position or quaternion is not finite"),
-        (finite & (np.abs(norm - 1.0) > 0.01), "quaternion is not of unit length"),
-    ):
+        (np.logical_not(finite), "position or quaternion is not finite"),
+        (np.asarray(finite & (np.abs(norm - 1.0) > 0.01)), "quaternion is not of unit length"),
+    )
+    for wrong, what in checks:
         if wrong.any():
             row = int(np.flatnonzero(wrong)[0])
             raise InputError(
