@@ -1,10 +1,10 @@
 """Walking people: where they go, how they walk, what they look like.
 
-Each person follows a polyline over walkable ground, with stops, and is moved by a small compiled model: direction and
-speed by the heuristics of Moussaid, Helbing and Theraulaz, "How simple rules determine pedestrian behavior and crowd
-disasters", PNAS 2011 (of all directions the one that leads nearest to the aim as far as it is free, no faster than a
-reaction time allows), taken up with a relaxation time, and never into walls, racks or goods. Everything random is drawn
-before the first step.
+Each person follows a polyline over walkable ground, with stops, and is moved by a small compiled model in the manner
+of Moussaid, Helbing and Theraulaz, "How simple rules determine pedestrian behavior and crowd disasters", PNAS 2011: of
+some directions the best is taken, weighing how far it turns off from the aim against how soon it is blocked; speed is
+such that whatever blocks it stays a reaction time away; both are taken up with a relaxation time. Nobody enters walls,
+racks or goods, or walks into a robot. Everything random is drawn before the first step.
 """
 
 from __future__ import annotations
@@ -350,6 +350,9 @@ _LOOKAHEAD = 0.8
 """Distance ahead on the path that people steer at [m]."""
 _HORIZON = 3.0
 """How far people look ahead [m]."""
+_CLEAR_WAY = 1.5
+"""A way that is free for this length [m] is as good as one that is free for ever."""
+_BLOCKED_COST = 1.2
 _REACTION = 0.5
 """Time that people keep to whatever is in their way [s]."""
 _PATIENCE = 2.0
@@ -567,7 +570,9 @@ def _desired_velocity(
             i, position, velocity, wx, wy, speed, careless, _HORIZON, robot_pose, robot_velocity, robot_radius
         )
         way = min(way, _way_to_walls(x, y, wx, wy, field, resolution, origin, _HORIZON))
-        cost = _HORIZON * _HORIZON + way * way - 2.0 * _HORIZON * way * cos
+        # A right angle costs 1, a way that is blocked at once a little more, a change of mind something.
+        keeps_on = (wx * velocity[i, 0] + wy * velocity[i, 1]) / speed
+        cost = 1.0 - cos + _BLOCKED_COST * max(0.0, 1.0 - way / _CLEAR_WAY) - 0.1 * keeps_on
         if cost < best - 1e-9:
             best, best_x, best_y, best_way = cost, wx, wy, way
     size = min(speed, best_way / _REACTION, 0.15 + np.sqrt(2.0 * _BRAKING * max(remaining, 0.0)))

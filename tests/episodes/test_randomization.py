@@ -1,0 +1,177 @@
+import math
+
+import numpy as np
+import pytest
+
+from floorcast.common.errors import InputError
+from floorcast.episodes.distributions import Constant, Uniform, UniformInteger
+from floorcast.episodes.randomization import layout_hash, sample_scenario
+from floorcast.episodes.scenario import Scenario, load_scenario
+from floorcast.robots.twin import Twin
+
+SMALL = load_scenario("small")
+
+
+def twin(**parameters):
+    return Twin.model_validate(
+        {
+            "name": "site",
+            "version": 3,
+            "kind": "differential",
+            "parameters": {
+                name: {"value": v, "ci_low": low, "ci_high": high, "identifiable": known, "unit": "s"}
+                for name, (v, low, high, known) in parameters.items()
+            },
+            "provenance": {
+                "tool": "test",
+                "seed": 0,
+                "logs": [],
+                "trained_on": [],
+                "judged_on": [],
+                "gap_before": [],
+                "gap_after": [],
+            },
+        }
+    )
+
+
+def with_drive(scenario, **ranges):
+    drive = scenario.robots.drive.model_copy(update=ranges)
+    return scenario.model_copy(update={"robots": scenario.robots.model_copy(update={"drive": drive})})
+
+
+def test_pure_in_scenario_seed_and_index():
+    first = sample_scenario(SMALL, 5, 2)
+    sample_scenario(SMALL, 5, 3)
+    again = sample_scenario(SMALL, 5, 2)
+    assert first == again
+    assert sample_scenario(SMALL, 6, 2).values != first.values
+    assert sample_scenario(SMALL, 5, 3).values != first.values
+    assert layout_hash(sample_scenario(SMALL, 5, 3).layout) != layout_hash(first.layout)
+
+
+def test_seed_zero_is_a_seed():
+    assert sample_scenario(SMALL, 0, 0).values != sample_scenario(SMALL, 1, 0).values
+
+
+def test_everything_drawn_lies_in_its_range():
+    nominal = load_scenario("nominal")
+    for index in range(12):
+        sampled = sample_scenario(nominal, 1, index)
+        values = sampled.values
+        assert 200 <= values["layout.area"] <= 600
+        assert sampled.layout.area == pytest.approx(values["layout.area"], rel=0.05)
+        assert 0.6 <= sampled.friction <= 0.9
+        assert 0.01 <= sampled.position_error <= 0.03
+        assert math.radians(0.2) <= sampled.heading_error <= math.radians(0.8)
+        assert 0.005 <= sampled.lidar.range_noise <= 0.025
+        assert 1 <= sampled.camera.noise <= 4
+        assert 3000 <= sampled.lighting.temperature <= 6500
+        x, y, z = sampled.lighting.direction
+        assert math.hypot(x, y, z) == pytest.approx(1)
+        assert math.radians(50) - 1e-9 <= math.asin(-z) <= math.radians(88) + 1e-9
+        assert len(sampled.walkers) == values["people.count"] <= 3
+        assert len(sampled.drives) == 2
+        for robot, drive in enumerate(sampled.drives):
+            assert 0.06 <= drive.motor_lag <= 0.12
+            assert drive.motor_lag == values[f"robots.{robot}.drive.motor_lag"]
+            assert 0.85 <= drive.max_acceleration / sampled.model.drive.max_acceleration <= 1.1
+        assert all(isinstance(value, float) and math.isfinite(value) for value in values.values())
+    assert sampled.drives[0] != sampled.drives[1]
+
+
+def test_a_new_range_leaves_the_others_alone():
+    plain = sample_scenario(SMALL, 3, 1)
+    more = sample_scenario(with_drive(SMALL, wheel_radius=Uniform(low=0.9, high=1.1, unit="nominal")), 3, 1)
+    crowd = SMALL.people.model_copy(update={"count": Constant(value=3, unit="1")})
+    crowded = sample_scenario(SMALL.model_copy(update={"people": crowd}), 3, 1)
+    assert more.drives[0].wheel_radius != plain.drives[0].wheel_radius
+    for other in (more, crowded):
+        assert other.layout == plain.layout
+        assert other.lighting == plain.lighting
+        assert other.drives[0].motor_lag == plain.drives[0].motor_lag
+        assert other.walkers[0] == plain.walkers[0]
+
+
+def test_variants_repeat_halls_but_not_episodes():
+    layout = SMALL.layout.model_copy(update={"variants": 2})
+    scenario = SMALL.model_copy(update={"layout": layout})
+    first, other, again = (sample_scenario(scenario, 4, index) for index in (0, 1, 2))
+    assert first.layout == again.layout
+    assert first.layout != other.layout
+    assert first.lighting != again.lighting
+
+
+def test_twin_intervals_replace_absolute_ranges_and_nominal_ranges_multiply():
+    scenario = with_drive(
+        SMALL,
+        motor_lag=Uniform(low=0.5, high=0.6, unit="s"),
+        command_delay=Uniform(low=0.2, high=0.3, unit="s"),
+        linear_gain=Constant(value=2, unit="nominal"),
+    )
+    site = twin(
+        motor_lag=(0.2, 0.19, 0.22, True),
+        command_delay=(0.1, 0.0, 0.4, False),
+        linear_gain=(1.5, 1.5, 1.5, True),
+    )
+    for index in range(8):
+        drive = sample_scenario(scenario, 0, index, site).drives[0]
+        assert 0.19 <= drive.motor_lag <= 0.22
+        assert 0.2 <= drive.command_delay <= 0.3
+        assert drive.linear_gain == pytest.approx(3.0)
+    assert 0.5 <= sample_scenario(scenario, 0, 0).drives[0].motor_lag <= 0.6
+
+
+def test_payload_never_exceeds_what_the_robot_carries():
+    tasks = SMALL.tasks.model_copy(update={"payload": Constant(value=500, unit="kg")})
+    sampled = sample_scenario(SMALL.model_copy(update={"tasks": tasks}), 0, 0)
+    assert sampled.tasks[0][0].payload == sampled.model.max_payload
+
+
+def test_missing_goods_take_along_what_stands_on_them():
+    scenario = Scenario(
+        layout={"recipe": {"area": 300, "fill": 0.9, "loose_goods": 5}},
+        goods={"missing": {"distribution": "constant", "value": 0.4, "unit": "1"}},
+    )
+    full = Scenario(layout={"recipe": {"area": 300, "fill": 0.9, "loose_goods": 5}})
+    before, after = sample_scenario(full, 2, 0).layout, sample_scenario(scenario, 2, 0).layout
+    kept = {good.id for good in after.goods}
+    assert {g.id for g in before.goods if g.rack is None} <= kept
+    share = 1 - len([g for g in after.goods if g.rack]) / len([g for g in before.goods if g.rack])
+    assert 0.35 < share < 0.95
+    racks = {rack.id: rack for rack in before.racks}
+    for good in after.goods:
+        if good.rack is None or good.z < 1e-6:
+            continue
+        levels = racks[good.rack].level_heights
+        on_beam = min(abs(good.z - level) for level in levels) < 0.06
+        below = [g for g in after.goods if g.rack == good.rack and abs(g.z + g.size[2] - good.z) < 0.02]
+        on_good = any(math.hypot(g.x - good.x, g.y - good.y) < 0.9 for g in below)
+        assert on_beam or on_good, good
+
+
+def test_colours_spread_and_stay_colours():
+    scenario = SMALL.model_copy(
+        update={"goods": SMALL.goods.model_copy(update={"color_spread": Constant(value=1, unit="1")})}
+    )
+    before, after = sample_scenario(SMALL, 0, 0).layout.goods, sample_scenario(scenario, 0, 0).layout.goods
+    assert np.array([g.color for g in before]).shape == np.array([g.color for g in after]).shape
+    assert all(0 <= c <= 255 for g in after for c in g.color)
+    assert sum(a.color != b.color for a, b in zip(before, after, strict=True)) > 0.9 * len(after)
+
+
+def test_impossible_recipes_are_refused_with_the_reason():
+    scenario = Scenario(
+        layout={
+            "recipe": {"area": 100},
+            "vary": {"docks": {"distribution": "constant", "value": 200, "unit": "1"}},
+        }
+    )
+    with pytest.raises(InputError, match=r"no hall that can be built"):
+        sample_scenario(scenario, 0, 0)
+
+
+def test_counts_are_whole():
+    robots = SMALL.robots.model_copy(update={"count": UniformInteger(low=1, high=3, unit="1")})
+    counts = {len(sample_scenario(SMALL.model_copy(update={"robots": robots}), 0, i).drives) for i in range(10)}
+    assert counts == {1, 2, 3}
