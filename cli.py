@@ -273,9 +273,10 @@ def validate(
         resume=resume,
     )
     _show(_kpi_rows(result.rollout.summary["kpis"]), result.rollout.summary, as_json)
-    _tell(f"verdict: {result.outcome.upper()}")
-    if result.outcome == "inconclusive":
-        needed = result.verdict.episodes_needed
+    verdict = result.verdict
+    _tell(f"verdict: {verdict.verdict.upper()}")
+    if verdict.verdict == "inconclusive":
+        needed = verdict.episodes_needed
         _tell(
             f"about {needed} more episodes would decide: --episodes {episodes + needed} with the same --out"
             if needed
@@ -283,7 +284,7 @@ def validate(
         )
     _tell_failed(result.rollout.outcome.failed, "could not be run")
     _tell(f"records: {result.rollout.folder}; JUnit: {result.junit}")
-    raise typer.Exit(result.exit_code)
+    raise typer.Exit(result.verdict.exit_code)
 
 
 @app.command()

@@ -24,17 +24,15 @@ from ..perception.overlay import draw_labels
 from ..robots.twin import save_twin
 from ..validation.gates import Verdict, evaluate_gates, load_gates
 from ..validation.kpis import KpiEstimate, aggregate
-from ..validation.plots import Estimate
 from ..validation.report import (
     Failure,
-    GapMetric,
     GapSection,
     ReportData,
     TrajectoryPlot,
     TwinParameter,
+    pair_metrics,
     write_report,
 )
-from .evaluate import judged
 from .field import Rows, calibrate_split
 from .generate import frames_of, put_together, shard_of
 from .jobs import DATASET_FOLDER, record_path
@@ -46,7 +44,7 @@ POLICY = "navigator"
 GATES = "demo"
 FIELD_LOG = "tricycle"
 SAMPLE_FRAMES = 6
-GAP_METRICS = ("pos_end_err", "yaw_end_err", "ate_mean", "ate_rmse")
+GAP_METRICS = ("pos_end_err", "yaw_end_err", "ate_rmse", "mean_pos_err", "mean_yaw_err")
 
 
 @dataclass(frozen=True)
@@ -79,8 +77,7 @@ def run_demo(*, out: Path, seed: int, episodes: int, resources: Resources) -> De
             is_whole=lambda entry: shard_of(folder, entry.episode) is not None and _has_record(folder, entry),
         )
         dataset = put_together(folder, plan, outcome, None)
-        verdict = evaluate_gates(load_gates(GATES), outcome.kpis, seed=seed)
-        word, _ = judged(verdict, outcome)
+        verdict = evaluate_gates(load_gates(GATES), outcome.kpis, seed=seed, not_run=len(outcome.failed))
         estimates = aggregate(outcome.kpis, seed=seed)
         calibration = calibrate_split(read_log(Path(FIELD_LOG)), train=None, test=None, seed=seed)
         save_twin(calibration.twin, folder.path / "twin.yaml")
@@ -88,7 +85,7 @@ def run_demo(*, out: Path, seed: int, episodes: int, resources: Resources) -> De
             "scenario": plan.scenario.name,
             "policy": plan.policy,
             "seed": seed,
-            "verdict": word,
+            "verdict": verdict.verdict,
             "episodes": len(outcome.done),
             "episodes_failed": [entry.episode for entry in outcome.failed],
             "kpis": [row.as_dict() for row in verdict.rows] + [estimate.as_dict() for estimate in estimates],
@@ -98,16 +95,16 @@ def run_demo(*, out: Path, seed: int, episodes: int, resources: Resources) -> De
         report = folder.path / "report.html"
         write_report(report, _page(plan, folder, outcome, dataset, verdict, estimates, calibration))
         folder.write_summary(summary)
-    return DemoResult(folder.path, report, _rows(word, verdict, dataset, calibration), summary)
+    return DemoResult(folder.path, report, _rows(verdict, dataset, calibration), summary)
 
 
 def _has_record(folder: RunFolder, entry: LedgerEntry) -> bool:
     return record_path(folder.path, entry.episode).is_file()
 
 
-def _rows(word: str, verdict: Verdict, dataset: DatasetSummary, calibration: CalibrationResult) -> Rows:
+def _rows(verdict: Verdict, dataset: DatasetSummary, calibration: CalibrationResult) -> Rows:
     rows: Rows = [("result", "value", "95 % interval")]
-    rows.append(("verdict", word, ""))
+    rows.append(("verdict", verdict.verdict, ""))
     for row in verdict.rows:
         rows.append((row.name, _text(row.value), f"{_text(row.ci_low)} to {_text(row.ci_high)} ({row.verdict})"))
     rows.append(("labelled pictures", str(dataset.frames), ""))
@@ -229,30 +226,17 @@ def _class_counts(reader: DatasetReader) -> dict[str, int]:
 
 
 def _gap_section(calibration: CalibrationResult) -> GapSection:
-    after = {(m.name, m.robot, m.horizon_s): m for m in calibration.after.metrics}
-    metrics = []
-    for before in calibration.before.metrics:
-        match = after.get((before.name, before.robot, before.horizon_s))
-        if before.name in GAP_METRICS and match is not None:
-            metrics.append(
-                GapMetric(
-                    name=before.name,
-                    unit=before.unit,
-                    before=Estimate(before.value, before.ci_low, before.ci_high),
-                    after=Estimate(match.value, match.ci_low, match.ci_high),
-                    horizon_s=before.horizon_s,
-                    robot=before.robot,
-                    n=before.n,
-                    floor=before.floor,
-                )
-            )
     return GapSection(
         source=(
             "A real front-traction tricycle (forklift kinematics), 113 s of encoder ticks and tracked poses. "
             f"Calibrated on {', '.join(calibration.train)}; every figure here is of {', '.join(calibration.test)}, "
             "which the calibration never saw."
         ),
-        metrics=metrics,
+        metrics=pair_metrics(
+            [metric for metric in calibration.before.metrics if metric.name in GAP_METRICS],
+            [metric for metric in calibration.after.metrics if metric.name in GAP_METRICS],
+            calibration.comparison,
+        ),
         trajectories=[
             TrajectoryPlot(title=path.label, real=path.real, before=path.before, after=path.after)
             for path in calibration.paths

@@ -34,12 +34,10 @@ class RolloutResult:
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """A rollout and the verdict of the gates on it; ``exit_code`` is 0 pass, 1 fail, 3 inconclusive."""
+    """A rollout, the verdict of the gates on it, and the JUnit file."""
 
     rollout: RolloutResult
     verdict: Verdict
-    outcome: str
-    exit_code: int
     junit: Path
 
 
@@ -106,23 +104,15 @@ def validate(
     plan = _checked_plan(scenario, policy, seed, tuple(range(episodes)), twin)
     with open_run(out, "validate", plan.identity(), resume=resume) as folder:
         result = _run(plan, folder, resources)
-        verdict = evaluate_gates(gate_file, result.outcome.kpis, seed=seed)
-        word, code = judged(verdict, result.outcome)
+        verdict = evaluate_gates(gate_file, result.outcome.kpis, seed=seed, not_run=len(result.outcome.failed))
         junit = folder.path / "junit.xml"
         write_junit(junit, verdict)
         rows = [row.as_dict() for row in verdict.rows]
         gated = {row.metric for row in verdict.rows}
         others = [estimate.as_dict() for estimate in result.estimates if estimate.name not in gated]
-        result.summary.update({**verdict.as_dict(), "verdict": word, "exit_code": code, "kpis": rows + others})
+        result.summary.update({**verdict.as_dict(), "kpis": rows + others})
         folder.write_summary(result.summary)
-    return ValidationResult(result, verdict, word, code, junit)
-
-
-def judged(verdict: Verdict, outcome: RunOutcome) -> tuple[str, int]:
-    """Return the word and the exit code of a verdict, given episodes that may have failed to run."""
-    if outcome.failed and verdict.exit_code == 0:
-        return "inconclusive", 3
-    return verdict.verdict, verdict.exit_code
+    return ValidationResult(result, verdict, junit)
 
 
 def _checked_plan(scenario: str, policy: str, seed: int, episodes: tuple[int, ...], twin: Path | None) -> EpisodePlan:

@@ -17,7 +17,7 @@ from .run_folder import open_run
 
 DEFAULT_TRAIN_SHARE = 0.7
 """Share of each log's time that is trained on where a log has one robot only."""
-SHOWN = ("pos_end_err", "yaw_end_err", "ate_mean", "ate_rmse", "delay_ms")
+SHOWN = ("pos_end_err", "yaw_end_err", "ate_rmse", "mean_pos_err", "mean_yaw_err", "delay_ms")
 Rows = list[tuple[str, ...]]
 
 

@@ -50,13 +50,13 @@ def test_one_run_is_judged_by_several_gates_and_grows(tmp_path, still):
         )
 
     failed = judge("- {metric: success, min: 0.9}\n")
-    assert (failed.outcome, failed.exit_code) == ("fail", 1)  # 0 of 4 successes
+    assert (failed.verdict.verdict, failed.verdict.exit_code) == ("fail", 1)  # 0 of 4 successes
     undecided = judge("- {metric: collision, max: 0.05}\n")
-    assert (undecided.outcome, undecided.exit_code) == ("inconclusive", 3)  # 0 of 4 collisions
+    assert (undecided.verdict.verdict, undecided.verdict.exit_code) == ("inconclusive", 3)  # 0 of 4 collisions
     assert undecided.verdict.episodes_needed == 55  # 59 in all: 0.95**59 < 0.05
     assert undecided.rollout.outcome.fresh == 0  # the episodes of the first run were taken
     grown = judge("- {metric: collision, max: 0.5}\n", episodes=5)
-    assert (grown.outcome, grown.exit_code) == ("pass", 0)  # 0 of 5: the upper end is 0.45
+    assert (grown.verdict.verdict, grown.verdict.exit_code) == ("pass", 0)  # 0 of 5: the upper end is 0.45
     assert grown.rollout.outcome.fresh == 1
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["verdict"] == "pass"
