@@ -122,6 +122,7 @@ class CalibrationResult:
         before, after: the gap on the held-out data without and with the twin.
         comparison: before against after, paired, with intervals of the difference.
         fit: the fit on the training data.
+        held_out_fit: what the held-out data alone would give: a check of the intervals, used for nothing else.
         train, test: names of what was trained on and judged on.
         paths: held-out stretches for drawing.
         notes: what to beware of.
@@ -132,6 +133,7 @@ class CalibrationResult:
     after: GapResult
     comparison: list[Comparison]
     fit: Fit
+    held_out_fit: dict[str, float]
     train: list[str]
     test: list[str]
     paths: list[ReplayPath]
@@ -144,7 +146,8 @@ class CalibrationResult:
             "metrics_before": [item.to_row() for item in self.before.metrics],
             "comparison": [item.to_row() for item in self.comparison],
             "parameters": [vars(item) for item in self.fit.parameters],
-            "by_robot": self.fit.by_robot,
+            "held_out_fit": self.held_out_fit,
+            "by_part": self.fit.by_part,
             "loss": {"before": self.fit.loss_before, "after": self.fit.loss_after},
             "train": self.train,
             "test": self.test,

@@ -14,7 +14,7 @@ from ..common.errors import InputError
 from ..common.geometry import FloatArray, relative, wrap_angle
 from ..common.seeding import generator
 from ..robots.twin import GapRow, LogSource, Twin, TwinParameter, TwinProvenance
-from .calibration import FIT_HORIZONS, Fit, drive_problem, fit, tricycle_problem
+from .calibration import FIT_HORIZONS, Fit, Problem, drive_problem, fit, refit, tricycle_problem
 from .fieldlog import SECOND, FieldLog
 from .metrics import (
     MIN_BLOCKS,
@@ -123,16 +123,12 @@ def calibrate(
     _check_logs(logs)
     trained, judged = _split(logs, train, test)
     every = _anchor(trained, anchor_every)
-    windows = [make_windows(log, _fitting(FIT_HORIZONS, log), every=every) for log in trained]
-    windows = [_with_horizons(item, windows) for item in windows]
-    first = trained[0]
-    if first.drive == "differential":
-        problem = drive_problem(windows, first.model.drive)
-    else:
-        problem = tricycle_problem(windows, _nominal(first))
-    found = fit(problem, seed=seed, refits=refits)
-    notes = _calibration_notes(found, trained, judged, isinstance(train, float))
-    twin = _make_twin(found, trained, judged, name=name, version=version, date=date, seed=seed, notes=notes)
+    found = fit(_problem(trained, every), seed=seed, refits=refits)
+    held_out = refit(_problem(judged, every), found.values)
+    notes = _calibration_notes(found, held_out, trained, _share_of(train) is not None)
+    twin = _make_twin(
+        found, trained, judged, name=name, version=version, date=date, seed=seed, notes=notes, share=_share_of(train)
+    )
     options: dict[str, Any] = {
         "horizons": horizons, "seed": seed, "resamples": resamples, "anchor_every": anchor_every
     }  # fmt: skip
@@ -148,6 +144,7 @@ def calibrate(
         after=after,
         comparison=_compare(judged, twin, horizons, before.anchor_every, seed, resamples),
         fit=found,
+        held_out_fit=held_out,
         train=[log.robot for log in trained],
         test=[log.robot for log in judged],
         paths=after.paths,
@@ -262,6 +259,14 @@ def _replayed(windows: Windows, twin: Twin | None) -> tuple[FloatArray, FloatArr
     return before, tricycle.simulate(twin.apply_tricycle(nominal)) if twin else before
 
 
+def _problem(logs: Sequence[FieldLog], every: float) -> Problem:
+    windows = [make_windows(log, _fitting(FIT_HORIZONS, log), every=every) for log in logs]
+    windows = [_with_horizons(item, windows) for item in windows]
+    if logs[0].drive == "differential":
+        return drive_problem(windows, logs[0].model.drive)
+    return tricycle_problem(windows, _nominal(logs[0]))
+
+
 def _nominal(log: FieldLog) -> Any:
     if log.tricycle is None:
         raise InputError("the log gives no parameters of the tricycle", where=log.robot)
@@ -334,6 +339,10 @@ def _split(
     return [by_name[name] for name in wanted], [by_name[name] for name in rest]
 
 
+def _share_of(train: Sequence[str | int] | float) -> float | None:
+    return float(train) if isinstance(train, int | float) else None
+
+
 def _named(item: str | int, by_name: dict[str, FieldLog]) -> str:
     for name in (str(item), f"robot{item}"):
         if name in by_name:
@@ -395,7 +404,9 @@ def _make_twin(
     date: str | None,
     seed: int,
     notes: Sequence[str],
+    share: float | None,
 ) -> Twin:
+    first, rest = ("", "") if share is None else (f", first {share:.0%} of its time", ", the rest of its time")
     sources = {
         (file.path, log.robot): LogSource(file=Path(file.path).name, robot=log.robot, sha256=file.sha256)
         for log in (*trained, *judged)
@@ -420,8 +431,8 @@ def _make_twin(
             date=date,
             seed=seed,
             logs=list(sources.values()),
-            trained_on=[log.robot for log in trained],
-            judged_on=[log.robot for log in judged],
+            trained_on=[log.robot + first for log in trained],
+            judged_on=[log.robot + rest for log in judged],
             gap_before=[],
             gap_after=[],
             notes=list(notes),
@@ -454,7 +465,7 @@ def _gap_notes(replays: Sequence[_Replay], every: float) -> list[str]:
     return notes
 
 
-def _calibration_notes(found: Fit, trained: Sequence[FieldLog], judged: Sequence[FieldLog], by_time: bool) -> list[str]:
+def _calibration_notes(found: Fit, held_out: dict[str, float], trained: Sequence[FieldLog], by_time: bool) -> list[str]:
     notes = []
     if trained[0].drive == "differential":
         notes.append(
@@ -475,4 +486,11 @@ def _calibration_notes(found: Fit, trained: Sequence[FieldLog], judged: Sequence
     for item in found.parameters:
         if not item.identifiable:
             notes.append(f"{item.name} is not identified by this log: {item.reason}.")
+        other = held_out[item.name]
+        if not item.ci_low <= other <= item.ci_high:
+            notes.append(
+                f"Fitted on the held-out data alone, {item.name} would be {other:.4g} {item.unit}, outside its "
+                f"interval [{item.ci_low:.4g}, {item.ci_high:.4g}]: the model does not hold everywhere, and the "
+                "interval is too narrow."
+            )
     return notes

@@ -168,3 +168,16 @@ def test_the_bundled_tricycle_after_calibration_on_the_part_held_out():
     assert path.real.shape[1] == 2
     np.testing.assert_allclose(path.real[0], path.after[0], atol=1e-9)
     assert np.hypot(*(path.real - path.after).T).mean() == pytest.approx(after, rel=0.05)
+
+
+def test_a_split_by_time_is_said_in_the_twin():
+    log = make_log(60.0, **TRUE)
+    result = calibrate([log], train=0.6, refits=20, resamples=50, anchor_every=2.0)
+    assert result.twin.provenance.trained_on == ["robot1, first 60% of its time"]
+    assert result.twin.provenance.judged_on == ["robot1, the rest of its time"]
+    assert any("same log" in note for note in result.notes)
+    halves = result.fit.by_part
+    assert set(halves) == {"first half", "second half"}
+    for item in result.fit.parameters:
+        for half in halves.values():
+            assert item.ci_low - 1e-9 <= half[item.name] <= item.ci_high + 1e-9
