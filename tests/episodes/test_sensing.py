@@ -1,0 +1,136 @@
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from floorcast.common.classes import CLASS_IDS
+from floorcast.episodes.capture import capture_schedule
+from floorcast.episodes.distributions import Constant
+from floorcast.episodes.hall import hall_of
+from floorcast.episodes.randomization import sample_scenario
+from floorcast.episodes.sensing import ScanQueue, Stage, localisation_errors, localised, upright
+from floorcast.layouts.generator import generate_layout
+from floorcast.layouts.recipe import LayoutRecipe
+from floorcast.perception.config import LidarConfig
+from floorcast.perception.lidar import Lidar
+from floorcast.robots.model import RobotModel
+from floorcast.robots.urdf import load_shape
+
+from .hall import SMALL, empty_hall, quick
+
+MODEL = RobotModel()
+
+
+class CountingLidar:
+    """Answers with the number of the scan as every range."""
+
+    def scan_batch(self, scene, position, rotation, *, stream, sensors, frame, exclude_body):
+        assert list(exclude_body) == list(sensors)
+        batch = np.full((len(position), 1, 4), float(frame), dtype=np.float32)
+        batch += 100 * np.arange(len(position), dtype=np.float32)[:, None, None]
+        return [(SimpleNamespace(ranges=row), None) for row in batch]
+
+
+@pytest.mark.parametrize(("latency", "age"), [(0.0, 0), (0.02, 1), (0.05, 1), (0.06, 2), (0.31, 7)])
+def test_scans_arrive_after_their_latency(latency, age):
+    queue = ScanQueue(CountingLidar(), MODEL, latency, 1, 2)
+    for k in range(40):
+        now = k * 0.05
+        queue.take(None, np.zeros((2, 3)), now)
+        time, scans = queue.newest(now)
+        # The newest scan that is at least ``latency`` old; at the start the first one serves.
+        expected = max(0, k - age)
+        assert time == pytest.approx(expected * 0.05)
+        np.testing.assert_array_equal(scans[0], expected)
+        np.testing.assert_array_equal(scans[1], expected + 100)
+
+
+def test_scans_of_a_batch_do_not_share_memory():
+    queue = ScanQueue(CountingLidar(), MODEL, 0.0, 1, 2)
+    queue.take(None, np.zeros((2, 3)), 0.0)
+    _, (a, b) = queue.newest(0.0)
+    assert a.base is None
+    assert b.base is None
+
+
+def test_localisation_error_is_stationary_and_correlated():
+    sensors = SMALL.sensors.model_copy(
+        update={
+            "position_error": Constant(value=5, unit="cm"),
+            "heading_error": Constant(value=1, unit="deg"),
+            "error_time": Constant(value=2, unit="s"),
+        }
+    )
+    sampled = sample_scenario(SMALL.model_copy(update={"sensors": sensors}), 0, 0)
+    errors = np.array([localisation_errors(sampled, 200, 0.05, 1, index)[:, 0] for index in range(400)])
+    assert errors.shape == (400, 200, 3)
+    np.testing.assert_allclose(errors[:, 0].std(axis=0), [0.05, 0.05, math.radians(1)], rtol=0.15)
+    np.testing.assert_allclose(errors[:, -1].std(axis=0), [0.05, 0.05, math.radians(1)], rtol=0.15)
+    lag = errors[:, 0, 0] @ errors[:, 40, 0] / (errors[:, 0, 0] @ errors[:, 0, 0])
+    assert lag == pytest.approx(math.exp(-1), abs=0.12)
+    assert abs(np.corrcoef(errors[:, 0, 0], errors[:, 0, 1])[0, 1]) < 0.15
+
+
+def test_estimates_wrap():
+    got = localised(np.array([1.0, 2.0, 3.1]), np.array([0.1, -0.1, 0.2]))
+    np.testing.assert_allclose(got, [1.1, 1.9, 3.3 - 2 * math.pi])
+
+
+def test_the_stage_holds_everything_once():
+    layout = generate_layout(LayoutRecipe(area=150, loose_goods=4), 2)
+    solids = hall_of(layout).solids
+    loose = len(solids.loose_pose)
+    assert loose > 0
+    stage = Stage(solids, load_shape(MODEL.shape), MODEL, 2, 3, 0, 0)
+    scene = stage.scene
+    assert scene.body_count == 2 + 3 + loose + 2
+    owners: dict[int, set[int]] = {}
+    for body, instance in zip(scene.moving.body, scene.moving.instance_id, strict=True):
+        owners.setdefault(int(instance), set()).add(int(body))
+    assert len(owners) == scene.body_count
+    assert all(len(bodies) == 1 for bodies in owners.values())
+    assert not set(owners) & set(solids.static.instance_id.tolist())
+    robots = upright(np.array([[3.0, 3.0, 0.0], [6.0, 3.0, 1.0]]))
+    people = upright(np.array([[2.0, 2.0, 0.0], [4.0, 5.0, 0.0], [1.0, 5.0, 0.0]]))
+    body_pose = np.concatenate([robots, people, solids.loose_pose])
+    stage.update(body_pose, np.array([False, True]))
+    world = scene.world_primitives()
+    carrier = world.take((world.class_id == CLASS_IDS["small_load_carrier"]) & (world.body >= 5 + loose))
+    assert carrier.position[0, 2] < -5
+    np.testing.assert_allclose(carrier.position[1, :2], [6.0, 3.0], atol=0.06)
+    assert carrier.position[1, 2] > MODEL.height
+    person = world.take(world.body == 3)
+    assert np.hypot(*(person.position[:, :2] - (4.0, 5.0)).T).max() < 0.4
+    good = world.take(world.body == 5)
+    assert np.abs(good.position - solids.loose_pose[0, :3]).max() < 1.5
+
+
+def test_the_lidar_sees_walls_at_their_distance_from_its_mount():
+    stage = Stage(hall_of(empty_hall()).solids, load_shape(MODEL.shape), MODEL, 1, 0, 0, 0)
+    stage.update(upright(np.array([[4.0, 3.0, math.pi / 2]])), np.array([False]))
+    config = LidarConfig(beams=4, range_noise=0, dropout=0, grazing_dropout=0)
+    queue = ScanQueue(Lidar(config), MODEL, 0.0, 0, 1)
+    queue.take(stage.scene, np.array([[4.0, 3.0, math.pi / 2]]), 0.0)
+    _, (scan,) = queue.newest(0.0)
+    # Beams at -180, -90, 0, 90 degrees; heading along y; inner wall faces 0.1 m inside the centre lines.
+    x = MODEL.lidar_mount.x
+    np.testing.assert_allclose(scan, [3.0 + x - 0.1, 10.0 - 0.1, 5.0 - x - 0.1, 4.0 - 0.1], atol=1e-4)
+
+
+@pytest.mark.parametrize("frames", [1, 3, 8, 80])
+def test_captures_are_exact_spread_and_take_turns(frames):
+    scenario = quick(frames=frames)
+    seen = set()
+    for index in range(20):
+        rows = capture_schedule(scenario, 3, 0, index)
+        assert [number for _, _, number in rows] == list(range(frames))
+        steps = np.array([step for step, _, _ in rows])
+        assert steps.min() >= 0
+        assert steps.max() < scenario.control_steps
+        assert (np.diff(steps) >= max(1, scenario.control_steps // frames)).all()
+        counts = np.bincount([robot for _, robot, _ in rows], minlength=3)
+        assert counts.max() - counts.min() <= 1
+        seen.add((rows[0][0], rows[0][1]))
+    assert len(seen) > 2
+    assert capture_schedule(quick(frames=0), 3, 0, 0) == []
