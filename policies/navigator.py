@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..common.geometry import wrap_angle
 from ..common.seeding import generator
 from ..episodes.policy import EpisodeInfo, Observation
-from .obstacles import PERSON_GIRTH, ObstacleLayer
+from .obstacles import PERSON_GIRTH, STANDING, WALKING, ObstacleLayer
 from .planner import NavigationMap, Path, PlannerSettings, navigation_map, plan_path, with_obstacles
 from .pursuit import PursuitSettings, advance, arc_rollout, pursue, rollout, speed_profile
 from .safety import PERIOD, SafetySettings, first_hit, nearest, separation_speed
@@ -120,6 +120,7 @@ class Navigator:
         self._docking = False
         self._trouble = _Trouble()
         self._last_plan = -math.inf
+        self._alarms = 0
 
     def act(self, observation: Observation) -> tuple[float, float]:
         """Return the command v [m/s], omega [rad/s] for the next control period."""
@@ -312,11 +313,15 @@ class Navigator:
                 on = rollout(*common, top, math.inf, safe.deceleration, PERIOD, steps, self._pursuit_array)
                 if self._hits(on, points, velocity):
                     continue
+            self._alarms = 0
+            # Speed up no faster than the drive follows: the command is then what the robot really does.
+            top = min(top, max(speed, 0.0) + 0.35 * self._pursuit.acceleration)
             return top, omega * top / v if v > 0 else omega
-        # Brake: gently where that is enough, else as hard as the drive can.
+        # Brake: gently where that is enough, or for the first step (it may be a false alarm), else as hard as possible.
         gentle = speed - safe.deceleration * (self._period + 0.1)
         stop = rollout(*common, max(gentle, 0.0), 0.0, safe.deceleration, PERIOD, 40, self._pursuit_array)
-        if gentle < _LEAST_SPEED or v <= 0 or self._hits(stop, points, velocity):
+        self._alarms = self._alarms + 1 if self._hits(stop, points, velocity) else 0
+        if gentle < _LEAST_SPEED or v <= 0 or self._alarms > 1:
             return 0.0, 0.0
         return gentle, omega * gentle / v
 
@@ -324,9 +329,15 @@ class Navigator:
         """Return the speed permitted by what is near and may be a person [m/s]."""
         safe, layer = self._safety, self._layer
         limit = math.inf
-        if np.any(layer.person):
-            limit = separation_speed(self._nearest(pose, points, layer.person), safe)
-        people = (layer.girth >= PERSON_GIRTH) & ~layer.person
+        for approach in (WALKING, STANDING):
+            people = layer.alert == approach
+            if np.any(people):
+                distance = self._nearest(pose, points, people)
+                limit = min(limit, separation_speed(distance, approach, safe))
+                # Down to passing speed by the edge of the person's zone.
+                room = max(0.0, distance - 0.55)
+                limit = min(limit, math.sqrt(safe.passing_speed**2 + 2.0 * safe.deceleration * room))
+        people = (layer.girth >= PERSON_GIRTH) & (layer.alert == 0.0)
         if np.any(people):
             # Outside the zone, as fast as can be braked to its speed before the edge.
             room = max(0.0, self._nearest(pose, points, people) - safe.zone)
@@ -402,7 +413,7 @@ class Navigator:
     def _gives_way(self, pose: FloatArray, time: float) -> bool:
         """Whether the robot stands because of somebody near by who walks; not for ever."""
         points, _ = self._layer.in_map(pose)
-        person = self._layer.person
+        person = self._layer.alert > 0.0
         near = bool(np.any(person)) and self._nearest(pose, points, person) < 1.0
         trouble = self._trouble
         if not near:
@@ -446,7 +457,7 @@ class Navigator:
     def _best_escape(self, pose: FloatArray) -> tuple[float, float] | None:
         """Return the motion that leaves most room about the robot; None if there is no room for any."""
         points, _ = self._layer.in_map(pose)
-        person = self._layer.person
+        person = self._layer.alert > 0.0
         if np.any(person) and self._nearest(pose, points, person) < 0.6:
             return None
         best, most = None, 0.0

@@ -38,6 +38,10 @@ _OTHER_GIRTH = 0.03
 """[m]"""
 _WALKED = 10.0
 """So long after it last moved, something the size of a person counts as one that may walk on any moment [s]."""
+WALKING = 1.2
+"""Speed at which somebody who walks may turn towards the robot [m/s] ..."""
+STANDING = 0.5
+"""... and what is reckoned with from somebody who stands or goes away [m/s]."""
 _CELL = 0.1
 _OFFSET = 100_000
 _CONFIRMED = 3.0
@@ -90,7 +94,8 @@ class ObstacleLayer:
         blind_half_length, blind_half_width: points within this rectangle about base_link are the robot itself [m].
         points: (N, 2) newest scan in ``odom``; velocity: (N, 2) of the thing each belongs to, 0 for what stays;
             girth: (N,) [m] how far that thing may stand out beyond the point; unknown: (N,) not on the map;
-            person: (N,) on something the size of a person that moves or did a moment ago.
+            alert: (N,) speed [m/s] at which that thing may come towards the robot all of a sudden, because it is of a
+            person's size and moves or did a moment ago; 0 for everything else.
     """
 
     nav: NavigationMap
@@ -102,7 +107,7 @@ class ObstacleLayer:
     velocity: FloatArray = field(default_factory=lambda: np.empty((0, 2)))
     girth: FloatArray = field(default_factory=lambda: np.empty(0))
     unknown: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, dtype=bool))
-    person: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, dtype=bool))
+    alert: FloatArray = field(default_factory=lambda: np.empty(0))
     returns: float = 1.0
     scan_time: float = -math.inf
     _odom: FloatArray = field(default_factory=lambda: np.zeros(3))
@@ -149,7 +154,7 @@ class ObstacleLayer:
         self.velocity = np.zeros_like(seen)
         self.girth = np.zeros(len(seen))
         self.unknown = unknown
-        self.person = np.zeros(len(seen), dtype=bool)
+        self.alert = np.zeros(len(seen))
         moving = self._follow(seen, unknown, self._familiar(on_map), elapsed)
         stays = unknown & ~moving
         self._remember(on_map[stays], self.girth[stays], pose_then, ranges, scan_time)
@@ -239,9 +244,17 @@ class ObstacleLayer:
                     track.moved = self.scan_time
                 moving |= members
                 self.velocity[members] = track.velocity
-            self.person[members] = size < _PERSON_SIZE and self.scan_time - track.moved < _WALKED
+            self.alert[members] = self._alertness(track)
         self._tracks = [track for track in self._tracks if track.missed <= 4]
         return moving
+
+    def _alertness(self, track: Track) -> float:
+        since = self.scan_time - track.moved
+        if track.size >= _PERSON_SIZE or since > _WALKED:
+            return 0.0
+        away = track.position - self._odom[:2]
+        leaves = float(away @ track.velocity) > 0.5 * math.hypot(*away) * math.hypot(*track.velocity)
+        return STANDING if since > 0.7 or (track.moves and leaves) else WALKING
 
     def _remember(
         self, points: FloatArray, girth: FloatArray, pose: FloatArray, ranges: FloatArray, time: float

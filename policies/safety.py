@@ -39,7 +39,7 @@ class SafetySettings:
         horizon: how far ahead in time moving things are avoided [s]; from_behind: the same for those that come from
             behind.
         zone, zone_speed: nearer than zone [m] to something that may be a person, no faster than zone_speed [m/s].
-        walking: speed [m/s] at which somebody who walks may turn towards the robot at any moment.
+        passing_speed: nearer than 0.5 m to a person, no faster than this [m/s].
         hard_deceleration: what the drive brakes at when told to stand [m/s^2].
         stale: a scan older than this stops the robot [s].
         least_returns: share of beams that must come back; fewer and the sensor counts as blind.
@@ -59,7 +59,7 @@ class SafetySettings:
     from_behind: float = 0.8
     zone: float = 0.4
     zone_speed: float = 0.6
-    walking: float = 1.2
+    passing_speed: float = 0.28
     hard_deceleration: float = 1.5
     stale: float = 0.6
     least_returns: float = 0.02
@@ -149,10 +149,11 @@ def nearest(pose: FloatArray, points: FloatArray, girth: FloatArray, half_length
     return best
 
 
-def separation_speed(distance: float, settings: SafetySettings) -> float:
-    """Return the speed [m/s] from which the robot stands before a walking person comes over ``distance`` [m].
+def separation_speed(distance: float, approach: float, settings: SafetySettings) -> float:
+    """Return the speed [m/s] from which the robot stands before somebody comes over ``distance`` [m].
 
-    Speed and separation monitoring after ISO/TS 15066: distance = walking * (reaction + v / a) + 0.05 m.
+    Speed and separation monitoring after ISO/TS 15066: distance = approach * (reaction + v / a) + 0.05 m, with the
+    speed ``approach`` [m/s] at which that person may come.
     """
-    time = (distance - 0.05) / settings.walking - settings.reaction
+    time = (distance - 0.05) / approach - settings.reaction
     return max(0.0, settings.hard_deceleration * time)
