@@ -21,6 +21,10 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 FOOTPRINT_COLUMNS = 6
+TIGHT = 1
+"""Something is within the margin of a robot."""
+CHANGED = 2
+"""What is near is not what it was a step ago."""
 _UPRIGHT = 1.0 - 1e-9
 
 
@@ -196,8 +200,7 @@ def whole_steps(time: float, dt: float, most: int) -> int:
 
 @_jit
 def mark_near(
-    x: FloatArray,
-    y: FloatArray,
+    pose: FloatArray,
     radius: FloatArray,
     static: FloatArray,
     group: IntArray,
@@ -206,39 +209,84 @@ def mark_near(
     people: FloatArray,
     person_radius: float,
     goods: FloatArray,
-    margin: FloatArray,
+    margin: float,
+    release: float,
+    synced: IntArray,
+    step: int,
     near_robot: NDArray[np.bool_],
     near_person: NDArray[np.bool_],
     near_good: NDArray[np.bool_],
     near_group: NDArray[np.bool_],
-) -> None:
-    """Set the flags of what is within a margin of a robot; margin (R,) differs for robots already in Bullet.
+) -> int:
+    """Set the flags of what is near a robot.
 
-    Shapes as in ``free_time``; group (K,) is the physics group of each static footprint. Flags are cleared first.
+    Near is within ``margin``, and within ``release`` of a robot that is in Bullet now (synced[i] == step). Other shapes
+    are as in ``free_time``; pose (R, 3); group (K,) is the physics group of each static footprint.
+
+    Returns:
+        TIGHT if something is within ``margin`` of a robot (exactly when ``free_time`` is not above zero), plus CHANGED
+        if flags differ from what they were, or a robot that is near is not in Bullet now.
     """
+    tight = False
+    old_robot, old_person = near_robot.copy(), near_person.copy()
+    old_good, old_group = near_good.copy(), near_group.copy()
     near_robot[:] = False
     near_person[:] = False
     near_good[:] = False
     near_group[:] = False
-    for i in range(len(x)):
-        if static_gap(static, x[i], y[i], i, radius[i], margin[i], neighbours, anchors) < margin[i]:
+    for i in range(len(pose)):
+        x, y = pose[i, 0], pose[i, 1]
+        wide = release if synced[i] == step else margin
+        if static_gap(static, x, y, i, radius[i], wide, neighbours, anchors) <= wide:
             near_robot[i] = True
             for k in range(1, neighbours[i, 0] + 1):
                 row = neighbours[i, k]
-                if distance(static, row, x[i], y[i]) - radius[i] < margin[i]:
+                gap = distance(static, row, x, y) - radius[i]
+                if gap <= wide:
                     near_group[group[row]] = True
-        for k in range(len(goods)):
-            if distance(goods, k, x[i], y[i]) - radius[i] < margin[i]:
-                near_robot[i] = near_good[k] = True
-        for j in range(len(x)):
-            if j != i:
-                centre = sqrt((x[i] - x[j]) ** 2 + (y[i] - y[j]) ** 2)
-                if centre - radius[i] - radius[j] < max(margin[i], margin[j]):
-                    near_robot[i] = near_robot[j] = True
+                    tight = tight or gap <= margin
+        nearest = _mark_goods(goods, x, y, radius[i], wide, near_good)
+        near_robot[i] |= nearest <= wide
+        tight = tight or nearest <= margin
+        for j in range(i):
+            gap = sqrt((x - pose[j, 0]) ** 2 + (y - pose[j, 1]) ** 2) - radius[i] - radius[j]
+            if gap <= wide or (gap <= release and synced[j] == step):
+                near_robot[i] = near_robot[j] = True
+                tight = tight or gap <= margin
         for k in range(len(people)):
-            centre = sqrt((x[i] - people[k, 0]) ** 2 + (y[i] - people[k, 1]) ** 2)
-            if centre - radius[i] - person_radius < margin[i]:
+            gap = sqrt((x - people[k, 0]) ** 2 + (y - people[k, 1]) ** 2) - radius[i] - person_radius
+            if gap <= wide:
                 near_robot[i] = near_person[k] = True
+                tight = tight or gap <= margin
+    changed = _differ(old_robot, near_robot) or _differ(old_person, near_person)
+    changed = changed or _differ(old_good, near_good) or _differ(old_group, near_group)
+    for i in range(len(pose)):
+        changed = changed or (near_robot[i] and synced[i] != step)
+    return (TIGHT if tight else 0) + (CHANGED if changed else 0)
+
+
+@_jit
+def _mark_goods(
+    goods: FloatArray, x: float, y: float, radius: float, wide: float, near_good: NDArray[np.bool_]
+) -> float:
+    """Set the flags of goods within ``wide`` of a circle and return the smallest gap [m]."""
+    nearest = np.inf
+    for k in range(len(goods)):
+        dx, dy = x - goods[k, 0], y - goods[k, 1]
+        bound = wide + radius + goods[k, 4] + max(goods[k, 5], 0.0)
+        if dx * dx + dy * dy < bound * bound:
+            gap = distance(goods, k, x, y) - radius
+            near_good[k] |= gap <= wide
+            nearest = min(nearest, gap)
+    return nearest
+
+
+@_jit
+def _differ(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> bool:
+    for k in range(len(a)):  # noqa: SIM110 - numba compiles no generators
+        if a[k] != b[k]:
+            return True
+    return False
 
 
 @_jit

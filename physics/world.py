@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import atan2, cos, hypot, sin
 from typing import Any
 
@@ -29,6 +29,7 @@ from ..common.geometry import quaternion_from_yaw
 from ..common.primitives import PrimitiveBuilder, Primitives
 from ..layouts.geometry import LayoutSolids
 from . import bullet, proximity
+from .bodies import Bodies
 from .bullet import pybullet
 from .contacts import Contact, ContactTracker
 from .settings import PhysicsSettings
@@ -99,9 +100,9 @@ class World:
             for part, name in zip(self._loose_parts, loose_id, strict=True)
         ]
 
-        self._client = bullet.acquire_client()
+        self._bodies = Bodies(self.settings)
         self._contacts = ContactTracker(self.settings.contact_pause, self.settings.impact_time)
-        self._dirty = True
+        self._dirty = False
         self.set_robots([])
         self.reset()
 
@@ -156,7 +157,17 @@ class World:
             if len(given):
                 body_property[:] = given
         if self._dirty:
-            self._empty_client()
+            self._bodies.empty()
+            self._dirty = False
+        self._synced: NDArray[np.int64] = np.full(self.robot_count, -1, dtype=np.int64)
+        self._near: list[int] = []
+        self._changed = True
+        self._placed: list[int] = []
+        self._people_placed: list[int] = []
+        self._awake: dict[int, float] = {}
+        self._good_velocity: dict[int, tuple[float, float]] = {}
+        self._braced: dict[int, list[tuple[float, float, float, float]]] = {}
+        self._rebound: dict[int, float] = {}
         self.anchors[:, 2] = 0.0
         self._steps = 0
         self._contacts.clear()
@@ -168,52 +179,18 @@ class World:
         self.people: FloatArray = np.zeros((0, 4))
         """(P, 4) x, y [m] of the people ``people_age`` steps ago, and vx, vy [m/s], at which they walk since."""
         self.people_age = 0
+        self._people_moved = False
         self._person_yaw = np.zeros(0)
         self._near_person = np.zeros(0, dtype=np.bool_)
-
-    def _empty_client(self) -> None:
-        settings, client = self.settings, self._client
-        pybullet.resetSimulation(physicsClientId=client)
-        pybullet.setGravity(0, 0, -settings.gravity, physicsClientId=client)
-        pybullet.setTimeStep(settings.step_time, physicsClientId=client)
-        pybullet.setPhysicsEngineParameter(
-            numSolverIterations=settings.solver_iterations,
-            contactERP=settings.contact_erp,
-            deterministicOverlappingPairs=1,
-            physicsClientId=client,
-        )
-        plane = pybullet.createCollisionShape(pybullet.GEOM_PLANE, physicsClientId=client)
-        floor = pybullet.createMultiBody(0, plane, useMaximalCoordinates=True, physicsClientId=client)
-        pybullet.changeDynamics(floor, -1, lateralFriction=settings.static_friction, physicsClientId=client)
-        bullet.set_filter(client, floor, bullet.FLOOR)
-        self._identity: dict[int, tuple[str, str]] = {int(floor): ("floor", "floor")}
-        self._loaded_groups: set[int] = set()
-        self._static_bodies: set[int] = set()
-        self._robot_body: dict[int, int] = {}
-        self._robot_synced: dict[int, int] = {}
-        self._person_body: dict[int, int] = {}
-        self._person_synced: dict[int, int] = {}
-        self._good_body: dict[int, int] = {}
-        self._good_of_body: dict[int, int] = {}
-        self._robot_of_body: dict[int, int] = {}
-        self._person_of_body: dict[int, int] = {}
-        self._awake: dict[int, float] = {}
-        self._good_velocity: dict[int, tuple[float, float]] = {}
-        self._braced: dict[int, list[tuple[float, float, float, float]]] = {}
-        self._rebound: dict[int, float] = {}
-        self._dirty = False
 
     def set_mass(self, robot: int, mass: float, inertia: float) -> None:
         """Change the mass [kg] and the inertia about z [kg m^2] of a robot, for example when it takes up a load."""
         self._mass[robot], self._inertia[robot] = mass, inertia
-        if robot in self._robot_body:
-            self._set_inertia(robot)
+        self._bodies.set_mass(robot, mass, inertia)
 
     def close(self) -> None:
         """Give the Bullet client back for the next world. The world cannot be used afterwards."""
-        if self._client >= 0:
-            bullet.release_client(self._client)
-            self._client = -1
+        self._bodies.close()
 
     # -- what is where -----------------------------------------------------------------------------------------------
 
@@ -275,8 +252,7 @@ class World:
         self._person_yaw = pose[:, 2].copy()
         if len(self._near_person) != len(pose):
             self._near_person = np.zeros(len(pose), dtype=np.bool_)
-        for k in self._person_synced:
-            self._person_synced[k] = -2
+        self._people_moved = True
 
     def obstacles_at(self, robot: int, pose: ArrayLike) -> list[tuple[str, str]]:
         """Return class and id of static things and loose goods that a robot's footprint overlaps at a pose (3,)."""
@@ -297,12 +273,20 @@ class World:
 
     def _walkers(self) -> FloatArray:
         """Return x, y [m], vx, vy [m/s] (P, 4) of the people now; computed afresh so that no rounding adds up."""
+        if not len(self.people):
+            return self.people
         walkers = self.people.copy()
         walkers[:, :2] += self.people[:, 2:] * (self.people_age * self.settings.step_time)
         return walkers
 
+    def must_touch(self, pose: FloatArray) -> bool:
+        """Return whether the next step needs Bullet, from the poses (R, 3) before it."""
+        marks = self._mark(pose)
+        self._changed = self._changed or bool(marks & proximity.CHANGED)
+        return bool(marks & proximity.TIGHT) or bool(self._awake)
+
     def touch_step(self, pose: FloatArray, drift: FloatArray) -> tuple[list[int], FloatArray, FloatArray]:
-        """Make one Bullet step.
+        """Make one Bullet step; ``must_touch`` must have been asked about the same poses.
 
         Args:
             pose: (R, 3) x, y [m], yaw [rad] before the step.
@@ -316,199 +300,112 @@ class World:
         self._before = pose
         self._braced.clear()
         self._rebound.clear()
-        near = self._gather(pose)
-        gravity = self.settings.gravity * self.settings.step_time
+        if self._changed or self._awake or self._people_moved:
+            self._gather(pose)
+            self._changed = False
+        near, client, body = self._near, self._bodies.client, self._bodies.robot
+        # Gravity takes out the vertical velocity again within the step: robots hover at their height.
+        rise = self.settings.gravity * self.settings.step_time
+        wanted = drift.tolist()
         for i in near:
-            vx, vy, omega = drift[i].tolist()
-            # Gravity takes out the vertical velocity again within the step: robots hover at their height.
-            pybullet.resetBaseVelocity(
-                self._robot_body[i], [vx, vy, gravity], [0.0, 0.0, omega], physicsClientId=self._client
-            )
-        pybullet.stepSimulation(physicsClientId=self._client)
+            vx, vy, omega = wanted[i]
+            pybullet.resetBaseVelocity(body[i], (vx, vy, rise), (0.0, 0.0, omega), client)
+        pybullet.stepSimulation(client)
         started = self.time
         self.advance_free(1)
-        self._robot_synced.update((i, self._steps) for i in near)
-        touched = self._disturbed(near, drift)
+        self._synced[near] = self._steps
+        touched = self._disturbed(wanted)
         touches = [touch for i in touched for touch in self._touches_of(i, started, drift)]
         result = self._read_robots(touched, pose, drift)
         self._report(started, touches)
-        self._read_goods()
+        if self._awake:
+            self._read_goods()
         return result
 
-    def _gather(self, pose: FloatArray) -> list[int]:
-        """Bring into Bullet what is near a robot or a moving good, park what is not; return the robots in it."""
+    def _mark(self, pose: FloatArray) -> int:
+        """Set the flags of what is near a robot; returns ``proximity.TIGHT`` and ``proximity.CHANGED`` bits."""
         settings = self.settings
-        x, y = np.ascontiguousarray(pose[:, 0]), np.ascontiguousarray(pose[:, 1])
-        margin = np.where(
-            [self._robot_synced.get(i) == self._steps for i in range(len(pose))],
-            settings.release_margin,
-            settings.margin,
-        )
-        proximity.mark_near(
-            x,
-            y,
-            self.robot_radius,
-            self.static_table,
-            self._table_group,
-            self.neighbours,
-            self.anchors,
-            self._walkers(),
-            settings.person_radius,
-            self.goods_table,
-            margin,
-            self._near_robot,
-            self._near_person,
-            self._near_good,
-            self._near_group,
-        )
-        for k in list(self._awake):
-            self._gather_around_good(k, x, y)
-        for group in np.flatnonzero(self._near_group).tolist():
-            if group not in self._loaded_groups:
-                self._load_group(group)
-        for k in np.flatnonzero(self._near_good).tolist():
-            if k not in self._good_body:
-                self._create_good(k)
-        near = np.flatnonzero(self._near_robot).tolist()
-        for i in list(self._robot_synced):
-            if i not in near:
-                self._park(self._robot_body[i], bullet.ROBOT)
-                del self._robot_synced[i]
-        for i in near:
-            if self._robot_synced.get(i) != self._steps:
-                self._place_robot(i, pose[i])
-        self._place_people()
-        return near
-
-    def _gather_around_good(self, k: int, x: FloatArray, y: FloatArray) -> None:
-        radius = float(np.hypot(self.goods_table[k, 4], max(self.goods_table[k, 5], 0.0)))
-        reach = radius + self.settings.margin
-        cx, cy = self.goods_table[k, 0], self.goods_table[k, 1]
-        proximity.mark_around(
-            cx, cy, reach, self.goods_table, self.static_table, self._table_group, self._near_good, self._near_group
-        )
-        self._near_robot |= np.hypot(x - cx, y - cy) < reach + self.robot_radius
-
-    def _load_group(self, group: int) -> None:
-        self._loaded_groups.add(group)
-        solids = self._static.take(self._static.body == group)
-        for body in bullet.load_static(self._client, solids, self.settings.static_friction):
-            self._identity[body] = self._groups[group]
-            self._static_bodies.add(body)
-
-    def _create_good(self, k: int) -> None:
-        pose = self._loose_pose[k]
-        body = bullet.create_body(self._client, self._loose_parts[k], float(self._loose_mass[k]), pose[:3], pose[3:])
-        # Asleep until an awake body touches it: resting goods cost nothing and do not creep.
-        pybullet.changeDynamics(
-            body,
-            -1,
-            lateralFriction=self.settings.goods_friction,
-            linearDamping=0.0,
-            angularDamping=0.0,
-            activationState=pybullet.ACTIVATION_STATE_SLEEP,
-            physicsClientId=self._client,
-        )
-        bullet.set_filter(self._client, body, bullet.GOODS)
-        self._good_body[k], self._good_of_body[body] = body, k
-        self._identity[body] = self._loose_label[k]
-
-    def _place_robot(self, i: int, pose: FloatArray) -> None:
-        """Create a robot in Bullet or bring it there from where it was parked."""
-        height = float(self._robot_height[i])
-        position = [float(pose[0]), float(pose[1]), height]
-        quaternion = quaternion_from_yaw(float(pose[2])).tolist()
-        if i not in self._robot_body:
-            shape = self._shapes[i]
-            lowered = replace(shape, position=shape.position - np.array([0.0, 0.0, height]))
-            body = bullet.create_body(self._client, lowered, float(self._mass[i]), position, quaternion)
-            self._robot_body[i], self._robot_of_body[body] = body, i
-            self._identity[body] = ("amr", f"amr_{i}")
-            pybullet.changeDynamics(
-                body,
-                -1,
-                lateralFriction=self.settings.robot_friction,
-                linearDamping=0.0,
-                angularDamping=0.0,
-                physicsClientId=self._client,
+        return int(
+            proximity.mark_near(
+                pose,
+                self.robot_radius,
+                self.static_table,
+                self._table_group,
+                self.neighbours,
+                self.anchors,
+                self._walkers(),
+                settings.person_radius,
+                self.goods_table,
+                settings.margin,
+                settings.release_margin,
+                self._synced,
+                self._steps,
+                self._near_robot,
+                self._near_person,
+                self._near_good,
+                self._near_group,
             )
-            self._set_inertia(i)
-        body = self._robot_body[i]
-        pybullet.resetBasePositionAndOrientation(body, position, quaternion, physicsClientId=self._client)
-        self._unpark(body, bullet.ROBOT)
-
-    def _set_inertia(self, i: int) -> None:
-        # The mass must come along: PyBullet takes a missing one for zero, and a mass alone wipes the inertia.
-        tilt = self.settings.tilt_inertia
-        pybullet.changeDynamics(
-            self._robot_body[i],
-            -1,
-            mass=float(self._mass[i]),
-            localInertiaDiagonal=[tilt, tilt, float(self._inertia[i])],
-            physicsClientId=self._client,
         )
 
-    def _place_people(self) -> None:
+    def _gather(self, pose: FloatArray) -> None:
+        """Bring into Bullet what is near a robot or a moving good, and park what is not."""
+        bodies = self._bodies
+        for k in self._awake:
+            self._mark_around_good(k, pose)
+        for group in np.flatnonzero(self._near_group).tolist():
+            if group not in bodies.groups:
+                bodies.load_group(group, self._static.take(self._static.body == group), self._groups[group])
+        for k in np.flatnonzero(self._near_good).tolist():
+            if k not in bodies.good:
+                mass, where = float(self._loose_mass[k]), self._loose_pose[k].tolist()
+                bodies.create_good(k, self._loose_parts[k], mass, where, self._loose_label[k])
+        self._near = np.flatnonzero(self._near_robot).tolist()
+        for i in self._placed:
+            if i not in self._near:
+                bodies.park_robot(i)
+        for i in self._near:
+            height = float(self._robot_height[i])
+            if i not in bodies.robot:
+                bodies.create_robot(i, self._shapes[i], height, float(self._mass[i]), float(self._inertia[i]))
+            if self._synced[i] != self._steps:
+                x, y, yaw = pose[i].tolist()
+                bodies.place_robot(i, x, y, yaw, height)
+        self._placed = self._near
+        self._gather_people()
+
+    def _mark_around_good(self, k: int, pose: FloatArray) -> None:
+        reach = self.settings.margin + float(np.hypot(self.goods_table[k, 4], max(self.goods_table[k, 5], 0.0)))
+        x, y = self.goods_table[k, :2].tolist()
+        proximity.mark_around(
+            x, y, reach, self.goods_table, self.static_table, self._table_group, self._near_good, self._near_group
+        )
+        self._near_robot |= np.hypot(pose[:, 0] - x, pose[:, 1] - y) < reach + self.robot_radius
+
+    def _gather_people(self) -> None:
+        near = np.flatnonzero(self._near_person).tolist()
+        for k in self._people_placed:
+            if k not in near:
+                self._bodies.park_person(k)
         walkers = self._walkers()
-        for k in list(self._person_synced):
-            if not self._near_person[k]:
-                bullet.set_filter(self._client, self._person_body[k], bullet.PERSON, touches=False)
-                del self._person_synced[k]
-        for k in np.flatnonzero(self._near_person).tolist():
-            if k not in self._person_body:
-                self._create_person(k)
-            if self._person_synced.get(k) != self._steps - 1:
-                body = self._person_body[k]
-                x, y, vx, vy = walkers[k].tolist()
-                height = 0.5 * (self.settings.person_height - self.settings.person_radius)
-                pybullet.resetBasePositionAndOrientation(
-                    body, [x, y, height], [0.0, 0.0, 0.0, 1.0], physicsClientId=self._client
-                )
-                pybullet.resetBaseVelocity(body, [vx, vy, 0.0], [0.0, 0.0, 0.0], physicsClientId=self._client)
-                bullet.set_filter(self._client, body, bullet.PERSON)
-            self._person_synced[k] = self._steps
-
-    def _create_person(self, k: int) -> None:
-        """A person is a capsule without mass in reduced coordinates: it walks at its velocity and nothing stops it.
-
-        Its lower half sphere is under the floor, so that low robots meet an upright side.
-        """
-        settings = self.settings
-        shape = pybullet.createCollisionShape(
-            pybullet.GEOM_CAPSULE,
-            radius=settings.person_radius,
-            height=settings.person_height - settings.person_radius,
-            physicsClientId=self._client,
-        )
-        body = int(pybullet.createMultiBody(0, shape, physicsClientId=self._client))
-        self._person_body[k], self._person_of_body[body] = body, k
-        self._identity[body] = ("person", f"person_{k}")
-
-    def _park(self, body: int, group: int) -> None:
-        bullet.set_filter(self._client, body, group, touches=False)
-        pybullet.changeDynamics(body, -1, activationState=pybullet.ACTIVATION_STATE_SLEEP, physicsClientId=self._client)
-
-    def _unpark(self, body: int, group: int) -> None:
-        bullet.set_filter(self._client, body, group)
-        pybullet.changeDynamics(
-            body, -1, activationState=pybullet.ACTIVATION_STATE_DISABLE_SLEEPING, physicsClientId=self._client
-        )
+        for k in near:
+            self._bodies.place_person(k, *walkers[k].tolist())
+        self._people_placed, self._people_moved = near, False
 
     # -- reading back ------------------------------------------------------------------------------------------------
 
-    def _disturbed(self, near: list[int], drift: FloatArray) -> list[int]:
+    def _disturbed(self, wanted: list[list[float]]) -> list[int]:
         """Return the robots whose velocity after the step is not the one they were given: something touched them."""
-        client, found = self._client, []
-        for i in near:
-            (vx, vy, vz), (_, _, omega) = pybullet.getBaseVelocity(self._robot_body[i], physicsClientId=client)
-            wx, wy, turn = drift[i].tolist()
+        client, body, found = self._bodies.client, self._bodies.robot, []
+        for i in self._near:
+            (vx, vy, vz), (_, _, omega) = pybullet.getBaseVelocity(body[i], client)
+            wx, wy, turn = wanted[i]
             if abs(vx - wx) > _SAME or abs(vy - wy) > _SAME or abs(omega - turn) > _SAME or abs(vz) > _SAME:
                 found.append(i)
         return found
 
     def _touches_of(self, i: int, started: float, drift: FloatArray) -> list[_Touch]:
         """Return what robot i touched in the step just made, one entry for each other body."""
-        points = pybullet.getContactPoints(self._robot_body[i], physicsClientId=self._client)
+        points = pybullet.getContactPoints(self._bodies.robot[i], physicsClientId=self._bodies.client)
         if not points:
             return []
         merged: dict[int, _Touch] = {}
@@ -516,7 +413,7 @@ class World:
         for point in points:
             if point[9] <= 0.0:
                 continue
-            own_first = point[1] == self._robot_body[i]
+            own_first = point[1] == self._bodies.robot[i]
             other = point[2] if own_first else point[1]
             sign = 1.0 if own_first else -1.0
             position = point[5] if own_first else point[6]
@@ -525,58 +422,60 @@ class World:
             touch = merged.get(other)
             if touch is None:
                 touch = merged[other] = _Touch(i, other, (float(position[0]), float(position[1])))
-                touch.known = self._contacts.goes_on(started, i, self._identity[other])
+                touch.known = self._contacts.goes_on(started, i, self._bodies.label[other])
             if not touch.known:
                 touch.speed = max(touch.speed, self._closing_speed(i, other, position, normal, drift))
             touch.impulse += point[9] * self.settings.step_time
-            if other in self._static_bodies:
+            if other in self._bodies.static:
                 self._braced.setdefault(i, []).append((*normal, position[0] - x, position[1] - y))
         return list(merged.values())
 
     def _report(self, started: float, touches: list[_Touch]) -> None:
         braced: dict[int, float] = {}
         for touch in touches:
-            if touch.other in self._static_bodies:
+            if touch.other in self._bodies.static:
                 braced[touch.robot] = braced.get(touch.robot, 0.0) + touch.impulse
         for touch in touches:
             impulse = touch.impulse
-            if touch.other in self._static_bodies:
+            if touch.other in self._bodies.static:
                 # Without the share that only pushed the robot out of the solid.
                 impulse *= max(0.0, 1.0 - self._rebound.get(touch.robot, 0.0) / braced[touch.robot])
             self._contacts.touch(
-                started, touch.robot, self._identity[touch.other], touch.speed, impulse, touch.position
+                started, touch.robot, self._bodies.label[touch.other], touch.speed, impulse, touch.position
             )
-            good = self._good_of_body.get(touch.other)
+            good = self._bodies.good_of.get(touch.other)
             if good is not None:
                 self._awake.setdefault(good, self.time)
 
     def _closing_speed(
         self, i: int, other: int, position: Any, normal: tuple[float, float], drift: FloatArray
     ) -> float:
-        vx, vy = self._point_velocity(self._robot_body[i], position, drift)
+        vx, vy = self._point_velocity(self._bodies.robot[i], position, drift)
         ux, uy = self._point_velocity(other, position, drift)
         return float(max(0.0, -((vx - ux) * normal[0] + (vy - uy) * normal[1])))
 
     def _point_velocity(self, body: int, position: Any, drift: FloatArray) -> tuple[float, float]:
         """Velocity [m/s] in ``map`` of a body's point before the step."""
-        robot = self._robot_of_body.get(body)
+        robot = self._bodies.robot_of.get(body)
         if robot is not None:
             centre = self._before[robot]
             vx, vy, omega = drift[robot].tolist()
             return vx - omega * (position[1] - centre[1]), vy + omega * (position[0] - centre[0])
-        person = self._person_of_body.get(body)
+        person = self._bodies.person_of.get(body)
         if person is not None:
             return float(self.people[person, 2]), float(self.people[person, 3])
-        return self._good_velocity.get(self._good_of_body.get(body, -1), (0.0, 0.0))
+        return self._good_velocity.get(self._bodies.good_of.get(body, -1), (0.0, 0.0))
 
     def _read_robots(
         self, touched: list[int], pose: FloatArray, drift: FloatArray
     ) -> tuple[list[int], FloatArray, FloatArray]:
         new_pose, new_velocity = np.empty_like(pose), np.empty_like(pose)
         for i in touched:
-            body = self._robot_body[i]
-            (x, y, z), (_, _, qz, qw) = pybullet.getBasePositionAndOrientation(body, physicsClientId=self._client)
-            (vx, vy, _), (_, _, omega) = pybullet.getBaseVelocity(body, physicsClientId=self._client)
+            body = self._bodies.robot[i]
+            (x, y, z), (_, _, qz, qw) = pybullet.getBasePositionAndOrientation(
+                body, physicsClientId=self._bodies.client
+            )
+            (vx, vy, _), (_, _, omega) = pybullet.getBaseVelocity(body, physicsClientId=self._bodies.client)
             before = float(pose[i, 2])
             yaw = before + _wrapped(2.0 * atan2(qz, qw) - before)
             new_pose[i] = x, y, yaw
@@ -584,7 +483,7 @@ class World:
             if abs(z - self._robot_height[i]) > _SAME:
                 level = [0.0, 0.0, sin(0.5 * yaw), cos(0.5 * yaw)]
                 pybullet.resetBasePositionAndOrientation(
-                    body, [x, y, float(self._robot_height[i])], level, physicsClientId=self._client
+                    body, [x, y, float(self._robot_height[i])], level, physicsClientId=self._bodies.client
                 )
         return touched, new_pose, new_velocity
 
@@ -617,10 +516,10 @@ class World:
         return vx, vy, omega
 
     def _read_goods(self) -> None:
-        for k, body in self._good_body.items():
+        for k, body in self._bodies.good.items():
             if not (self._near_good[k] or k in self._awake):
                 continue
-            linear, angular = pybullet.getBaseVelocity(body, physicsClientId=self._client)
+            linear, angular = pybullet.getBaseVelocity(body, physicsClientId=self._bodies.client)
             speed = max(max(map(abs, linear)), max(map(abs, angular)))
             if speed > self.settings.settle_speed:
                 self._awake[k] = self.time
@@ -629,7 +528,7 @@ class World:
             elif self.time - self._awake[k] > self.settings.settle_time:
                 del self._awake[k]
             self._good_velocity[k] = (linear[0], linear[1])
-            position, quaternion = pybullet.getBasePositionAndOrientation(body, physicsClientId=self._client)
+            position, quaternion = pybullet.getBasePositionAndOrientation(body, physicsClientId=self._bodies.client)
             self._loose_pose[k] = (*position, *quaternion)
             self._update_footprint(k)
 

@@ -105,6 +105,7 @@ class Fleet:
         self.world.reset(self._total_mass(), self._total_inertia())
         if check:
             self._require_free(pose)
+        self._before = pose.copy()
         self._command = np.zeros((count, 2))
         self._line = np.zeros((count, drive.delay_steps(self._parameters, self._dt), 2))
         shift = self._parameters[:, P_DELAY] / self._dt
@@ -134,8 +135,14 @@ class Fleet:
                 free = self._free_run(steps - done)
                 self.world.advance_free(free)
                 done += free
-            if done < steps:
+            # The free run stops early only where Bullet is needed.
+            forced = True
+            while done < steps:
+                np.copyto(self._before, self._state[:, S_X : S_YAW + 1])
+                if not (self.world.must_touch(self._before) or forced):
+                    break
                 self._touch_step()
+                forced = False
                 done += 1
 
     def set_payload(self, robot: int, kg: float) -> None:
@@ -254,7 +261,6 @@ class Fleet:
         return done
 
     def _touch_step(self) -> None:
-        before = self._state[:, S_X : S_YAW + 1].copy()
         _advance_all(
             self._parameters,
             self._nominal,
@@ -270,7 +276,7 @@ class Fleet:
         )
         self._step_count += 1
         drift = np.ascontiguousarray(self._state[:, S_DRIFT_X : S_DRIFT_X + 3])
-        changed, pose, velocity = self.world.touch_step(before, drift)
+        changed, pose, velocity = self.world.touch_step(self._before, drift)
         for i in changed:
             state = self._state[i]
             state[S_X : S_YAW + 1] = pose[i]

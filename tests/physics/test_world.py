@@ -321,10 +321,10 @@ def test_a_pool_keeps_worlds_and_clients():
     first = pool.get("a", build)
     assert pool.get("a", build) is first
     pool.get("b", build)
-    clients = {world._client for world in built}
+    clients = {world._bodies.client for world in built}
     pool.get("c", build)
-    assert first._client == -1, "the world used longest ago is closed"
-    assert built[-1]._client in clients, "and its client serves the next"
+    assert first._bodies.client == -1, "the world used longest ago is closed"
+    assert built[-1]._bodies.client in clients, "and its client serves the next"
     assert len(built) == 3
     pool.close()
     with pytest.raises(InputError):
