@@ -148,12 +148,8 @@ def plan_people(
     paths, stops = [], []
     for walker, rng in zip(walkers, rngs, strict=True):
         need = 1.2 * walker.speed * duration + 5.0
-        path = _crossing_walk(ground, robot_routes, taken, need, rng) if walker.crossing else None
-        turns = None
-        if path is not None:
-            path, turns = path
-        else:
-            path, turns = _errand_walk(ground, places, taken, need, rng)
+        crossing = _crossing_walk(ground, robot_routes, taken, need, rng) if walker.crossing else None
+        path, turns = crossing or _errand_walk(ground, places, taken, need, rng)
         taken.append(path[0])
         paths.append(path)
         stops.append(_stops(walker, path, turns, rng))

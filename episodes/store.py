@@ -124,4 +124,5 @@ def _build(meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> EpisodeRecord
         TaskResult(**{**row, **{name: math.nan if row[name] is None else row[name] for name in times}})
         for row in meta.pop("tasks")
     ]
-    return EpisodeRecord(**meta, **arrays, events=events, tasks=tasks)
+    content: dict[str, Any] = {**meta, **arrays, "events": events, "tasks": tasks}
+    return EpisodeRecord(**content)
