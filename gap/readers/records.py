@@ -52,8 +52,8 @@ class Table:
         """Keep only the rows of a mask (N,) bool, without counting the others."""
         self.values, self.line = self.values[mask], self.line[mask]
 
-    def report(self) -> FileReport:
-        """Return the counts.
+    def require_usable(self) -> None:
+        """Refuse what no log can be made of.
 
         Raises:
             InputError: fewer than two records are left, or more than ``MAX_BAD_SHARE`` were bad.
@@ -73,6 +73,10 @@ class Table:
                 where=f"{self.path}, line {worst.first_line}",
                 mend=_RERECORD,
             )
+
+    def report(self) -> FileReport:
+        """Return the counts; raises as ``require_usable`` does."""
+        self.require_usable()
         return FileReport(
             path=str(self.path),
             sha256=sha256_of(self.path),
@@ -149,6 +153,9 @@ def sort_out_times(table: Table) -> IntArray:
 
     Returns:
         (N,) int64 stamps [ns] of the rows that stand, strictly increasing; resolution 1 us.
+
+    Raises:
+        InputError: too few rows are left, or too many were bad.
     """
     stamps = np.round(table.values[:, 0] * 1e6).astype(np.int64)
     if (np.diff(stamps) < 0).any():
@@ -168,6 +175,7 @@ def sort_out_times(table: Table) -> IntArray:
         )
         table.keep(~repeated)
         stamps = stamps[~repeated]
+    table.require_usable()
     return stamps * _MICROSECOND
 
 
