@@ -9,14 +9,16 @@ from ..common.geometry import FloatArray
 from .compiled import compiled, inlined
 from .config import CameraConfig, Lighting
 from .frames import CameraFrame
-from .grid import IntArray
+from .grid import STATIC_HIGH, IntArray
 from .lidar import check_sensor_poses
-from .materials import paint
+from .materials import ceiling, paint
 from .noise import CAMERA, as_word, noise_key, standard_normal
 from .raycast import Tables, blocked, trace, world_normal
 from .scene import Scene
 from .shading import BACK, CROWDING, ENCODING, GROUND, KEY, SKY, crowding, encode, light_table, local_face
 
+ROOF_CLEARANCE = 0.8
+"""The painted roof is this far [m] above the highest static solid."""
 SHADOW_OFFSET = 1e-4
 """Shadow rays start this far [m] off the surface."""
 CROWDING_OFFSET = 0.3
@@ -112,6 +114,22 @@ class Camera:
 
 
 @inlined
+def background(x: float, y: float, clearance: float, dx: float, dy: float, dz: float, focal: float) -> float:
+    """Return the brightness of what lies behind everything: a roof that is painted, not modelled; else plain haze.
+
+    Args:
+        x, y: of the camera [m]. clearance: from the camera up to the roof [m]. dx, dy, dz: direction, planar depth 1.
+        focal: focal length [pixels].
+    """
+    if clearance <= 0.0 or dz <= 1e-6:
+        return 0.75
+    t = clearance / dz
+    pixel = t * np.sqrt(dx * dx + dy * dy + dz * dz) / (focal * dz)
+    near = 1.0 / (1.0 + 0.0004 * t * t)
+    return 0.75 + near * (ceiling(x + t * dx, y + t * dy, pixel) - 0.75)
+
+
+@inlined
 def albedo(
     kind: int,
     look: NDArray[np.float32],
@@ -184,6 +202,7 @@ def render_kernel(
     color = np.empty(3)
     stamp, shade_by = 0, -1
     sun_x, sun_y, sun_z = light[0], light[1], light[2]
+    roof = tables.grid[STATIC_HIGH] + ROOF_CLEARANCE
     for v in range(height):
         py = (v - cy) / focal
         for u in range(width):
@@ -195,10 +214,9 @@ def render_kernel(
             t, p = trace(tables, visited, stamp, ox, oy, oz, dx, dy, dz, near, far, exclude)
             if p < 0:
                 depth[v, u], instance[v, u], semantic[v, u] = np.inf, 0, 0
-                # The hall's roof is not modelled: a plain ceiling, lighter towards the zenith.
-                rise = 0.75 + 0.25 * dz / np.sqrt(dx * dx + dy * dy + dz * dz)
+                sky = background(ox, oy, roof - oz, dx, dy, dz, focal)
                 for i in range(3):
-                    color[i] = light[BACK + i] * rise
+                    color[i] = light[BACK + i] * sky
             else:
                 depth[v, u], instance[v, u], semantic[v, u] = t, instance_id[p], class_id[p]
                 x, y, z = ox + t * dx, oy + t * dy, oz + t * dz

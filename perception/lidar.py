@@ -107,16 +107,18 @@ class Lidar:
         position, rotation = check_sensor_poses(positions, rotations, "lidar")
         count = len(position)
         word = np.array([as_word(s) for s in np.atleast_1d(np.asarray(sensors)).tolist()], dtype=np.uint64)
-        exclude = np.ascontiguousarray(np.broadcast_to(np.asarray(exclude_body, dtype=np.int32), (count,)))
+        exclude = np.full(count, exclude_body, dtype=np.int32)
         if len(word) != count:
             raise InputError(f"{len(word)} sensor indices for {count} poses", where="lidar", mend="give one per pose")
         beams = len(self.directions)
         shape = (count, len(self.elevations), len(self.angles))
-        truth, ranges, intensity = (np.empty((count, beams), np.float32) for _ in range(3))
-        index = np.empty((count, beams), np.int32)
+        truth, ranges, intensity = (np.empty(shape, np.float32) for _ in range(3))
+        instance, class_id = np.empty(shape, np.int32), np.empty(shape, np.int32)
         scan_kernel(
             scene.tables,
             scene.reflectivity,
+            scene.instance_id,
+            scene.class_id,
             position,
             rotation,
             self.directions,
@@ -125,19 +127,16 @@ class Lidar:
             word,
             as_word(frame),
             exclude,
-            truth,
-            ranges,
-            intensity,
-            index,
+            truth.reshape(count, beams),
+            ranges.reshape(count, beams),
+            intensity.reshape(count, beams),
+            instance.reshape(count, beams),
+            class_id.reshape(count, beams),
         )
-        seen = index >= 0
-        instance = np.where(seen, scene.instance_id.take(index, mode="clip"), 0) if len(scene) else index * 0
-        class_id = np.where(seen, scene.class_id.take(index, mode="clip"), 0) if len(scene) else index * 0
-        grids = [a.reshape(shape) for a in (ranges, intensity, truth, instance, class_id)]
         return [
             (
-                LidarScan(self.angles, self.elevations, grids[0][s], grids[1][s]),
-                LidarTruth(grids[2][s], grids[3][s], grids[4][s]),
+                LidarScan(self.angles, self.elevations, ranges[s], intensity[s]),
+                LidarTruth(truth[s], instance[s], class_id[s]),
             )
             for s in range(count)
         ]
@@ -226,6 +225,8 @@ def dropout_probability(base: float, grazing: float, cosine: float) -> float:
 def scan_kernel(
     tables: Tables,
     reflectivity: NDArray[np.float32],
+    instance_id: IntArray,
+    class_id: IntArray,
     position: FloatArray,
     rotation: FloatArray,
     directions: FloatArray,
@@ -237,9 +238,10 @@ def scan_kernel(
     truth: NDArray[np.float32],
     ranges: NDArray[np.float32],
     intensity: NDArray[np.float32],
-    index: IntArray,
+    instance: IntArray,
+    semantic: IntArray,
 ) -> None:
-    """Scan from S places; see ``Lidar``. The last four arrays, (S, beams), are written."""
+    """Scan from S places; see ``Lidar``. The last five arrays, (S, beams), are written."""
     range_min, range_max, bias, sigma = settings[0], settings[1], settings[2], settings[3]
     beams = directions.shape[0]
     visited = np.zeros(len(tables.shape), np.int32)
@@ -254,11 +256,11 @@ def scan_kernel(
             dz = r[2, 0] * x + r[2, 1] * y + r[2, 2] * z
             stamp = s * beams + b + 1
             t, p = trace(tables, visited, stamp, ox, oy, oz, dx, dy, dz, 0.0, range_max, exclude[s])
-            index[s, b] = p
             truth[s, b], ranges[s, b], intensity[s, b] = np.inf, np.inf, 0.0
+            instance[s, b], semantic[s, b] = 0, 0
             if p < 0:
                 continue
-            truth[s, b] = t
+            truth[s, b], instance[s, b], semantic[s, b] = t, instance_id[p], class_id[p]
             nx, ny, nz, _, _, _ = world_normal(tables.kind[p], tables.solid, p, ox + t * dx, oy + t * dy, oz + t * dz)
             cosine = min(1.0, abs(nx * dx + ny * dy + nz * dz))
             if uniform(key, ELEMENTS_PER_BEAM * b) < dropout_probability(settings[4], settings[5], cosine):

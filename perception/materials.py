@@ -13,17 +13,16 @@ from numpy.typing import NDArray
 from ..common.classes import CLASS_NAMES
 from .compiled import inlined
 
-PLAIN, CARTON, WOOD, CONCRETE, CLADDING, STEEL, COLUMN, DOOR, CRATE, CLOTHES, CONE = range(11)
+PLAIN, CARTON, WOOD, CONCRETE, CLADDING, STEEL, COLUMN, DOOR, CRATE, CLOTHES, PALLET = range(11)
 
 _BY_CLASS = {
     "person": CLOTHES,
-    "pallet": WOOD,
+    "pallet": PALLET,
     "small_load_carrier": CRATE,
     "stillage": STEEL,
     "box": CARTON,
     "rack": STEEL,
     "conveyor": STEEL,
-    "cone": CONE,
     "crate": WOOD,
     "wall": CLADDING,
     "floor": CONCRETE,
@@ -130,6 +129,35 @@ def planks(along: float, across: float, pixel: float) -> float:
 
 
 @inlined
+def pallet_side(a: float, b: float, half_a: float, half_b: float, pixel: float) -> float:
+    """Return the brightness factor of a pallet's side: boards above and below, three blocks, dark gaps between them."""
+    if half_b < 0.05:
+        return 1.0  # A single board or runner of a pallet that is modelled in parts.
+    gap = line(b + 0.05 * half_b, 0.5 * half_b, pixel)
+    pitch = half_a - 0.07
+    off = abs(a) if abs(a) < 0.5 * pitch else abs(a) - pitch
+    return 1.0 - 0.82 * gap * (1.0 - line(off, 0.07, pixel))
+
+
+@inlined
+def upright_holes(a: float, b: float, half_a: float, half_b: float, pixel: float) -> float:
+    """Return the brightness factor of a rack's upright: a column of slots, on tall narrow faces only."""
+    if half_a > 0.07 or half_b < 0.8:
+        return 1.0
+    slot = b - 0.1 * np.floor(b / 0.1 + 0.5)
+    return 1.0 - 0.6 * line(a, 0.012, pixel) * line(slot, 0.02, pixel)
+
+
+@inlined
+def ceiling(x: float, y: float, pixel: float) -> float:
+    """Return the brightness of a hall's roof at x, y [m] of ``map``: sheets, girders, and strips of light."""
+    strip = line(y - 5.0 * np.floor(y / 5.0 + 0.5), 0.14, pixel) * line(x - 3.0 * np.floor(x / 3.0 + 0.5), 1.2, pixel)
+    girder = line(x - 6.0 * np.floor(x / 6.0) - 3.0, 0.12, pixel)
+    purlin = line(y - 1.5 * np.floor(y / 1.5 + 0.5), 0.04, pixel)
+    return (1.0 - 0.35 * girder) * (1.0 - 0.2 * purlin) + 2.2 * strip
+
+
+@inlined
 def ribs(position: float, pitch: float, depth: float, pixel: float) -> float:
     """Return the brightness factor of upright ribs: position across them and their pitch [m]."""
     phase = position / pitch - np.floor(position / pitch)
@@ -177,10 +205,14 @@ def paint(
     factor = 1.0
     if material == CONCRETE:
         factor = concrete(wx, wy, pixel)
-    elif material == WOOD:
+    elif material == WOOD or (material == PALLET and face == 2):
         factor = planks(b, a, pixel) * edge_shade(a, b, half_a, half_b, pixel)
+    elif material == PALLET:
+        factor = pallet_side(a, b, half_a, half_b, pixel)
     elif material in (STEEL, PLAIN):
         factor = edge_shade(a, b, half_a, half_b, pixel)
+        if material == STEEL:
+            factor *= upright_holes(a, b, half_a, half_b, pixel)
     else:
         return _paint_building(material, red, green, blue, a, b, half_a, half_b, face, wx, wy, wz, pixel)
     return red * factor, green * factor, blue * factor
@@ -217,7 +249,7 @@ def _paint_building(
         factor = 1.0 - 0.35 * line(wz - 0.5 * np.floor(wz / 0.5 + 0.5), 0.012, pixel)
     elif material == CRATE and face != 2:
         factor = ribs(a, 0.09, 0.22, pixel) * (1.0 + 0.18 * line(half_b - b, 0.03, pixel))
-    elif material == CLOTHES and abs(b + 0.1 * half_b) < 0.05 and half_b > 0.25:
+    elif material == CLOTHES and abs(b + 0.1 * half_b) < 0.05 and half_b > 0.2:
         # A reflective band around the vest.
         return 0.75, 0.76, 0.72
     return red * factor, green * factor, blue * factor
