@@ -198,6 +198,33 @@ def test_one_carton_pushes_the_next(make):
     assert pose[2].tolist() == [9.0, 0, 0.2, 0, 0, 0, 1], "what nobody touched has not moved by a bit"
 
 
+def test_a_stack_and_a_tall_carton_fall_and_come_to_rest(make):
+    loose, poses = PrimitiveBuilder(), [(1.5, 0, 0.2), (1.5, 0, 0.6), (4.0, 0, 0.6)]
+    for k, half in enumerate([(0.2, 0.2, 0.2), (0.2, 0.2, 0.2), (0.1, 0.1, 0.6)]):
+        loose.box(half, (0, 0, 0), class_name="box", body=k)
+    quaternion = np.tile([0, 0, 0, 1.0], (3, 1))
+    world = World(
+        *_empty(),
+        loose=loose.build(),
+        loose_pose=np.hstack([poses, quaternion]),
+        loose_mass=[10.0, 10.0, 6.0],
+        loose_id=["low", "high", "tall"],
+    )
+    fleet = start(world, [[0, 0, 0]])
+    run(fleet, 4.5, [[1.2, 0]])
+    run(fleet, 4, [[0, 0]])
+    pose = world.loose_pose()
+    assert pose[0, 2] == pytest.approx(0.2, abs=2e-3)
+    assert pose[0, 0] - fleet.pose[0, 0] > FRONT + 0.19, "the low one was pushed ahead"
+    assert pose[1, 2] == pytest.approx(0.35 + 0.2, abs=5e-3), "the high one slid onto the robot's deck"
+    assert pose[2, 2] == pytest.approx(0.1, abs=5e-3), "the tall one was toppled"
+    run(fleet, 1, [[0, 0]])
+    assert np.abs(world.loose_pose() - pose).max() < 1e-3, "all have come to rest"
+    run(fleet, 1, [[-0.3, 0]])
+    assert world.loose_pose()[1, 0] < pose[1, 0] - 0.1, "what lies on the deck rides along"
+    world.close()
+
+
 def test_two_robots_share_the_blow(make):
     world = make()
     fleet = start(world, [[0, 0, 0], [4, 0, np.pi]])
