@@ -54,6 +54,8 @@ _FORESEEN = 3.0
 """The ways of those who come towards the robot are kept clear for this long [s]."""
 _STEP_RIGHT = 0.45
 """So far to the robot's left their ways are widened, so that both who meet pass on the right [m]."""
+_BERTH = 0.45
+"""Radius about people who stand that paths keep clear of where they can [m]."""
 _GIVE_WAY = 8.0
 """The robot stands still for people near by for so long before it looks for another way [s]."""
 
@@ -187,25 +189,41 @@ class Navigator:
         return left < 0.06 or self._trouble.since is not None
 
     def _mend_way(self, pose: FloatArray, goal: FloatArray, time: float) -> None:
-        """Plan if there is no path, if the robot is off it, or if something is or will be on it."""
+        """Plan if there is no path, if the robot is off it, or if something is, will be or may be on it."""
+        tries = self._reasons(pose)
+        if not tries or time - self._last_plan < _REPLAN_PERIOD:
+            return
+        self._last_plan = time
+        limit = self._detour_limit(time)
+        for obstacles in tries:
+            if self._plan(pose, goal, obstacles, time, limit):
+                return
+        # Every way round is too long as yet: drive up to what is in the way, and wait there for a while.
+
+    def _reasons(self, pose: FloatArray) -> list[FloatArray]:
+        """Return the obstacles (N, 3) to plan around, the most careful choice first; none if the path is good."""
         way = self._way
-        oncoming = self._oncoming(pose, way) if self._careful else np.empty((0, 3))
+        lost = way is None
         if way is not None:
             points = way.path.points
             way.index = advance(points, way.path.arc, way.index, pose[0], pose[1])
-            off = math.hypot(points[way.index, 0] - pose[0], points[way.index, 1] - pose[1])
-            lost = off > _OFF_PATH
-            blocked = self._careful and (self._on_way(way, self._layer.staying()) or self._on_way(way, oncoming))
-            if not lost and not blocked:
-                return
-        if time - self._last_plan < _REPLAN_PERIOD:
-            return
-        self._last_plan = time
-        staying = self._layer.staying() if self._careful else oncoming
-        for obstacles in (np.concatenate([staying, oncoming]), staying)[0 if len(oncoming) else 1 :]:
-            if self._plan(pose, goal, obstacles, time, self._detour_limit(time)):
-                return
-        # Every way round is too long as yet: drive up to what is in the way, and wait there for a while.
+            lost = math.hypot(points[way.index, 0] - pose[0], points[way.index, 1] - pose[1]) > _OFF_PATH
+        if not self._careful:
+            return [np.empty((0, 3))] if lost else []
+        staying, oncoming, people = self._layer.staying(), self._oncoming(pose), self._people(pose)
+        wide = np.concatenate([staying, people, oncoming])
+        tries = [wide, np.concatenate([staying, oncoming]), staying]
+        if lost or way is None or self._on_way(way, staying):
+            return tries
+        if self._on_way(way, oncoming):
+            return tries[:2]
+        return tries[:1] if self._on_way(way, people) else []
+
+    def _people(self, pose: FloatArray) -> FloatArray:
+        """Return x, y, radius (N, 3) [m] about people who stand: wide, since they are better passed at a distance."""
+        points, _ = self._layer.in_map(pose)
+        near = points[self._layer.alert == STANDING]
+        return np.column_stack([near, np.full(len(near), _BERTH)])
 
     def _detour_limit(self, time: float) -> float:
         """Return how much more than the present way a detour may cost [m]: more, the longer the robot is held up."""
@@ -214,7 +232,7 @@ class Navigator:
         blocked = self._trouble.blocked_since
         return _DETOUR + (0.0 if blocked is None else _DETOUR_PER_SECOND * (time - blocked))
 
-    def _oncoming(self, pose: FloatArray, way: _Way | None) -> FloatArray:
+    def _oncoming(self, pose: FloatArray) -> FloatArray:
         """Return x, y, radius (N, 3) [m] of the ways ahead of those who come towards the robot."""
         movers = self._layer.movers(pose)
         out = []
@@ -229,7 +247,7 @@ class Navigator:
             reach = min(speed * _FORESEEN, away - 1.0)
             for s in np.arange(0.0, max(reach, 0.01), 0.25):
                 at = np.array([x + s * vx / speed, y + s * vy / speed])
-                out += [(*at, radius), (*(at - _STEP_RIGHT * -left * 1.0), radius)]
+                out += [(*at, radius), (*(at + _STEP_RIGHT * left), radius)]
         return np.array(out) if out else np.empty((0, 3))
 
     def _on_way(self, way: _Way, obstacles: FloatArray) -> bool:
