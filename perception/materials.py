@@ -249,7 +249,7 @@ def _paint_building(
         factor = 1.0 - 0.35 * line(wz - 0.5 * np.floor(wz / 0.5 + 0.5), 0.012, pixel)
     elif material == CRATE and face != 2:
         factor = ribs(a, 0.09, 0.22, pixel) * (1.0 + 0.18 * line(half_b - b, 0.03, pixel))
-    elif material == CLOTHES and abs(b + 0.1 * half_b) < 0.05 and half_b > 0.2:
+    elif material == CLOTHES and abs(b + 0.1 * half_b) < 0.05 and half_b > 0.15:
         # A reflective band around the vest.
         return 0.75, 0.76, 0.72
     return red * factor, green * factor, blue * factor
