@@ -16,9 +16,10 @@ from ..layouts.geometry import LayoutSolids, layout_solids
 from ..layouts.model import Layout
 from ..layouts.occupancy import clearance_field, occupancy_grid
 from ..physics.world import World, WorldPool
-from .people import PERSON_RADIUS, WALKING_MARGIN
+from .people import WALKING_MARGIN
 from .randomization import layout_hash
 from .routes import FloatArray, Ground
+from .walking import PERSON_RADIUS
 
 _KEPT = 4
 """Halls and worlds that a process keeps: enough for a scenario with few halls, no growth over one with thousands."""

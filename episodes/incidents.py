@@ -21,6 +21,8 @@ STOP_GOAL_DISTANCE = 1.0
 """... farther than this [m] from the goal."""
 STUCK_TIME, STUCK_DISTANCE, STUCK_TURN = 10.0, 0.25, 0.5
 """Stuck is who moved less than this [m, rad] over this time [s] with one goal."""
+STUCK_REARM = 5.0
+"""Being stuck again counts anew after this time [s] of progress."""
 
 
 def find_incidents(
@@ -43,7 +45,8 @@ def find_incidents(
         asked = command[:, robot, 0]
         stops = (np.abs(asked) < 0.02) & (speed > STOP_FROM_SPEED) & (left > STOP_GOAL_DISTANCE)
         halted = _rising(stops, np.abs(asked) > 0.1)
-        stuck = _rising(_is_stuck(place, goal[:, robot], max(1, round(STUCK_TIME / period))), None)
+        held = _is_stuck(place, goal[:, robot], max(1, round(STUCK_TIME / period)))
+        stuck = _rising(held, _quiet(held, max(1, round(STUCK_REARM / period))))
         for kind, steps in (("near_miss", near), ("estop", halted), ("stuck", stuck)):
             for k in steps:
                 events.append(
@@ -59,15 +62,20 @@ def find_incidents(
     return events
 
 
-def _rising(active: NDArray[np.bool_], rearm: NDArray[np.bool_] | None) -> list[int]:
-    """Return where spells begin: active, after ``rearm`` (or just inactive) since the spell before."""
+def _quiet(active: NDArray[np.bool_], steps: int) -> NDArray[np.bool_]:
+    """Return where nothing was active for that many steps."""
+    count = np.concatenate([np.zeros(steps + 1, dtype=np.int64), np.cumsum(active)])
+    return np.asarray(count[steps + 1 :] == count[: len(active)])
+
+
+def _rising(active: NDArray[np.bool_], rearm: NDArray[np.bool_]) -> list[int]:
+    """Return where spells begin: active, and ``rearm`` at some time since the spell before."""
     ready, found = True, []
-    again = ~active if rearm is None else rearm
     for k in range(len(active)):
         if active[k] and ready:
             found.append(k)
             ready = False
-        elif again[k] and not active[k]:
+        elif rearm[k] and not active[k]:
             ready = True
     return found
 

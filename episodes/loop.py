@@ -30,7 +30,7 @@ from .clearance import clearances, footprints
 from .hall import hall_of, world_of
 from .incidents import find_incidents
 from .kpis import episode_kpis
-from .people import PERSON_RADIUS, plan_people
+from .people import plan_people
 from .policy import EpisodeInfo, Observation, Policy
 from .randomization import sample_scenario
 from .record import EpisodeRecord, Event
@@ -38,6 +38,7 @@ from .routes import FloatArray
 from .scenario import PHYSICS_RATE, Scenario
 from .sensing import ScanQueue, Stage, localisation_errors, localised
 from .tasks import TaskTracker, assign_tasks
+from .walking import PERSON_RADIUS
 
 if TYPE_CHECKING:
     from ..robots.twin import Twin

@@ -54,3 +54,11 @@ def test_stuck_needs_ten_seconds_with_one_goal():
     assert [round(e.time) for e in find(600, x=x, v=0.0, asked=0.0, goal=goals)] == [22]
     goals[:] = np.nan
     assert find(600, x=x, v=0.0, asked=0.0, goal=goals) == []
+
+
+def test_a_flicker_at_the_limit_is_one_spell():
+    steps = np.arange(2400)
+    x = 5.0 + 0.25 / 10.0 * DT * steps + np.where(steps % 30 < 15, 0.01, -0.01) * (steps // 200 % 2)
+    moved = np.abs(x[200:] - x[:-200]) < 0.25
+    assert np.count_nonzero(np.diff(moved.astype(int)) == 1) > 3
+    assert len(find(2400, x=x, v=0.0, asked=0.0)) == 1

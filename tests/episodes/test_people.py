@@ -7,7 +7,8 @@ from floorcast.common.classes import CLASS_IDS
 from floorcast.common.seeding import generator
 from floorcast.episodes.clearance import clearances, footprints
 from floorcast.episodes.hall import hall_of
-from floorcast.episodes.people import PERSON_RADIUS, Walker, person_shape, plan_people
+from floorcast.episodes.people import Walker, person_shape, plan_people
+from floorcast.episodes.walking import PERSON_RADIUS
 from floorcast.layouts.generator import generate_layout
 from floorcast.layouts.recipe import LayoutRecipe
 
