@@ -33,7 +33,7 @@ from ..validation.report import (
     pair_metrics,
     write_report,
 )
-from .field import Rows, calibrate_split
+from .field import WHOLE_PATH, Rows, calibrate_split
 from .generate import frames_of, put_together, shard_of
 from .jobs import DATASET_FOLDER, record_path
 from .run import EpisodePlan, Resources, RunOutcome, make_plan, run_episodes
@@ -44,7 +44,7 @@ POLICY = "navigator"
 GATES = "demo"
 FIELD_LOG = "tricycle"
 SAMPLE_FRAMES = 6
-GAP_METRICS = ("pos_end_err", "yaw_end_err", "ate_rmse", "mean_pos_err", "mean_yaw_err")
+GAP_METRICS = ("pos_end_err", "yaw_end_err", "ate_rmse", *WHOLE_PATH)
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,10 @@ def _rows(verdict: Verdict, dataset: DatasetSummary, calibration: CalibrationRes
             change = f"{item.before:.3f} -> {item.after:.3f} {item.unit}"
             interval = "" if item.ci_low is None else f"change {_text(item.ci_low)} to {_text(item.ci_high)}"
             rows.append((f"gap {item.name}{at}", change, interval))
+    for before in calibration.before.metrics:
+        if before.name in WHOLE_PATH:
+            after = calibration.after.metric(before.name, before.robot, before.horizon_s)
+            rows.append((f"gap {before.name}", f"{before.value:.3f} -> {after.value:.3f} {before.unit}", "one path"))
     return rows
 
 

@@ -11,13 +11,14 @@ from ..common.config import config_hash
 from ..gap.fieldlog import FieldLog
 from ..gap.metrics import Metric
 from ..gap.readers import read_log
-from ..gap.run import CalibrationResult, Comparison, GapResult, calibrate, measure_gap
+from ..gap.run import CalibrationResult, GapResult, calibrate, measure_gap
 from ..robots.twin import load_twin, save_twin
 from .run_folder import open_run
 
 DEFAULT_TRAIN_SHARE = 0.7
 """Share of each log's time that is trained on where a log has one robot only."""
-SHOWN = ("pos_end_err", "yaw_end_err", "ate_rmse", "mean_pos_err", "mean_yaw_err", "delay_ms")
+WHOLE_PATH = ("mean_pos_err", "mean_yaw_err")
+SHOWN = ("pos_end_err", "yaw_end_err", "ate_rmse", "delay_ms", *WHOLE_PATH)
 Rows = list[tuple[str, ...]]
 
 
@@ -71,7 +72,7 @@ def run_calibrate(
         *result.notes,
         f"twin: {folder.path / 'twin.yaml'}",
     ]  # fmt: skip
-    return FieldRun(folder.path, comparison_rows(result.comparison), summary, notes)
+    return FieldRun(folder.path, comparison_rows(result), summary, notes)
 
 
 def calibrate_split(
@@ -104,12 +105,15 @@ def gap_rows(result: GapResult) -> Rows:
     return rows
 
 
-def comparison_rows(comparison: Sequence[Comparison]) -> Rows:
-    """Return the short table of a calibration: held-out data, before and after, interval of the paired difference."""
+def comparison_rows(result: CalibrationResult) -> Rows:
+    """Return the short table of a calibration: held-out data, before and after, interval of the paired difference.
+
+    Whole-path errors are one number for each log, so they stand without an interval.
+    """
     rows: Rows = [
         ("metric", "robot", "horizon s", "before", "after", "change", "95 % interval of the change", "n", "unit", "so")
     ]
-    for item in comparison:
+    for item in result.comparison:
         if item.name not in SHOWN:
             continue
         interval = "-" if item.ci_low is None else f"{_number(item.ci_low)} to {_number(item.ci_high)}"
@@ -128,6 +132,12 @@ def comparison_rows(comparison: Sequence[Comparison]) -> Rows:
                 item.verdict,
             )
         )
+    for before in result.before.metrics:
+        if before.name in WHOLE_PATH:
+            after = result.after.metric(before.name, before.robot, before.horizon_s)
+            change = f"{100 * (after.value / before.value - 1):+.0f} %" if before.value else "-"
+            values = (_number(before.value), _number(after.value), change, "-", str(before.n), before.unit, "one path")
+            rows.append((before.name, before.robot, "-", *values))
     return rows
 
 
