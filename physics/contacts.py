@@ -15,7 +15,8 @@ class Contact:
         other_class: class name of the other party ("rack", "wall", "person", "amr", "box", ...).
         other_id: its layout id; "person_2" and "amr_1" for people and robots by index.
         speed: relative speed [m/s] along the contact normal just before the touch, >= 0.
-        impulse: normal impulse [N s], summed from the touch on over at most ``PhysicsSettings.impact_time``.
+        impulse: normal impulse [N s], summed from the touch on over at most ``PhysicsSettings.impact_time``. With a
+            person: closing speed times the reduced mass of both (the two-body model of ISO/TS 15066, annex A).
         position: x, y [m] in ``map``.
     """
 

@@ -30,6 +30,10 @@ class PhysicsSettings(StrictModel):
     """Static solids whose underside is higher than this [m] cannot be touched and stay out of Bullet."""
     person_radius: Positive = 0.25
     person_height: Annotated[float, Field(ge=0.6)] = 1.75
+    person_mass: Positive = 75.0
+    """Effective mass [kg] of a person in a contact: that of the legs in ISO/TS 15066, table A.3."""
+    person_give: Positive = 0.08
+    """Overlap [m] at which a person passes through a robot that cannot give way."""
     goods_friction: Coefficient = 0.4
     """Between loose goods and the floor."""
     robot_friction: Coefficient = 0.3

@@ -14,8 +14,7 @@ broadphase tree, on which the outcome of contacts depends.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import atan2, cos, hypot, sin
 from typing import Any
@@ -32,9 +31,12 @@ from . import bullet, proximity
 from .bodies import Bodies
 from .bullet import pybullet
 from .contacts import Contact, ContactTracker
+from .pool import WorldPool
 from .settings import PhysicsSettings
 
 FloatArray = NDArray[np.float64]
+
+__all__ = ["World", "WorldPool"]
 
 _SAME = 1e-7
 """Difference [m; m/s, rad/s] between Bullet's outcome and the free one below which nothing was touched."""
@@ -51,6 +53,23 @@ class _Touch:
     impulse: float = 0.0
     known: bool = False
     """Whether it goes on from an earlier step, so that the speed is not asked for."""
+
+
+@dataclass(slots=True)
+class _Push:
+    """A point where something that nothing stops holds up a robot.
+
+    ``other`` is its Bullet body; the normal points to the robot, the arm [m] from the robot's centre to the point;
+    ``approach`` is the speed [m/s] of the other along the normal, ``rebound`` the impulse [N s] taken out again.
+    """
+
+    other: int
+    normal_x: float
+    normal_y: float
+    arm_x: float
+    arm_y: float
+    approach: float
+    rebound: float = 0.0
 
 
 class World:
@@ -164,10 +183,10 @@ class World:
         self._changed = True
         self._placed: list[int] = []
         self._people_placed: list[int] = []
+        self._passing: set[int] = set()
         self._awake: dict[int, float] = {}
         self._good_velocity: dict[int, tuple[float, float]] = {}
-        self._braced: dict[int, list[tuple[float, float, float, float]]] = {}
-        self._rebound: dict[int, float] = {}
+        self._pushes: dict[int, list[_Push]] = {}
         self.anchors[:, 2] = 0.0
         self._steps = 0
         self._contacts.clear()
@@ -298,11 +317,12 @@ class World:
         """
         self._dirty = True
         self._before = pose
-        self._braced.clear()
-        self._rebound.clear()
+        self._pushes.clear()
         if self._changed or self._awake or self._people_moved:
             self._gather(pose)
             self._changed = False
+        if self._people_placed:
+            self._let_people_pass(pose)
         near, client, body = self._near, self._bodies.client, self._bodies.robot
         # Gravity takes out the vertical velocity again within the step: robots hover at their height.
         rise = self.settings.gravity * self.settings.step_time
@@ -387,9 +407,32 @@ class World:
             if k not in near:
                 self._bodies.park_person(k)
         walkers = self._walkers()
+        self._passing &= set(near)
         for k in near:
-            self._bodies.place_person(k, *walkers[k].tolist())
+            if k not in self._passing:
+                self._bodies.place_person(k, *walkers[k].tolist())
         self._people_placed, self._people_moved = near, False
+
+    def _let_people_pass(self, pose: FloatArray) -> None:
+        """Let people through who press on a robot that cannot give way; else they would push it through a rack."""
+        walkers, radius = self._walkers(), self.settings.person_radius
+        for k in self._people_placed:
+            x, y, vx, vy = walkers[k].tolist()
+            gap = min(self._gap_to_robot(i, pose[i].tolist(), x, y) for i in self._near) - radius
+            if k not in self._passing and gap < -self.settings.person_give:
+                self._bodies.park_person(k)
+                self._passing.add(k)
+            elif k in self._passing and gap > 0.0:
+                self._bodies.place_person(k, x, y, vx, vy)
+                self._passing.discard(k)
+
+    def _gap_to_robot(self, i: int, pose: list[float], x: float, y: float) -> float:
+        """Distance [m] from a point to the footprint of robot i at a pose."""
+        c, s = cos(pose[2]), sin(pose[2])
+        cx, cy, half_length, half_width = self._robot_box[i].tolist()
+        dx, dy = x - pose[0], y - pose[1]
+        along = max(abs(c * dx + s * dy - cx) - half_length, 0.0)
+        return hypot(along, max(abs(c * dy - s * dx - cy) - half_width, 0.0))
 
     # -- reading back ------------------------------------------------------------------------------------------------
 
@@ -423,36 +466,33 @@ class World:
             if touch is None:
                 touch = merged[other] = _Touch(i, other, (float(position[0]), float(position[1])))
                 touch.known = self._contacts.goes_on(started, i, self._bodies.label[other])
+            approach = 0.0
+            if other not in self._bodies.static:
+                ux, uy = self._point_velocity(other, position, drift)
+                approach = ux * normal[0] + uy * normal[1]
             if not touch.known:
-                touch.speed = max(touch.speed, self._closing_speed(i, other, position, normal, drift))
+                vx, vy = self._point_velocity(self._bodies.robot[i], position, drift)
+                touch.speed = max(touch.speed, float(approach - vx * normal[0] - vy * normal[1]))
             touch.impulse += point[9] * self.settings.step_time
-            if other in self._bodies.static:
-                self._braced.setdefault(i, []).append((*normal, position[0] - x, position[1] - y))
+            if other in self._bodies.static or other in self._bodies.person_of:
+                push = _Push(other, *normal, position[0] - x, position[1] - y, approach)
+                self._pushes.setdefault(i, []).append(push)
         return list(merged.values())
 
     def _report(self, started: float, touches: list[_Touch]) -> None:
-        braced: dict[int, float] = {}
         for touch in touches:
-            if touch.other in self._bodies.static:
-                braced[touch.robot] = braced.get(touch.robot, 0.0) + touch.impulse
-        for touch in touches:
-            impulse = touch.impulse
-            if touch.other in self._bodies.static:
-                # Without the share that only pushed the robot out of the solid.
-                impulse *= max(0.0, 1.0 - self._rebound.get(touch.robot, 0.0) / braced[touch.robot])
+            rebound = sum(push.rebound for push in self._pushes.get(touch.robot, ()) if push.other == touch.other)
+            impulse = max(0.0, touch.impulse - rebound)
+            if touch.other in self._bodies.person_of:
+                # Bullet's people have no mass and stop at nothing; a real one takes what the reduced mass gives.
+                mass, body = float(self._mass[touch.robot]), self.settings.person_mass
+                impulse = touch.speed * mass * body / (mass + body)
             self._contacts.touch(
                 started, touch.robot, self._bodies.label[touch.other], touch.speed, impulse, touch.position
             )
             good = self._bodies.good_of.get(touch.other)
             if good is not None:
                 self._awake.setdefault(good, self.time)
-
-    def _closing_speed(
-        self, i: int, other: int, position: Any, normal: tuple[float, float], drift: FloatArray
-    ) -> float:
-        vx, vy = self._point_velocity(self._bodies.robot[i], position, drift)
-        ux, uy = self._point_velocity(other, position, drift)
-        return float(max(0.0, -((vx - ux) * normal[0] + (vy - uy) * normal[1])))
 
     def _point_velocity(self, body: int, position: Any, drift: FloatArray) -> tuple[float, float]:
         """Velocity [m/s] in ``map`` of a body's point before the step."""
@@ -490,29 +530,37 @@ class World:
     def _without_rebound(
         self, i: int, velocity: tuple[float, float, float], before: list[float]
     ) -> tuple[float, float, float]:
-        """Take out of a velocity what Bullet added to push the robot out of a standing solid.
+        """Take out of a velocity what Bullet added to push the robot out of a standing solid or a person.
 
         Penetration is corrected by velocity, which has moved the robot within the step and must not stay: touching is
-        without restitution. Removed as impulses along the contact normals, where a point leaves faster than before.
+        without restitution. Removed as impulses along the contact normals, where a point leaves faster than it did
+        before and faster than what it touches, which nothing stops, came towards it.
         """
         vx, vy, omega = velocity
         mass, inertia = float(self._mass[i]), float(self._inertia[i])
-        braced = self._braced.get(i, ())
+        pushes = self._pushes.get(i, ())
         for _ in range(4):
             calm = True
-            for nx, ny, ax, ay in braced:
-                lever = ax * ny - ay * nx
+            for push in pushes:
+                nx, ny = push.normal_x, push.normal_y
+                lever = push.arm_x * ny - push.arm_y * nx
                 leaving = vx * nx + vy * ny + omega * lever
-                allowed = max(0.0, before[0] * nx + before[1] * ny + before[2] * lever)
+                allowed = max(push.approach, before[0] * nx + before[1] * ny + before[2] * lever)
                 if leaving > allowed + _SAME:
                     calm = False
                     impulse = (leaving - allowed) / (1.0 / mass + lever * lever / inertia)
-                    self._rebound[i] = self._rebound.get(i, 0.0) + impulse
+                    push.rebound += impulse
                     vx -= impulse * nx / mass
                     vy -= impulse * ny / mass
                     omega -= impulse * lever / inertia
             if calm:
                 break
+        if any(push.other in self._bodies.person_of for push in pushes):
+            # A robot between a person, whom nothing stops, and a rack must not shoot out like a bar of soap.
+            fastest = max(hypot(before[0], before[1]), float(np.hypot(self.people[:, 2], self.people[:, 3]).max()))
+            scale = min(1.0, fastest / max(hypot(vx, vy), 1e-9))
+            most = max(abs(before[2]), 2.0 * fastest / float(self.robot_radius[i]))
+            return vx * scale, vy * scale, min(max(omega, -most), most)
         return vx, vy, omega
 
     def _read_goods(self) -> None:
@@ -540,37 +588,6 @@ class World:
             self.goods_table[k] = x, y, cos(yaw), sin(yaw), half[0], half[1]
         else:
             self.goods_table[k] = x, y, 1.0, 0.0, float(np.linalg.norm(half)), -1.0
-
-
-class WorldPool:
-    """Keeps the worlds a process has built, so that clients and worlds are used again.
-
-    Args:
-        size: how many worlds are kept; the one used longest ago is closed, and its Bullet client serves the next.
-    """
-
-    def __init__(self, size: int = 4) -> None:
-        if size < 1:
-            raise InputError(f"a pool holds at least one world, not {size}")
-        self._size = size
-        self._worlds: OrderedDict[str, World] = OrderedDict()
-
-    def get(self, key: str, build: Callable[[], World]) -> World:
-        """Return the world of a key (for example the layout's hash), reset; build it if it is not there."""
-        world = self._worlds.pop(key, None)
-        if world is None:
-            while len(self._worlds) >= self._size:
-                self._worlds.popitem(last=False)[1].close()
-            world = build()
-        else:
-            world.reset()
-        self._worlds[key] = world
-        return world
-
-    def close(self) -> None:
-        """Close all worlds."""
-        while self._worlds:
-            self._worlds.popitem()[1].close()
 
 
 def _wrapped(angle: float) -> float:

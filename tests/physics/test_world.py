@@ -259,7 +259,24 @@ def test_a_robot_drives_into_a_standing_person(make):
     (contact,) = world.contacts()
     assert contact.other_class == "person"
     assert contact.speed == pytest.approx(0.8, rel=0.02)
+    assert contact.impulse == pytest.approx(0.8 * 90 * 75 / (90 + 75), rel=0.02)
     assert fleet.pose[0, 0] + FRONT < 1.76
+
+
+def test_a_robot_pinched_between_a_person_and_a_wall_stays_sane(make):
+    world = make(*wall(2.0))
+    fleet = start(world, [[2.0 - FRONT - 0.05, 0, 0.1]])
+    world.set_people([[0.5, 0.15, 0.0]], [[1.5, 0.0]])
+    fleet.command([[0.3, 0]])
+    for _ in range(480):
+        fleet.step(1)
+        assert np.hypot(*fleet.velocity[0]) < 6.0
+        assert abs(fleet.velocity[0, 0]) < 2.0
+    corner = np.abs([[np.cos(fleet.pose[0, 2]) * FRONT, np.sin(fleet.pose[0, 2]) * 0.325]]).sum()
+    assert fleet.pose[0, 0] + corner < 2.0 + 0.1, "it was not pressed through the wall"
+    assert world.person_pose()[0, 0] == pytest.approx(3.5), "the person walked on"
+    touched = {contact.other_class for contact in world.contacts()}
+    assert touched == {"wall", "person"}
 
 
 def test_a_compound_of_many_children_is_whole(make):
