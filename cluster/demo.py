@@ -33,7 +33,7 @@ from ..validation.report import (
     pair_metrics,
     write_report,
 )
-from .field import WHOLE_PATH, Rows, calibrate_split
+from .field import DEFAULT_TRAIN_SHARE, WHOLE_PATH, Rows, calibrate_split
 from .generate import frames_of, put_together, shard_of
 from .jobs import DATASET_FOLDER, record_path
 from .run import EpisodePlan, Resources, RunOutcome, make_plan, run_episodes
@@ -157,7 +157,7 @@ def _page(
             layout,
             trajectories=[record.pose[:, robot] for robot in range(record.pose.shape[1])],
             people=[record.person_pose[:, person] for person in range(record.person_pose.shape[1])],
-            events=record.events,
+            events=[event for event in record.events if event.kind in ("collision", "near_miss")],
         ),
         plan_caption=(
             f"Episode {shown.episode}: {record.pose.shape[1]} robots, {record.person_pose.shape[1]} people, "
@@ -233,8 +233,8 @@ def _gap_section(calibration: CalibrationResult) -> GapSection:
     return GapSection(
         source=(
             "A real front-traction tricycle (forklift kinematics), 113 s of encoder ticks and tracked poses. "
-            f"Calibrated on {', '.join(calibration.train)}; every figure here is of {', '.join(calibration.test)}, "
-            "which the calibration never saw."
+            f"Calibrated on the first {DEFAULT_TRAIN_SHARE:.0%} of the log; every figure here is of the rest, which the "
+            "calibration never saw."
         ),
         metrics=pair_metrics(
             [metric for metric in calibration.before.metrics if metric.name in GAP_METRICS],
