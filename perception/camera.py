@@ -13,7 +13,7 @@ from .grid import STATIC_HIGH, IntArray
 from .lidar import check_sensor_poses
 from .materials import ceiling, paint
 from .noise import CAMERA, as_word, noise_key, standard_normal
-from .raycast import Tables, blocked, trace, world_normal
+from .raycast import Tables, as_index, blocked, trace, world_normal
 from .scene import Scene
 from .shading import BACK, CROWDING, ENCODING, GROUND, KEY, SKY, crowding, encode, light_table, local_face
 
@@ -200,7 +200,7 @@ def render_kernel(
     ox, oy, oz = position[0], position[1], position[2]
     visited = np.zeros(len(tables.shape), np.int32)
     color = np.empty(3)
-    stamp, shade_by = 0, -1
+    stamp, shade_by = 0, as_index(-1)
     sun_x, sun_y, sun_z = light[0], light[1], light[2]
     roof = tables.grid[STATIC_HIGH] + ROOF_CLEARANCE
     for v in range(height):
@@ -211,7 +211,7 @@ def render_kernel(
             dy = rotation[1, 0] * px + rotation[1, 1] * py + rotation[1, 2]
             dz = rotation[2, 0] * px + rotation[2, 1] * py + rotation[2, 2]
             stamp += 1
-            t, p = trace(tables, visited, stamp, ox, oy, oz, dx, dy, dz, near, far, exclude)
+            t, p = trace(tables, visited, stamp, ox, oy, oz, dx, dy, dz, near, far, exclude, False)
             if p < 0:
                 depth[v, u], instance[v, u], semantic[v, u] = np.inf, 0, 0
                 sky = background(ox, oy, roof - oz, dx, dy, dz, focal)

@@ -88,11 +88,18 @@ def cell_span(center: float, half: float, origin: float, cell: float, count: int
 
 @compiled
 def list_static(
-    shape: NDArray[np.uint8], hot: FloatArray, bounds: FloatArray, grid: FloatArray, columns: int, cells: IntArray
+    order: NDArray[np.int64],
+    shape: NDArray[np.uint8],
+    hot: FloatArray,
+    bounds: FloatArray,
+    grid: FloatArray,
+    columns: int,
+    cells: IntArray,
 ) -> IntArray:
     """List the static solids by cell.
 
     Args:
+        order: (N,) rows of the first N solids by their lower ends.
         shape: (P,) shape codes. hot: (P, 8). bounds: (N, 6) centre and half extents [m] of the first N <= P solids.
         grid: grid parameters. columns: number of columns. cells: (C, 4), written.
 
@@ -101,7 +108,6 @@ def list_static(
     """
     rows = cells.shape[0] // columns
     x0, y0, cell = grid[X0], grid[Y0], grid[CELL]
-    order = np.argsort(bounds[:, 2] - bounds[:, 5], kind="mergesort")
     entries = np.empty((0, 4), np.int32)
     cells[:, FIRST] = 0
     cells[:, END] = 0

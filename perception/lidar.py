@@ -12,7 +12,7 @@ from .config import LidarConfig
 from .frames import LidarScan, LidarTruth
 from .grid import IntArray
 from .noise import LIDAR, as_word, noise_key, standard_normal, uniform
-from .raycast import Tables, trace, world_normal
+from .raycast import Tables, as_index, trace, world_normal
 from .scene import Scene
 
 ELEMENTS_PER_BEAM = 2
@@ -255,7 +255,7 @@ def scan_kernel(
             dy = r[1, 0] * x + r[1, 1] * y + r[1, 2] * z
             dz = r[2, 0] * x + r[2, 1] * y + r[2, 2] * z
             stamp = s * beams + b + 1
-            t, p = trace(tables, visited, stamp, ox, oy, oz, dx, dy, dz, 0.0, range_max, exclude[s])
+            t, p = trace(tables, visited, stamp, ox, oy, oz, dx, dy, dz, 0.0, range_max, as_index(exclude[s]), False)
             truth[s, b], ranges[s, b], intensity[s, b] = np.inf, np.inf, 0.0
             instance[s, b], semantic[s, b] = 0, 0
             if p < 0:

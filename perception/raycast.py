@@ -49,6 +49,12 @@ class Tables(NamedTuple):
 
 
 @inlined
+def as_index(value: int) -> int:
+    """Return a whole number as int64: one type for all rows, so that nothing is compiled twice."""
+    return np.int64(value)  # type: ignore[return-value]
+
+
+@inlined
 def test(
     tables: Tables,
     p: int,
@@ -88,9 +94,9 @@ def test_always(
     exclude: int,
 ) -> tuple[float, int]:
     """Return the first hit among the solids that every ray tests: t and row, or t_max and -1."""
-    best, found = t_max, -1
+    best, found = t_max, as_index(-1)
     for k in range(1, tables.always[0] + 1):
-        p = tables.always[k]
+        p = as_index(tables.always[k])
         if tables.body[p] != exclude:
             t = test(tables, p, ox, oy, oz, dx, dy, dz, ix, iy, iz, t_min, best)
             if t < best:
@@ -127,7 +133,7 @@ def trace(
     t_min: float,
     t_max: float,
     exclude: int,
-    blocking: bool = False,
+    blocking: bool,
 ) -> tuple[float, int]:
     """Find the first solid on a ray, or (``blocking``) any.
 
@@ -160,14 +166,14 @@ def trace(
         c = row * columns + column
         after = min(next_x, next_y)
         first, last = cells[c, FIRST], cells[c, END]
-        link = cells[c, MOVING]
+        link = as_index(cells[c, MOVING])
         if first < last or link >= 0:
             z0, z1 = base + t * slope, base + min(after, end) * slope
             low, high = int(np.floor(min(z0, z1))) - 1, int(np.floor(max(z0, z1))) + 1
             for k in range(first, last):
                 if entries[k, LOW] > high:
                     break  # Entries of a cell stand in order of their lower ends.
-                p = entries[k, SOLID]
+                p = as_index(entries[k, SOLID])
                 if entries[k, HIGH] >= low and visited[p] != stamp:
                     visited[p] = stamp
                     hit = test(tables, p, ox, oy, oz, dx, dy, dz, ix, iy, iz, t_min, best)
@@ -233,14 +239,14 @@ def test_moving(
     """Return the first hit among the moving solids of a cell, from ``link`` on: t and row, or what was there before."""
     moving = tables.moving
     while link >= 0:
-        p = moving[link, SOLID]
+        p = as_index(moving[link, SOLID])
         if moving[link, LOW] <= high and moving[link, HIGH] >= low and visited[p] != stamp:
             visited[p] = stamp
             if tables.body[p] != exclude:
                 hit = test(tables, p, ox, oy, oz, dx, dy, dz, ix, iy, iz, t_min, best)
                 if hit < best:
                     best, found = hit, p
-        link = moving[link, NEXT]
+        link = as_index(moving[link, NEXT])
     return best, found
 
 
@@ -268,7 +274,7 @@ def blocked(
         t = test(tables, guess, ox, oy, oz, dx, dy, dz, reciprocal(dx), reciprocal(dy), reciprocal(dz), 0.0, t_max)
         if t < t_max:
             return guess
-    _, found = trace(tables, visited, stamp, ox, oy, oz, dx, dy, dz, 0.0, t_max, -1, True)
+    _, found = trace(tables, visited, stamp, ox, oy, oz, dx, dy, dz, 0.0, t_max, as_index(-1), True)
     return found
 
 
@@ -320,7 +326,8 @@ def cast_rays(
         limit = max_range[i if len(max_range) > 1 else 0]
         if not limit >= 0.0:
             return CAST_BAD_RANGE, i
-        t, p = trace(tables, visited, i + 1, ox, oy, oz, dx, dy, dz, 0.0, limit, exclude[i if len(exclude) > 1 else 0])
+        skip = as_index(exclude[i if len(exclude) > 1 else 0])
+        t, p = trace(tables, visited, i + 1, ox, oy, oz, dx, dy, dz, 0.0, limit, skip, False)
         index[i] = p
         if p < 0:
             ranges[i] = np.inf

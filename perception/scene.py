@@ -256,7 +256,9 @@ class Scene:
         grid[[X0, Y0, CELL]] = lower[0], lower[1], cell
         grid[[STATIC_LOW, STATIC_HIGH]] = lower[2] - HEIGHT_PADDING, upper[2] + HEIGHT_PADDING
         cells = np.empty((columns * rows, 4), np.int32)
-        entries = list_static(shape, hot, np.ascontiguousarray(self._bounds[:static]), grid, columns, cells)
+        bounds = np.ascontiguousarray(self._bounds[:static])
+        order = np.argsort(bounds[:, 2] - bounds[:, 5], kind="stable")
+        entries = list_static(order, shape, hot, bounds, grid, columns, cells)
 
         # Room for each part's cells at any orientation: a square about its bounding sphere.
         reach = np.linalg.norm(self._bounds[static:, 3:], axis=1)
