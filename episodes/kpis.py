@@ -207,7 +207,7 @@ KPI_DEFINITIONS: dict[str, KpiDefinition] = {
             "value",
             "higher",
             "Smallest time to collision between robots, and between robots and people, at constant velocity",
-            "min of [-p.v - sqrt((p.v)^2 - |v|^2 (|p|^2 - R^2))] / |v|^2 over pairs with p.v < 0; none if never closing",
+            "min of [-p.v - sqrt((p.v)^2 - |v|^2 (|p|^2 - R^2))] / |v|^2 where p.v < 0; none if never closing",
             "Hayward 1972; closed form for discs",
         ),
         KpiDefinition(
