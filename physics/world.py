@@ -438,7 +438,11 @@ class World:
 
     def _disturbed(self, wanted: list[list[float]]) -> list[int]:
         """Return the robots whose velocity after the step is not the one they were given: something touched them."""
-        client, body, found = self._bodies.client, self._bodies.robot, []
+        client, body = self._bodies.client, self._bodies.robot
+        found: list[int] = []
+        if not self._bodies.good and not pybullet.getContactPoints(physicsClientId=client):
+            # One question for all; with goods in, the answer would list where they stand on the floor.
+            return found
         for i in self._near:
             (vx, vy, vz), (_, _, omega) = pybullet.getBaseVelocity(body[i], client)
             wx, wy, turn = wanted[i]
