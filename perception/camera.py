@@ -12,7 +12,7 @@ from .frames import CameraFrame
 from .grid import STATIC_HIGH, IntArray
 from .lidar import check_sensor_poses
 from .materials import ceiling, paint
-from .noise import CAMERA, as_word, noise_key, standard_normal
+from .noise import CAMERA, QUANTILES, as_word, noise_key, random_bits, table_normal
 from .raycast import Tables, as_index, blocked, trace, world_normal
 from .scene import Scene
 from .shading import BACK, CROWDING, ENCODING, GROUND, KEY, SKY, crowding, encode, light_table, local_face
@@ -100,6 +100,7 @@ class Camera:
             corner,
             light_table(lighting),
             ENCODING,
+            QUANTILES,
             self._view,
             places[0],
             rotations[0],
@@ -184,6 +185,7 @@ def render_kernel(
     corner: FloatArray,
     light: FloatArray,
     encoding: NDArray[np.float32],
+    quantiles: NDArray[np.float32],
     view: FloatArray,
     position: FloatArray,
     rotation: FloatArray,
@@ -254,10 +256,10 @@ def render_kernel(
                 color[0] *= red
                 color[1] *= green
                 color[2] *= blue
-            element = 3 * (v * width + u)
+            bits = random_bits(key, v * width + u)
             for i in range(3):
                 level = encode(color[i], encoding)
                 variance = read_noise * read_noise + shot_noise * shot_noise * level * (1.0 / 255.0)
                 if variance > 0.0:
-                    level += np.sqrt(variance) * standard_normal(key, element + i)
+                    level += np.sqrt(variance) * table_normal(bits, i, quantiles)
                 rgb[v, u, i] = int(min(max(level + 0.5, 0.0), 255.0))

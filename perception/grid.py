@@ -20,9 +20,11 @@ FIRST, END, MOVING, UNUSED = 0, 1, 2, 3
 """Columns of a cell: range of its static entries, first moving entry (-1: none)."""
 LOW, HIGH, SOLID, NEXT = 0, 1, 2, 3
 """Columns of an entry: height interval [HEIGHT_STEP], solid, next moving entry of the cell (or -1)."""
-X0, Y0, CELL, Z_LOW, Z_HIGH, STATIC_LOW, STATIC_HIGH = 0, 1, 2, 3, 4, 5, 6
-"""Grid parameters [m]: corner, cell size, heights of all solids, heights of the static ones."""
-GRID_PARAMETERS = 8
+X0, Y0, CELL, PER_METRE, Z_LOW, Z_HIGH, STATIC_LOW, STATIC_HIGH, X_MIN, Y_MIN, X_MAX, Y_MAX = range(12)
+"""Grid parameters [m]: corner, cell size and its reciprocal, heights of all solids, heights of the static ones, and the
+rectangle that holds all listed solids. One row of empty cells surrounds that rectangle, so that a walk that ends at the
+rectangle's edge never leaves the table, however it rounds."""
+GRID_PARAMETERS = 12
 
 HEIGHT_STEPS = 1024.0
 """Heights in entries are whole steps of 1 / HEIGHT_STEPS m, rounded outwards."""
@@ -35,15 +37,21 @@ MAX_MOVING_CELLS = 1024
 """A moving solid that covers more cells than this is tested by every ray instead."""
 
 
-def choose_cell(lower: FloatArray, upper: FloatArray, cell: float) -> tuple[float, int, int]:
-    """Return the cell size [m] and the number of columns and rows of a grid over a rectangle.
+def lay_out_grid(lower: FloatArray, upper: FloatArray, cell: float) -> tuple[FloatArray, int, int]:
+    """Return the parameters of a grid that holds a box, and its numbers of columns and rows.
 
     Args:
-        lower, upper: (2,) corners [m]. cell: wanted size [m]; grows if the grid would exceed MAX_CELLS.
+        lower, upper: (3,) corners [m]. cell: wanted cell size [m]; grows if the grid would exceed MAX_CELLS.
     """
-    extent = np.maximum(upper - lower, cell)
+    extent = np.maximum(upper - lower, cell)[:2]
     cell = max(cell, float(np.sqrt(extent[0] * extent[1] / MAX_CELLS)), float(extent.max()) / MAX_CELLS)
-    return cell, int(np.ceil(extent[0] / cell)) + 1, int(np.ceil(extent[1] / cell)) + 1
+    columns, rows = (int(n) + 3 for n in np.ceil(extent / cell))
+    grid = np.zeros(GRID_PARAMETERS)
+    grid[[X0, Y0, CELL, PER_METRE]] = lower[0] - cell, lower[1] - cell, cell, 1.0 / cell
+    grid[[STATIC_LOW, STATIC_HIGH]] = lower[2], upper[2]
+    grid[[X_MIN, Y_MIN]] = lower[:2]
+    grid[[X_MAX, Y_MAX]] = grid[X0] + (columns - 1) * cell, grid[Y0] + (rows - 1) * cell
+    return grid, columns, rows
 
 
 @inlined
@@ -167,9 +175,9 @@ def link_moving(
     """
     rows = cells.shape[0] // columns
     x0, y0, cell = grid[X0], grid[Y0], grid[CELL]
-    if bounds[0] - bounds[3] < x0 or bounds[0] + bounds[3] > x0 + columns * cell:
+    if bounds[0] - bounds[3] < grid[X_MIN] or bounds[0] + bounds[3] > grid[X_MAX]:
         return -1
-    if bounds[1] - bounds[4] < y0 or bounds[1] + bounds[4] > y0 + rows * cell:
+    if bounds[1] - bounds[4] < grid[Y_MIN] or bounds[1] + bounds[4] > grid[Y_MAX]:
         return -1
     ix0, ix1 = cell_span(bounds[0], bounds[3], x0, cell, columns)
     iy0, iy1 = cell_span(bounds[1], bounds[4], y0, cell, rows)

@@ -14,7 +14,27 @@ from numpy.typing import NDArray
 
 from ..common.geometry import FloatArray
 from .compiled import compiled, inlined
-from .grid import CELL, END, FIRST, HEIGHT_STEPS, HIGH, LOW, MOVING, NEXT, SOLID, X0, Y0, Z_HIGH, Z_LOW, IntArray
+from .grid import (
+    CELL,
+    END,
+    FIRST,
+    HEIGHT_STEPS,
+    HIGH,
+    LOW,
+    MOVING,
+    NEXT,
+    PER_METRE,
+    SOLID,
+    X0,
+    X_MAX,
+    X_MIN,
+    Y0,
+    Y_MAX,
+    Y_MIN,
+    Z_HIGH,
+    Z_LOW,
+    IntArray,
+)
 from .intersect import interval, reciprocal, surface
 
 UNIT_TOLERANCE = 1e-3
@@ -108,12 +128,10 @@ def test_always(
 def enter_grid(
     tables: Tables, ox: float, oy: float, oz: float, ix: float, iy: float, iz: float, t_min: float
 ) -> tuple[float, float]:
-    """Return the interval of t in which a ray is inside the grid's bounds; start > end means never."""
-    grid, columns, cell = tables.grid, tables.columns, tables.grid[CELL]
-    rows = tables.cells.shape[0] // columns
-    gx, gy = ox - grid[X0], oy - grid[Y0]
-    ax, bx = -gx * ix, (columns * cell - gx) * ix
-    ay, by = -gy * iy, (rows * cell - gy) * iy
+    """Return the interval of t in which a ray is where listed solids may be; start > end means never."""
+    grid = tables.grid
+    ax, bx = (grid[X_MIN] - ox) * ix, (grid[X_MAX] - ox) * ix
+    ay, by = (grid[Y_MIN] - oy) * iy, (grid[Y_MAX] - oy) * iy
     az, bz = (grid[Z_LOW] - oz) * iz, (grid[Z_HIGH] - oz) * iz
     start = max(max(min(ax, bx), min(ay, by)), max(min(az, bz), t_min))
     return start, min(min(max(ax, bx), max(ay, by)), max(az, bz))
@@ -152,24 +170,22 @@ def trace(
     if t > end or t >= best or (blocking and found >= 0):
         return best, found
     grid, columns, cells, entries = tables.grid, tables.columns, tables.cells, tables.entries
-    rows = cells.shape[0] // columns
-    cell = grid[CELL]
+    cell, per_metre = grid[CELL], grid[PER_METRE]
     gx, gy = ox - grid[X0], oy - grid[Y0]
-    column = min(max(int((gx + t * dx) / cell), 0), columns - 1)
-    row = min(max(int((gy + t * dy) / cell), 0), rows - 1)
-    step_x, step_y = (1 if dx >= 0.0 else -1), (1 if dy >= 0.0 else -1)
+    column, row = int((gx + t * dx) * per_metre), int((gy + t * dy) * per_metre)
+    c = row * columns + column
+    step_x, step_y = (1 if dx >= 0.0 else -1), (columns if dy >= 0.0 else -columns)
     next_x = ((column + (dx >= 0.0)) * cell - gx) * ix
     next_y = ((row + (dy >= 0.0)) * cell - gy) * iy
     delta_x, delta_y = cell * abs(ix), cell * abs(iy)
     base, slope = oz * HEIGHT_STEPS, dz * HEIGHT_STEPS
     while True:
-        c = row * columns + column
         after = min(next_x, next_y)
         first, last = cells[c, FIRST], cells[c, END]
         link = as_index(cells[c, MOVING])
         if first < last or link >= 0:
             z0, z1 = base + t * slope, base + min(after, end) * slope
-            low, high = int(np.floor(min(z0, z1))) - 1, int(np.floor(max(z0, z1))) + 1
+            low, high = int(min(z0, z1)) - 2, int(max(z0, z1)) + 2
             for k in range(first, last):
                 if entries[k, LOW] > high:
                     break  # Entries of a cell stand in order of their lower ends.
@@ -204,14 +220,11 @@ def trace(
         t = after
         if t >= best or t > end or (blocking and found >= 0):
             return best, found
-        if next_x <= next_y:
-            column += step_x
-            next_x += delta_x
-        else:
-            row += step_y
-            next_y += delta_y
-        if column < 0 or column >= columns or row < 0 or row >= rows:
-            return best, found
+        # Selections, not branches: which axis is next is a coin toss that the processor could not foresee.
+        along_x = next_x <= next_y
+        c += step_x if along_x else step_y
+        next_x += delta_x if along_x else 0.0
+        next_y += 0.0 if along_x else delta_y
 
 
 @inlined

@@ -18,17 +18,14 @@ from ..common.primitives import CAPSULE, CYLINDER, PLANE, SPHERE, PrimitiveBuild
 from .compiled import compiled, inlined
 from .grid import (
     CELL,
-    GRID_PARAMETERS,
     MAX_MOVING_CELLS,
     MOVING,
     STATIC_HIGH,
     STATIC_LOW,
-    X0,
-    Y0,
     Z_HIGH,
     Z_LOW,
     IntArray,
-    choose_cell,
+    lay_out_grid,
     link_moving,
     list_static,
 )
@@ -249,12 +246,8 @@ class Scene:
         if len(bounded):
             lower = (bounded[:, :3] - bounded[:, 3:]).min(axis=0)
             upper = (bounded[:, :3] + bounded[:, 3:]).max(axis=0)
-        lower[:2] -= MARGIN
-        upper[:2] += MARGIN
-        cell, columns, rows = choose_cell(lower[:2], upper[:2], cell_size)
-        grid = np.zeros(GRID_PARAMETERS)
-        grid[[X0, Y0, CELL]] = lower[0], lower[1], cell
-        grid[[STATIC_LOW, STATIC_HIGH]] = lower[2] - HEIGHT_PADDING, upper[2] + HEIGHT_PADDING
+        around = np.array([MARGIN, MARGIN, HEIGHT_PADDING])
+        grid, columns, rows = lay_out_grid(lower - around, upper + around, cell_size)
         cells = np.empty((columns * rows, 4), np.int32)
         bounds = np.ascontiguousarray(self._bounds[:static])
         order = np.argsort(bounds[:, 2] - bounds[:, 5], kind="stable")
@@ -262,7 +255,7 @@ class Scene:
 
         # Room for each part's cells at any orientation: a square about its bounding sphere.
         reach = np.linalg.norm(self._bounds[static:, 3:], axis=1)
-        across = np.minimum(2.0 * reach / cell + 3.0, np.sqrt(MAX_MOVING_CELLS))
+        across = np.minimum(2.0 * reach / grid[CELL] + 3.0, np.sqrt(MAX_MOVING_CELLS))
         room = int(np.sum(np.where(shape[static:] == HALF_SPACE, 0.0, np.ceil(across) ** 2)))
         self._owner = np.empty(room, np.int32)
         always = np.zeros(count + 1, np.int32)

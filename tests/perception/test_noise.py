@@ -10,12 +10,14 @@ from scipy import special, stats
 from floorcast.perception.noise import (
     CAMERA,
     LIDAR,
+    QUANTILES,
     as_word,
     mix,
     noise_key,
     normal_quantile,
     random_bits,
     standard_normal,
+    table_normal,
     uniform,
 )
 
@@ -60,6 +62,22 @@ def test_quantile_against_scipy_far_into_the_tails():
     p = np.concatenate([np.linspace(1e-4, 1 - 1e-4, 999), [1e-16, 1e-12, 1e-7, 1 - 1e-7, 1 - 1e-12]])
     ours = np.array([normal_quantile(x) for x in p])
     np.testing.assert_allclose(ours, special.ndtri(p), rtol=1e-6, atol=1e-6)
+
+
+def test_the_table_gives_normal_numbers_that_are_independent_between_parts():
+    @njit
+    def draw(key, count, table):
+        out = np.empty((count, 5))
+        for i in range(count):
+            for part in range(5):
+                out[i, part] = table_normal(random_bits(key, i), part, table)
+        return out
+
+    values = draw(key(9), 100_000, QUANTILES)
+    assert QUANTILES.std() == pytest.approx(1)
+    for part in range(5):
+        assert stats.kstest(values[:, part], "norm").statistic < 0.006
+    assert np.abs(np.corrcoef(values.T) - np.eye(5)).max() < 0.015
 
 
 def test_every_part_of_the_key_matters_and_zero_is_as_good_as_any():
