@@ -86,7 +86,9 @@ def release_client(client: int) -> None:
 
 def set_filter(client: int, body: int, group: int, *, touches: bool = True) -> None:
     """Put a body into a collision group; a body that does not touch is passed through by everything."""
-    pybullet.setCollisionFilterGroupMask(body, -1, group, MASKS[group] if touches else 0, physicsClientId=client)
+    # A mask of 0 alone is not enough: PyBullet lets two bodies touch if either's mask has the other's group.
+    kept, mask = (group, MASKS[group]) if touches else (0, 0)
+    pybullet.setCollisionFilterGroupMask(body, -1, kept, mask, physicsClientId=client)
 
 
 def load_static(client: int, solids: Primitives, friction: float) -> list[int]:
