@@ -68,11 +68,12 @@ def ray_session(workers: int, address: str | None = None) -> Iterator[int]:
         _check_reachable(address)
     import ray
 
-    quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
+    quiet: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
     try:
         if address is None:
             os.environ.update({key: os.environ.get(key, value) for key, value in THREAD_LIMITS.items()})
-            ray.init(num_cpus=workers, object_store_memory=256 * 1024 * 1024, **quiet)
+            # "local" and not None, with which Ray would join a cluster that RAY_ADDRESS or 'ray start' names.
+            ray.init(address="local", num_cpus=workers, object_store_memory=256 * 1024 * 1024, **quiet)
         else:
             ray.init(
                 address=address,
@@ -84,8 +85,8 @@ def ray_session(workers: int, address: str | None = None) -> Iterator[int]:
     except (ConnectionError, ValueError) as error:
         raise InputError(
             f"Ray could not be started or reached: {error}",
-            where=f"--address {address}",
-            mend="check 'ray status' there",
+            where="this machine" if address is None else f"--address {address}",
+            mend="give --workers 0 to do without Ray" if address is None else "check 'ray status' there",
         ) from error
     try:
         yield workers
@@ -106,7 +107,8 @@ def farm(
     """Run ``function`` on every job and yield outcomes as they come (in no certain order).
 
     A unit that throws, dies with its worker or runs past the time limit is started again elsewhere, ``attempts`` times
-    in all, and then yielded with its traceback; the others go on. No more units are in flight than there are workers.
+    in all, and then yielded with its traceback; the others go on. A ``FloorcastError`` was raised on purpose and would
+    come again: it counts as the last attempt. No more units are in flight than there are workers.
     ``workers=0`` without an address runs everything in this process, one after another: for debuggers.
 
     Args:
@@ -133,7 +135,7 @@ def farm(
 def _farm_here(function: Callable[[Job], Value], jobs: Sequence[tuple[int, Job]]) -> Iterator[Outcome[Value]]:
     for index, job in jobs:
         started = time.perf_counter()
-        value, trace = _attempt(function, job)
+        value, trace, _ = _attempt(function, job)
         yield Outcome(index, value, trace, 1, time.perf_counter() - started)
 
 
@@ -147,7 +149,7 @@ def _farm_on_ray(
 ) -> Iterator[Outcome[Value]]:
     import ray
 
-    remote = ray.remote(num_cpus=1, max_retries=0, max_calls=recycle_after)(_attempt)
+    remote: Any = ray.remote(num_cpus=1, max_retries=0, max_calls=recycle_after)(_attempt)
     waiting: deque[tuple[int, Job, int]] = deque((index, job, 1) for index, job in jobs)
     running: dict[Any, _Running[Job]] = {}
     while waiting or running:
@@ -163,11 +165,11 @@ def _farm_on_ray(
         for reference in [*ready, *late]:
             unit = running.pop(reference)
             if reference in ready:
-                value, trace = _collect(reference)
+                value, trace, final = _collect(reference)
             else:
                 ray.cancel(reference, force=True)
-                value, trace = None, f"no result within {timeout_s:g} s: the worker was stopped"
-            if trace is not None and unit.attempt < attempts:
+                value, trace, final = None, f"no result within {timeout_s:g} s: the worker was stopped", False
+            if not final and unit.attempt < attempts:
                 waiting.appendleft((unit.index, unit.job, unit.attempt + 1))
                 continue
             yield Outcome(unit.index, value, trace, unit.attempt, time.perf_counter() - unit.started)
@@ -187,7 +189,7 @@ def _check_reachable(address: str) -> None:
         raise InputError(f"no Ray cluster answers: {error}", where=f"--address {address}", mend=mend) from error
 
 
-def _collect(reference: Any) -> tuple[Any, str | None]:
+def _collect(reference: Any) -> tuple[Any, str | None, bool]:
     import ray
 
     try:
@@ -196,18 +198,22 @@ def _collect(reference: Any) -> tuple[Any, str | None]:
         cause = error.cause
         if isinstance(cause, InputError):
             raise cause from None
-        return None, str(error)
+        return None, str(error), False
     except ray.exceptions.RayError as error:
-        return None, f"the worker died: {type(error).__name__}: {error}"
+        return None, f"the worker died: {type(error).__name__}: {error}", False
 
 
-def _attempt(function: Callable[[Job], Value], job: Job) -> tuple[Value | None, str | None]:
-    """Run a unit in a worker; bad input goes up as it is, any other failure comes back as text."""
+def _attempt(function: Callable[[Job], Value], job: Job) -> tuple[Value | None, str | None, bool]:
+    """Run a unit in a worker; bad input goes up as it is, any other failure comes back as text.
+
+    Returns:
+        The value; the traceback of a failure; whether another attempt would end no better.
+    """
     try:
-        return function(job), None
+        return function(job), None, True
     except InputError:
         raise
     except FloorcastError as error:
-        return None, f"{error}\n\n{traceback.format_exc()}"
-    except Exception:
-        return None, traceback.format_exc()
+        return None, f"{error}\n\n{traceback.format_exc()}", True
+    except (Exception, SystemExit):  # a policy that exits must not end the run, least of all with code 0
+        return None, traceback.format_exc(), False

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from floorcast.cluster.farm import farm
-from floorcast.common.errors import InputError
+from floorcast.common.errors import FloorcastError, InputError
 
 
 def by_index(outcomes):
@@ -64,3 +64,23 @@ def test_bad_input_in_a_worker_stops_the_run_with_its_own_error():
 def test_no_cluster_at_the_address_is_bad_input(address):
     with pytest.raises(InputError, match="Ray cluster"):
         list(farm(str, [(0, 1)], address=address))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_was_raised_on_purpose_is_not_tried_again_and_leaving_is_a_failure(workers):
+    def unit(job):
+        if job == "refuses":
+            raise FloorcastError("the policy answered NaN")
+        raise SystemExit(0)
+
+    got = by_index(farm(unit, [(0, "refuses"), (1, "leaves")], workers=workers, attempts=2))
+    assert got[0].attempts == 1
+    assert "the policy answered NaN" in got[0].traceback
+    assert got[1].value is None
+    assert got[1].traceback is not None
+
+
+def test_a_local_run_joins_no_cluster_that_the_environment_names(monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    (outcome,) = farm(abs, [(0, -3)], workers=1)
+    assert outcome.value == 3
