@@ -35,7 +35,7 @@ from ..validation.report import (
 )
 from .field import DEFAULT_TRAIN_SHARE, WHOLE_PATH, Rows, calibrate_split
 from .generate import frames_of, put_together, shard_of
-from .jobs import DATASET_FOLDER, record_path
+from .jobs import DATASET_FOLDER, is_whole, record_path
 from .run import EpisodePlan, Resources, RunOutcome, make_plan, run_episodes
 from .run_folder import LedgerEntry, RunFolder
 
@@ -74,7 +74,9 @@ def run_demo(*, out: Path, seed: int, episodes: int, resources: Resources) -> De
             title="demo: episodes",
             record=True,
             frames=lambda index: frames_of(plan, frames, index),
-            is_whole=lambda entry: shard_of(folder, entry.episode) is not None and _has_record(folder, entry),
+            is_whole=lambda entry: (
+                shard_of(folder, entry.episode) is not None and is_whole(folder.path, entry.artefacts)
+            ),
         )
         dataset = put_together(folder, plan, outcome, None)
         verdict = evaluate_gates(load_gates(GATES), outcome.kpis, seed=seed, not_run=len(outcome.failed))
@@ -98,22 +100,20 @@ def run_demo(*, out: Path, seed: int, episodes: int, resources: Resources) -> De
     return DemoResult(folder.path, report, _rows(verdict, dataset, calibration), summary)
 
 
-def _has_record(folder: RunFolder, entry: LedgerEntry) -> bool:
-    return record_path(folder.path, entry.episode).is_file()
-
-
 def _rows(verdict: Verdict, dataset: DatasetSummary, calibration: CalibrationResult) -> Rows:
-    rows: Rows = [("result", "value", "95 % interval")]
+    rows: Rows = [("result", "value", "interval")]
     rows.append(("verdict", verdict.verdict, ""))
     for row in verdict.rows:
-        rows.append((row.name, _text(row.value), f"{_text(row.ci_low)} to {_text(row.ci_high)} ({row.verdict})"))
+        level = 100.0 * (2.0 * row.confidence - 1.0)
+        interval = f"{_text(row.ci_low)} to {_text(row.ci_high)} ({level:.4g} %)"
+        rows.append((row.name, _text(row.value), f"{interval}, {row.verdict}"))
     rows.append(("labelled pictures", str(dataset.frames), ""))
     rows.append(("labelled objects", str(dataset.objects), ""))
     for item in calibration.comparison:
         if item.name in GAP_METRICS:
             at = "" if item.horizon_s is None else f" at {item.horizon_s:g} s"
             change = f"{item.before:.3f} -> {item.after:.3f} {item.unit}"
-            interval = "" if item.ci_low is None else f"change {_text(item.ci_low)} to {_text(item.ci_high)}"
+            interval = "" if item.ci_low is None else f"change {_text(item.ci_low)} to {_text(item.ci_high)} (95 %)"
             rows.append((f"gap {item.name}{at}", change, interval))
     for before in calibration.before.metrics:
         if before.name in WHOLE_PATH:

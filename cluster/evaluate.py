@@ -12,7 +12,7 @@ from ..episodes.store import load_record
 from ..validation.gates import Verdict, evaluate_gates, load_gates
 from ..validation.junit import write_junit
 from ..validation.kpis import KpiEstimate, aggregate
-from .jobs import file_sha256, record_path
+from .jobs import is_whole, record_path
 from .run import EpisodePlan, Resources, RunOutcome, make_plan, run_episodes
 from .run_folder import LedgerEntry, RunFolder, open_run
 
@@ -128,7 +128,7 @@ def _run(plan: EpisodePlan, folder: RunFolder, resources: Resources) -> RolloutR
         resources,
         title=f"{plan.policy} in {plan.scenario.name}",
         record=True,
-        is_whole=lambda entry: _is_whole(folder.path, entry),
+        is_whole=lambda entry: is_whole(folder.path, entry.artefacts),
     )
     estimates = aggregate(outcome.kpis, seed=plan.seed)
     summary = {
@@ -142,9 +142,3 @@ def _run(plan: EpisodePlan, folder: RunFolder, resources: Resources) -> RolloutR
         "kpis": [estimate.as_dict() for estimate in estimates],
     }
     return RolloutResult(folder.path, plan, outcome, estimates, summary)
-
-
-def _is_whole(folder: Path, entry: LedgerEntry) -> bool:
-    return all(
-        (folder / path).is_file() and file_sha256(folder / path) == digest for path, digest in entry.artefacts.items()
-    )

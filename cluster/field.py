@@ -142,7 +142,11 @@ def comparison_rows(result: CalibrationResult) -> Rows:
 
 
 def _identity(logs: Sequence[FieldLog], seed: int) -> dict[str, Any]:
-    return {"logs": [file.sha256 for log in logs for file in log.report.files], "seed": seed}
+    return {
+        "logs": [file.sha256 for log in logs for file in log.report.files],
+        "robots": [log.robot for log in logs],
+        "seed": seed,
+    }
 
 
 def _same(robot: str, name: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +83,21 @@ def shard_of(folder: RunFolder, index: int) -> ShardManifest | None:
 
 
 def put_together(folder: RunFolder, plan: EpisodePlan, outcome: RunOutcome, license_name: str | None) -> DatasetSummary:
-    """Assemble the dataset of all finished episodes, in order."""
-    shards = [shard for entry in outcome.done if (shard := shard_of(folder, entry.episode)) is not None]
+    """Assemble the dataset of all finished episodes, in order.
+
+    Raises:
+        InputError: files of a finished episode are gone or damaged, or the disk is full.
+    """
+    shards = []
+    for entry in outcome.done:
+        shard = shard_of(folder, entry.episode)
+        if shard is None:
+            raise InputError(
+                f"files of episode {entry.episode}, which was finished, are gone",
+                where=str(folder.path),
+                mend="run the same command again: the episode will be done anew",
+            )
+        shards.append(shard)
     info = {
         "description": f"Synthetic warehouse pictures, scenario {plan.scenario.name}",
         "generator": f"floorcast {__version__}",
@@ -116,4 +129,4 @@ def _plan(scenario: str, frames: int, seed: int, policy: str, twin: Path | None)
             "the scenario takes no pictures", where=f"{scenario}, field 'capture.frames'", mend="set it to 1 or more"
         )
     episodes = tuple(range(-(-frames // per_episode)))
-    return EpisodePlan(scenario, first.scenario, first.twin, policy, seed, episodes)
+    return replace(first, episodes=episodes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ class EpisodeJob:
 
     Attributes:
         scenario, twin, policy, seed, index: what decides the result.
-        scenario_name: as the user wrote it, for the repro line.
+        scenario_name, twin_name: as the user wrote them, for the repro line.
         folder: the run's output folder, seen by every worker.
         record: whether to keep the episode's record.
         dataset: whether to write labelled pictures.
@@ -49,12 +49,14 @@ class EpisodeJob:
     dataset: bool
     frames: int | None = None
     run: str = ""
+    twin_name: str | None = None
 
     @property
     def repro(self) -> str:
         """The command that runs this episode alone."""
         words = ["floorcast", "rollout", self.scenario_name, "--policy", self.policy]
         words += ["--seed", str(self.seed), "--episode", str(self.index)]
+        words += ["--twin", self.twin_name] if self.twin_name is not None else []
         return shlex.join(words)
 
 
@@ -157,6 +159,11 @@ def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hex."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_whole(folder: Path, artefacts: Mapping[str, str]) -> bool:
+    """Return whether all files of a finished episode, SHA-256 by path, are in the run folder as they were written."""
+    return all((folder / path).is_file() and file_sha256(folder / path) == digest for path, digest in artefacts.items())
 
 
 def result_dict(result: EpisodeResult) -> dict[str, Any]:

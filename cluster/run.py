@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -10,11 +11,13 @@ from typing import Any
 
 from ..common.config import config_hash
 from ..common.errors import FloorcastError
+from ..episodes.policy import Policy
 from ..episodes.scenario import Scenario, load_scenario
-from ..policies.registry import load_policy
+from ..perception.dataset import CHECKSUM_FILE
+from ..policies.registry import BUILT_IN, load_policy
 from ..robots.twin import Twin, load_twin
 from .farm import farm
-from .jobs import EpisodeJob, EpisodeResult, result_dict, run_job
+from .jobs import DATASET_FOLDER, EpisodeJob, EpisodeResult, file_sha256, result_dict, run_job
 from .progress import progress
 from .run_folder import LedgerEntry, RunFolder
 
@@ -30,6 +33,9 @@ class EpisodePlan:
         policy: name of the policy (see ``policies.load_policy``).
         seed: of the run.
         episodes: indices of the episodes.
+        policy_hash: SHA-256 of the file that holds the policy's class; None for a built-in one, which the version of
+            Floorcast stands for.
+        twin_name: the twin's file as the user wrote it.
     """
 
     scenario_name: str
@@ -38,6 +44,8 @@ class EpisodePlan:
     policy: str
     seed: int
     episodes: tuple[int, ...]
+    policy_hash: str | None = None
+    twin_name: str | None = None
 
     def identity(self) -> dict[str, Any]:
         """Return all that decides the results, for the run folder; a run may be continued with more episodes."""
@@ -46,6 +54,7 @@ class EpisodePlan:
             "scenario_hash": config_hash(self.scenario),
             "twin_hash": config_hash(self.twin) if self.twin is not None else None,
             "policy": self.policy,
+            "policy_hash": self.policy_hash,
             "seed": self.seed,
         }
 
@@ -86,7 +95,7 @@ def make_plan(
 ) -> EpisodePlan:
     """Load what the user named; raises InputError before anything is written."""
     loaded = load_scenario(scenario)
-    load_policy(policy)
+    made_by = load_policy(policy)
     return EpisodePlan(
         scenario_name=scenario,
         scenario=loaded,
@@ -94,6 +103,8 @@ def make_plan(
         policy=policy,
         seed=seed,
         episodes=episodes,
+        policy_hash=_policy_hash(policy, made_by),
+        twin_name=str(twin) if twin is not None else None,
     )
 
 
@@ -130,6 +141,9 @@ def run_episodes(
         if index in entries and entries[index].status == "done" and is_whole(entries[index])
     }
     jobs = [(index, _job(plan, folder, index, record, frames)) for index in plan.episodes if index not in finished]
+    if jobs and frames is not None:
+        # A dataset put together without these episodes (they failed, or their files are gone) is not finished any more.
+        (folder.path / DATASET_FOLDER / CHECKSUM_FILE).unlink(missing_ok=True)
     failed: list[LedgerEntry] = []
     with progress(title, len(plan.episodes), done=len(finished)) as advance:
         outcomes = farm(
@@ -188,4 +202,13 @@ def _job(
         dataset=frames is not None,
         frames=frames(index) if frames is not None else None,
         run=folder.run_id,
+        twin_name=plan.twin_name,
     )
+
+
+def _policy_hash(name: str, made_by: Callable[[], Policy]) -> str | None:
+    """Return the SHA-256 of the file that a user's policy is in: with other code the same name is another run."""
+    if name.strip() in BUILT_IN:
+        return None
+    file = getattr(sys.modules.get(made_by.__module__), "__file__", None)
+    return file_sha256(Path(file)) if file is not None else None

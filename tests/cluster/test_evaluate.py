@@ -1,6 +1,7 @@
 """Verdicts on policies, from episodes that really ran."""
 
 import json
+import shlex
 from xml.etree import ElementTree
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from floorcast.cluster.evaluate import rollout, validate
 from floorcast.cluster.run import Resources
 from floorcast.common.errors import FloorcastError, InputError
+from floorcast.robots.twin import Twin, TwinProvenance, save_twin
 
 HERE = Resources(workers=0)
 
@@ -97,3 +99,24 @@ def test_bad_names_are_refused_before_anything_is_written(tmp_path):
     with pytest.raises(InputError):
         rollout("small", policy="navigatr", episodes=(0,), seed=0, out=tmp_path / "run", resources=HERE)
     assert not (tmp_path / "run").exists()
+
+
+def test_an_edited_policy_file_is_another_run(tmp_path, still):
+    def run():
+        return rollout("small", policy=still, episodes=(0,), seed=0, out=tmp_path / "run", resources=HERE)
+
+    run()
+    (tmp_path / "still.py").write_text(STILL.replace("0.0, 0.0", "0.1, 0.0"))
+    with pytest.raises(InputError, match="policy_hash"):
+        run()
+
+
+def test_the_repro_line_names_the_twin(tmp_path, still):
+    twin = tmp_path / "my twin.yaml"
+    origin = TwinProvenance(tool="test", seed=0, logs=[], trained_on=[], judged_on=[], gap_before=[], gap_after=[])
+    save_twin(Twin(name="amr", kind="differential", parameters={}, provenance=origin), twin)
+    result = rollout("small", policy=still, episodes=(2,), seed=5, out=tmp_path / "run", resources=HERE, twin=twin)
+    words = shlex.split(result.outcome.done[0].repro)
+    assert words[:3] == ["floorcast", "rollout", "small"]
+    assert words[words.index("--twin") + 1] == str(twin)
+    assert words[words.index("--episode") + 1] == "2"

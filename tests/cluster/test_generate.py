@@ -123,3 +123,52 @@ def test_no_pictures_is_bad_input(tmp_path):
     with pytest.raises(InputError, match="0 frames"):
         generate("small", frames=0, seed=7, out=tmp_path / "run", resources=Resources(workers=0))
     assert not (tmp_path / "run").exists()
+
+
+FAILS_ONCE = """
+import pathlib
+
+FLAG = pathlib.Path(__file__).with_name("flag")
+
+
+class Policy:
+    def reset(self, info):
+        if FLAG.exists():
+            FLAG.unlink()
+            raise RuntimeError("no luck this time")
+
+    def act(self, observation):
+        return 0.0, 0.0
+"""
+
+
+def test_an_episode_that_failed_is_made_up_for_by_the_same_command(tmp_path):
+    (tmp_path / "policy.py").write_text(FAILS_ONCE)
+
+    def run(out):
+        return generate(
+            "small", frames=5, seed=1, out=out, resources=Resources(workers=0), policy=f"{tmp_path}/policy.py:Policy"
+        )
+
+    whole = run(tmp_path / "whole")
+    (tmp_path / "flag").touch()
+    first = run(tmp_path / "run")
+    assert [entry.episode for entry in first.failed] == [0]
+    assert first.summary["frames"] == 1
+    again = run(tmp_path / "run")
+    assert not again.failed
+    assert again.summary["content_hash"] == whole.summary["content_hash"]
+    assert_same(tmp_path / "whole" / "dataset", tmp_path / "run" / "dataset")
+
+
+def test_a_picture_lost_from_a_finished_dataset_is_made_again_even_after_a_kill(tmp_path):
+    def run():
+        return generate("small", frames=1, seed=1, out=tmp_path / "run", resources=Resources(workers=0))
+
+    first = run()
+    picture = tmp_path / "run" / "dataset" / "images" / "000000_00_0000.png"
+    picture.unlink()
+    # A kill right after the episode was begun anew leaves no manifest.
+    (tmp_path / "run" / "shards" / "000000.json").unlink()
+    assert run().summary["content_hash"] == first.summary["content_hash"]
+    assert picture.exists()
