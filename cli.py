@@ -403,10 +403,12 @@ def _check_rows(report: Any) -> list[tuple[str, ...]]:
 
 
 def _kpi_rows(kpis: list[dict[str, Any]]) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = [("KPI", "value", "95 % interval", "n", "bound", "verdict")]
+    rows: list[tuple[str, ...]] = [("KPI", "value", "interval", "n", "bound", "verdict")]
     for row in kpis:
         low, high = row["ci_low"], row["ci_high"]
-        interval = "" if low is None and high is None else f"{_cell(low)} to {_cell(high)}"
+        # The two-sided interval whose ends a gate is decided on at its one-sided confidence; 95 % without a gate.
+        level = 100.0 * (2.0 * row["confidence"] - 1.0) if "confidence" in row else 95.0
+        interval = "" if low is None and high is None else f"{_cell(low)} to {_cell(high)} ({level:.4g} %)"
         bound = "" if row["bound"] is None else _cell(row["bound"])
         rows.append((row["name"], _cell(row["value"]), interval, str(row["n"]), bound, row["verdict"] or ""))
     return rows
@@ -452,13 +454,18 @@ def _exit_for_failed(failed: list[Any]) -> None:
 @contextlib.contextmanager
 def _quiet_libraries() -> Iterator[None]:
     """Send what C libraries print (PyBullet greets on standard output) to standard error, so that --json stays JSON."""
+    # A shell may start us without a standard output or error (>&-); a name may not fit the terminal's encoding.
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
     try:
         saved = os.dup(sys.stdout.fileno())
     except (OSError, io.UnsupportedOperation):
         yield
         return
     original = sys.stdout
-    sys.stdout = os.fdopen(saved, "w", buffering=1, encoding=original.encoding or "utf-8")
+    encoding = original.encoding or "utf-8"
+    sys.stdout = os.fdopen(saved, "w", buffering=1, encoding=encoding, errors="backslashreplace")
     os.dup2(sys.stderr.fileno(), 1)
     try:
         yield

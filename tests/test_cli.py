@@ -155,3 +155,30 @@ def test_json_on_standard_output_is_nothing_but_json(tmp_path):
     done = floorcast("rollout", "small", "--episode", 0, "--out", "run", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["episodes"] == 1
+
+
+def test_a_terminal_that_lacks_a_letter_shows_its_code(tmp_path):
+    assert floorcast("layout", "generate", "--area", 120, "--out", "hall.yaml", cwd=tmp_path).returncode == 0
+    hall = yaml.safe_load((tmp_path / "hall.yaml").read_text())
+    (tmp_path / "hall.yaml").write_text(yaml.safe_dump({**hall, "name": "Hälfte"}))
+    done = floorcast("layout", "show", "hall.yaml", cwd=tmp_path, env={"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0, done.stderr
+    assert "H\\xe4lfte" in done.stdout
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_outputs_do_not_matter(tmp_path, closed):
+    line = f'"$0" -m floorcast layout generate --area 120 --out hall.yaml {closed}'
+    done = subprocess.run(["sh", "-c", line, sys.executable], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert leftovers(tmp_path) == ["hall.yaml"]
+
+
+def test_every_interval_says_its_confidence(tmp_path):
+    """Gates are decided one-sided: their two-sided interval is not the 95 % one of the other KPIs."""
+    (tmp_path / "gates.yaml").write_text("confidence: 0.9\ngates:\n- {metric: collision, max: 0.5}\n")
+    words = ["validate", "small", "--gates", "gates.yaml", "--episodes", 1, "--workers", 0, "--out", "run"]
+    done = floorcast(*words, cwd=tmp_path)
+    shown = {line.split()[0]: line for line in done.stdout.splitlines()}
+    assert "(80 %)" in shown["collision"]
+    assert "(95 %)" in shown["success"]
