@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -15,6 +16,13 @@ from .errors import InputError
 from .files import write_text_atomic
 
 MAX_YAML_BYTES = 64 * 1024 * 1024
+MAX_YAML_DEPTH = 64
+"""Lists and mappings within each other. libyaml's composer recurses and overflows the stack at some tens of thousands.
+"""
+MAX_YAML_VALUES = 5_000_000
+"""Values in a file once every alias is written out: a few lines of aliases of aliases can stand for billions."""
+MAX_PLAIN_LENGTH = 4096
+"""Characters of a value without quotes: reading a number takes time that grows with the square of its length."""
 
 # libyaml reads a hall of 10,000 m2 ten times faster than PyYAML's own parser, which serves where it is missing.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -52,6 +60,9 @@ def load_model(path: str | Path, model: type[Model]) -> Model:
         line = f", line {mark.line + 1}" if mark is not None else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise InputError(f"not valid YAML: {problem}", where=f"{path}{line}", mend="correct the YAML syntax") from error
+    except ValueError as error:
+        # From PyYAML's own conversions: a date in month 13, an integer of thousands of digits.
+        raise InputError(f"a number or date is none: {error}", where=str(path), mend="put text in quotes") from error
     if data is None:
         raise InputError("the file is empty", where=str(path), mend=f"write a {model.__name__} into it")
     duplicate = _duplicate_key(node)
@@ -100,6 +111,23 @@ def parse_model(data: Any, model: type[Model], *, source: str, node: yaml.Node |
         ) from error
 
 
+def yaml_lines(path: str | Path, locations: Sequence[tuple[int | str, ...]]) -> list[int | None]:
+    """Return the lines (1-based) on which fields of a YAML file stand, for errors found after it was read.
+
+    Args:
+        path: the file.
+        locations: keys and list indices that lead to each field; where the way ends early, so does the line.
+
+    Returns:
+        A line for each location; None for all if the file cannot be read any more.
+    """
+    try:
+        node, _ = _parse(read_text(Path(path)))
+    except (InputError, yaml.YAMLError, ValueError):
+        return [None] * len(locations)
+    return [_line_of(node, location) for location in locations]
+
+
 def save_model(model: BaseModel, path: str | Path) -> None:
     """Write a model as YAML, whole or not at all."""
     write_text_atomic(path, to_yaml(model))
@@ -136,12 +164,47 @@ def read_text(path: Path) -> str:
 
 def _parse(text: str) -> tuple[yaml.Node | None, Any]:
     """Return the composed YAML, which knows its lines, and the plain data in it."""
+    _require_bounded(text)
     loader = _LOADER(text)
     try:
         node = loader.get_single_node()
         return node, loader.construct_document(node) if node is not None else None
     finally:
         loader.dispose()
+
+
+def _require_bounded(text: str) -> None:
+    """Refuse text that is nested too deeply or that its aliases blow up. Reads events and builds nothing.
+
+    Raises:
+        yaml.YAMLError: a limit of this module is exceeded, an alias stands within what it names, or no YAML.
+    """
+    total = 0
+    written_out: dict[str, int] = {}  # values that an anchor stands for
+    open_nodes: list[tuple[str | None, int]] = []  # anchor, and the total before it
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = open_nodes.pop()
+            written_out[anchor or ""] = total - before
+        elif isinstance(event, yaml.AliasEvent):
+            if any(event.anchor == anchor for anchor, _ in open_nodes):
+                raise _too_much(f"alias '*{event.anchor}' stands within what it names", event)
+            total += written_out.get(event.anchor, 0)
+        elif isinstance(event, yaml.NodeEvent):
+            written_out[event.anchor or ""] = 1
+            if isinstance(event, yaml.CollectionStartEvent):
+                open_nodes.append((event.anchor, total))
+            elif event.implicit[0] and len(event.value) > MAX_PLAIN_LENGTH:
+                raise _too_much(f"a value without quotes has more than {MAX_PLAIN_LENGTH} characters", event)
+            total += 1
+        if len(open_nodes) > MAX_YAML_DEPTH:
+            raise _too_much(f"lists and mappings are nested more than {MAX_YAML_DEPTH} deep", event)
+        if total > MAX_YAML_VALUES:
+            raise _too_much(f"more than {MAX_YAML_VALUES:,} values once all aliases are written out", event)
+
+
+def _too_much(problem: str, event: yaml.Event) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
 
 
 def _suggestion(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
@@ -189,8 +252,12 @@ def _line_of(node: yaml.Node | None, location: tuple[int | str, ...]) -> int | N
 
 def _duplicate_key(node: yaml.Node | None) -> tuple[str, int] | None:
     stack = [node] if node is not None else []
+    known: set[int] = set()
     while stack:
         current = stack.pop()
+        if id(current) in known:  # an alias; one of a node inside itself would never end
+            continue
+        known.add(id(current))
         if isinstance(current, yaml.MappingNode):
             seen: set[str] = set()
             for key, value in current.value:

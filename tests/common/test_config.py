@@ -1,11 +1,12 @@
 """Strict configuration names file, line and field; atomic files leave nothing half-written."""
 
 import os
+import time
 
 import pytest
 from pydantic import Field
 
-from floorcast.common.config import StrictModel, config_hash, load_model, save_model
+from floorcast.common.config import StrictModel, config_hash, load_model, save_model, yaml_lines
 from floorcast.common.errors import InputError
 from floorcast.common.files import explained_os_errors, write_bytes_atomic
 
@@ -70,6 +71,51 @@ def test_missing_file_and_folder_and_binary(tmp_path):
 def test_python_tags_are_refused(tmp_path):
     with pytest.raises(InputError):
         load(tmp_path, "name: !!python/object/apply:os.system ['true']\n")
+
+
+def aliases_of_aliases(count):
+    rows = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    return "\n".join(rows + [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, count)]) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (aliases_of_aliases(12), ["aliases", "line"]),
+        ("a0: &a0 {x: 1}\n" + "".join(f"a{i}: &a{i}\n  <<: [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12)),
+         ["aliases", "line"]),
+        ("name: a\nmany: &a [*a]\n", ["'*a' stands within", "line 2"]),
+        ("many: " + "[" * 100_000 + "]" * 100_000, ["nested", "line 1"]),
+        ("name: a\nmany:" + "\n- " * 200 + "1\n", ["x.yaml"]),
+        ("name: a\nmany: " + "- " * 200 + "1\n", ["x.yaml", "line 2"]),
+        ("name: 1" + ":59" * 100_000 + "\n", ["without quotes", "line 1"]),
+        ("name: " + "9" * 5000 + "\n", ["without quotes"]),
+        ("name: 2020-13-45\n", ["x.yaml", "month"]),
+    ],
+    ids=["laughs", "merged", "cycle", "deep", "empty items", "compact", "sexagesimal", "digits", "month 13"],
+)  # fmt: skip
+def test_hostile_files_are_refused_at_once(tmp_path, text, expected):
+    before = time.monotonic()
+    with pytest.raises(InputError) as error:
+        load(tmp_path, text)
+    assert time.monotonic() - before < 5.0
+    for part in expected:
+        assert part in str(error.value)
+
+
+def test_honest_aliases_are_read(tmp_path):
+    model = load(tmp_path, "name: a\ninner: &slow {speed: 0.5}\nmany: [*slow, *slow]\n")
+    assert model.many == (Inner(speed=0.5), Inner(speed=0.5))
+
+
+def test_lines_of_fields_are_found_after_reading(tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text("name: a\nmany:\n- speed: 1\n- count: 2\n  speed: 3\n")
+    wanted = [("many", 1, "speed"), ("many", 1), ("many", 1, "width"), ("name",)]
+    assert yaml_lines(path, wanted) == [5, 4, 4, 1]
+    path.write_text("name: [")
+    assert yaml_lines(path, wanted) == [None] * 4
+    assert yaml_lines(tmp_path / "none.yaml", wanted[:1]) == [None]
 
 
 def test_a_failed_write_keeps_the_old_file_and_leaves_no_part(tmp_path, monkeypatch):
