@@ -16,6 +16,8 @@ BoxRow = tuple[str, float, float, float, float, float, float, float]
 """Name, x, y, yaw, full size along and across, lower and upper end."""
 LineRow = tuple[str, Point, Point, float, float]
 """Name, start, end, width, height."""
+MAX_CANDIDATES = 5_000_000
+"""Pairs of overlapping rectangles at which the search ends; a real hall has a few for each thing in it."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def _candidates(boxes: Footprints, tolerance: float) -> tuple[NDArray[np.int64],
     order = np.argsort(low[:, 0], kind="stable")
     begin = low[order, 0]
     stop = np.searchsorted(begin, high[order, 0] - tolerance)
-    firsts, seconds = [], []
+    firsts, seconds, count = [], [], 0
     for rank in range(len(order)):
         followers = order[rank + 1 : stop[rank]]
         if not len(followers):
@@ -121,6 +123,9 @@ def _candidates(boxes: Footprints, tolerance: float) -> tuple[NDArray[np.int64],
         found = followers[near]
         firsts.append(np.minimum(found, me))
         seconds.append(np.maximum(found, me))
+        count += len(found)
+        if count > MAX_CANDIDATES:
+            break
     if not firsts:
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
     return np.concatenate(firsts).astype(np.int64), np.concatenate(seconds).astype(np.int64)

@@ -13,8 +13,16 @@ from pydantic import Field
 
 from ..common.config import StrictModel, load_model, save_model
 
-Positive = Annotated[float, Field(gt=0)]
-Point = tuple[float, float]
+MAX_LENGTH = 10_000.0
+"""Greatest size and coordinate [m]; checks and drawings are not made for what is larger than any hall."""
+
+Positive = Annotated[float, Field(gt=0, le=MAX_LENGTH)]
+Coordinate = Annotated[float, Field(ge=-MAX_LENGTH, le=MAX_LENGTH)]
+Angle = Annotated[float, Field(ge=-2 * math.pi, le=2 * math.pi)]
+Point = tuple[Coordinate, Coordinate]
+Channel = Annotated[int, Field(ge=0, le=255)]
+Some = Field(default=(), max_length=20_000)
+Many = Field(default=(), max_length=500_000)
 Identifier = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.:-]+$")]
 
 GoodClass = Literal["pallet", "small_load_carrier", "stillage", "box", "crate", "cone"]
@@ -25,9 +33,9 @@ class Placed(StrictModel):
     """Something with an id and a planar pose: x, y [m], yaw [rad] in ``map``."""
 
     id: Identifier
-    x: float
-    y: float
-    yaw: float = Field(default=0.0, ge=-2 * math.pi, le=2 * math.pi)
+    x: Coordinate
+    y: Coordinate
+    yaw: Angle = 0.0
 
 
 class Wall(StrictModel):
@@ -58,7 +66,7 @@ class Rack(Placed):
     bays: int = Field(gt=0, le=400)
     bay_width: Positive = 2.8
     depth: Positive = 1.1
-    level_heights: tuple[Positive, ...] = (1.6, 3.2)
+    level_heights: tuple[Positive, ...] = Field(default=(1.6, 3.2), max_length=40)
     height: Positive = 4.4
     upright_width: Positive = 0.1
     beam_height: Positive = 0.12
@@ -78,7 +86,7 @@ class Conveyor(StrictModel):
     end: Point
     width: Positive = 0.6
     height: Positive = 0.75
-    speed: float = Field(default=0.5, ge=0)
+    speed: float = Field(default=0.5, ge=0, le=100)
 
 
 class Station(Placed):
@@ -110,13 +118,13 @@ class Good(StrictModel):
 
     id: Identifier
     kind: GoodClass = "box"
-    x: float
-    y: float
-    z: float = Field(default=0.0, ge=0)
-    yaw: float = 0.0
+    x: Coordinate
+    y: Coordinate
+    z: float = Field(default=0.0, ge=0, le=MAX_LENGTH)
+    yaw: Angle = 0.0
     size: tuple[Positive, Positive, Positive]
-    mass: Positive = 8.0
-    color: tuple[int, int, int] = (181, 136, 92)
+    mass: float = Field(default=8.0, gt=0, le=100_000)
+    color: tuple[Channel, Channel, Channel] = (181, 136, 92)
     rack: Identifier | None = None
 
 
@@ -133,8 +141,8 @@ class Aisle(StrictModel):
 class Light(StrictModel):
     """A ceiling light: position [m] and luminous power relative to a standard lamp (1.0)."""
 
-    position: tuple[float, float, Positive]
-    power: float = Field(default=1.0, ge=0)
+    position: tuple[Coordinate, Coordinate, Positive]
+    power: float = Field(default=1.0, ge=0, le=1e6)
 
 
 class Layout(StrictModel):
@@ -145,16 +153,16 @@ class Layout(StrictModel):
     length: Positive
     width: Positive
     height: Positive = 7.0
-    walls: tuple[Wall, ...] = ()
-    columns: tuple[Column, ...] = ()
-    racks: tuple[Rack, ...] = ()
-    conveyors: tuple[Conveyor, ...] = ()
-    stations: tuple[Station, ...] = ()
-    docks: tuple[DockDoor, ...] = ()
-    chargers: tuple[Charger, ...] = ()
-    aisles: tuple[Aisle, ...] = ()
-    lights: tuple[Light, ...] = ()
-    goods: tuple[Good, ...] = ()
+    walls: tuple[Wall, ...] = Some
+    columns: tuple[Column, ...] = Some
+    racks: tuple[Rack, ...] = Some
+    conveyors: tuple[Conveyor, ...] = Some
+    stations: tuple[Station, ...] = Some
+    docks: tuple[DockDoor, ...] = Field(default=(), max_length=1000)
+    chargers: tuple[Charger, ...] = Some
+    aisles: tuple[Aisle, ...] = Some
+    lights: tuple[Light, ...] = Some
+    goods: tuple[Good, ...] = Many
 
     @property
     def area(self) -> float:

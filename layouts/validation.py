@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..common.config import yaml_lines
 from ..common.errors import InputError
 from .footprints import Footprints, overlapping_pairs
 from .model import Good, Layout, Rack
@@ -18,6 +21,8 @@ MAX_AREA = 100_000.0
 """Largest hall [m^2] that is checked and simulated."""
 TOLERANCE = 0.005
 """Overlaps below this [m] count as touching."""
+MAX_OVERLAPS = 1000
+"""Overlaps that are told; a file that puts everything in one spot has millions."""
 RACK_OVERHANG = 0.2
 """How far a good may stand out of its rack [m]."""
 
@@ -60,17 +65,28 @@ def require_valid(layout: Layout, source: str, *, robot_radius: float = 0.56) ->
 
     Args:
         layout: the hall.
-        source: file or name that the layout came from, for the error.
+        source: file or name that the layout came from, for the error. Of a YAML file, the lines are named.
         robot_radius: as in ``check_layout``.
     """
     problems = check_layout(layout, robot_radius=robot_radius)
     if not problems:
         return
-    shown = [str(problem) for problem in problems[:10]]
+    shown = [line + str(problem) for problem, line in zip(problems, _lines(source, problems[:10]), strict=False)]
     if len(problems) > len(shown):
         shown.append(f"... and {len(problems) - len(shown)} more")
     mends = list(dict.fromkeys(problem.mend for problem in problems[:10]))
     raise InputError("the layout cannot be used:\n  - " + "\n  - ".join(shown), where=source, mend="; ".join(mends[:3]))
+
+
+def _lines(source: str, problems: Sequence[Problem]) -> list[str]:
+    """Return ``line N, `` for each problem if the source is a file that tells, else empty strings."""
+    if not Path(source).is_file():
+        return [""] * len(problems)
+    locations = [
+        tuple(int(part) if part.isdecimal() else part for part in re.findall(r"\w+", problem.field))
+        for problem in problems
+    ]
+    return [f"line {line}, " if line is not None else "" for line in yaml_lines(source, locations)]
 
 
 def _identified(layout: Layout) -> Iterator[tuple[str, str]]:
@@ -171,16 +187,21 @@ def _good_footprints(goods: Sequence[tuple[int, Good]]) -> Footprints:
 def _overlaps(layout: Layout) -> Iterator[Problem]:
     """Find solids that share space: all that stands on the floor, and goods among each other."""
     standing = Footprints.concatenate(_footprint_sets(layout, walls=True))
-    first, second, depth = overlapping_pairs(standing, TOLERANCE)
-    for a, b, overlap in zip(first.tolist(), second.tolist(), depth.tolist(), strict=True):
+    for a, b, overlap in _first_overlaps(standing):
         kinds = standing.kinds[a], standing.kinds[b]
         # Walls join each other and columns are built into walls.
         if "walls" in kinds and set(kinds) <= {"walls", "columns"}:
             continue
         yield _overlap_problem(standing, a, b, overlap)
     racked = _good_footprints([(i, good) for i, good in enumerate(layout.goods) if good.rack is not None])
-    for a, b, overlap in zip(*(column.tolist() for column in overlapping_pairs(racked, TOLERANCE)), strict=True):
+    for a, b, overlap in _first_overlaps(racked):
         yield _overlap_problem(racked, a, b, overlap)
+
+
+def _first_overlaps(prints: Footprints) -> Iterator[tuple[int, int, float]]:
+    """Yield the pairs that overlap and by how much [m], ``MAX_OVERLAPS`` at most."""
+    columns = overlapping_pairs(prints, TOLERANCE)
+    yield from zip(*(column[:MAX_OVERLAPS].tolist() for column in columns), strict=True)
 
 
 def _overlap_problem(prints: Footprints, a: int, b: int, overlap: float) -> Problem:

@@ -108,4 +108,4 @@ def test_clearance_is_the_distance_to_the_nearest_occupied_cell():
 
 def test_a_grid_beyond_memory_is_refused():
     with pytest.raises(InputError, match="limit"):
-        occupancy_grid(Layout(length=1e6, width=1e6))
+        occupancy_grid(Layout(length=1e4, width=1e4))

@@ -1,9 +1,11 @@
 import math
+import re
 
 import pytest
 
+from floorcast.common.config import parse_model
 from floorcast.common.errors import InputError
-from floorcast.layouts.model import Aisle, Charger, Column, DockDoor, Good, Light, Rack, Station, Wall
+from floorcast.layouts.model import Aisle, Charger, Column, DockDoor, Good, Layout, Light, Rack, Station, Wall
 from floorcast.layouts.validation import check_layout, require_valid
 
 from .hall import small_hall
@@ -130,6 +132,43 @@ def test_many_problems_fit_one_screen():
         require_valid(spoiled(goods=goods), "hall.yaml")
     assert "and 40 more" in str(caught.value)
     assert len(str(caught.value).splitlines()) < 20
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"length": 1e308}, "length"),
+        ({"width": 2e4}, "width"),
+        ({"walls": [{"id": "W9", "start": [-1e308, 0], "end": [1e308, 0]}]}, "walls.0.start.0"),
+        ({"aisles": [{"id": "A9", "start": [0, 0], "end": [0, 1e300], "width": 1}]}, "aisles.0.end.1"),
+        ({"conveyors": [{"id": "C9", "start": [1, 1], "end": [2, 2], "width": 1e308}]}, "conveyors.0.width"),
+        ({"goods": [{"id": "G", "x": 1, "y": 1, "size": [1e308, 1, 1]}]}, "goods.0.size.0"),
+        ({"goods": [{"id": "G", "x": 1, "y": 1, "size": [1, 1, 1], "color": [0, 256, 0]}]}, "goods.0.color.1"),
+        ({"racks": [{"id": "R", "x": 1, "y": 1, "bays": 1, "level_heights": [1.0] * 41}]}, "racks.0.level_heights"),
+        ({"goods": [{}] * 500_001}, "goods"),
+    ],
+)
+def test_impossible_numbers_are_refused_when_read(changes, field):
+    with pytest.raises(InputError, match="field") as caught:
+        parse_model({**small_hall().model_dump(mode="json"), **changes}, Layout, source="hall.yaml")
+    assert f"'{field}" in str(caught.value)
+
+
+def test_everything_in_one_spot_is_told_in_bounded_time_and_space(monkeypatch):
+    monkeypatch.setattr("floorcast.layouts.footprints.MAX_CANDIDATES", 20_000)
+    goods = tuple(Good(id=f"H{i}", x=12.0, y=6.0, size=(0.5, 0.5, 0.5)) for i in range(1000))
+    problems = check_layout(spoiled(goods=goods))
+    assert 900 < len([problem for problem in problems if "overlaps" in problem.message]) <= 1000
+
+
+def test_problems_of_a_file_name_their_lines(tmp_path):
+    path = tmp_path / "hall.yaml"
+    layout = replaced("racks", 1, height=2.0)
+    layout.save(path)
+    with pytest.raises(InputError) as caught:
+        require_valid(Layout.load(path), str(path))
+    number = int(re.search(r"line (\d+), racks\[1\]\.height: ", str(caught.value)).group(1))
+    assert path.read_text().splitlines()[number - 1].strip() == "height: 2.0"
 
 
 def test_chargers_count_as_places_to_reach():
