@@ -62,7 +62,7 @@ def load_model(path: str | Path, model: type[Model]) -> Model:
         raise InputError(f"not valid YAML: {problem}", where=f"{path}{line}", mend="correct the YAML syntax") from error
     except ValueError as error:
         # From PyYAML's own conversions: a date in month 13, an integer of thousands of digits.
-        raise InputError(f"a number or date is none: {error}", where=str(path), mend="put text in quotes") from error
+        raise InputError(f"a number or date cannot be read: {error}", where=str(path), mend="put text in quotes") from error
     if data is None:
         raise InputError("the file is empty", where=str(path), mend=f"write a {model.__name__} into it")
     duplicate = _duplicate_key(node)
@@ -189,12 +189,12 @@ def _require_bounded(text: str) -> None:
         elif isinstance(event, yaml.AliasEvent):
             if any(event.anchor == anchor for anchor, _ in open_nodes):
                 raise _too_much(f"alias '*{event.anchor}' stands within what it names", event)
-            total += written_out.get(event.anchor, 0)
+            total += written_out.get(event.anchor or "", 0)
         elif isinstance(event, yaml.NodeEvent):
             written_out[event.anchor or ""] = 1
             if isinstance(event, yaml.CollectionStartEvent):
                 open_nodes.append((event.anchor, total))
-            elif event.implicit[0] and len(event.value) > MAX_PLAIN_LENGTH:
+            elif isinstance(event, yaml.ScalarEvent) and event.implicit[0] and len(event.value) > MAX_PLAIN_LENGTH:
                 raise _too_much(f"a value without quotes has more than {MAX_PLAIN_LENGTH} characters", event)
             total += 1
         if len(open_nodes) > MAX_YAML_DEPTH:
@@ -204,7 +204,8 @@ def _require_bounded(text: str) -> None:
 
 
 def _too_much(problem: str, event: yaml.Event) -> yaml.MarkedYAMLError:
-    return yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+    mark: Any = event.start_mark  # of PyYAML or of libyaml, which share no type
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
 
 
 def _suggestion(model: type[BaseModel], location: tuple[int | str, ...]) -> str:

@@ -14,7 +14,17 @@ from ..common.errors import InputError
 from ..common.geometry import FloatArray, relative, wrap_angle
 from ..common.seeding import generator
 from ..robots.twin import GapRow, LogSource, Twin, TwinParameter, TwinProvenance
-from .calibration import FIT_HORIZONS, Fit, Problem, drive_problem, fit, refit, tricycle_problem
+from .calibration import (
+    FIT_HORIZONS,
+    Fit,
+    FittedParameter,
+    Problem,
+    Refit,
+    drive_problem,
+    fit,
+    refit,
+    tricycle_problem,
+)
 from .fieldlog import SECOND, FieldLog
 from .metrics import (
     MIN_BLOCKS,
@@ -144,7 +154,7 @@ def calibrate(
         after=after,
         comparison=_compare(judged, twin, horizons, before.anchor_every, seed, resamples),
         fit=found,
-        held_out_fit=held_out,
+        held_out_fit=held_out.values,
         train=[log.robot for log in trained],
         test=[log.robot for log in judged],
         paths=after.paths,
@@ -465,7 +475,7 @@ def _gap_notes(replays: Sequence[_Replay], every: float) -> list[str]:
     return notes
 
 
-def _calibration_notes(found: Fit, held_out: dict[str, float], trained: Sequence[FieldLog], by_time: bool) -> list[str]:
+def _calibration_notes(found: Fit, held_out: Refit, trained: Sequence[FieldLog], by_time: bool) -> list[str]:
     notes = []
     if trained[0].drive == "differential":
         notes.append(
@@ -476,21 +486,29 @@ def _calibration_notes(found: Fit, held_out: dict[str, float], trained: Sequence
         notes.append(
             "The traction gain stands for wheel size and gear together: ticks and poses cannot tell them apart."
         )
-    if len(trained) > 1:
-        notes.append(
-            f"Intervals of parameters resample {len(trained)} robots and blocks within each: with so few robots they "
-            "are rather too narrow for a robot that was not logged."
-        )
+    part = "robots" if len(trained) > 1 else "stretches of the log"
+    notes.append(
+        f"Intervals of parameters (95 %) rest on how much the fit differs between {found.parts} {part} (jackknife, "
+        f"Student's t). They are for the mean of such {part}: one may lie outside; slower drift is not covered."
+    )
     if by_time:
         notes.append("Judged on the later part of the same log: same robot, same day, same floor.")
     for item in found.parameters:
         if not item.identifiable:
             notes.append(f"{item.name} is not identified by this log: {item.reason}.")
-        other = held_out[item.name]
-        if not item.ci_low <= other <= item.ci_high:
-            notes.append(
-                f"Fitted on the held-out data alone, {item.name} would be {other:.4g} {item.unit}, outside its "
-                f"interval [{item.ci_low:.4g}, {item.ci_high:.4g}]: the model does not hold everywhere, and the "
-                "interval is too narrow."
-            )
+        notes += _held_out_note(item, held_out)
     return notes
+
+
+def _held_out_note(item: FittedParameter, held_out: Refit) -> list[str]:
+    """Say where the held-out data would give another value than the interval allows; nothing if it does not."""
+    value, (low, high) = held_out.values[item.name], held_out.intervals[item.name]
+    if item.ci_low <= value <= item.ci_high:
+        return []
+    note = (
+        f"Fitted on the held-out data alone, {item.name} would be {value:.4g} {item.unit}, outside its interval "
+        f"[{item.ci_low:.4g}, {item.ci_high:.4g}]"
+    )
+    if low <= item.ci_high and item.ci_low <= high:
+        return [f"{note}; that fit's own interval [{low:.4g}, {high:.4g}] meets it."]
+    return [f"{note} and with an interval of its own that does not meet it: the model does not hold everywhere."]

@@ -23,7 +23,7 @@ class TwinParameter(StrictModel):
 
     value: float
     ci_low: float | None = None
-    """Lower end of the 95 % interval of bootstrap refits."""
+    """Lower end of the 95 % interval, of the mean over robots or stretches of the log (see ``gap.calibration``)."""
     ci_high: float | None = None
     identifiable: bool
     """False if the log does not pin the value down: it should stay randomized over the interval."""

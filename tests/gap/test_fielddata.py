@@ -24,7 +24,7 @@ def logs():
 
 
 def test_raw_commands_reproduce_the_known_gap(logs):
-    gap = measure_gap(logs, resamples=200)
+    gap = measure_gap(logs, resamples=50)
     for log in logs:
         assert 0.15 <= gap.metric("pos_end_err", log.robot, 30.0).value <= 0.19
         assert 5.0 <= math.degrees(gap.metric("yaw_end_err", log.robot, 30.0).value) <= 9.0
@@ -51,3 +51,6 @@ def test_robots_four_and_five_gain_from_robots_one_to_three(logs):
     assert values["linear_gain"] == pytest.approx(0.96, abs=0.02)
     assert values["angular_gain"] == pytest.approx(0.95, abs=0.02)
     assert values["command_delay"] + values["motor_lag"] == pytest.approx(0.22, abs=0.05)
+    # The intervals of three robots hold what the two others would give, though no fit has seen those.
+    for item in result.fit.parameters:
+        assert item.ci_low <= result.held_out_fit[item.name] <= item.ci_high, item.name

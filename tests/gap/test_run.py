@@ -20,12 +20,12 @@ TRUE = {"gain": (0.93, 1.08), "delay": 0.15, "lag": 0.1}
 
 @pytest.fixture(scope="module")
 def three_robots():
-    return [make_log(80.0, seed=n, robot=f"robot{n}", noise=2e-4, **TRUE) for n in (1, 2, 3)]
+    return [make_log(50.0, seed=n, robot=f"robot{n}", noise=2e-4, **TRUE) for n in (1, 2, 3)]
 
 
 @pytest.fixture(scope="module")
 def calibrated(three_robots):
-    return calibrate(three_robots, train=[1, "robot2"], refits=20, resamples=200, anchor_every=2.0)
+    return calibrate(three_robots, train=[1, "robot2"], refits=20, resamples=200, anchor_every=3.0)
 
 
 def test_calibration_finds_the_parameters_that_made_the_log(calibrated):
@@ -37,7 +37,9 @@ def test_calibration_finds_the_parameters_that_made_the_log(calibrated):
         assert item.ci_low <= item.ci_high
     gain = calibrated.fit.parameters[0]
     assert gain.identifiable
-    assert gain.ci_high - gain.ci_low < 0.05
+    # Two robots leave one degree of freedom: 12.7 standard errors.
+    assert gain.ci_low <= 0.93 <= gain.ci_high
+    assert calibrated.fit.parts == 2
 
 
 def test_the_verdict_rests_on_the_robot_that_was_held_out(calibrated, three_robots):
@@ -48,15 +50,16 @@ def test_the_verdict_rests_on_the_robot_that_was_held_out(calibrated, three_robo
             assert row.verdict == "better"
             assert row.relative < -0.5
     # What the held-out robot does has no part in the fit.
-    other = [*three_robots[:2], make_log(80.0, seed=9, robot="robot3", gain=(0.5, 0.5))]
-    again = calibrate(other, train=[1, 2], refits=20, resamples=50, anchor_every=2.0)
+    other = [*three_robots[:2], make_log(50.0, seed=9, robot="robot3", gain=(0.5, 0.5))]
+    again = calibrate(other, train=[1, 2], refits=20, resamples=50, anchor_every=3.0)
     assert again.fit.values == calibrated.fit.values
 
 
+@pytest.mark.slow
 def test_calibration_is_deterministic_and_leaves_the_global_generator_alone(calibrated, three_robots):
     np.random.seed(123)  # noqa: NPY002
     state = np.random.get_state()  # noqa: NPY002
-    again = calibrate(three_robots, train=[1, 2], refits=20, resamples=200, anchor_every=2.0)
+    again = calibrate(three_robots, train=[1, 2], refits=20, resamples=200, anchor_every=3.0)
     after = np.random.get_state()  # noqa: NPY002
     assert state[0] == after[0]
     np.testing.assert_array_equal(state[1], after[1])
@@ -116,7 +119,7 @@ def test_logs_that_cannot_be_measured_are_refused(three_robots):
 def test_truth_that_covers_too_little_is_refused(three_robots):
     log = three_robots[0]
     assert matched_share(log) == pytest.approx(1.0, abs=0.01)
-    keep = (log.pose_t_ns - log.pose_t_ns[0]) < 60 * SECOND
+    keep = (log.pose_t_ns - log.pose_t_ns[0]) < 37.5 * SECOND
     short = replace(log, pose_t_ns=log.pose_t_ns[keep], pose=log.pose[keep])
     assert matched_share(short) == pytest.approx(0.75, abs=0.01)
     with pytest.raises(InputError, match="over only 75%"):
