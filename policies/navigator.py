@@ -28,6 +28,8 @@ _SCALES = (1.0, 0.75, 0.5, 0.32, 0.18)
 """Shares of the wanted speed that the safety layer tries, from the top."""
 _LEAST_SPEED = 0.08
 """A slower crawl is taken for a stop [m/s]."""
+_CREEP = 0.045
+"""Beside people who leave no room to drive the robot still creeps on: so slowly that it counts as standing [m/s]."""
 _ESCAPES = (
     (-0.25, 0.0),
     (-0.25, 0.35),
@@ -303,7 +305,7 @@ class Navigator:
             command = self._guard_turn(pose, omega)
         else:
             command = self._guard_drive(pose, speed, float(observation.velocity[1]), v, omega)
-        moving = abs(command[0]) >= _LEAST_SPEED or abs(command[1]) > 0.05
+        moving = abs(command[0]) >= 0.9 * _CREEP or abs(command[1]) > 0.05
         if moving:
             self._note_progress(pose, time)
             return command
@@ -318,7 +320,7 @@ class Navigator:
             return v, omega
         common = (way.path.points, way.path.arc, way.limit, way.index, pose, max(speed, 0.0), spin)
         moving = bool(np.any(velocity != 0.0))
-        ceiling = min(v, self._zone_limit(pose, points))
+        ceiling = min(v, max(self._zone_limit(pose, points), _CREEP))
         for scale in _SCALES:
             top = ceiling * scale
             if top < _LEAST_SPEED and scale < 1.0:
@@ -475,9 +477,6 @@ class Navigator:
     def _best_escape(self, pose: FloatArray) -> tuple[float, float] | None:
         """Return the motion that leaves most room about the robot; None if there is no room for any."""
         points, _ = self._layer.in_map(pose)
-        person = self._layer.alert > 0.0
-        if np.any(person) and self._nearest(pose, points, person) < 0.6:
-            return None
         best, most = None, 0.0
         for v, omega in _ESCAPES:
             if not self._motion_free(pose, v, omega, 1.2):
@@ -497,8 +496,10 @@ class Navigator:
         if trouble.escape is not None:
             if time < trouble.escape_until and self._motion_free(pose, *trouble.escape, 0.3):
                 points, _ = self._layer.in_map(pose)
-                near = self._zone_limit(pose, points) if len(points) else math.inf
-                return trouble.escape if near > abs(trouble.escape[0]) else (0.0, 0.0)
+                limit = max(self._zone_limit(pose, points), _CREEP) if len(points) else math.inf
+                v, omega = trouble.escape
+                share = min(1.0, limit / abs(v)) if v != 0.0 else 1.0
+                return share * v, share * omega
             trouble.escape = None
             self._way = None
             self._last_plan = -math.inf

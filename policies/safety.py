@@ -20,6 +20,8 @@ FloatArray = NDArray[np.float64]
 
 PERIOD = 0.1
 """Time step of the foresight [s]."""
+_NO_NEARER = 0.005
+"""What is within the margin already may come nearer by no more than this share of it."""
 _SIGHT = 8.0
 """Points farther away than this are of no concern to the motions foreseen [m]."""
 
@@ -127,7 +129,7 @@ def first_hit(
             depth = max((abs(bx) - half_length) / margin_x, (abs(by) - half_width) / margin_y)
             if k == 0:
                 begun = depth
-            elif depth < min(1.0, begun - 0.05) and not (moves and bx < 0.0 and t > from_behind):
+            elif depth < min(1.0, begun - _NO_NEARER) and not (moves and bx < 0.0 and t > from_behind):
                 first = k
                 break
     return first if first < len(motion) else -1
