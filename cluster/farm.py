@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from ..common.errors import FloorcastError, InputError
+from ..common.errors import FloorcastError, InputError, OutputError
 
 Job = TypeVar("Job")
 Value = TypeVar("Value")
@@ -29,13 +29,27 @@ THREAD_LIMITS = {
 
 @dataclass(frozen=True)
 class Outcome(Generic[Value]):
-    """How one unit of work ended: ``value``, or the ``traceback`` of its last attempt."""
+    """How one unit of work ended: ``value``, or the ``traceback`` of its last attempt.
+
+    ``bad_input`` is the error itself if the unit failed for what the user gave.
+    """
 
     index: int
     value: Value | None
     traceback: str | None
     attempts: int
     wall_s: float
+    bad_input: InputError | None = None
+
+
+@dataclass(frozen=True)
+class _Attempt(Generic[Value]):
+    """How one attempt ended; ``final`` if another would end no better."""
+
+    value: Value | None
+    traceback: str | None
+    final: bool
+    bad_input: InputError | None = None
 
 
 @dataclass
@@ -121,7 +135,8 @@ def farm(
         recycle_after: units after which a worker process is replaced, to bound its memory.
 
     Raises:
-        InputError: a unit found bad input (which no retry mends), or the cluster cannot be reached.
+        OutputError: a unit could not write (a full disk, say), so that no other could.
+        InputError: the cluster cannot be reached.
     """
     if workers == 0 and address is None:
         yield from _farm_here(function, jobs)
@@ -135,8 +150,8 @@ def farm(
 def _farm_here(function: Callable[[Job], Value], jobs: Sequence[tuple[int, Job]]) -> Iterator[Outcome[Value]]:
     for index, job in jobs:
         started = time.perf_counter()
-        value, trace, _ = _attempt(function, job)
-        yield Outcome(index, value, trace, 1, time.perf_counter() - started)
+        end = _attempt(function, job)
+        yield Outcome(index, end.value, end.traceback, 1, time.perf_counter() - started, end.bad_input)
 
 
 def _farm_on_ray(
@@ -165,14 +180,15 @@ def _farm_on_ray(
         for reference in [*ready, *late]:
             unit = running.pop(reference)
             if reference in ready:
-                value, trace, final = _collect(reference)
+                end = _collect(reference)
             else:
                 ray.cancel(reference, force=True)
-                value, trace, final = None, f"no result within {timeout_s:g} s: the worker was stopped", False
-            if not final and unit.attempt < attempts:
+                end = _Attempt(None, f"no result within {timeout_s:g} s: the worker was stopped", final=False)
+            if not end.final and unit.attempt < attempts:
                 waiting.appendleft((unit.index, unit.job, unit.attempt + 1))
                 continue
-            yield Outcome(unit.index, value, trace, unit.attempt, time.perf_counter() - unit.started)
+            took = time.perf_counter() - unit.started
+            yield Outcome(unit.index, end.value, end.traceback, unit.attempt, took, end.bad_input)
 
 
 def _check_reachable(address: str) -> None:
@@ -189,31 +205,29 @@ def _check_reachable(address: str) -> None:
         raise InputError(f"no Ray cluster answers: {error}", where=f"--address {address}", mend=mend) from error
 
 
-def _collect(reference: Any) -> tuple[Any, str | None, bool]:
+def _collect(reference: Any) -> _Attempt[Any]:
     import ray
 
     try:
-        return ray.get(reference)
+        end: _Attempt[Any] = ray.get(reference)
+        return end
     except ray.exceptions.RayTaskError as error:
         cause = error.cause
-        if isinstance(cause, InputError):
+        if isinstance(cause, OutputError):
             raise cause from None
-        return None, str(error), False
+        return _Attempt(None, str(error), final=False)
     except ray.exceptions.RayError as error:
-        return None, f"the worker died: {type(error).__name__}: {error}", False
+        return _Attempt(None, f"the worker died: {type(error).__name__}: {error}", final=False)
 
 
-def _attempt(function: Callable[[Job], Value], job: Job) -> tuple[Value | None, str | None, bool]:
-    """Run a unit in a worker; bad input goes up as it is, any other failure comes back as text.
-
-    Returns:
-        The value; the traceback of a failure; whether another attempt would end no better.
-    """
+def _attempt(function: Callable[[Job], Value], job: Job) -> _Attempt[Value]:
+    """Run a unit in a worker; an output that cannot be written goes up as it is, any other failure comes back."""
     try:
-        return function(job), None, True
-    except InputError:
+        return _Attempt(function(job), None, final=True)
+    except OutputError:
         raise
     except FloorcastError as error:
-        return None, f"{error}\n\n{traceback.format_exc()}", True
+        bad_input = error if isinstance(error, InputError) else None
+        return _Attempt(None, f"{error}\n\n{traceback.format_exc()}", final=True, bad_input=bad_input)
     except (Exception, SystemExit):  # a policy that exits must not end the run, least of all with code 0
-        return None, traceback.format_exc(), False
+        return _Attempt(None, traceback.format_exc(), final=False)

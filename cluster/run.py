@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..common.config import config_hash
-from ..common.errors import FloorcastError
+from ..common.errors import FloorcastError, InputError
 from ..episodes.policy import Policy
 from ..episodes.scenario import Scenario, load_scenario
 from ..perception.dataset import CHECKSUM_FILE
@@ -130,8 +130,9 @@ def run_episodes(
         is_whole: whether the artefacts of a finished entry are still there.
 
     Raises:
-        InputError: bad input found by a worker (a full disk, say).
-        FloorcastError: every episode failed; the message holds the first traceback.
+        OutputError: the folder cannot be written (a full disk, say).
+        InputError: no episode could be run, for what the user gave (a hall without room for the robots, say).
+        FloorcastError: every episode failed otherwise; the message holds the first traceback.
     """
     started = time.perf_counter()
     entries = folder.entries()
@@ -145,6 +146,7 @@ def run_episodes(
         # A dataset put together without these episodes (they failed, or their files are gone) is not finished any more.
         (folder.path / DATASET_FOLDER / CHECKSUM_FILE).unlink(missing_ok=True)
     failed: list[LedgerEntry] = []
+    refused: dict[int, InputError] = {}
     with progress(title, len(plan.episodes), done=len(finished)) as advance:
         outcomes = farm(
             run_job,
@@ -170,11 +172,15 @@ def run_episodes(
                 finished[outcome.index] = entry
             else:
                 failed.append(entry)
+                if outcome.bad_input is not None:
+                    refused[outcome.index] = outcome.bad_input
             folder.append(entry)
             advance(1)
     failed.sort(key=lambda entry: entry.episode)
     if failed and not finished:
         first = failed[0]
+        if len(refused) == len(failed):
+            raise refused[first.episode]
         raise FloorcastError(
             f"all {len(failed)} episodes failed; the first, episode {first.episode}:\n{first.traceback}\n"
             f"run it alone: {first.repro}"

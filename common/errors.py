@@ -28,8 +28,8 @@ class InputError(FloorcastError):
         self.mend = mend
         super().__init__(what, where, mend)
 
-    def __reduce__(self) -> tuple[object, tuple[str, str | None, str | None]]:
-        return _rebuild_input_error, (self.what, self.where, self.mend)
+    def __reduce__(self) -> tuple[object, tuple[type[InputError], str, str | None, str | None]]:
+        return _rebuild_input_error, (type(self), self.what, self.where, self.mend)
 
     def __str__(self) -> str:
         lines = [self.what]
@@ -40,5 +40,9 @@ class InputError(FloorcastError):
         return "\n".join(lines)
 
 
-def _rebuild_input_error(what: str, where: str | None, mend: str | None) -> InputError:
-    return InputError(what, where=where, mend=mend)
+class OutputError(InputError):
+    """The place for the output cannot be written: whatever else is to be done would end the same way."""
+
+
+def _rebuild_input_error(kind: type[InputError], what: str, where: str | None, mend: str | None) -> InputError:
+    return kind(what, where=where, mend=mend)

@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .errors import InputError
+from .errors import InputError, OutputError
 
 
 def write_bytes_atomic(path: str | Path, data: bytes) -> None:
     """Write a file through a temporary neighbour and a rename, so that a reader never sees half of it.
 
     Raises:
-        InputError: the folder cannot be written or the disk is full; the old file, if any, is untouched.
+        OutputError: the folder cannot be written or the disk is full; the old file, if any, is untouched.
     """
     path = Path(path)
     with explained_os_errors(path):
@@ -48,7 +48,7 @@ def write_json_atomic(path: str | Path, value: Any, *, indent: int | None = 2) -
 
 @contextlib.contextmanager
 def explained_os_errors(path: str | Path) -> Iterator[None]:
-    """Turn the operating system's write errors into an InputError that names the path and what to do."""
+    """Turn the operating system's write errors into an OutputError that names the path and what to do."""
     try:
         yield
     except OSError as error:
@@ -62,6 +62,6 @@ def explained_os_errors(path: str | Path) -> Iterator[None]:
             20: "a part of the path is a file: give another --out",
             17: "a file of that name is in the way: give another --out",
         }
-        raise InputError(
+        raise OutputError(
             f"cannot write: {error.strerror or error}", where=str(path), mend=mends.get(error.errno or 0)
         ) from error

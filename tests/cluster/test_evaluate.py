@@ -5,10 +5,12 @@ import shlex
 from xml.etree import ElementTree
 
 import pytest
+import yaml
 
 from floorcast.cluster.evaluate import rollout, validate
 from floorcast.cluster.run import Resources
 from floorcast.common.errors import FloorcastError, InputError
+from floorcast.episodes.scenario import SCENARIO_FOLDER
 from floorcast.robots.twin import Twin, TwinProvenance, save_twin
 
 HERE = Resources(workers=0)
@@ -120,3 +122,29 @@ def test_the_repro_line_names_the_twin(tmp_path, still):
     assert words[:3] == ["floorcast", "rollout", "small"]
     assert words[words.index("--twin") + 1] == str(twin)
     assert words[words.index("--episode") + 1] == "2"
+
+
+def crowded(tmp_path, counts):
+    content = yaml.safe_load((SCENARIO_FOLDER / "small.yaml").read_text())
+    content["robots"]["count"] = {"distribution": "choice", "values": counts, "unit": 1}
+    path = tmp_path / "crowded.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return str(path)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_episode_that_cannot_be_built_is_recorded_and_the_others_go_on(tmp_path, still, workers):
+    scenario = crowded(tmp_path, [1, 90])
+    plan = {"policy": still, "episodes": (0, 1, 2, 3), "seed": 0, "out": tmp_path / "run"}
+    result = rollout(scenario, resources=Resources(workers=workers), **plan)
+    assert len(result.outcome.done) + len(result.outcome.failed) == 4
+    assert result.outcome.done
+    assert result.outcome.failed
+    for entry in result.outcome.failed:
+        assert "no room for 90 robots" in entry.traceback
+        assert entry.attempts == 1
+
+
+def test_a_scenario_of_which_no_episode_can_be_built_is_bad_input(tmp_path, still):
+    with pytest.raises(InputError, match="no room for 90 robots"):
+        rollout(crowded(tmp_path, [90]), policy=still, episodes=(0, 1), seed=0, out=tmp_path / "run", resources=HERE)

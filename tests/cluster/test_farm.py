@@ -6,7 +6,7 @@ import time
 import pytest
 
 from floorcast.cluster.farm import farm
-from floorcast.common.errors import FloorcastError, InputError
+from floorcast.common.errors import FloorcastError, InputError, OutputError
 
 
 def by_index(outcomes):
@@ -51,11 +51,11 @@ def test_failures_are_retried_then_recorded_and_the_run_goes_on(tmp_path):
     assert got[3].value == "hangs:2"
 
 
-def test_bad_input_in_a_worker_stops_the_run_with_its_own_error():
+def test_a_full_disk_in_a_worker_stops_the_run_with_its_own_error():
     def unit(job):
-        raise InputError("the disk is full", where="/somewhere", mend="free some space")
+        raise OutputError("the disk is full", where="/somewhere", mend="free some space")
 
-    with pytest.raises(InputError) as error:
+    with pytest.raises(OutputError) as error:
         list(farm(unit, [(0, None), (1, None)], workers=1))
     assert error.value.where == "/somewhere"
 
