@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from ..common.errors import InputError
 from . import kitti, png
 from .coco import categories, load_coco
-from .config import CameraConfig
 from .dataset import CHECKSUM_FILE, COCO_FILE, EPISODES_FILE, FRAME_FOLDERS, IMAGE_LINK, TRAIN_FILE
+from .dataset_reader import camera_config
 from .labels import intrinsic_matrix, nearest_distance, project_boxes
 from .masks import instance_runs, run_length_codes
 
@@ -330,7 +330,7 @@ class _Checker:
         runs = instance_runs(instance)
         codes = dict(zip(runs.instance_id.tolist(), run_length_codes(runs), strict=True))
         nearest = dict(
-            zip(runs.instance_id.tolist(), nearest_distance(depth, _config(image), runs).tolist(), strict=True)
+            zip(runs.instance_id.tolist(), nearest_distance(depth, camera_config(image), runs).tolist(), strict=True)
         )
         tracks = [annotation["track_id"] for annotation in annotations]
         if len(set(tracks)) != len(tracks):
@@ -373,7 +373,7 @@ class _Checker:
         if len(objects) != len(annotations):
             self.problem(stem, f"KITTI has {len(objects)} objects, COCO {len(annotations)}")
             return
-        config = _config(image)
+        config = camera_config(image)
         to_camera = np.linalg.inv(intrinsic_matrix(config)) @ calibration.projection[:, :3]
         if np.abs(to_camera @ to_camera.T - np.eye(3)).max() > 1e-6:
             self.problem(stem, "P2 is not the camera of the annotation file")
@@ -444,14 +444,6 @@ class _Checker:
                 name: round(float(np.quantile(distances, q)), 3) for name, q in quantiles.items() if len(distances)
             },
         }
-
-
-def _config(image: Mapping[str, Any]) -> CameraConfig:
-    """Return the camera of an image record; only what projection needs."""
-    fov = 2.0 * math.atan(0.5 * image["width"] / image["intrinsics"][0])
-    return CameraConfig(
-        width=image["width"], height=image["height"], horizontal_fov=fov, near=image["near_m"], far=image["near_m"] + 1
-    )
 
 
 def _within(inner: Sequence[float], outer: Sequence[float]) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .coco import load_coco
+from .config import CameraConfig
 from .dataset import COCO_FILE
-from .labels import ObjectLabel
+from .labels import ObjectLabel, box_corners, level_rotation, project_boxes
 from .png import read_rgb
 
 
@@ -56,20 +59,28 @@ class DatasetReader:
         return read_rgb(self.folder / "images" / image["file_name"])
 
     def labels(self, image: dict[str, Any]) -> list[ObjectLabel]:
-        """Return the labels of an image record.
+        """Return the labels of an image record; 3D boxes as exact as the file's decimals."""
+        rotation = np.array(image["rotation"]).reshape(3, 3)
+        from_level = rotation.T @ level_rotation(rotation)
+        config = camera_config(image)
+        return [_label(annotation, from_level, config) for annotation in self.annotations.get(image["id"], [])]
 
-        What the file does not hold (the 3D box projected into the picture) is nan, and the camera
-        is taken to be level.
-        """
-        return [_label(annotation) for annotation in self.annotations.get(image["id"], [])]
+
+def camera_config(image: Mapping[str, Any]) -> CameraConfig:
+    """Return the camera of an image record; only what projection needs, and a far plane just behind the near one."""
+    fov = 2.0 * math.atan(0.5 * image["width"] / image["intrinsics"][0])
+    return CameraConfig(
+        width=image["width"], height=image["height"], horizontal_fov=fov, near=image["near_m"], far=image["near_m"] + 1
+    )
 
 
-def _label(record: dict[str, Any]) -> ObjectLabel:
+def _label(record: dict[str, Any], from_level: NDArray[np.float64], config: CameraConfig) -> ObjectLabel:
     yaw = record["rotation_y"]
     cos, sin = np.cos(yaw), np.sin(yaw)
-    # Columns: length, width (to the left of the length, seen from above), height (up) in camera_optical (y down).
-    axes = np.array([[cos, sin, 0.0], [0.0, 0.0, -1.0], [-sin, cos, 0.0]])
-    nan = float("nan")
+    # Columns: length, width (to the left of the length, seen from above), height (up) in the level frame (y down).
+    axes = from_level @ np.array([[cos, sin, 0.0], [0.0, 0.0, -1.0], [-sin, cos, 0.0]])
+    center, size = np.array(record["center_camera"]), np.array(record["size_lwh"])
+    x1, y1, x2, y2 = project_boxes(box_corners(center, size, axes)[None], config)[0].tolist()
     return ObjectLabel(
         instance_id=record["track_id"],
         class_id=record["category_id"],
@@ -81,10 +92,10 @@ def _label(record: dict[str, Any]) -> ObjectLabel:
         visib_fract=record["visib_fract"],
         truncation=record["truncated"],
         distance_m=record["distance_m"],
-        center_camera=np.array(record["center_camera"]),
-        size=np.array(record["size_lwh"]),
+        center_camera=center,
+        size=size,
         axes_camera=axes,
         yaw_camera=yaw,
-        box3d_image=(nan, nan, nan, nan),
+        box3d_image=(x1, y1, x2, y2),
         cuboid=record["cuboid"],
     )

@@ -6,7 +6,8 @@ What to know when reading them:
   it has one, and classes that KITTI does not know stay as they are.
 - The 2D box is amodal: around the whole object as if nothing stood in front, cut at the picture's edges, in whole
   pixels (first and last column and row).
-- ``occluded`` is 0 (at least 95 % of what lies in the picture shows), 1 (50 %), 2 (10 %) or 3 (less).
+- ``occluded`` is 0 (at least 95 % of what lies in the picture shows), 1 (50 %), 2 (10 %) or 3 (less). KITTI's 3 means
+  "unknown", and its evaluation passes such objects over, as it should those that hardly show.
 - 3D boxes live in the level camera frame: KITTI's boxes turn about the camera's y axis only, so y must point straight
   down. For a camera mounted level this is the usual camera frame and ``P2`` the usual matrix. A pitched or rolled
   camera's ``P2`` holds the turn into the camera as well, so that ``P2 * X`` still gives pixels.

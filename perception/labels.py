@@ -90,7 +90,7 @@ class ObjectLabel:
     @property
     def corners_camera(self) -> NDArray[np.float64]:
         """Corners (8, 3) [m] of the 3D box in ``camera_optical``; corners i and i ^ 1, i ^ 2, i ^ 4 share an edge."""
-        return self.center_camera + (0.5 * self.size * _CORNER_SIGNS) @ self.axes_camera.T
+        return box_corners(self.center_camera, self.size, self.axes_camera)
 
 
 @dataclass(frozen=True)
@@ -168,8 +168,7 @@ def label_frame(frame: CameraFrame, world: Primitives, *, min_pixels: int = MIN_
     axes = _box_axes(heading)
     center_camera = (center - frame.position) @ frame.rotation
     axes_camera = frame.rotation.T @ axes
-    corners = center_camera[:, None] + (0.5 * size[:, None] * _CORNER_SIGNS) @ axes_camera.transpose(0, 2, 1)
-    projected = project_boxes(corners, config)
+    projected = project_boxes(box_corners(center_camera, size, axes_camera), config)
     in_level = axes[:, :, 0] @ level_rotation(frame.rotation)
     yaw = np.arctan2(-in_level[:, 2], in_level[:, 0])
     yaw[yaw >= np.pi] = -np.pi
@@ -199,6 +198,15 @@ def label_frame(frame: CameraFrame, world: Primitives, *, min_pixels: int = MIN_
         )
         for i in range(len(runs))
     ]
+
+
+def box_corners(center: ArrayLike, size: ArrayLike, axes: ArrayLike) -> NDArray[np.float64]:
+    """Return the corners (..., 8, 3) [m] of boxes: centers (..., 3), full sizes (..., 3), axes (..., 3, 3 columns).
+
+    Corners i and i ^ 1, i ^ 2, i ^ 4 share an edge.
+    """
+    local = 0.5 * np.asarray(size, dtype=np.float64)[..., None, :] * _CORNER_SIGNS
+    return np.asarray(center)[..., None, :] + local @ np.swapaxes(np.asarray(axes), -1, -2)
 
 
 def level_rotation(rotation: ArrayLike) -> NDArray[np.float64]:

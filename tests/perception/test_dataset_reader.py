@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from floorcast.common.errors import InputError
+from floorcast.common.geometry import quaternion_from_rpy, rotation_matrix
 from floorcast.common.primitives import PrimitiveBuilder
 from floorcast.perception.camera import Camera
 from floorcast.perception.config import CameraConfig, Lighting
@@ -12,14 +13,17 @@ from floorcast.perception.dataset_reader import DatasetReader
 from floorcast.perception.labels import LabelledFrame, label_frame
 from floorcast.perception.scene import Scene
 
+LEVEL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+# Looks 20 degrees down and leans 10 degrees to its side.
+TILTED = LEVEL @ rotation_matrix(quaternion_from_rpy(np.radians(-20.0), 0.0, np.radians(10.0)))
 
-def written(folder):
+
+def written(folder, rotation=LEVEL):
     builder = PrimitiveBuilder()
     builder.box((0.3, 0.2, 0.4), (3.0, 0.4, 0.4), class_name="box", instance_id=3, yaw=0.7)
     builder.box((0.2, 0.5, 0.3), (4.0, -0.9, 0.3), class_name="crate", instance_id=5, yaw=-1.1)
     scene = Scene(builder.build(), PrimitiveBuilder().build(), 0)
     scene.update(np.zeros((0, 7)))
-    rotation = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
     camera = Camera(CameraConfig(width=160, height=120))
     frame = camera.render(scene, np.array([0.0, 0.0, 0.5]), rotation, Lighting(), stream=1, sensor=0, frame=0)
     labels = label_frame(frame, scene.world_primitives())
@@ -30,8 +34,9 @@ def written(folder):
     return frame, labels
 
 
-def test_pictures_and_labels_survive_the_round_trip(tmp_path):
-    frame, labels = written(tmp_path / "dataset")
+@pytest.mark.parametrize("rotation", [LEVEL, TILTED], ids=["level", "tilted"])
+def test_pictures_and_labels_survive_the_round_trip(tmp_path, rotation):
+    frame, labels = written(tmp_path / "dataset", rotation)
     reader = DatasetReader.open(tmp_path / "dataset")
     (image,) = reader.images
     np.testing.assert_array_equal(reader.picture(image), frame.rgb)
@@ -41,6 +46,7 @@ def test_pictures_and_labels_survive_the_round_trip(tmp_path):
         np.testing.assert_array_equal(ours.mask, theirs.mask)
         assert (ours.box, ours.class_name) == (theirs.box, theirs.class_name)
         np.testing.assert_allclose(ours.corners_camera, theirs.corners_camera, atol=1e-4)
+        np.testing.assert_allclose(ours.box3d_image, theirs.box3d_image, atol=0.02)
 
 
 def test_an_empty_folder_is_bad_input(tmp_path):
