@@ -246,7 +246,10 @@ class ShardWriter:
             )
         with explained_os_errors(self._folder):
             self._shards.mkdir(parents=True, exist_ok=True)
-            # From here on the shard counts as not done.
+            # From here on the shard counts as not done, and so does the dataset: in this order, because a folder with
+            # checksums but without the manifest would be taken for somebody else's finished dataset.
+            if existing is not None:
+                (self._folder / CHECKSUM_FILE).unlink(missing_ok=True)
             self._manifest_path.unlink(missing_ok=True)
             for subfolder in FRAME_FOLDERS:
                 (self._folder / subfolder).mkdir(parents=True, exist_ok=True)
@@ -287,6 +290,8 @@ def assemble_dataset(
     _require_own(folder, known)
     _sweep(folder, known)
     with explained_os_errors(folder):
+        # Until the lists are written anew, nothing may say that they are whole.
+        (folder / CHECKSUM_FILE).unlink(missing_ok=True)
         _link_images(folder)
         if not any((folder / "kitti/training/velodyne").iterdir()):
             (folder / "kitti/training/velodyne").rmdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -129,6 +130,52 @@ def test_a_shard_without_manifest_is_done_again(whole, tmp_path):
     shards = [write_shard(folder, episode, metadata={"seed": 7}) for episode in (1, 2)]
     assemble(folder, [find_shard(folder, 0), *shards])
     assert tree(folder) == whole[2]
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing of the process runs any more, so every later step fails as well."""
+
+
+def session(folder):
+    shards = [find_shard(folder, episode) or write_shard(folder, episode, pictures=1) for episode in range(2)]
+    assemble(folder, shards)
+
+
+@pytest.mark.parametrize("start", [pytest.param("empty", marks=pytest.mark.slow), "finished", "picture lost"])
+def test_killed_before_any_step_the_next_session_mends_it(tmp_path, monkeypatch, start):
+    expected = tmp_path / "expected"
+    session(expected)
+    steps = 0
+    while True:
+        folder = tmp_path / f"{start}{steps}" / "dataset"
+        if start != "empty":
+            session(folder)
+        if start == "picture lost":
+            (folder / "images/000001_00_0000.png").unlink()
+        left = [steps]
+
+        def counted(original, left=left):
+            def step(*args, **options):
+                left[0] -= 1
+                if left[0] < 0:
+                    raise Killed
+                return original(*args, **options)
+
+            return step
+
+        with monkeypatch.context() as patch:
+            for name in ("replace", "unlink", "symlink", "rmdir", "mkdir", "chmod"):
+                patch.setattr(os, name, counted(getattr(os, name)))
+            with contextlib.suppress(Killed):
+                session(folder)
+        if (folder / "checksums.sha256").exists() and start != "picture lost":
+            assert tree(folder) == tree(expected)
+        session(folder)
+        assert tree(folder) == tree(expected)
+        if left[0] >= 0:
+            break
+        steps += 1
+    assert steps > 5
 
 
 def test_killed_for_real(whole, tmp_path):
