@@ -9,7 +9,8 @@ allows; the more gates, the more episodes a good policy needs.
 Statistics of a gate, and their intervals:
 
 - ``rate`` of a 0/1 metric (success, collision, timeout): exact, Clopper-Pearson.
-- ``mean``: BCa bootstrap over episodes, from 8 values on.
+- ``mean``: BCa bootstrap over episodes, from 8 values on. Values that are all equal (no emergency stop in any
+  episode) resample to themselves, so a pass takes as many episodes then as an extreme does: 59 at 95 %.
 - ``median``, ``p05`` and so on, ``worst_decile`` (the value that the worst tenth begins at): exact, from order
   statistics. Few values cannot bound a high percentile: p95 takes 59 episodes at 95 %.
 - ``cvar`` (mean of the worst tenth): BCa bootstrap, from 50 values on; with fewer its end misses in over 20 %.
@@ -25,7 +26,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -71,6 +72,9 @@ EXIT_CODES: dict[str, int] = {"pass": 0, "fail": 1, "inconclusive": 3}
 MIN_VALUES_FOR_TAIL = 50
 """Fewest values for an interval of ``cvar``. Of exponential samples its one-sided 95 % end misses in 47 % at n = 20,
 19 % at n = 50 and 12 % at n = 100 (measured)."""
+
+_EQUAL_SHARE = 0.95
+"""Share of all episodes that equal values must be shown to stand for before their mean passes a gate."""
 
 _PLAIN_STATISTICS = ("rate", "mean", "median", "worst_decile", "cvar", "min", "max")
 
@@ -366,6 +370,9 @@ def _row(gates: GateFile, index: int, episodes: Sequence[KpiValues], seed: int) 
     if len(values) == 0 and episodes:
         outcome: Outcome = "not_applicable" if gate.optional else "inconclusive"
         finding = _Finding(None, finding.interval, outcome, None, f"none of the {len(episodes)} episodes measured this")
+    elif len(values) < len(episodes):
+        seen = f"{len(episodes) - len(values)} of {len(episodes)} episodes did not measure this"
+        finding = replace(finding, note=f"{finding.note}; {seen}" if finding.note else seen)
     low, high = json_interval(finding.interval)
     return GateRow(
         name=gate.name,
@@ -435,14 +442,17 @@ def _find_bootstrap(
     if value is None or n < least:
         return _Finding(value, UNKNOWN, "inconclusive", least - n, f"an interval takes at least {least} values")
     interval = bootstrap_interval(values, statistic, level, seed)
-    needed = episodes_needed_for_mean(value, interval, n, gate.bound)
-    return _Finding(value, interval, decide(interval, gate.bound, gate.side), needed, _constant(values))
+    verdict, needed = decide(interval, gate.bound, gate.side), episodes_needed_for_mean(value, interval, n, gate.bound)
+    note, enough = _constant(values), _episodes_for_share(0.5 * (1.0 + level), _EQUAL_SHARE)
+    if note and verdict == "pass" and n < enough:
+        verdict, needed = "inconclusive", enough - n
+    return _Finding(value, interval, verdict, needed, note)
 
 
 def _find_extreme(gate: Gate, values: NDArray[np.float64], level: float) -> _Finding:
     confidence = 0.5 * (1.0 + level)
     n = len(values)
-    enough = math.ceil(math.log(1.0 - confidence) / math.log(gate.share))
+    enough = _episodes_for_share(confidence, gate.share)
     if n == 0:
         return _Finding(None, UNKNOWN, "inconclusive", enough)
     if gate.side == "min":
@@ -454,6 +464,11 @@ def _find_extreme(gate: Gate, values: NDArray[np.float64], level: float) -> _Fin
     kept = 1.0 - rule_of_three(n, confidence)
     note = f"an extreme has no interval; at least {100 * kept:.0f} % of all episodes keep this limit"
     return _Finding(value, UNKNOWN, "pass" if n >= enough else "inconclusive", max(enough - n, 1), note)
+
+
+def _episodes_for_share(confidence: float, share: float) -> int:
+    """Return how many episodes, all alike, show that at least ``share`` of all episodes are (Wilks, 1941)."""
+    return math.ceil(math.log(1.0 - confidence) / math.log(share))
 
 
 def _constant(values: NDArray[np.float64]) -> str:

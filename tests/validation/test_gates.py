@@ -9,7 +9,7 @@ from scipy import stats
 
 from floorcast.common.errors import InputError
 from floorcast.common.files import write_json_atomic
-from floorcast.validation.gates import GateFile, builtin_gates, evaluate_gates, load_gates
+from floorcast.validation.gates import Gate, GateFile, builtin_gates, evaluate_gates, load_gates
 from floorcast.validation.statistics import rule_of_three
 
 from .sample import episodes
@@ -115,9 +115,9 @@ class TestMean:
         assert (row.verdict, row.ci_low, row.episodes_needed) == ("inconclusive", None, 8 - count)
 
     def test_equal_values_decide_with_a_note(self):
-        row = one([3.0] * 16, max=4.0)
+        row = one([3.0] * 60, max=4.0)
         assert (row.verdict, row.ci_low, row.ci_high) == ("pass", 3.0, 3.0)
-        assert "up to 17 %" in row.note
+        assert "up to 5 %" in row.note
 
     def test_missing_values_are_left_out_and_counted(self):
         row = one([*self.values, None, math.nan], max=11.0)
@@ -296,3 +296,21 @@ def test_summary_is_strict_json_with_the_promised_keys(tmp_path):
     for row in read["kpis"]:
         assert {"name", "value", "ci_low", "ci_high", "n", "bound", "verdict", "episodes_needed"} <= row.keys()
     assert read["kpis"][0]["ci_high"] is None
+
+
+def test_equal_values_pass_only_when_there_are_enough_of_them():
+    """With 0.2 stops an episode, over the bound, 8 episodes show none with a chance of exp(-1.6), a fifth."""
+    gates = GateFile(gates=(Gate(metric="estop_count", max=0.1),))
+    few = evaluate_gates(gates, [{"estop_count": 0.0}] * 8)
+    assert (few.verdict, few.rows[0].verdict, few.episodes_needed) == ("inconclusive", "inconclusive", 51)
+    assert evaluate_gates(gates, [{"estop_count": 0.0}] * 58).verdict == "inconclusive"
+    assert evaluate_gates(gates, [{"estop_count": 0.0}] * 59).verdict == "pass"
+    assert evaluate_gates(gates, [{"estop_count": 1.0}] * 8).verdict == "fail"
+
+
+def test_a_row_says_how_many_episodes_did_not_measure_it():
+    gates = GateFile(gates=(Gate(metric="time_s", max=60),))
+    values = [{"time_s": 20.0 + k} for k in range(10)] + [{"time_s": None}] * 3
+    (row,) = evaluate_gates(gates, values).rows
+    assert (row.n, row.missing) == (10, 3)
+    assert "3 of 13 episodes did not measure this" in row.note
