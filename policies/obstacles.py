@@ -32,7 +32,7 @@ _LARGEST_MOVER = 1.6
 """[m]"""
 _PERSON_SIZE = 0.5
 """What is unknown and looks no larger than this [m] may be the legs of a person ..."""
-PERSON_GIRTH = 0.18
+PERSON_GIRTH = 0.12
 """... whose body stands out this far beyond them [m]."""
 _OTHER_GIRTH = 0.03
 """[m]"""
