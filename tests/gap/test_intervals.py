@@ -64,7 +64,7 @@ def coverage(make, trials):
 
 def test_intervals_of_one_log_with_correlated_slip_cover_the_truth():
     reported, bootstrap = coverage(
-        lambda rng, true: [windows_of("robot1", true, correlated(rng, 180, 6.0, 0.05))], trials=50
+        lambda rng, true: [windows_of("robot1", true, correlated(rng, 180, 6.0, 0.05))], trials=30
     )
     assert reported >= 0.9
     assert bootstrap < 0.85  # what the quantiles of resampled blocks alone would have promised
@@ -77,7 +77,7 @@ def test_intervals_of_three_robots_that_differ_cover_their_mean():
             for n in range(3)
         ]
 
-    reported, bootstrap = coverage(robots, trials=50)
+    reported, bootstrap = coverage(robots, trials=30)
     assert reported >= 0.9
     assert bootstrap < 0.85
 
