@@ -334,7 +334,7 @@ def bench_sensors(
     from .perception.bench import bench_sensors as run
 
     report = run(repeat=repeat, seed=seed)
-    rows = [("sensor", "peer", "ours ms", "peer ms", "ratio", "cores")]
+    rows: list[tuple[str, ...]] = [("sensor", "peer", "ours ms", "peer ms", "ratio", "cores")]
     rows += [
         (row.name, row.peer, f"{row.ours_ms:.3f}", f"{row.peer_ms:.3f}", f"{row.ratio:.1f}x", str(row.cores))
         for row in report.rows
@@ -396,7 +396,7 @@ def _check_rows(report: Any) -> list[tuple[str, ...]]:
         "worst_box_error_px",
         "problem_count",
     )
-    rows = [("what", "value"), *((key, _cell(getattr(report, key))) for key in keys)]
+    rows: list[tuple[str, ...]] = [("what", "value"), *((key, _cell(getattr(report, key))) for key in keys)]
     rows += [(f"distance_m {key}", _cell(value)) for key, value in report.distance_m.items()]
     rows += [(f"occlusion level {key}", _cell(value)) for key, value in report.occlusion.items()]
     return rows

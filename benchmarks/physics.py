@@ -56,8 +56,8 @@ def free_poses(world: World, count: int, seed: int) -> list[list[float]]:
     return poses
 
 
-def episode(world: World, count: int, commands: Callable[[int], np.ndarray]) -> tuple[float, int]:
-    """Return processor time [s] of 30 s and the number of contacts; robots are set free and counted in that."""
+def episode(world: World, count: int, command: np.ndarray) -> tuple[float, int]:
+    """Return processor time [s] of 30 s under a constant command (R, 2), resetting included, and the contacts."""
     fleet = Fleet(world, [RobotModel()] * count)
     poses = free_poses(world, count, 1)
     contacts = 0
@@ -65,8 +65,8 @@ def episode(world: World, count: int, commands: Callable[[int], np.ndarray]) -> 
     def run() -> None:
         nonlocal contacts
         fleet.reset(poses)
-        for tick in range(SECONDS * RATE):
-            fleet.command(commands(tick))
+        for _ in range(SECONDS * RATE):
+            fleet.command(command)
             fleet.step(240 // RATE)
         contacts = len(world.contacts())
 
@@ -110,25 +110,27 @@ def main() -> None:
     seconds = bare_bullet(hall)
     note = f"{seconds / SECONDS / 240 * 1e6:.1f} us a step: the floor under what follows"
     report("30 s of 8 boxes in Bullet, velocities written only", seconds, "s", note)
+    wide = PhysicsSettings(margin=WIDE, release_margin=WIDE)
     cases = [
-        ("8 AMRs turning in place or waiting", hall, 8, {}, lambda t, n: np.tile([0.0, 0.6], (n, 1))),
+        ("8 AMRs turning in place or waiting", hall, 8, PhysicsSettings(), (0.0, 0.6)),
         (
             "8 AMRs turning, all in Bullet",
             hall,
             8,
-            {"margin": WIDE, "release_margin": WIDE},
-            lambda t, n: np.tile([0.0, 0.6], (n, 1)),
+            wide,
+            (0.0, 0.6),
         ),
-        ("8 AMRs driving circles, bumping at times", hall, 8, {}, lambda t, n: np.tile([0.3, 0.7], (n, 1))),
-        ("8 AMRs pushing against what they meet", hall, 8, {}, lambda t, n: np.tile([0.8, 0.0], (n, 1))),
-        ("64 AMRs driving circles, 10,000 m2", big, 64, {}, lambda t, n: np.tile([0.3, 0.7], (n, 1))),
+        ("8 AMRs driving circles, bumping at times", hall, 8, PhysicsSettings(), (0.3, 0.7)),
+        ("8 AMRs pushing against what they meet", hall, 8, PhysicsSettings(), (0.8, 0.0)),
+        ("64 AMRs driving circles, 10,000 m2", big, 64, PhysicsSettings(), (0.3, 0.7)),
     ]
-    for name, solids, count, options, commands in cases:
-        world = World.from_solids(solids, settings=PhysicsSettings(**options))
-        seconds, contacts = episode(world, count, lambda t, c=commands, n=count: c(t, n))
+    for name, solids, count, settings, command in cases:
+        world = World.from_solids(solids, settings=settings)
+        asked = np.tile(command, (count, 1))
+        seconds, contacts = episode(world, count, asked)
         note = f"{contacts} contacts, {seconds / SECONDS / 240 * 1e6:.1f} us a step, {SECONDS / seconds:.0f}x real time"
         report(f"30 s of {name}", seconds, "s", note)
-        if count == 8 and not options:
+        if count == 8 and settings is not wide:
             report("  reset of that world", 1e3 * processor_time(world.reset, 1), "ms")
         world.close()
 

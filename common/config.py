@@ -62,7 +62,9 @@ def load_model(path: str | Path, model: type[Model]) -> Model:
         raise InputError(f"not valid YAML: {problem}", where=f"{path}{line}", mend="correct the YAML syntax") from error
     except ValueError as error:
         # From PyYAML's own conversions: a date in month 13, an integer of thousands of digits.
-        raise InputError(f"a number or date cannot be read: {error}", where=str(path), mend="put text in quotes") from error
+        raise InputError(
+            f"a number or date cannot be read: {error}", where=str(path), mend="put text in quotes"
+        ) from error
     if data is None:
         raise InputError("the file is empty", where=str(path), mend=f"write a {model.__name__} into it")
     duplicate = _duplicate_key(node)

@@ -79,7 +79,8 @@ def replay(seed: int, steps: int = 600) -> TrajectoryPlot:
     for gain, bias in ((1.0, 0.0), (1.06, 0.012), (1.01, 0.003)):
         yaw = np.cumsum((turn * gain + bias) * 0.1)
         paths.append(np.cumsum(0.05 * gain * np.stack([np.cos(yaw), np.sin(yaw)], axis=1), axis=0))
-    return TrajectoryPlot(f"Held-out minute {seed + 1}", *paths, caption="Replayed from the logged commands alone.")
+    caption = "Replayed from the logged commands alone."
+    return TrajectoryPlot(f"Held-out minute {seed + 1}", paths[0], paths[1], paths[2], caption=caption)
 
 
 def gap() -> GapSection:
