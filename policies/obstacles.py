@@ -28,6 +28,8 @@ _EXPLAINED_PER_METRE = 0.012
 """... and this much more for each metre of range."""
 _SPLIT = 0.35
 """Neighbouring points farther apart than this belong to different things [m]."""
+_GATE, _GATE_PER_SECOND = 0.45, 0.75
+"""A thing is found again within this distance of where it should be [m, m/s]."""
 _LARGEST_MOVER = 1.6
 """[m]"""
 _PERSON_SIZE = 0.5
@@ -117,6 +119,7 @@ class ObstacleLayer:
     _score: FloatArray = field(default_factory=lambda: np.empty(0))
     _last: FloatArray = field(default_factory=lambda: np.empty(0))
     _girth: FloatArray = field(default_factory=lambda: np.empty(0))
+    _placed: tuple[FloatArray, float, FloatArray, FloatArray] | None = None
 
     def update(
         self,
@@ -161,12 +164,13 @@ class ObstacleLayer:
 
     def in_map(self, pose: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the newest scan's points (N, 2) [m] and their velocities (N, 2) [m/s] in ``map``, moved on to now."""
-        change = relative(self._odom, np.zeros(3))
-        anchor = compose(pose, change)
-        cos, sin = math.cos(anchor[2]), math.sin(anchor[2])
-        age = self._history[-1][0] - self.scan_time
-        points = _place(self.points + age * self.velocity, anchor)
-        return points, self.velocity @ np.array([[cos, sin], [-sin, cos]])
+        now = self._history[-1][0]
+        if self._placed is None or self._placed[0] is not pose or self._placed[1] != now:
+            anchor = compose(pose, relative(self._odom, np.zeros(3)))
+            points = _place(self.points + (now - self.scan_time) * self.velocity, anchor)
+            velocity = _place(self.velocity, np.array([0.0, 0.0, anchor[2]]))
+            self._placed = (pose, now, points, velocity)
+        return self._placed[2], self._placed[3]
 
     def movers(self, pose: FloatArray) -> FloatArray:
         """Return x, y [m], vx, vy [m/s] and size [m] in ``map`` of everything that moves now, (M, 5)."""
@@ -212,9 +216,9 @@ class ObstacleLayer:
         """Match clusters of unknown points with tracks; return which points (N,) belong to movers."""
         label, count = _clusters(points, unknown, _SPLIT)
         moving = np.zeros(len(points), dtype=bool)
-        for track in self._tracks:
-            track.position = track.position + track.velocity * elapsed
-            track.missed += 1
+        for known in self._tracks:
+            known.position = known.position + known.velocity * elapsed
+            known.missed += 1
         free = list(self._tracks)
         for k in range(count):
             members = label == k
@@ -225,10 +229,11 @@ class ObstacleLayer:
             if len(cluster) < 2 or size > _LARGEST_MOVER:
                 continue
             middle = 0.5 * (low + high)
-            track = _take_nearest(free, middle, 0.45 + 1.5 * elapsed * 0.5)
-            if track is None:
+            found = _take_nearest(free, middle, _GATE + _GATE_PER_SECOND * elapsed)
+            if found is None:
                 self._tracks.append(Track(middle, np.zeros(2), middle, size=size))
                 continue
+            track = found
             error = middle - track.position
             track.position = track.position + 0.55 * error
             track.velocity = track.velocity + 0.25 / max(elapsed, 1e-3) * error

@@ -380,7 +380,7 @@ def _search(
                     cells = np.concatenate((cells, np.empty(count, dtype=np.int32)))
                 high, across = abs(r - ends[2]), abs(c - ends[3])
                 octile = max(high, across) + (math.sqrt(2.0) - 1.0) * min(high, across)
-                _push(keys, cells, count, np.float32(cost + octile * resolution), following)
+                _push(keys, cells, count, cost + octile * resolution, following)
                 count += 1
     return np.empty((0, 2), dtype=np.int64), np.inf
 

@@ -188,7 +188,6 @@ def rollout(
     index: int,
     pose: FloatArray,
     v: float,
-    omega: float,
     top: float,
     brake_after: float,
     deceleration: float,
@@ -200,7 +199,7 @@ def rollout(
 
     Args:
         points, arc, limit, index, settings: as in ``pursue``.
-        pose: (3,) x, y [m], yaw [rad] now; v, omega: speeds now [m/s, rad/s].
+        pose: (3,) x, y [m], yaw [rad] now; v: speed now [m/s].
         top: speed it is held to [m/s].
         brake_after: from this time on it brakes [s], at ``deceleration`` [m/s^2], along the path.
         period, steps: time step [s] and their number.

@@ -36,7 +36,7 @@ class SafetySettings:
         deceleration: braking that is relied on [m/s^2]; less than nominal, for wet floors and loads.
         yaw_deceleration: [rad/s^2].
         front, side: margins about the footprint when driving [m].
-        turn: margin when turning on the spot [m].
+        turn: margin when turning on the spot [m]; escape: along the robot when backing out [m].
         mover: margin about things that move [m], growing by ``mover_growth`` [m/s] with the time foreseen.
         horizon: how far ahead in time moving things are avoided [s]; from_behind: the same for those that come from
             behind.
@@ -55,6 +55,7 @@ class SafetySettings:
     front: float = 0.15
     side: float = 0.06
     turn: float = 0.025
+    escape: float = 0.1
     mover: float = 0.15
     mover_growth: float = 0.1
     horizon: float = 2.0
