@@ -203,12 +203,15 @@ def _estimate_view(estimate: Estimate | None, unit: str) -> dict[str, str]:
 
 
 def _change(metric: GapMetric) -> tuple[str, str]:
-    """Return the relative change and whether it is "better", "worse" or "open"."""
+    """Return the relative change and whether it is "better", "worse", "open", or "untold" for want of an interval."""
     before, after = metric.before, metric.after
     if before is None or after is None or before.value == 0:
-        return "–", "open"
+        return "–", "untold"
     share = after.value / before.value - 1.0
     text = f"{'+' if share >= 0 else '−'}{abs(100 * share):.0f} %"
+    ends = (metric.change.low, metric.change.high) if metric.change is not None else (before.low, after.low)
+    if None in ends:
+        return text, "untold"
     if metric.change is not None:
         falls = metric.change.high is not None and metric.change.high < 0
         rises = metric.change.low is not None and metric.change.low > 0

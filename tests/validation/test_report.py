@@ -203,6 +203,7 @@ def test_pairing_keeps_order_and_one_sided_metrics():
         (Estimate(1.0, 0.9, 1.1), "−50 % clearly better"),
         (Estimate(4.0, 3.9, 4.1), "+100 % clearly worse"),
         (Estimate(1.8, 1.5, 2.1), "−10 % no clear difference"),
+        (Estimate(1.8), "−10 % too few windows for an interval"),
     ],
 )
 def test_a_change_is_called_clear_only_if_intervals_part(after, words):
