@@ -233,7 +233,7 @@ def _gap_section(calibration: CalibrationResult) -> GapSection:
     return GapSection(
         source=(
             "A real front-traction tricycle (forklift kinematics), 113 s of encoder ticks and tracked poses. "
-            f"Calibrated on the first {DEFAULT_TRAIN_SHARE:.0%} of the log; all figures are of the rest, which the "
+            f"Calibrated on the first {100 * DEFAULT_TRAIN_SHARE:.0f} % of the log; all figures are of the rest, which the "
             "calibration never saw."
         ),
         metrics=pair_metrics(

@@ -214,7 +214,7 @@ class _Replay:
         """Return stretches for drawing: the whole of a short log, else typical windows of the longest horizon."""
         if self.whole is not None:
             windows, before, after = self.whole
-            return [self._path(f"whole log, {windows.horizons[0]:.0f} s open loop", windows, before, after, 0)]
+            return [self._path(f"whole stretch, {windows.horizons[0]:.0f} s open loop", windows, before, after, 0)]
         rows = np.flatnonzero(self.windows.valid[:, -1])
         if len(rows) == 0:
             return []

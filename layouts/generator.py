@@ -86,7 +86,7 @@ class _Builder:
         chargers = self._chargers()
         stock = stock_racks(racks, frame, recipe.level_height, recipe.fill, self._stream("stock"))
         return Layout(
-            name=f"hall-{recipe.area:g}m2-seed{self._seed}",
+            name=f"hall-{recipe.area:.0f}m2-seed{self._seed}",
             length=frame.length,
             width=frame.width,
             height=self._height,
