@@ -233,8 +233,8 @@ def _gap_section(calibration: CalibrationResult) -> GapSection:
     return GapSection(
         source=(
             "A real front-traction tricycle (forklift kinematics), 113 s of encoder ticks and tracked poses. "
-            f"Calibrated on the first {100 * DEFAULT_TRAIN_SHARE:.0f} % of the log; all figures are of the rest, which the "
-            "calibration never saw."
+            f"Calibrated on the first {100 * DEFAULT_TRAIN_SHARE:.0f} % of the log; all figures are of the rest, "
+            "which the calibration never saw."
         ),
         metrics=pair_metrics(
             [metric for metric in calibration.before.metrics if metric.name in GAP_METRICS],
