@@ -130,8 +130,9 @@ def first_hit(
             depth = max((abs(bx) - half_length) / margin_x, (abs(by) - half_width) / margin_y)
             if k == 0:
                 begun = depth
-            elif depth < min(1.0, begun - _NO_NEARER) and not (moves and bx < 0.0 and t > from_behind):
-                first = k
+            elif depth < min(1.0, begun - _NO_NEARER):
+                if not (moves and bx < 0.0 and t > from_behind):
+                    first = k
                 break
     return first if first < len(motion) else -1
 
