@@ -399,7 +399,8 @@ def disc_time_to_collision(position: ArrayLike, velocity: ArrayLike, radius: Arr
     hits = (closing < 0) & (discriminant >= 0)
     root = np.sqrt(np.where(hits, discriminant, 0.0))
     # gap / (-p.v + root) is the same root without the cancellation of -p.v - root for near-grazing or slow pairs.
-    time = np.where(hits, np.maximum(gap, 0.0) / np.where(hits, root - closing, 1.0), np.inf)
+    with np.errstate(over="ignore"):  # discs that hardly close at all meet at infinity
+        time = np.where(hits, np.maximum(gap, 0.0) / np.where(hits, root - closing, 1.0), np.inf)
     return np.asarray(time)
 
 

@@ -152,7 +152,7 @@ class Hall:
         for person in self.people:
             # At the lidar's height there are only legs.
             for side in (-0.09, 0.09):
-                ranges = np.minimum(ranges, _disc(origin[:2], direction, person.position + (0.0, side), 0.075))
+                ranges = np.minimum(ranges, _disc(origin[:2], direction, np.add(person.position, (0.0, side)), 0.075))
         for other in self.machines:
             if other is not machine:
                 ranges = np.minimum(ranges, _rectangle(origin[:2], direction, other.pose, self.robot))

@@ -210,7 +210,7 @@ def test_loose_goods_are_not_on_the_map() -> None:
 @given(st.integers(0, 10_000))
 def test_speed_profile_can_be_braked_everywhere_and_ends_at_rest(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    points = np.cumsum(rng.normal(0, 0.08, (60, 2)) + [0.06, 0.0], axis=0)
+    points = np.cumsum(np.add(rng.normal(0, 0.08, (60, 2)), [0.06, 0.0]), axis=0)
     path = planner._as_path(points, rng.uniform(0.4, 2.0, 60).astype(np.float32), 1.0)
     pursuit = PursuitSettings.for_robot(ROBOT)
     limit = speed_profile(path, pursuit)
