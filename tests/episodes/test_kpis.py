@@ -21,33 +21,13 @@ from floorcast.episodes.record import EpisodeRecord, Event, TaskResult
 
 DT = 0.1
 DESIGN = [
-    "success",
-    "collision",
-    "collision_speed_mps",
-    "contact_impulse_ns",
-    "timeout",
-    "time_s",
-    "path_m",
-    "spl",
-    "barn",
-    "min_sep_m",
-    "min_sep_person_m",
-    "ttc_min_s",
-    "stop_margin_min_m",
-    "estop_count",
-    "near_miss_count",
-    "intrusion_s",
-    "overspeed_s",
-    "jerk_rms",
-    "stuck_s",
-    "energy_wh",
-    "tasks_per_h",
-    "on_time_rate",
-    "deadlock_count",
-    "wait_ratio",
-    "utilisation",
+    "success", "collision", "collision_speed_mps", "contact_impulse_ns", "timeout",
+    "time_s", "path_m", "spl", "barn", "min_sep_m",
+    "min_sep_person_m", "ttc_min_s", "stop_margin_min_m", "estop_count", "near_miss_count",
+    "intrusion_s", "overspeed_s", "jerk_rms", "stuck_s", "energy_wh",
+    "tasks_per_h", "on_time_rate", "deadlock_count", "wait_ratio", "utilisation",
     "cost_per_task",
-]
+]  # fmt: skip
 
 
 def task(**changes) -> TaskResult:
