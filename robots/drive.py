@@ -37,8 +37,11 @@ GRAVITY = 9.81
 """[m/s^2]"""
 PAYLOAD_GYRATION = 0.06
 """Yaw inertia of a payload for each kilogram [m^2]: a uniform block of 0.6 x 0.6 m centred on the robot."""
-_PASSES = 12
-"""Gauss-Seidel passes; the coupling of the two wheels is weak, so that each pass gains about one digit."""
+_PASSES = 200
+"""Most Gauss-Seidel passes. The coupling of the two wheels is weak, so that a pass gains about one digit, but where both
+wheels stand on the edge of their circles it takes more to make left and right turns mirror images."""
+_CONVERGED = 1e-12
+"""Relative change of the impulses at which the passes end."""
 _DRAG_SPEED = 0.01
 """Wheel speed [m/s] at which rolling resistance is fully developed; below it grows linearly from zero."""
 
@@ -309,6 +312,7 @@ def _solve_traction(
     left = right = side_left = side_right = 0.0
     slip_left = slip_right = False
     for _ in range(_PASSES):
+        before_left, before_right, before_side = left, right, side_left + side_right
         side_change = -0.5 * (mass * lateral + side_left + side_right)
         speed = v + (left + right) / mass - (omega + (right - left) * half / inertia) * half
         left = _clamp(left + effective * (target_left - speed), -motor - drag_left, motor - drag_left)
@@ -326,6 +330,9 @@ def _solve_traction(
         if slip_right:
             right *= grip / size
             side_right *= grip / size
+        moved = abs(left - before_left) + abs(right - before_right) + abs(side_left + side_right - before_side)
+        if moved <= _CONVERGED * grip:
+            break
     # A motor at its torque limit cannot spin the wheel: only side force took the wheel out of its circle.
     slip_left = slip_left and abs(left + drag_left) < 0.999 * motor
     slip_right = slip_right and abs(right + drag_right) < 0.999 * motor

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
@@ -179,6 +179,8 @@ def test_limits_hold_for_any_command(friction, mass, torque, plan):
 
 @settings(max_examples=25, deadline=None)
 @given(st.floats(-2, 2), st.floats(-2.5, 2.5), st.floats(0.05, 1.0))
+@example(1.0, 2.0, 0.4375)  # both wheels on the edge of their friction circles
+@example(-2.0, 2.5, 0.4375)
 def test_left_and_right_are_mirror_images(v, omega, friction):
     parameters = DriveParameters(friction=friction)
     right, _ = run(parameters, held(v, omega, 2))
