@@ -1,18 +1,18 @@
 """How the sensor kernels are compiled.
 
-Numba keeps compiled kernels on disk and compiles anew when the file that holds a kernel changes, but not when a
-function that the kernel calls changes in another file. Since these kernels are made of functions from several files,
-the stamp under which they are kept also covers the content of all those files.
+These kernels are made of functions from several files: the stamp under which they are kept covers all of them (see
+``common.kernels``).
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from numba import njit
+
+from ..common.kernels import content_stamp, stamped
 
 KERNEL_MODULES = (
     "camera",
@@ -31,28 +31,12 @@ KERNEL_MODULES = (
 """Modules of this folder that hold kernels or what kernels call."""
 
 
-def _content_stamp() -> str:
-    digest = hashlib.sha256()
-    for name in KERNEL_MODULES:
-        path = Path(__file__).with_name(f"{name}.py")
-        digest.update(path.read_bytes() if path.exists() else b"")
-    return digest.hexdigest()[:16]
-
-
-CONTENT_STAMP = _content_stamp()
-
-
-def _stamped(dispatcher: Any) -> Any:
-    # Numba has no public way to add to the stamp; without this attribute its own stamp stays, which is no worse.
-    cache_file = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
-    if cache_file is not None and hasattr(cache_file, "_source_stamp"):
-        cache_file._source_stamp = (cache_file._source_stamp, CONTENT_STAMP)
-    return dispatcher
+CONTENT_STAMP = content_stamp(Path(__file__).with_name(f"{name}.py") for name in KERNEL_MODULES)
 
 
 def compiled(function: Callable[..., Any]) -> Any:
     """Compile a kernel that Python calls: cached on disk, without the interpreter's lock, division as IEEE 754 says."""
-    return _stamped(njit(cache=True, nogil=True, error_model="numpy")(function))
+    return stamped(njit(cache=True, nogil=True, error_model="numpy")(function), CONTENT_STAMP)
 
 
 def inlined(function: Callable[..., Any]) -> Any:
@@ -61,4 +45,4 @@ def inlined(function: Callable[..., Any]) -> Any:
     Inlining matters twice: a call that passes arrays counts references atomically, which would cost more than most of
     these functions.
     """
-    return _stamped(njit(cache=True, nogil=True, error_model="numpy", forceinline=True)(function))
+    return stamped(njit(cache=True, nogil=True, error_model="numpy", forceinline=True)(function), CONTENT_STAMP)

@@ -37,10 +37,10 @@ GRAVITY = 9.81
 """[m/s^2]"""
 PAYLOAD_GYRATION = 0.06
 """Yaw inertia of a payload for each kilogram [m^2]: a uniform block of 0.6 x 0.6 m centred on the robot."""
-_PASSES = 200
-"""Most Gauss-Seidel passes. The coupling of the two wheels is weak, so that a pass gains about one digit, but where both
+_PASSES = 100
+"""Most Gauss-Seidel passes. The coupling of the two wheels is weak, so that a pass gains about one digit; where both
 wheels stand on the edge of their circles it takes more to make left and right turns mirror images."""
-_CONVERGED = 1e-12
+_CONVERGED = 1e-10
 """Relative change of the impulses at which the passes end."""
 _DRAG_SPEED = 0.01
 """Wheel speed [m/s] at which rolling resistance is fully developed; below it grows linearly from zero."""

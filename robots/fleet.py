@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..common.errors import InputError
 from ..common.geometry import wrap_angle
+from ..common.kernels import content_stamp, stamped
 from ..physics import proximity
 from ..physics.world import World
 from . import drive, odometry
@@ -303,8 +304,12 @@ def _not_negative(value: FloatArray, name: str) -> FloatArray:
     return value
 
 
+_STAMP = content_stamp([__file__, drive.__file__, odometry.__file__, proximity.__file__])
+
+
 def _jit(function: Any) -> Any:
-    return njit(cache=True, nogil=True, error_model="numpy")(function)
+    # These kernels call functions of the modules named in the stamp.
+    return stamped(njit(cache=True, nogil=True, error_model="numpy")(function), _STAMP)
 
 
 @_jit
