@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Protocol
@@ -86,11 +87,13 @@ class _Range(StrictModel):
         """Draw one value, in SI units; takes the same number of random numbers every time."""
         return self._draw(rng) * UNITS[self.unit][1]
 
+    @abstractmethod
     def _support(self) -> tuple[float, float]:
-        raise NotImplementedError
+        """Return the lowest and highest value, in the range's own unit."""
 
+    @abstractmethod
     def _draw(self, rng: np.random.Generator) -> float:
-        raise NotImplementedError
+        """Draw one value, in the range's own unit."""
 
 
 class _Between(_Range):

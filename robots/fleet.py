@@ -231,21 +231,27 @@ class Fleet:
                         mend="start them further apart",
                     )
 
+    def _drive_arguments(self) -> tuple[Any, ...]:
+        """What both kernels below take first: the drives as they are now."""
+        return (
+            self._parameters,
+            self._nominal,
+            self._state,
+            self._command,
+            self._line,
+            self._delay_whole,
+            self._delay_rest,
+            self._step_count,
+            self._ticks,
+            self._odometry,
+            self._dt,
+        )
+
     def _free_run(self, steps: int) -> int:
         world = self.world
         done = int(
             _free_run_kernel(
-                self._parameters,
-                self._nominal,
-                self._state,
-                self._command,
-                self._line,
-                self._delay_whole,
-                self._delay_rest,
-                self._step_count,
-                self._ticks,
-                self._odometry,
-                self._dt,
+                *self._drive_arguments(),
                 steps,
                 world.robot_radius,
                 world.static_table,
@@ -262,19 +268,7 @@ class Fleet:
         return done
 
     def _touch_step(self) -> None:
-        _advance_all(
-            self._parameters,
-            self._nominal,
-            self._state,
-            self._command,
-            self._line,
-            self._delay_whole,
-            self._delay_rest,
-            self._step_count,
-            self._ticks,
-            self._odometry,
-            self._dt,
-        )
+        _advance_all(*self._drive_arguments())
         self._step_count += 1
         drift = np.ascontiguousarray(self._state[:, S_DRIFT_X : S_DRIFT_X + 3])
         changed, pose, velocity = self.world.touch_step(self._before, drift)
