@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..common.errors import InputError
-from ..common.geometry import FloatArray, compose, relative, wrap_angle
+from ..common.geometry import FloatArray, compose, relative
 from ..robots.model import DriveParameters, RobotModel
 from ..robots.tricycle import TricycleParameters
 
@@ -197,11 +197,6 @@ def interpolate_pose(t_ns: ArrayLike, pose_t_ns: IntArray, pose: FloatArray) -> 
     x = fraction * chord * (cos * twist_x - sin * twist_y)
     y = fraction * chord * (sin * twist_x + cos * twist_y)
     return compose(pose[before], np.stack([x, y, turned], axis=-1))
-
-
-def unwrap_yaw(yaw: FloatArray) -> FloatArray:
-    """Return headings (N,) [rad] without jumps of a turn."""
-    return np.concatenate([yaw[:1], yaw[0] + np.cumsum(wrap_angle(np.diff(yaw)))]) if len(yaw) else yaw
 
 
 def sha256_of(path: Path) -> str:

@@ -89,14 +89,6 @@ class LayoutRecipe(StrictModel):
 
 
 @dataclass(frozen=True)
-class RackLine:
-    """A line of rack rows across the hall: the v of its centre line [m]; ``double`` if a second line backs onto it."""
-
-    v: float
-    double: bool
-
-
-@dataclass(frozen=True)
 class HallPlan:
     """All that is settled before chance comes in, in row coordinates [m].
 
