@@ -231,7 +231,7 @@ def dataset_check(
     as_json: Json = False,
 ) -> None:
     """Check a dataset from its files alone: formats, masks, boxes, projections."""
-    from .perception.dataset_check import check_dataset
+    from .perception.datasets.check import check_dataset
 
     if (folder / "dataset").is_dir():
         folder = folder / "dataset"
@@ -331,7 +331,7 @@ def bench_sensors(
 ) -> None:
     """Time our lidar and camera against PyBullet's on the same scene in one run."""
     from .common.files import write_json_atomic
-    from .perception.bench import bench_sensors as run
+    from .perception.bench.sensors import bench_sensors as run
 
     report = run(repeat=repeat, seed=seed)
     rows: list[tuple[str, ...]] = [("sensor", "peer", "ours ms", "peer ms", "ratio", "cores")]

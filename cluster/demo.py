@@ -18,9 +18,9 @@ from ..episodes.store import load_record
 from ..gap.readers import read_log
 from ..gap.run import CalibrationResult
 from ..layouts.drawing import plan_svg
-from ..perception.dataset import DatasetSummary
-from ..perception.dataset_reader import DatasetReader
-from ..perception.overlay import draw_labels
+from ..perception.datasets.overlay import draw_labels
+from ..perception.datasets.reader import DatasetReader
+from ..perception.datasets.shards import DatasetSummary
 from ..robots.twin import save_twin
 from ..validation.gates import Verdict, evaluate_gates, load_gates
 from ..validation.kpis import KpiEstimate, aggregate

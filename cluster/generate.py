@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import __version__
 from ..common.errors import InputError
-from ..perception.dataset import DatasetSummary, ShardManifest, assemble_dataset, find_shard
+from ..perception.datasets.shards import DatasetSummary, ShardManifest, assemble_dataset, find_shard
 from .jobs import DATASET_FOLDER, SHARD_FOLDER
 from .run import EpisodePlan, Resources, RunOutcome, make_plan, run_episodes
 from .run_folder import LedgerEntry, RunFolder, open_run

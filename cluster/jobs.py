@@ -14,7 +14,7 @@ from ..episodes.loop import Capture, run_episode
 from ..episodes.record import EpisodeRecord
 from ..episodes.scenario import Scenario
 from ..episodes.store import save_record
-from ..perception.dataset import ShardWriter
+from ..perception.datasets.shards import ShardWriter
 from ..perception.labels import LabelledFrame, label_frame
 from ..policies.registry import load_policy
 from ..robots.twin import Twin

@@ -13,7 +13,7 @@ from ..common.config import config_hash
 from ..common.errors import FloorcastError, InputError
 from ..episodes.policy import Policy
 from ..episodes.scenario import Scenario, load_scenario
-from ..perception.dataset import CHECKSUM_FILE
+from ..perception.datasets.shards import CHECKSUM_FILE
 from ..policies.registry import BUILT_IN, load_policy
 from ..robots.twin import Twin, load_twin
 from .farm import farm

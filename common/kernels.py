@@ -7,9 +7,13 @@ in another file: after an update of such a file it would go on with the old code
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+_RELATIVE_IMPORT = re.compile(r"^from (\.+)([\w.]*) import ", re.MULTILINE)
 
 
 def content_stamp(files: Iterable[str | Path]) -> str:
@@ -19,6 +23,29 @@ def content_stamp(files: Iterable[str | Path]) -> str:
         path = Path(file)
         digest.update(path.read_bytes() if path.exists() else b"")
     return digest.hexdigest()[:16]
+
+
+@cache
+def imported_files(file: str | Path) -> frozenset[Path]:
+    """Return a module's file and all files that it imports relatively at its top level, directly or not."""
+    found: set[Path] = set()
+    waiting = [Path(file).resolve()]
+    while waiting:
+        path = waiting.pop()
+        if path in found or not path.exists():
+            continue
+        found.add(path)
+        for dots, name in _RELATIVE_IMPORT.findall(path.read_text(encoding="utf-8")):
+            folder = path.parents[len(dots) - 1]
+            target = folder.joinpath(*name.split(".")) if name else folder
+            waiting.append(target.with_suffix(".py") if target.with_suffix(".py").exists() else target / "__init__.py")
+    return frozenset(found)
+
+
+@cache
+def import_stamp(file: str | Path) -> str:
+    """Return the stamp of all that a module is made of: see ``imported_files``."""
+    return content_stamp(sorted(imported_files(file)))
 
 
 def stamped(dispatcher: Any, stamp: str) -> Any:

@@ -1,48 +1,30 @@
 """How the sensor kernels are compiled.
 
-These kernels are made of functions from several files: the stamp under which they are kept covers all of them (see
-``common.kernels``).
+These kernels are made of functions from several files: the stamp under which one is kept covers its own module and all
+that this imports from the package (see ``common.kernels``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from numba import njit
 
-from ..common.kernels import content_stamp, stamped
-
-KERNEL_MODULES = (
-    "camera",
-    "compiled",
-    "grid",
-    "intersect",
-    "lidar",
-    "masks",
-    "materials",
-    "noise",
-    "raycast",
-    "scene",
-    "shading",
-    "silhouette",
-)
-"""Modules of this folder that hold kernels or what kernels call."""
-
-
-CONTENT_STAMP = content_stamp(Path(__file__).with_name(f"{name}.py") for name in KERNEL_MODULES)
+from ..common.kernels import import_stamp, stamped
 
 
 def compiled(function: Callable[..., Any]) -> Any:
     """Compile a kernel that Python calls: cached on disk, without the interpreter's lock, division as IEEE 754 says."""
-    return stamped(njit(cache=True, nogil=True, error_model="numpy")(function), CONTENT_STAMP)
+    kernel = njit(cache=True, nogil=True, error_model="numpy")(function)
+    return stamped(kernel, import_stamp(function.__code__.co_filename))
 
 
 def inlined(function: Callable[..., Any]) -> Any:
     """Compile a function that kernels are made of, always inlined.
 
     Inlining matters twice: a call that passes arrays counts references atomically, which would cost more than most of
-    these functions.
+    these functions. It is never called from Python but in tests.
     """
-    return stamped(njit(cache=True, nogil=True, error_model="numpy", forceinline=True)(function), CONTENT_STAMP)
+    kernel = njit(cache=True, nogil=True, error_model="numpy", forceinline=True)(function)
+    return stamped(kernel, import_stamp(function.__code__.co_filename))

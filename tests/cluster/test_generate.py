@@ -14,7 +14,7 @@ import pytest
 from floorcast.cluster.generate import generate
 from floorcast.cluster.run import Resources
 from floorcast.common.errors import InputError
-from floorcast.perception.dataset_check import check_dataset
+from floorcast.perception.datasets.check import check_dataset
 
 FRAMES = 14
 

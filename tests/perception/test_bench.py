@@ -11,7 +11,7 @@ import pytest
 from floorcast.common.errors import InputError
 from floorcast.common.geometry import quaternion_from_rpy
 from floorcast.common.primitives import BOX, CAPSULE, CYLINDER, PLANE, SPHERE, PrimitiveBuilder
-from floorcast.perception.bench import PyBulletPeer, bench_hall, bench_sensors, compound_urdf
+from floorcast.perception.bench.sensors import PyBulletPeer, bench_hall, bench_sensors, compound_urdf
 from floorcast.perception.config import CameraConfig, Lighting
 
 

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-import ast
 from pathlib import Path
 
-from floorcast.perception import camera, compiled, lidar, raycast
+import pytest
+
+from floorcast.common.kernels import import_stamp, imported_files
+from floorcast.perception import camera, lidar, raycast
 
 
-def test_the_stamp_of_every_kernel_covers_all_kernel_files():
-    for kernel in (raycast.cast_rays, lidar.scan_kernel, camera.render_kernel):
-        # A private attribute: this fails if another Numba keeps its stamp elsewhere, and stale kernels would be used.
-        assert compiled.CONTENT_STAMP in kernel._cache._cache_file._source_stamp
+@pytest.mark.parametrize("kernel", [raycast.cast_rays, lidar.scan_kernel, camera.render_kernel])
+def test_the_stamp_of_a_kernel_covers_all_that_its_module_imports(kernel):
+    # A private attribute: this fails if another Numba keeps its stamp elsewhere, and stale kernels would be used.
+    assert import_stamp(kernel.py_func.__code__.co_filename) in kernel._cache._cache_file._source_stamp
 
 
-def test_all_files_with_kernels_are_covered():
-    folder = Path(compiled.__file__).parent
-    using = set()
-    for path in folder.glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module == "compiled":
-                using.add(path.stem)
-    assert using | {"compiled"} == set(compiled.KERNEL_MODULES)
+def test_imported_files_follows_imports_through_other_modules():
+    names = {path.stem for path in imported_files(Path(lidar.__file__))}
+    assert {"lidar", "raycast", "intersect", "grid", "noise", "compiled", "kernels", "primitives"} <= names
+
+
+def test_a_change_in_an_indirect_import_changes_the_stamp(tmp_path):
+    (tmp_path / "a.py").write_text("from .b import x\n")
+    (tmp_path / "b.py").write_text("from .deep import y\nx = y\n")
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "__init__.py").write_text("y = 1\n")
+    before = import_stamp(str(tmp_path / "a.py"))
+    (tmp_path / "deep" / "__init__.py").write_text("y = 2\n")
+    import_stamp.cache_clear()
+    imported_files.cache_clear()
+    assert import_stamp(str(tmp_path / "a.py")) != before

@@ -14,12 +14,12 @@ from hypothesis.extra import numpy as hnp
 from floorcast.common.geometry import quaternion_from_rpy, rotation_matrix
 from floorcast.common.primitives import CAPSULE, CYLINDER, PLANE, SPHERE, PrimitiveBuilder
 from floorcast.perception.config import CameraConfig
+from floorcast.perception.datasets.overlay import draw_labels
 from floorcast.perception.labels import label_frame, level_rotation
 from floorcast.perception.masks import instance_runs, run_length_codes
-from floorcast.perception.overlay import draw_labels
 
+from .datasets.small_dataset import POSES, SMALL, small_frame, small_world
 from .reference_renderer import camera_pose, render
-from .small_dataset import POSES, SMALL, small_frame, small_world
 
 WIDE = CameraConfig(width=320, height=240)
 

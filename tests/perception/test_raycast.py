@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 from floorcast.common.errors import InputError
 from floorcast.common.geometry import mounted, quaternion_from_rpy
 from floorcast.common.primitives import BOX, CAPSULE, CYLINDER, PLANE, SPHERE, PrimitiveBuilder, Primitives
-from floorcast.perception.bench import PyBulletPeer, agreement, bench_hall, same_range
+from floorcast.perception.bench.sensors import PyBulletPeer, agreement, bench_hall, same_range
 from floorcast.perception.scene import Scene, empty_primitives
 
 from .exact import exact_ranges, random_directions

@@ -21,17 +21,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..common.errors import FloorcastError, InputError
-from ..common.geometry import FloatArray, mounted, optical, quaternion_from_yaw, rotation_matrix
-from ..common.primitives import BOX, CAPSULE, CYLINDER, PLANE, SPHERE, PrimitiveBuilder, Primitives
-from ..common.seeding import generator
-from ..layouts.generator import generate_layout
-from ..layouts.geometry import LayoutSolids, layout_solids
-from ..layouts.recipe import LayoutRecipe
-from .camera import Camera
-from .config import CameraConfig, LidarConfig, Lighting
-from .lidar import Lidar
-from .scene import Scene
+from ...common.errors import FloorcastError, InputError
+from ...common.geometry import FloatArray, mounted, optical, quaternion_from_yaw, rotation_matrix
+from ...common.primitives import BOX, CAPSULE, CYLINDER, PLANE, SPHERE, PrimitiveBuilder, Primitives
+from ...common.seeding import generator
+from ...layouts.generator import generate_layout
+from ...layouts.geometry import LayoutSolids, layout_solids
+from ...layouts.recipe import LayoutRecipe
+from ..camera import Camera
+from ..config import CameraConfig, LidarConfig, Lighting
+from ..lidar import Lidar
+from ..scene import Scene
 
 HALL_AREA = 1000.0
 HALL_FILL = 0.8

@@ -10,8 +10,8 @@ import pytest
 
 from floorcast.common.classes import CLASS_NAMES
 from floorcast.common.errors import InputError
-from floorcast.perception.coco import categories, frame_lines, instances_chunks, load_coco
-from floorcast.perception.dataset import assemble_dataset
+from floorcast.perception.datasets.coco import categories, frame_lines, instances_chunks, load_coco
+from floorcast.perception.datasets.shards import assemble_dataset
 
 from .small_dataset import labelled, small_frame, write_shard
 

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..config import CameraConfig
+from ..labels import ObjectLabel, box_corners, level_rotation, project_boxes
 from .coco import load_coco
-from .config import CameraConfig
-from .dataset import COCO_FILE
-from .labels import ObjectLabel, box_corners, level_rotation, project_boxes
 from .png import read_rgb
+from .shards import COCO_FILE
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from floorcast.common.geometry import quaternion_from_rpy, rotation_matrix
 from floorcast.common.primitives import PrimitiveBuilder
 from floorcast.perception.camera import Camera
 from floorcast.perception.config import CameraConfig, Lighting
-from floorcast.perception.dataset import ShardWriter, assemble_dataset
-from floorcast.perception.dataset_reader import DatasetReader
+from floorcast.perception.datasets.reader import DatasetReader
+from floorcast.perception.datasets.shards import ShardWriter, assemble_dataset
 from floorcast.perception.labels import LabelledFrame, label_frame
 from floorcast.perception.scene import Scene
 

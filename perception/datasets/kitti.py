@@ -23,10 +23,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..common.classes import CLASS_NAMES
-from ..common.errors import InputError
-from .config import CameraConfig
-from .labels import ObjectLabel, intrinsic_matrix, level_rotation
+from ...common.classes import CLASS_NAMES
+from ...common.errors import InputError
+from ..config import CameraConfig
+from ..labels import ObjectLabel, intrinsic_matrix, level_rotation
 
 KITTI_TYPES: tuple[str, ...] = tuple("".join(word.capitalize() for word in name.split("_")) for name in CLASS_NAMES)
 """Types in the order of the class ids, the first for class 1."""

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from floorcast.common.errors import InputError
-from floorcast.perception import dataset, png
-from floorcast.perception.dataset import ShardManifest, ShardWriter, assemble_dataset, find_shard, shard_folder
+from floorcast.perception.datasets import png, shards
+from floorcast.perception.datasets.shards import ShardManifest, ShardWriter, assemble_dataset, find_shard, shard_folder
 
 from .small_dataset import labelled, small_frame, tree, write_shard
 
@@ -182,8 +182,8 @@ def test_killed_for_real(whole, tmp_path):
     script = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from floorcast.perception.dataset import ShardWriter\n"
-        "from floorcast.tests.perception.small_dataset import labelled, write_shard\n"
+        "from floorcast.perception.datasets.shards import ShardWriter\n"
+        "from floorcast.tests.perception.datasets.small_dataset import labelled, write_shard\n"
         "folder = Path(sys.argv[1])\n"
         "write_shard(folder, 0, metadata={'seed': 7})\n"
         "writer = ShardWriter(folder, 1, metadata={'seed': 7})\n"
@@ -425,4 +425,4 @@ def test_kinds_of_images_are_not_mixed_up(tmp_path):
 
 
 def test_frame_folders_are_all_written(whole):
-    assert {name.rpartition("/")[0] for name in whole[2]} >= set(dataset.FRAME_FOLDERS)
+    assert {name.rpartition("/")[0] for name in whole[2]} >= set(shards.FRAME_FOLDERS)

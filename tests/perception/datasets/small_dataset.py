@@ -9,11 +9,11 @@ import numpy as np
 
 from floorcast.common.primitives import CAPSULE, PLANE, SPHERE, PrimitiveBuilder, Primitives
 from floorcast.perception.config import CameraConfig
-from floorcast.perception.dataset import ShardManifest, ShardWriter
+from floorcast.perception.datasets.shards import ShardManifest, ShardWriter
 from floorcast.perception.frames import CameraFrame
 from floorcast.perception.labels import LabelledFrame, label_frame
 
-from .reference_renderer import camera_pose, render
+from ..reference_renderer import camera_pose, render
 
 SMALL = CameraConfig(width=160, height=120)
 POSES = [

@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..common.classes import CLASS_NAMES, STUFF_CLASSES
-from ..common.errors import InputError
+from ...common.classes import CLASS_NAMES, STUFF_CLASSES
+from ...common.errors import InputError
+from ..labels import LabelledFrame, ObjectLabel
 from .kitti import occlusion_level
-from .labels import LabelledFrame, ObjectLabel
 
 IMAGE_LINE = "image "
 ANNOTATION_LINE = "annotation "

@@ -8,11 +8,11 @@ import pytest
 from floorcast.common.classes import CLASS_NAMES
 from floorcast.common.errors import InputError
 from floorcast.common.primitives import PrimitiveBuilder
-from floorcast.perception import kitti
 from floorcast.perception.config import CameraConfig
+from floorcast.perception.datasets import kitti
 from floorcast.perception.labels import label_frame
 
-from .reference_renderer import camera_pose, render
+from ..reference_renderer import camera_pose, render
 
 CONFIG = CameraConfig(width=320, height=240)
 POSES = {

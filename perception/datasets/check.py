@@ -19,13 +19,13 @@ import numpy as np
 import pycocotools.mask
 from numpy.typing import NDArray
 
-from ..common.errors import InputError
+from ...common.errors import InputError
+from ..labels import intrinsic_matrix, nearest_distance, project_boxes
+from ..masks import instance_runs, run_length_codes
 from . import kitti, png
 from .coco import categories, load_coco
-from .dataset import CHECKSUM_FILE, COCO_FILE, EPISODES_FILE, FRAME_FOLDERS, IMAGE_LINK, TRAIN_FILE
-from .dataset_reader import camera_config
-from .labels import intrinsic_matrix, nearest_distance, project_boxes
-from .masks import instance_runs, run_length_codes
+from .reader import camera_config
+from .shards import CHECKSUM_FILE, COCO_FILE, EPISODES_FILE, FRAME_FOLDERS, IMAGE_LINK, TRAIN_FILE
 
 BOX_TOLERANCE_PX = 2.0
 """How far a projected 3D box may lie from the mask of an object that nothing hides or cuts off."""

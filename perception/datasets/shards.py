@@ -27,11 +27,11 @@ from typing import IO, Any
 
 import numpy as np
 
-from ..common.errors import InputError
-from ..common.files import explained_os_errors, write_bytes_atomic, write_text_atomic
+from ...common.errors import InputError
+from ...common.files import explained_os_errors, write_bytes_atomic, write_text_atomic
+from ..labels import LabelledFrame
 from . import kitti, png
 from .coco import frame_lines, instances_chunks
-from .labels import LabelledFrame
 
 COCO_FILE = "coco/instances.json"
 EPISODES_FILE = "episodes.jsonl"

@@ -13,12 +13,12 @@ import pycocotools.mask
 import pytest
 
 from floorcast.common.errors import InputError
-from floorcast.perception import png
-from floorcast.perception.dataset import ShardWriter, assemble_dataset, find_shard
-from floorcast.perception.dataset_check import check_dataset
+from floorcast.perception.datasets import png
+from floorcast.perception.datasets.check import check_dataset
+from floorcast.perception.datasets.shards import ShardWriter, assemble_dataset, find_shard
 from floorcast.perception.labels import LabelledFrame, label_frame
 
-from .reference_renderer import render
+from ..reference_renderer import render
 from .small_dataset import POSES, SMALL, labelled, small_world, write_shard
 
 STEM = "000000_00_0001"

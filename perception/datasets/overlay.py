@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..common.classes import CLASS_NAMES
-from .config import CameraConfig
-from .labels import ObjectLabel, intrinsic_matrix
+from ...common.classes import CLASS_NAMES
+from ..config import CameraConfig
+from ..labels import ObjectLabel, intrinsic_matrix
 
 # Distinct for those who see colours differently too (Okabe and Ito 2008, and tints of it); background classes are grey.
 _PALETTE: dict[str, tuple[int, int, int]] = {

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..common.errors import InputError
+from ...common.errors import InputError
 
 MAX_DEPTH_MM = 65535
 """Depths beyond 65.535 m are stored as 0, like pixels that hit nothing."""
