@@ -21,6 +21,9 @@ SPHERE = 3
 """size = radius, 0, 0 [m]."""
 PLANE = 4
 """Infinite plane through position, normal along local z; size is ignored."""
+TRIANGLE = 5
+"""A flat, two-sided triangle in the local xy plane, without volume: corners (-a, -h), (a, -h), (b, h) with |b| <= a;
+size = a, b, h [m], so position is the centre of the rectangle that holds it. A mesh is many of them that share an id."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Primitives:
     """N solids as arrays of equal length.
 
     Attributes:
-        kind: (N,) uint8, BOX, CYLINDER, CAPSULE, SPHERE or PLANE.
+        kind: (N,) uint8, BOX, CYLINDER, CAPSULE, SPHERE, PLANE or TRIANGLE.
         size: (N, 3) float64 [m], meaning by kind.
         position: (N, 3) float64 [m], centre, in the frame of the holder (``map``, or the moving body).
         quaternion: (N, 4) float64, xyzw, unit.

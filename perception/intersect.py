@@ -1,7 +1,8 @@
 """Where a straight line enters and leaves a solid: compiled maths of the primitives, one solid at a time.
 
-Every solid is convex, so a line ``origin + t * direction`` meets it in one interval of t. The direction need not have
-unit length: t is in units of it. Solids are packed once (``pack_solid``) into two rows of float64:
+Every solid is convex, so a line ``origin + t * direction`` meets it in one interval of t (of no length for triangles).
+The direction need not have unit length: t is in units of it. Solids are packed once (``pack_solid``) into two rows of
+float64:
 
 - the *hot* row (8) holds only what the common shapes need, so that a test loads one cache line;
 - the *solid* row (16) holds centre (3), size (3) and the three local axes as rows (9), for turned shapes and shading.
@@ -12,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..common.geometry import FloatArray
-from ..common.primitives import BOX, CAPSULE, CYLINDER, PLANE, SPHERE
+from ..common.primitives import BOX, CAPSULE, CYLINDER, PLANE, SPHERE, TRIANGLE
 from .compiled import compiled, inlined
 
 AXIS_BOX = 0
@@ -30,12 +31,17 @@ TURNED_CYLINDER = 6
 TURNED_CAPSULE = 7
 HALF_SPACE = 8
 """All below a plane (against its normal). Hot row: normal, its product with the plane's position."""
+FLAT_TRIANGLE = 9
+"""A triangle at any orientation."""
 
 HOT_COLUMNS = 8
 SOLID_COLUMNS = 16
 
 UPRIGHT_TOLERANCE = 1e-12
 """Cosine deficit up to which an axis counts as straight: 1.4 micrometres on a metre."""
+
+TRIANGLE_LEAVE = 1e-9
+"""Triangles are grown by this much [m], so that rounding opens no crack between two that share an edge."""
 
 NO_HIT_ENTER = 1e300
 NO_HIT_LEAVE = -1e300
@@ -50,7 +56,7 @@ def pack_solid(
     """Fill the two rows of one solid.
 
     Args:
-        kind: BOX, CYLINDER, CAPSULE, SPHERE or PLANE of ``common.primitives``.
+        kind: one of the kinds of ``common.primitives``.
         size: (3,) float64 [m], meaning by kind. center: (3,) float64 [m].
         axes: (3, 3) float64 rotation matrix; its columns are the local axes.
         hot: (8,) float64 and solid: (16,) float64, written.
@@ -85,6 +91,17 @@ def pack_solid(
         hot[0], hot[1], hot[2] = axes[0, 2], axes[1, 2], axes[2, 2]
         hot[3] = axes[0, 2] * center[0] + axes[1, 2] * center[1] + axes[2, 2] * center[2]
         return HALF_SPACE, 1e30, 1e30, 1e30
+    if kind == TRIANGLE:
+        ex = max(
+            abs(axes[0, 0]) * size[0] + abs(axes[0, 1]) * size[2], abs(axes[0, 0] * size[1] + axes[0, 1] * size[2])
+        )
+        ey = max(
+            abs(axes[1, 0]) * size[0] + abs(axes[1, 1]) * size[2], abs(axes[1, 0] * size[1] + axes[1, 1] * size[2])
+        )
+        ez = max(
+            abs(axes[2, 0]) * size[0] + abs(axes[2, 1]) * size[2], abs(axes[2, 0] * size[1] + axes[2, 1] * size[2])
+        )
+        return FLAT_TRIANGLE, ex, ey, ez
     ax, ay, az = abs(axes[0, 2]), abs(axes[1, 2]), abs(axes[2, 2])
     if kind == CAPSULE:
         code = UPRIGHT_CAPSULE if upright else TURNED_CAPSULE
@@ -171,6 +188,25 @@ def capsule_interval(
 
 
 @inlined
+def triangle_interval(
+    px: float, py: float, pz: float, dx: float, dy: float, dz: float, a: float, b: float, h: float
+) -> tuple[float, float]:
+    """Return where a line meets a triangle in the xy plane with corners (-a, -h), (a, -h), (b, h), as t, t.
+
+    A line within the plane misses.
+    """
+    if dz == 0.0:
+        return NO_HIT_ENTER, NO_HIT_LEAVE
+    t = -pz / dz
+    x, y = px + t * dx, py + t * dy
+    # Its width at height y shrinks from 2 a at -h to 0 at h, about a centre that moves from 0 to b.
+    up = 0.5 * (y + h) / h if h > 0.0 else 0.0
+    if abs(y) <= h + TRIANGLE_LEAVE and abs(x - b * up) <= a * (1.0 - up) + TRIANGLE_LEAVE:
+        return t, t
+    return NO_HIT_ENTER, NO_HIT_LEAVE
+
+
+@inlined
 def half_space_interval(height: float, slope: float) -> tuple[float, float]:
     """Return where a line lies below a plane: its height over the plane at t = 0 and the change of that per t."""
     if slope == 0.0:
@@ -254,6 +290,8 @@ def turned_interval(
         return slab_interval(
             lx, ly, lz, reciprocal(ex), reciprocal(ey), reciprocal(ez), solid[p, 3], solid[p, 4], solid[p, 5]
         )
+    if shape == FLAT_TRIANGLE:
+        return triangle_interval(lx, ly, lz, ex, ey, ez, solid[p, 3], solid[p, 4], solid[p, 5])
     if shape == TURNED_CYLINDER:
         return cylinder_interval(lx, ly, lz, ex, ey, ez, solid[p, 3], solid[p, 4])
     return capsule_interval(lx, ly, lz, ex, ey, ez, solid[p, 3], solid[p, 4])
@@ -264,7 +302,7 @@ def surface(kind: int, solid: FloatArray, p: int, lx: float, ly: float, lz: floa
     """Return the outward unit normal, in the local frame, at a point on the surface of solid p.
 
     Args:
-        kind: BOX, CYLINDER, CAPSULE, SPHERE or PLANE. solid: (P, 16) float64. p: row.
+        kind: one of the kinds of ``common.primitives``. solid: (P, 16) float64. p: row.
         lx, ly, lz: the point [m] in the local frame; rounding may leave it a little off the surface.
 
     Returns:
@@ -278,7 +316,7 @@ def surface(kind: int, solid: FloatArray, p: int, lx: float, ly: float, lz: floa
         if gy >= gz:
             return 0.0, np.copysign(1.0, ly), 0.0
         return 0.0, 0.0, np.copysign(1.0, lz)
-    if kind == PLANE:
+    if kind in (PLANE, TRIANGLE):
         return 0.0, 0.0, 1.0
     radius = solid[p, 3]
     if kind == CYLINDER:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..common.geometry import FloatArray
+from ..common.primitives import TRIANGLE
 from .compiled import compiled, inlined
 from .grid import (
     CELL,
@@ -295,7 +296,10 @@ def blocked(
 def world_normal(
     kind: int, solid: FloatArray, p: int, x: float, y: float, z: float
 ) -> tuple[float, float, float, float, float, float]:
-    """Return the outward unit normal of solid p at a point [m] of its surface, and the point in the local frame [m]."""
+    """Return the outward unit normal of solid p at a point [m] of its surface, and the point in the local frame [m].
+
+    A triangle's is the normal of its front, whichever side is seen.
+    """
     px, py, pz = x - solid[p, 0], y - solid[p, 1], z - solid[p, 2]
     lx = solid[p, 6] * px + solid[p, 7] * py + solid[p, 8] * pz
     ly = solid[p, 9] * px + solid[p, 10] * py + solid[p, 11] * pz
@@ -351,5 +355,6 @@ def cast_rays(
             normal[i, 0], normal[i, 1], normal[i, 2] = -dx, -dy, -dz
             continue
         nx, ny, nz, _, _, _ = world_normal(tables.kind[p], tables.solid, p, ox + t * dx, oy + t * dy, oz + t * dz)
-        normal[i, 0], normal[i, 1], normal[i, 2] = nx, ny, nz
+        side = -1.0 if tables.kind[p] == TRIANGLE and nx * dx + ny * dy + nz * dz > 0.0 else 1.0
+        normal[i, 0], normal[i, 1], normal[i, 2] = side * nx, side * ny, side * nz
     return CAST_OK, 0

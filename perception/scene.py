@@ -1,8 +1,8 @@
 """What sensors see of a world: static solids and moving bodies, as arrays, ready to cast rays into. Knows no simulator.
 
-Each solid is convex and filled. A ray that starts inside one hits it at range 0, with the normal against the ray; the
-far side of a plane counts as inside (a floor is solid all the way down). So a sensor that is buried in something gives
-finite answers, and never sees through it.
+Each solid is convex and filled (but triangles, which are two-sided and hollow). A ray that starts inside one hits it at
+range 0, with the normal against the ray; the far side of a plane counts as inside (a floor is solid all the way down).
+So a sensor that is buried in something gives finite answers, and never sees through it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..common.errors import InputError
 from ..common.geometry import FloatArray, quaternion_multiply, rotation_matrix
-from ..common.primitives import CAPSULE, CYLINDER, PLANE, SPHERE, PrimitiveBuilder, Primitives
+from ..common.primitives import CAPSULE, CYLINDER, PLANE, SPHERE, TRIANGLE, PrimitiveBuilder, Primitives
 from .compiled import compiled, inlined
 from .grid import (
     CELL,
@@ -385,12 +385,15 @@ def _check_primitives(primitives: Primitives, name: str) -> None:
     used[two, 2] = False
     used[kind == SPHERE, 1:] = False
     used[kind == PLANE] = False
+    triangle = kind == TRIANGLE
+    used[triangle, 1] = False
     finite: NDArray[np.bool_] = np.all(np.isfinite(np.hstack([primitives.position, primitives.quaternion])), axis=1)
     norm = np.linalg.norm(np.nan_to_num(primitives.quaternion, nan=0.0, posinf=0.0, neginf=0.0), axis=1)
     bad_size: NDArray[np.bool_] = np.any(used & ~((size > 0) & np.isfinite(size)), axis=1)
     checks: tuple[tuple[NDArray[np.bool_], str], ...] = (
-        (np.asarray(kind > PLANE), "kind is unknown"),
+        (np.asarray(kind > TRIANGLE), "kind is unknown"),
         (bad_size, "size is not positive"),
+        (triangle & ~(np.abs(size[:, 1]) <= size[:, 0]), "the third corner lies beyond the base"),
         (np.logical_not(finite), "position or quaternion is not finite"),
         (np.asarray(finite & (np.abs(norm - 1.0) > 0.01)), "quaternion is not of unit length"),
     )

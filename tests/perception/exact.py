@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from floorcast.common.geometry import rotation_matrix
-from floorcast.common.primitives import BOX, CAPSULE, CYLINDER, PLANE, SPHERE
+from floorcast.common.primitives import BOX, CAPSULE, CYLINDER, PLANE, SPHERE, TRIANGLE
 
 ON_SURFACE = 1e-7
 
@@ -23,6 +23,12 @@ def signed_distance(kind, size, point):
         return point[:, 2]
     if kind == SPHERE:
         return np.linalg.norm(point, axis=1) - size[0]
+    if kind == TRIANGLE:
+        corner = np.array([[-size[0], -size[2]], [size[0], -size[2]], [size[1], size[2]]])
+        edge = np.roll(corner, -1, axis=0) - corner
+        outward = np.stack([edge[:, 1], -edge[:, 0]], axis=1) / np.linalg.norm(edge, axis=1, keepdims=True)
+        beyond = ((point[:, None, :2] - corner) * outward).sum(axis=2).max(axis=1)
+        return np.maximum(np.maximum(np.abs(point[:, 2]), beyond), 1e-12)  # no inside
     if kind == CYLINDER:
         q = np.stack([np.hypot(point[:, 0], point[:, 1]) - size[0], np.abs(point[:, 2]) - size[1]], axis=1)
         return np.linalg.norm(np.maximum(q, 0), axis=1) + np.minimum(q.max(axis=1), 0)
@@ -44,12 +50,12 @@ def crossings(kind, size, o, d):
         p = o - center
         return roots((d * d).sum(axis=1), d @ p, p @ p - size[0] ** 2)
 
-    wall = [] if kind in (BOX, PLANE, SPHERE) else roots(
+    wall = [] if kind in (BOX, PLANE, SPHERE, TRIANGLE) else roots(
         (d[:, :2] ** 2).sum(axis=1), d[:, :2] @ o[:2], o[:2] @ o[:2] - size[0] ** 2
     )  # fmt: skip
     if kind == BOX:
         return faces(0, size[0]) + faces(1, size[1]) + faces(2, size[2])
-    if kind == PLANE:
+    if kind in (PLANE, TRIANGLE):
         return [-o[2] / d[:, 2]]
     if kind == SPHERE:
         return ball(np.zeros(3))
