@@ -23,7 +23,7 @@ PLANE = 4
 """Infinite plane through position, normal along local z; size is ignored."""
 TRIANGLE = 5
 """A flat, two-sided triangle in the local xy plane, without volume: corners (-a, -h), (a, -h), (b, h) with |b| <= a;
-size = a, b, h [m], so position is the centre of the rectangle that holds it. A mesh is many of them that share an id."""
+size = a, b, h [m], so position is the centre of the rectangle that holds it. A mesh is many triangles of one id."""
 
 
 @dataclass(frozen=True)
