@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..common.config import config_hash
+from ..common.config import StrictModel, config_hash
 from ..common.errors import InputError
 from ..common.seeding import generator
 from ..layouts.generator import generate_layout
@@ -26,6 +26,8 @@ from .scenario import DRIVE_QUANTITIES, RECIPE_QUANTITIES, Scenario
 
 if TYPE_CHECKING:
     from ..robots.twin import Twin
+
+Settings = TypeVar("Settings", bound=StrictModel)
 
 _RECIPE_ATTEMPTS = 50
 """Draws of a recipe before its ranges count as impossible."""
@@ -284,17 +286,35 @@ def _from_twin(draw: _Draw, label: str, name: str, twin: Twin | None) -> float |
 
 
 def _sensors(scenario: Scenario, draw: _Draw) -> tuple[LidarConfig, CameraConfig]:
-    sensors = scenario.sensors
+    sensors, vary = scenario.sensors, scenario.sensors.vary
+    return (
+        _varied(scenario, draw, "sensors.lidar", sensors.lidar, vary.lidar),
+        _varied(scenario, draw, "sensors.camera", sensors.camera, vary.camera),
+    )
+
+
+def _varied(scenario: Scenario, draw: _Draw, label: str, base: Settings, vary: StrictModel) -> Settings:
+    """Return settings with what varies drawn anew; a range in nominal units multiplies what ``base`` says."""
     changes: dict[str, float] = {}
-    for name in ("range_noise", "range_bias", "dropout", "grazing_dropout"):
-        source = getattr(sensors, f"lidar_{name}")
-        if source is not None:
-            changes[name] = draw.value(f"sensors.lidar_{name}", source)
-    lidar = sensors.lidar.model_copy(update=changes)
-    camera = sensors.camera
-    if sensors.camera_noise is not None:
-        camera = camera.model_copy(update={"noise": draw.value("sensors.camera_noise", sensors.camera_noise)})
-    return lidar, camera
+    for name in type(vary).model_fields:
+        source = getattr(vary, name)
+        if source is None:
+            continue
+        if source.dimension == "nominal":
+            changes[name] = float(getattr(base, name)) * draw.value(f"{label}.{name}.factor", source)
+            draw.values[f"{label}.{name}"] = changes[name]
+        else:
+            changes[name] = draw.value(f"{label}.{name}", source)
+    if not changes:
+        return base
+    try:
+        return type(base).model_validate({**base.model_dump(), **changes})
+    except ValueError as error:
+        raise InputError(
+            f"the settings drawn for {label} are impossible: {error}",
+            where=f"scenario '{scenario.name}', sensors.vary",
+            mend="narrow the ranges",
+        ) from error
 
 
 def _walkers(scenario: Scenario, draw: _Draw) -> tuple[Walker, ...]:

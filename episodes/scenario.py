@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, Field, create_model, model_validator
+from pydantic import Field, model_validator
 
 from ..common.config import StrictModel, load_model
 from ..common.errors import InputError
@@ -16,6 +16,7 @@ from ..perception.config import CameraConfig, LidarConfig
 from ..robots.model import RobotModel
 from . import distributions as ranges
 from .distributions import Constant, Quantity
+from .sensor_ranges import CameraRanges, LidarRanges, optional_ranges
 
 PHYSICS_RATE = 240
 """Physics steps per second [Hz]."""
@@ -66,12 +67,6 @@ RECIPE_QUANTITIES: dict[str, Quantity] = {
 """Fields of a ``LayoutRecipe`` that a scenario may randomize."""
 
 
-def _optional_ranges(name: str, quantities: dict[str, Quantity]) -> type[BaseModel]:
-    """Return a strict model with one optional range for each quantity."""
-    fields: dict[str, Any] = {key: (ranges.quantity(check) | None, None) for key, check in quantities.items()}
-    return create_model(name, __base__=StrictModel, __module__=__name__, **fields)
-
-
 if TYPE_CHECKING:
 
     class DriveRanges(StrictModel):
@@ -81,8 +76,8 @@ if TYPE_CHECKING:
         """Optional ranges of ``RECIPE_QUANTITIES``."""
 
 else:
-    DriveRanges = _optional_ranges("DriveRanges", DRIVE_QUANTITIES)
-    RecipeRanges = _optional_ranges("RecipeRanges", RECIPE_QUANTITIES)
+    DriveRanges = optional_ranges("DriveRanges", DRIVE_QUANTITIES, __name__)
+    RecipeRanges = optional_ranges("RecipeRanges", RECIPE_QUANTITIES, __name__)
 
 
 class LayoutSource(StrictModel):
@@ -179,21 +174,21 @@ class TaskRanges(StrictModel):
     """Angle [rad] likewise."""
 
 
-class SensorRanges(StrictModel):
-    """The robots' sensors: fixed settings, and ranges of their errors, drawn once per episode.
+class SensorVariation(StrictModel):
+    """Optional ranges of sensor settings, drawn once per episode; a range wins over the setting of the same name."""
 
-    A range wins over the setting of the same name.
-    """
+    lidar: LidarRanges = LidarRanges()
+    camera: CameraRanges = CameraRanges()
+
+
+class SensorRanges(StrictModel):
+    """The robots' sensors: their settings, what of them varies, and the error of the localisation."""
 
     lidar: LidarConfig = LidarConfig()
     camera: CameraConfig = CameraConfig(width=480, height=360)
-    lidar_range_noise: ranges.Length | None = None
-    lidar_range_bias: ranges.SignedLength | None = None
-    lidar_dropout: ranges.Fraction | None = None
-    lidar_grazing_dropout: ranges.Fraction | None = None
+    vary: SensorVariation = SensorVariation()
     lidar_latency: ranges.Duration = Constant(value=20, unit="ms")
     """From the moment of a scan until a policy sees it."""
-    camera_noise: ranges.GreyLevels | None = None
     position_error: ranges.Length = Constant(value=2, unit="cm")
     """Standard deviation of the localisation in x and in y."""
     heading_error: ranges.AngleError = Constant(value=0.5, unit="deg")

@@ -175,3 +175,32 @@ def test_counts_are_whole():
     robots = SMALL.robots.model_copy(update={"count": UniformInteger(low=1, high=3, unit="1")})
     counts = {len(sample_scenario(SMALL.model_copy(update={"robots": robots}), 0, i).drives) for i in range(10)}
     assert counts == {1, 2, 3}
+
+
+def with_varied_lidar(scenario, **vary):
+    data = scenario.model_dump(mode="json")
+    data["sensors"]["vary"]["lidar"] = vary
+    return Scenario.model_validate(data)
+
+
+def test_a_sensor_range_in_nominal_units_multiplies_the_setting():
+    half = {"distribution": "constant", "value": 0.5, "unit": "nominal"}
+    sampled = sample_scenario(with_varied_lidar(SMALL, range_max=half), 3, 0)
+    assert sampled.lidar.range_max == pytest.approx(0.5 * SMALL.sensors.lidar.range_max)
+    assert sampled.values["sensors.lidar.range_max"] == sampled.lidar.range_max
+    assert sampled.values["sensors.lidar.range_max.factor"] == 0.5
+
+
+def test_sensor_settings_that_do_not_fit_together_are_refused_by_name():
+    tiny = {"distribution": "constant", "value": 0.01, "unit": "m"}
+    with pytest.raises(InputError, match=r"range_max.*range_min|sensors\.lidar"):
+        sample_scenario(with_varied_lidar(SMALL, range_max=tiny), 3, 0)
+
+
+def test_one_more_sensor_range_changes_no_other_draw():
+    before = sample_scenario(SMALL, 3, 1).values
+    one = {"distribution": "uniform", "low": 0.0, "high": 0.1, "unit": "1"}
+    vary = {**SMALL.sensors.vary.lidar.model_dump(mode="json", exclude_none=True), "dropout": one}
+    after = sample_scenario(with_varied_lidar(SMALL, **vary), 3, 1).values
+    assert {key: after[key] for key in before} == before
+    assert set(after) - set(before) == {"sensors.lidar.dropout"}
