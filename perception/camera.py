@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..common.geometry import FloatArray
 from .compiled import compiled, inlined
-from .config import CameraConfig, Lighting
 from .frames import CameraFrame
 from .grid import STATIC_HIGH, IntArray
 from .lidar import check_sensor_poses
@@ -16,6 +17,9 @@ from .noise import CAMERA, QUANTILES, as_word, noise_key, random_bits, table_nor
 from .raycast import Tables, as_index, blocked, trace, world_normal
 from .scene import Scene
 from .shading import BACK, CROWDING, ENCODING, GROUND, KEY, SKY, crowding, encode, light_table, local_face
+
+if TYPE_CHECKING:
+    from .config import CameraConfig, Lighting
 
 ROOF_CLEARANCE = 0.8
 """The painted roof is this far [m] above the highest static solid."""

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..common.errors import InputError
 from ..common.geometry import FloatArray
 from .compiled import compiled, inlined
-from .config import LidarConfig
 from .frames import LidarScan, LidarTruth
 from .grid import IntArray
 from .noise import LIDAR, as_word, noise_key, standard_normal, uniform
 from .raycast import Tables, as_index, trace, world_normal
 from .scene import Scene
+
+if TYPE_CHECKING:
+    from .config import LidarConfig
 
 ELEMENTS_PER_BEAM = 2
 ROTATION_TOLERANCE = 1e-4

@@ -5,15 +5,19 @@ All sums are in linear light; colours are decoded from sRGB before and encoded a
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..common.geometry import FloatArray
 from ..common.primitives import BOX, PLANE, Primitives
 from .compiled import compiled, inlined
-from .config import Lighting
 from .materials import CLASS_MATERIAL
 from .noise import as_word, random_bits
+
+if TYPE_CHECKING:
+    from .config import Lighting
 
 LOOK_RED, LOOK_GREEN, LOOK_BLUE, LOOK_MATERIAL, LOOK_SEED = range(5)
 """Columns of the table of looks: linear albedo, material, the object's own number from 0 to 1."""
