@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..common.errors import InputError
 from ..common.geometry import FloatArray, quaternion_multiply, rotation_matrix
 from ..common.primitives import CAPSULE, CYLINDER, PLANE, SPHERE, TRIANGLE, PrimitiveBuilder, Primitives
+from .blocks import RasterBlocks, raster_blocks
 from .compiled import compiled, inlined
 from .grid import (
     CELL,
@@ -99,6 +100,7 @@ class Scene:
         self.looks: NDArray[np.float32] = looks(both)
         self.reflectivity: NDArray[np.float32] = srgb_to_linear(both.color) @ LUMINANCE
         self._crowding: tuple[NDArray[np.float32], FloatArray] | None = None
+        self._blocks: RasterBlocks | None = None
         self._local_axes = rotation_matrix(_unit(moving.quaternion))
         self._local_position = np.ascontiguousarray(moving.position, dtype=np.float64)
         self._size = np.ascontiguousarray(both.size, dtype=np.float64)
@@ -200,6 +202,13 @@ class Scene:
             n = self.static_count
             self._crowding = crowding_volume(self._bounds[:n], self.tables.kind[:n])
         return self._crowding
+
+    @property
+    def blocks(self) -> RasterBlocks:
+        """The static solids in blocks of neighbours; see ``blocks.raster_blocks``."""
+        if self._blocks is None:
+            self._blocks = raster_blocks(self._bounds, self.static_count)
+        return self._blocks
 
     def world_primitives(self) -> Primitives:
         """Return all solids in ``map``: static, then moving at their current poses.

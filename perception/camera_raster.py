@@ -1,0 +1,697 @@
+"""What a pinhole camera sees, by drawing the solids into its picture: inverse depth and face of every pixel.
+
+The inverse depth 1 / z of a plane is linear in the pixel: with the camera at signed height s over the plane and the ray
+``d = (x, y, 1)``, the ray meets it at planar depth ``z = -s / (n . d)``, so ``1 / z = -(n . d) / s`` (Olano and Greer,
+*Triangle scan conversion using 2D homogeneous coordinates*, 1997). A convex solid is what lies behind all its planes:
+a ray enters it through the last *front* plane (camera outside of it), at the least of their inverse depths, and leaves
+through the first *back* plane, at the greatest of theirs. The ray hits if every front plane's inverse depth is at least
+every back plane's: each such pair is a straight edge in the picture. The near plane joins the front planes and the far
+plane the back planes as constants, so nothing is ever clipped or divided by a depth near zero, and a camera inside a
+solid needs no rule of its own. Per row the edges give one span, within which the least front plane is drawn.
+
+Round solids use the edges of the box around them, and then, per pixel, ``a t^2 + 2 b t + c = 0`` solved for 1 / t.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..common.geometry import FloatArray
+from ..common.primitives import BOX, CAPSULE, CYLINDER, PLANE, SPHERE, TRIANGLE
+from .blocks import BLOCK, RasterBlocks
+from .compiled import compiled, inlined
+from .grid import IntArray
+from .raycast import Tables, as_index
+
+if TYPE_CHECKING:
+    from .scene import Scene
+
+BUCKETS = 1024
+"""Steps of depth by which solids are drawn front to back; spaced evenly in 1 / z up to ``NEAREST``."""
+NEAREST = 0.25
+"""[m]"""
+EDGE_LEAVE = 1e-9
+"""Edges are inclusive, and this much [pixels] wider, so that rounding opens no crack between solids that touch."""
+NO_SLOPE = 1e-13
+"""Share of an edge function's greatest term up to which another does not count."""
+TIE = np.float32(1.0 + 6e-7)
+"""Ratio of inverse depths up to which two surfaces are equally near: the one drawn first stays."""
+HUGE = 1e30
+HUGE_EXTENT = 1e20
+TINY = 1e-30
+CULL_MARGIN = 1e-9
+"""[m]"""
+
+MANTLE, ROUNDED = 6, 7
+NEAR_AXIS, FAR_AXIS = 3, 4
+
+
+class RasterScratch(NamedTuple):
+    """Memory that ``rasterise_view`` works in; one for each thread.
+
+    Attributes:
+        queue: (2, P) int32 solids in view, as found and in order. bucket: (P,) int32; start: (BUCKETS + 1,) int32.
+        low, high: (H,) float64 first and last column of a solid in each row.
+        front: (4, 6), back: (8, 5), basis: (3, 3), plane: (4, 4), edge: (32, 3) float64, of the solid being drawn.
+    """
+
+    queue: IntArray
+    bucket: IntArray
+    start: IntArray
+    low: FloatArray
+    high: FloatArray
+    front: FloatArray
+    back: FloatArray
+    basis: FloatArray
+    plane: FloatArray
+    edge: FloatArray
+
+
+def raster_scratch(solids: int, height: int) -> RasterScratch:
+    """Return scratch memory for scenes of up to ``solids`` solids and pictures of up to ``height`` rows."""
+    return RasterScratch(
+        queue=np.zeros((2, max(solids, 1)), np.int32),
+        bucket=np.zeros(max(solids, 1), np.int32),
+        start=np.zeros(BUCKETS + 1, np.int32),
+        low=np.zeros(height),
+        high=np.zeros(height),
+        front=np.zeros((4, 6)),
+        back=np.zeros((8, 5)),
+        basis=np.zeros((3, 3)),
+        plane=np.zeros((4, 4)),
+        edge=np.zeros((32, 3)),
+    )
+
+
+def visible_surfaces(
+    scene: Scene, view: ArrayLike, width: int, height: int, position: ArrayLike, rotation: ArrayLike, exclude: int = -1
+) -> tuple[NDArray[np.float32], IntArray]:
+    """Return what a pinhole camera sees.
+
+    Args:
+        scene: what is there. view: (6,) fx, fy, cx, cy [pixels], near, far [m]. width, height: of the picture.
+        position: (3,) [m] in ``map``. rotation: (3, 3), columns are the axes of ``camera_optical`` in ``map``.
+        exclude: moving body that is not seen, -1 for none.
+
+    Returns:
+        Inverse depth (height, width) float32 [1/m], 0 for nothing; and face codes (height, width) int32: 8 times the
+        solid's row plus the face (box 0 to 5: -x, +x, -y, +y, -z, +z; cylinder 6 mantle, 4 and 5 caps; capsule and
+        sphere 7; plane 5; triangle 5 from its front, 4 from behind), -1 for nothing.
+    """
+    inverse_depth, face = np.empty((height, width), np.float32), np.empty((height, width), np.int32)
+    rasterise_view(
+        scene.tables,
+        scene._bounds,
+        as_index(scene.static_count),
+        scene.blocks,
+        np.ascontiguousarray(view, dtype=np.float64),
+        np.ascontiguousarray(position, dtype=np.float64),
+        np.ascontiguousarray(rotation, dtype=np.float64),
+        as_index(exclude),
+        as_index(0),
+        as_index(height),
+        raster_scratch(len(scene), height),
+        inverse_depth,
+        face,
+    )
+    return inverse_depth, face
+
+
+@inlined
+def _in_view(bounds: FloatArray, i: int, cull: FloatArray) -> bool:
+    """Tell whether an axis-aligned box reaches into all half spaces (6, 4) of the view."""
+    for k in range(6):
+        a, b, c = cull[k, 0], cull[k, 1], cull[k, 2]
+        reach = abs(a) * bounds[i, 3] + abs(b) * bounds[i, 4] + abs(c) * bounds[i, 5]
+        if a * bounds[i, 0] + b * bounds[i, 1] + c * bounds[i, 2] + reach < cull[k, 3]:
+            return False
+    return True
+
+
+@inlined
+def _view_bounds(
+    view: FloatArray, width: int, row0: int, row1: int, position: FloatArray, rotation: FloatArray, cull: FloatArray
+) -> None:
+    """Fill the half spaces (6, 4) ``n . x >= h`` in ``map`` that hold what rows row0 to row1 of the picture see."""
+    fx, fy, cx, cy = view[0], view[1], view[2], view[3]
+    left, right = (-0.5 - cx) / fx, (width - 0.5 - cx) / fx
+    top, bottom = (row0 - 0.5 - cy) / fy, (row1 - 0.5 - cy) / fy
+    for k in range(6):
+        a, b, c, h = 0.0, 0.0, 1.0, view[4]
+        if k == 1:
+            c, h = -1.0, -view[5]
+        elif k == 2:
+            a, c, h = 1.0, -left, 0.0
+        elif k == 3:
+            a, c, h = -1.0, right, 0.0
+        elif k == 4:
+            b, c, h = 1.0, -top, 0.0
+        elif k == 5:
+            b, c, h = -1.0, bottom, 0.0
+        for i in range(3):
+            cull[k, i] = a * rotation[i, 0] + b * rotation[i, 1] + c * rotation[i, 2]
+            h += cull[k, i] * position[i]
+        cull[k, 3] = h - CULL_MARGIN
+
+
+@inlined
+def _enqueue(bounds: FloatArray, i: int, p: int, cull: FloatArray, scale: float, scratch: RasterScratch, n: int) -> int:
+    """Put solid p into the queue, with the step of depth at which its bounding box begins."""
+    a, b, c = cull[0, 0], cull[0, 1], cull[0, 2]
+    reach = abs(a) * bounds[i, 3] + abs(b) * bounds[i, 4] + abs(c) * bounds[i, 5]
+    depth = a * bounds[i, 0] + b * bounds[i, 1] + c * bounds[i, 2] - reach - scale
+    bucket = as_index(0)
+    if reach > HUGE_EXTENT:
+        bucket = as_index(BUCKETS - 1)
+    elif depth > NEAREST:
+        bucket = as_index((BUCKETS - 1) * (1.0 - NEAREST / depth)) + 1
+    bucket = min(bucket, as_index(BUCKETS - 1))
+    scratch.queue[0, n] = p
+    scratch.bucket[n] = bucket
+    scratch.start[bucket] += 1
+    return n + 1
+
+
+@inlined
+def _find_solids(
+    tables: Tables,
+    bounds: FloatArray,
+    static_count: int,
+    blocks: RasterBlocks,
+    cull: FloatArray,
+    origin_depth: float,
+    exclude: int,
+    scratch: RasterScratch,
+) -> int:
+    """Fill ``scratch.queue[1]`` with the solids that may be in view, front to back; return how many."""
+    n = as_index(0)
+    scratch.start[:] = 0
+    for k in range(blocks.block.shape[0]):
+        if _in_view(blocks.block, k, cull):
+            for i in range(k * BLOCK, min((k + 1) * BLOCK, len(blocks.row))):
+                if _in_view(blocks.bounds, i, cull):
+                    n = _enqueue(blocks.bounds, i, blocks.row[i], cull, origin_depth, scratch, n)
+    for p in range(static_count, len(tables.body)):
+        if tables.body[p] != exclude and _in_view(bounds, p, cull):
+            n = _enqueue(bounds, p, p, cull, origin_depth, scratch, n)
+    # A counting sort: it keeps the order of solids of equal depth.
+    at = 0
+    for k in range(BUCKETS):
+        count = scratch.start[k]
+        scratch.start[k] = at
+        at += count
+    for i in range(n):
+        k = scratch.bucket[i]
+        scratch.queue[1, scratch.start[k]] = scratch.queue[0, i]
+        scratch.start[k] += 1
+    return n
+
+
+@inlined
+def _half_extent(kind: int, solid: FloatArray, p: int, axis: int) -> float:
+    """Return the half extent [m] along a local axis of the box around solid p."""
+    if kind == BOX:
+        return solid[p, 3 + axis]
+    if kind == SPHERE or axis < 2:
+        return solid[p, 3]
+    return solid[p, 4] + (solid[p, 3] if kind == CAPSULE else 0.0)
+
+
+@inlined
+def _local_frame(
+    solid: FloatArray, p: int, view: FloatArray, position: FloatArray, rotation: FloatArray, scratch: RasterScratch
+) -> tuple[float, float, float]:
+    """Fill ``basis``, rows (u, v, 1) -> component of the ray along each local axis of solid p; return the camera's
+    place in the local frame [m]."""
+    fx, fy, cx, cy = view[0], view[1], view[2], view[3]
+    basis = scratch.basis
+    for k in range(3):
+        a, b, c = solid[p, 6 + 3 * k], solid[p, 7 + 3 * k], solid[p, 8 + 3 * k]
+        basis[k, 0] = (a * rotation[0, 0] + b * rotation[1, 0] + c * rotation[2, 0]) / fx
+        basis[k, 1] = (a * rotation[0, 1] + b * rotation[1, 1] + c * rotation[2, 1]) / fy
+        forward = a * rotation[0, 2] + b * rotation[1, 2] + c * rotation[2, 2]
+        basis[k, 2] = forward - cx * basis[k, 0] - cy * basis[k, 1]
+    x, y, z = position[0] - solid[p, 0], position[1] - solid[p, 1], position[2] - solid[p, 2]
+    lx = solid[p, 6] * x + solid[p, 7] * y + solid[p, 8] * z
+    ly = solid[p, 9] * x + solid[p, 10] * y + solid[p, 11] * z
+    lz = solid[p, 12] * x + solid[p, 13] * y + solid[p, 14] * z
+    return lx, ly, lz
+
+
+@inlined
+def _put_front(scratch: RasterScratch, n: int, axis: int, sign: float, height: float, code: int) -> int:
+    """Add the plane across a local axis, its outward normal along ``sign``, with the camera ``height`` outside it."""
+    for i in range(3):
+        scratch.front[n, i] = -sign * scratch.basis[axis, i]
+    scratch.front[n, 3], scratch.front[n, 4], scratch.front[n, 5] = height, axis, code
+    return n + 1
+
+
+@inlined
+def _put_back(scratch: RasterScratch, n: int, axis: int, sign: float, height: float) -> int:
+    """Add the plane across a local axis, its outward normal along ``sign``, with the camera ``height`` inside it."""
+    for i in range(3):
+        scratch.back[n, i] = sign * scratch.basis[axis, i]
+    scratch.back[n, 3], scratch.back[n, 4] = height, axis
+    return n + 1
+
+
+@inlined
+def _put_near_and_far(
+    scratch: RasterScratch, fronts: int, backs: int, near: float, far: float, code: int
+) -> tuple[int, int]:
+    """Add the planes that limit what the camera sees."""
+    for i in range(3):
+        constant = 1.0 if i == 2 else 0.0
+        scratch.front[fronts, i], scratch.back[backs, i] = constant, constant
+    scratch.front[fronts, 3], scratch.front[fronts, 4], scratch.front[fronts, 5] = near, NEAR_AXIS, code
+    scratch.back[backs, 3], scratch.back[backs, 4] = far, FAR_AXIS
+    return fronts + 1, backs + 1
+
+
+@inlined
+def _box_planes(
+    hx: float, hy: float, hz: float, lx: float, ly: float, lz: float, scratch: RasterScratch
+) -> tuple[int, int, int]:
+    """List front and back planes of a box; return how many, and the face turned most towards the camera."""
+    fronts, backs = as_index(0), as_index(0)
+    best, facing = -HUGE, as_index(0)
+    for k in range(3):
+        half = hx if k == 0 else (hy if k == 1 else hz)
+        place = lx if k == 0 else (ly if k == 1 else lz)
+        for side in range(2):
+            sign = 2.0 * side - 1.0
+            height = sign * place - half
+            if height > 0.0:
+                fronts = _put_front(scratch, fronts, k, sign, height, 2 * k + side)
+            else:
+                backs = _put_back(scratch, backs, k, sign, -height)
+            if height > best:
+                best, facing = height, as_index(2 * k + side)
+    return fronts, backs, facing
+
+
+@inlined
+def _pair_edges(scratch: RasterScratch, fronts: int, backs: int) -> int:
+    """Fill ``edge`` with a u + b v + c >= 0 where front planes are met before back planes; return how many."""
+    front, back, edge = scratch.front, scratch.back, scratch.edge
+    n = as_index(0)
+    for i in range(fronts):
+        for j in range(backs):
+            # A plane across the same axis adds nothing, nor do the near and far planes to each other.
+            if front[i, 4] != back[j, 4] and not (front[i, 4] == NEAR_AXIS and back[j, 4] == FAR_AXIS):
+                for k in range(3):
+                    edge[n, k] = front[i, k] * back[j, 3] - back[j, k] * front[i, 3]
+                n += 1
+    return n
+
+
+@inlined
+def _trim(scratch: RasterScratch, edges: int, width: int, height: int, first: int, last: int) -> tuple[int, int]:
+    """Fill ``low`` and ``high`` of the rows first to last with the columns within all edges; return the rows left."""
+    low, high, edge = scratch.low, scratch.high, scratch.edge
+    for n in range(edges):
+        a, b, c = edge[n, 0], edge[n, 1], edge[n, 2]
+        least = NO_SLOPE * max(max(abs(a) * width, abs(b) * height), abs(c))
+        if abs(a) * width <= least:
+            # A level edge, or one that is the same everywhere.
+            if abs(b) * height <= least:
+                if c < 0.0:
+                    return first, first - 1
+            elif b > 0.0:
+                first = max(first, as_index(np.ceil(min(max(-c / b - EDGE_LEAVE, -1.0), height + 1.0))))
+            else:
+                last = min(last, as_index(np.floor(min(max(-c / b + EDGE_LEAVE, -1.0), height + 1.0))))
+    for v in range(first, last + 1):
+        low[v], high[v] = 0.0, width - 1.0
+    for n in range(edges):
+        a, b, c = edge[n, 0], edge[n, 1], edge[n, 2]
+        if abs(a) * width > NO_SLOPE * max(max(abs(a) * width, abs(b) * height), abs(c)):
+            slope, offset = -b / a, -c / a
+            if a > 0.0:
+                offset -= EDGE_LEAVE
+                for v in range(first, last + 1):
+                    low[v] = max(low[v], slope * v + offset)
+            else:
+                offset += EDGE_LEAVE
+                for v in range(first, last + 1):
+                    high[v] = min(high[v], slope * v + offset)
+    return first, last
+
+
+@inlined
+def _corner_rows(
+    hx: float,
+    hy: float,
+    hz: float,
+    lx: float,
+    ly: float,
+    lz: float,
+    view: FloatArray,
+    scratch: RasterScratch,
+    row0: int,
+    row1: int,
+) -> tuple[int, int, float, float]:
+    """Return the first and last row that a box in front of the camera can touch, and its depths [m].
+
+    The basis holds the rays' local components; turned back into ``camera_optical`` its rows are the local axes.
+    """
+    fy, cx, cy = view[1], view[2], view[3]
+    basis = scratch.basis
+    yx, yy, yz = basis[0, 1] * fy, basis[1, 1] * fy, basis[2, 1] * fy
+    zx = basis[0, 2] + cx * basis[0, 0] + cy * basis[0, 1]
+    zy = basis[1, 2] + cx * basis[1, 0] + cy * basis[1, 1]
+    zz = basis[2, 2] + cx * basis[2, 0] + cy * basis[2, 1]
+    y0, z0 = -(lx * yx + ly * yy + lz * yz), -(lx * zx + ly * zy + lz * zz)
+    reach = hx * abs(zx) + hy * abs(zy) + hz * abs(zz)
+    nearest, farthest = z0 - reach, z0 + reach
+    if nearest <= view[4]:
+        return row0, row1 - 1, nearest, farthest
+    least, most = HUGE, -HUGE
+    for corner in range(8):
+        sx = hx if corner & 1 else -hx
+        sy = hy if corner & 2 else -hy
+        sz = hz if corner & 4 else -hz
+        ratio = (y0 + sx * yx + sy * yy + sz * yz) / (z0 + sx * zx + sy * zy + sz * zz)
+        least, most = min(least, ratio), max(most, ratio)
+    first = as_index(np.floor(min(max(least * fy + cy, -1.0), row1 + 1.0)))
+    last = as_index(np.ceil(min(max(most * fy + cy, -1.0), row1 + 1.0)))
+    return max(first, row0), min(last, row1 - 1), nearest, farthest
+
+
+@inlined
+def _fill(
+    start: int,
+    count: int,
+    base: float,
+    slope: float,
+    code: int,
+    depth: NDArray[np.float32],
+    face: IntArray,
+) -> None:
+    """Draw ``count`` pixels from the flat index ``start`` on: inverse depth ``base`` at the first, then by ``slope``.
+
+    The far end is the origin of the sums in float32, so that a plane seen at a grazing angle keeps its precision there.
+    """
+    shift = np.float32(0.0)
+    if slope < 0.0:
+        base += slope * (count - 1)
+        shift = np.float32(1 - count)
+    origin, step, number = np.float32(base), np.float32(slope), np.int32(code)
+    first = np.uint64(start)
+    for i in range(np.uint64(count)):
+        w = origin + step * (np.float32(np.int32(i)) + shift)
+        old = depth[first + i]
+        nearer = w > old * TIE
+        depth[first + i] = w if nearer else old
+        face[first + i] = number if nearer else face[first + i]
+
+
+@inlined
+def _draw_flat(
+    p: int,
+    fronts: int,
+    first: int,
+    last: int,
+    width: int,
+    scratch: RasterScratch,
+    depth: NDArray[np.float32],
+    face: IntArray,
+) -> int:
+    """Draw the least of the front planes within each row's span; return how many pixels the spans have."""
+    plane, front = scratch.plane, scratch.front
+    for k in range(fronts):
+        for i in range(3):
+            plane[k, i] = front[k, i] / max(front[k, 3], TINY)
+    covered = as_index(0)
+    for v in range(first, last + 1):
+        u = as_index(np.ceil(scratch.low[v]))
+        end = as_index(np.floor(scratch.high[v]))
+        if u <= end:
+            covered += end - u + 1
+        while u <= end:
+            k, here = as_index(0), plane[0, 0] * u + (plane[0, 1] * v + plane[0, 2])
+            for j in range(1, fronts):
+                w = plane[j, 0] * u + (plane[j, 1] * v + plane[j, 2])
+                if w < here or (w == here and plane[j, 0] < plane[k, 0]):
+                    k, here = as_index(j), w
+            # This plane stays the least up to where one that grows slower takes over.
+            limit = float(end)
+            for j in range(fronts):
+                if plane[j, 0] < plane[k, 0]:
+                    ahead = plane[j, 0] * u + (plane[j, 1] * v + plane[j, 2]) - here
+                    limit = min(limit, u + ahead / (plane[k, 0] - plane[j, 0]))
+            stop = max(u, as_index(np.floor(limit)))
+            _fill(v * width + u, stop - u + 1, here, plane[k, 0], 8 * p + as_index(front[k, 5]), depth, face)
+            u = stop + 1
+    return covered
+
+
+@inlined
+def _root_inverse(a: float, b: float, c: float) -> tuple[float, float]:
+    """Return 1 / t where a ray enters and leaves ``a t^2 + 2 b t + c <= 0``; an enter of -1 means that it does not.
+
+    c <= 0 means that the ray starts inside: it enters at t <= 0, for which HUGE stands. By the stable formulas for
+    roots (Press et al., *Numerical Recipes*, 5.6), so that no digits cancel.
+    """
+    discriminant = b * b - a * c
+    root = np.sqrt(max(discriminant, 0.0))
+    ahead = max(root - b, TINY)
+    if c > 0.0:
+        hit = discriminant >= 0.0 and b < 0.0
+        return (ahead / c if hit else -1.0), (a / ahead if hit else HUGE)
+    return HUGE, (a / ahead if b < 0.0 else (b + root) / max(-c, TINY))
+
+
+@inlined
+def _caps_inverse(lz: float, ez: float, half: float) -> tuple[float, float]:
+    """Return 1 / t where a ray enters and leaves the slab ``abs(z) <= half``: place lz and direction ez along z."""
+    below, above = -half - lz, lz - half
+    enter, leave = HUGE, -HUGE
+    if above > 0.0:
+        enter = -ez / above
+        leave = -ez / (above + 2.0 * half)
+    elif below > 0.0:
+        enter = ez / below
+        leave = ez / (below + 2.0 * half)
+    else:
+        leave = max(ez / max(-above, TINY), -ez / max(-below, TINY))
+    return enter, leave
+
+
+@inlined
+def _cylinder_inverse(
+    lx: float, ly: float, lz: float, ex: float, ey: float, ez: float, radius: float, half: float
+) -> tuple[float, float, float]:
+    """Return 1 / t where a ray enters and leaves a cylinder along z, and where it enters its mantle."""
+    mantle, leave = _root_inverse(ex * ex + ey * ey, lx * ex + ly * ey, lx * lx + ly * ly - radius * radius)
+    cap, out = _caps_inverse(lz, ez, half)
+    return min(mantle, cap), max(leave, out), mantle
+
+
+@inlined
+def _ball_inverse(
+    lx: float, ly: float, lz: float, ex: float, ey: float, ez: float, radius: float
+) -> tuple[float, float]:
+    """Return 1 / t where a ray enters and leaves a sphere about the origin."""
+    return _root_inverse(
+        ex * ex + ey * ey + ez * ez, lx * ex + ly * ey + lz * ez, lx * lx + ly * ly + lz * lz - radius * radius
+    )
+
+
+@inlined
+def _capsule_inverse(
+    lx: float, ly: float, lz: float, ex: float, ey: float, ez: float, radius: float, half: float
+) -> tuple[float, float]:
+    """Return 1 / t where a ray enters and leaves a capsule along z: the union of a cylinder and two spheres."""
+    enter, leave, _ = _cylinder_inverse(lx, ly, lz, ex, ey, ez, radius, half)
+    if enter < leave:
+        enter, leave = -1.0, HUGE
+    low_enter, low_leave = _ball_inverse(lx, ly, lz + half, ex, ey, ez, radius)
+    high_enter, high_leave = _ball_inverse(lx, ly, lz - half, ex, ey, ez, radius)
+    return max(enter, max(low_enter, high_enter)), min(leave, min(low_leave, high_leave))
+
+
+@inlined
+def _draw_round(
+    kind: int,
+    p: int,
+    lx: float,
+    ly: float,
+    lz: float,
+    radius: float,
+    half: float,
+    near: float,
+    far: float,
+    first: int,
+    last: int,
+    width: int,
+    scratch: RasterScratch,
+    depth: NDArray[np.float32],
+    face: IntArray,
+) -> int:
+    """Draw a cylinder, capsule or sphere within each row's span; return how many pixels of it are in the picture."""
+    basis = scratch.basis
+    closest, remotest = 1.0 / near, 1.0 / far
+    cap = 5 if lz > 0.0 else 4
+    covered = as_index(0)
+    for v in range(first, last + 1):
+        start = as_index(np.ceil(scratch.low[v]))
+        end = as_index(np.floor(scratch.high[v]))
+        row = v * width
+        bx, by, bz = basis[0, 1] * v + basis[0, 2], basis[1, 1] * v + basis[1, 2], basis[2, 1] * v + basis[2, 2]
+        for u in range(start, end + 1):
+            ex, ey, ez = basis[0, 0] * u + bx, basis[1, 0] * u + by, basis[2, 0] * u + bz
+            code = ROUNDED
+            if kind == CYLINDER:
+                enter, leave, mantle = _cylinder_inverse(lx, ly, lz, ex, ey, ez, radius, half)
+                code = MANTLE if mantle <= enter or enter > closest else cap
+            elif kind == CAPSULE:
+                enter, leave = _capsule_inverse(lx, ly, lz, ex, ey, ez, radius, half)
+            else:
+                enter, leave = _ball_inverse(lx, ly, lz, ex, ey, ez, radius)
+            w = min(enter, closest)
+            if w >= max(leave, remotest):
+                covered += 1
+                if np.float32(w) > depth[row + u] * TIE:
+                    depth[row + u] = w
+                    face[row + u] = 8 * p + code
+    return covered
+
+
+@inlined
+def _triangle_planes(
+    a: float, b: float, h: float, lx: float, ly: float, lz: float, near: float, far: float, scratch: RasterScratch
+) -> int:
+    """List the front plane of a triangle and its edges, as ``edge``; return how many edges, or -1 if edge-on."""
+    if lz == 0.0:
+        return -1
+    _put_front(scratch, 0, 2, 1.0 if lz > 0.0 else -1.0, abs(lz), 5 if lz > 0.0 else 4)
+    edge, basis = scratch.edge, scratch.basis
+    for n in range(3):
+        x0 = -a if n == 0 else (a if n == 1 else b)
+        y0 = h if n == 2 else -h
+        x1 = a if n == 0 else (b if n == 1 else -a)
+        y1 = h if n == 1 else -h
+        # Normal of the plane through the camera and this side, towards the inside.
+        x0, x1, y0, y1 = x0 - lx, x1 - lx, y0 - ly, y1 - ly
+        mx, my, mz = lz * (y1 - y0), lz * (x0 - x1), x0 * y1 - x1 * y0
+        side = -1.0 if lz > 0.0 else 1.0
+        for k in range(3):
+            edge[n, k] = side * (mx * basis[0, k] + my * basis[1, k] + mz * basis[2, k])
+    for k in range(3):
+        # Beyond the near plane, which does not close a triangle: there is nothing inside it.
+        constant = abs(lz) if k == 2 else 0.0
+        edge[3, k] = constant - scratch.front[0, k] * near
+        edge[4, k] = scratch.front[0, k] * far - constant
+    return 5
+
+
+@inlined
+def _draw_solid(
+    tables: Tables,
+    p: int,
+    view: FloatArray,
+    position: FloatArray,
+    rotation: FloatArray,
+    width: int,
+    height: int,
+    row0: int,
+    row1: int,
+    scratch: RasterScratch,
+    depth: NDArray[np.float32],
+    face: IntArray,
+) -> int:
+    """Draw one solid into rows row0 to row1; return how many pixels it would have with nothing in front."""
+    solid, kind = tables.solid, tables.kind[p]
+    near, far = view[4], view[5]
+    lx, ly, lz = _local_frame(solid, p, view, position, rotation, scratch)
+    first, last = row0, row1 - 1
+    fronts, edges = as_index(1), as_index(0)
+    if kind == TRIANGLE:
+        edges = _triangle_planes(solid[p, 3], solid[p, 4], solid[p, 5], lx, ly, lz, near, far, scratch)
+        if edges < 0:
+            return 0
+    else:
+        backs = as_index(0)
+        if kind == PLANE:
+            fronts, backs = as_index(0), as_index(0)
+            if lz > 0.0:
+                fronts = _put_front(scratch, 0, 2, 1.0, lz, 5)
+            else:
+                backs = _put_back(scratch, 0, 2, 1.0, -lz)
+            fronts, backs = _put_near_and_far(scratch, fronts, backs, near, far, 5)
+        else:
+            hx, hy, hz = (
+                _half_extent(kind, solid, p, 0),
+                _half_extent(kind, solid, p, 1),
+                _half_extent(kind, solid, p, 2),
+            )
+            first, last, nearest, farthest = _corner_rows(hx, hy, hz, lx, ly, lz, view, scratch, row0, row1)
+            if first > last or farthest < near or nearest > far:
+                return 0
+            fronts, backs, facing = _box_planes(hx, hy, hz, lx, ly, lz, scratch)
+            if nearest <= near or farthest >= far:
+                fronts, backs = _put_near_and_far(scratch, fronts, backs, near, far, facing)
+        edges = _pair_edges(scratch, fronts, backs)
+    first, last = _trim(scratch, edges, width, height, first, last)
+    if kind in (CYLINDER, CAPSULE, SPHERE):
+        return _draw_round(
+            kind, p, lx, ly, lz, solid[p, 3], solid[p, 4], near, far, first, last, width, scratch, depth, face
+        )
+    return _draw_flat(p, fronts, first, last, width, scratch, depth, face)
+
+
+@compiled
+def rasterise_view(
+    tables: Tables,
+    bounds: FloatArray,
+    static_count: int,
+    blocks: RasterBlocks,
+    view: FloatArray,
+    position: FloatArray,
+    rotation: FloatArray,
+    exclude: int,
+    row0: int,
+    row1: int,
+    scratch: RasterScratch,
+    inverse_depth: NDArray[np.float32],
+    face: IntArray,
+) -> None:
+    """Fill rows row0 to row1 of a picture; see ``visible_surfaces``.
+
+    A row comes out the same, bit for bit, whichever rows are drawn with it.
+
+    Args:
+        tables, bounds, static_count: of the scene. blocks: its ``raster_blocks``.
+        view: (6,) float64 fx, fy, cx, cy [pixels], near, far [m]. position: (3,) float64 [m] in ``map``.
+        rotation: (3, 3) float64, columns are the axes of ``camera_optical`` in ``map``.
+        exclude: moving body that is not seen, -1 for none. scratch: working memory, for this call alone.
+        inverse_depth: (H, W) float32 [1/m] and face: (H, W) int32, C-contiguous; rows row0 to row1 are written.
+    """
+    height, width = inverse_depth.shape
+    depth, code = inverse_depth.reshape(-1), face.reshape(-1)
+    depth[row0 * width : row1 * width] = 0.0
+    code[row0 * width : row1 * width] = -1
+    cull = np.empty((6, 4))
+    _view_bounds(view, width, row0, row1, position, rotation, cull)
+    forward = cull[0, 0] * position[0] + cull[0, 1] * position[1] + cull[0, 2] * position[2]
+    found = _find_solids(tables, bounds, static_count, blocks, cull, forward, exclude, scratch)
+    for i in range(found):
+        _draw_solid(
+            tables,
+            as_index(scratch.queue[1, i]),
+            view,
+            position,
+            rotation,
+            as_index(width),
+            as_index(height),
+            row0,
+            row1,
+            scratch,
+            depth,
+            code,
+        )
