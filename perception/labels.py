@@ -8,28 +8,28 @@ about y only, live in the level frame.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import overload
 
 import numpy as np
 import pycocotools.mask
 from numpy.typing import ArrayLike, NDArray
 
 from ..common.classes import class_name
-from ..common.geometry import rotation_matrix
-from ..common.primitives import BOX, CAPSULE, CYLINDER, PLANE, SPHERE, Primitives
+from ..common.primitives import PLANE, Primitives
+from .boxes import parts_of, place_parts, solid_boxes
+from .compiled import compiled
 from .config import CameraConfig
 from .frames import CameraFrame
-from .masks import InstanceRuns, instance_runs, run_length_codes
+from .masks import InstanceRuns, hash_place, hash_table, instance_runs, run_length_codes
 from .silhouette import silhouettes
 
 MIN_PIXELS = 16
 """Objects that show fewer pixels get no label."""
 
-UPRIGHT_COSINE = np.cos(np.radians(0.5))
-"""A box tilted by more than half a degree is not a cuboid that turns about the vertical only."""
-
 _CORNER_SIGNS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], dtype=np.float64)
-_EDGES = np.array([(i, i | bit) for i in range(8) for bit in (1, 2, 4) if not i & bit])
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,9 @@ class ObjectLabel:
         amodal_box: the same around the whole silhouette inside the picture, as if nothing stood in front.
         visib_fract: visible pixels / pixels of the amodal silhouette inside the picture, above 0 and at most 1. The
             silhouette is polygonal (see ``silhouette``): about 0.5 % off for round things, one row of pixels at edges.
-        truncation: share of the amodal silhouette that lies outside the picture, 0 to 1, on a canvas that has the
-            picture's size once more on every side.
+        extent: x1, y1, x2, y2 of the whole silhouette; pixel centres are whole numbers. It goes on beyond the
+            picture's edges, to a canvas that has the picture's size once more on every side.
+        truncation: share of the amodal silhouette on that canvas that lies outside the picture, 0 to 1.
         distance_m: from the optical centre to the nearest visible point [m].
         center_camera: (3,) float64 [m], centre of the 3D box in ``camera_optical``.
         size: (3,) float64 [m], length, width, height of the 3D box, which stands upright in ``map``.
@@ -57,6 +58,12 @@ class ObjectLabel:
         box3d_image: x1, y1, x2, y2 of the projected 3D box, cut at the near plane and at the picture's edges
             (-0.5 to W - 0.5); pixel centres are whole numbers.
         cuboid: the object is one upright box, so that the 3D box is its exact surface.
+        tilted: the object leans by more than half a degree. Then the oriented box below is another than the upright
+            one; otherwise the two are the same.
+        oriented_center: (3,) float64 [m], centre in ``camera_optical`` of the box along the axes of the object's
+            leading part (its first box, else its first solid).
+        oriented_size: (3,) float64 [m], its full size along those axes.
+        oriented_axes: (3, 3) float64, columns are those axes in ``camera_optical``.
     """
 
     instance_id: int
@@ -66,6 +73,7 @@ class ObjectLabel:
     box: tuple[int, int, int, int]
     area: int
     amodal_box: tuple[int, int, int, int]
+    extent: tuple[float, float, float, float]
     visib_fract: float
     truncation: float
     distance_m: float
@@ -75,6 +83,10 @@ class ObjectLabel:
     yaw_camera: float
     box3d_image: tuple[float, float, float, float]
     cuboid: bool
+    tilted: bool
+    oriented_center: NDArray[np.float64]
+    oriented_size: NDArray[np.float64]
+    oriented_axes: NDArray[np.float64]
 
     @property
     def class_name(self) -> str:
@@ -92,6 +104,95 @@ class ObjectLabel:
         """Corners (8, 3) [m] of the 3D box in ``camera_optical``; corners i and i ^ 1, i ^ 2, i ^ 4 share an edge."""
         return box_corners(self.center_camera, self.size, self.axes_camera)
 
+    @property
+    def oriented_corners(self) -> NDArray[np.float64]:
+        """Corners (8, 3) [m] of the oriented box in ``camera_optical``, in the same order."""
+        return box_corners(self.oriented_center, self.oriented_size, self.oriented_axes)
+
+
+@dataclass(frozen=True, eq=False)
+class FrameLabels(Sequence[ObjectLabel]):
+    """The labels of one picture as arrays over its S objects, in ascending order of instance id.
+
+    It is a sequence too: its items are ``ObjectLabel``s, made as they are asked for. See there for what the columns
+    mean; boxes are (S, 4), vectors (S, 3), axes (S, 3, 3). ``runs`` holds the masks.
+    """
+
+    runs: InstanceRuns
+    class_id: NDArray[np.int32]
+    amodal_box: NDArray[np.int64]
+    extent: NDArray[np.float64]
+    visib_fract: NDArray[np.float64]
+    truncation: NDArray[np.float64]
+    distance_m: NDArray[np.float64]
+    center_camera: NDArray[np.float64]
+    size: NDArray[np.float64]
+    axes_camera: NDArray[np.float64]
+    yaw_camera: NDArray[np.float64]
+    box3d_image: NDArray[np.float64]
+    cuboid: NDArray[np.bool_]
+    tilted: NDArray[np.bool_]
+    oriented_center: NDArray[np.float64]
+    oriented_size: NDArray[np.float64]
+    oriented_axes: NDArray[np.float64]
+
+    @property
+    def instance_id(self) -> NDArray[np.int32]:
+        """(S,) ids, ascending."""
+        return self.runs.instance_id
+
+    @property
+    def area(self) -> NDArray[np.int64]:
+        """(S,) visible pixels."""
+        return self.runs.area
+
+    @property
+    def box(self) -> NDArray[np.int64]:
+        """(S, 4) x, y, width, height [pixels] around the visible masks."""
+        return self.runs.box
+
+    @cached_property
+    def rle(self) -> list[bytes]:
+        """The masks in COCO's compressed run-length code; coded at the first access."""
+        return run_length_codes(self.runs)
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+    @overload
+    def __getitem__(self, index: int) -> ObjectLabel: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[ObjectLabel]: ...
+
+    def __getitem__(self, index: int | slice) -> ObjectLabel | list[ObjectLabel]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        i = range(len(self))[index]
+        return ObjectLabel(
+            instance_id=int(self.instance_id[i]),
+            class_id=int(self.class_id[i]),
+            image_shape=self.runs.shape,
+            rle=self.rle[i],
+            box=_four(self.box[i].tolist()),
+            area=int(self.area[i]),
+            amodal_box=_four(self.amodal_box[i].tolist()),
+            extent=_four(self.extent[i].tolist()),
+            visib_fract=float(self.visib_fract[i]),
+            truncation=float(self.truncation[i]),
+            distance_m=float(self.distance_m[i]),
+            center_camera=self.center_camera[i],
+            size=self.size[i],
+            axes_camera=self.axes_camera[i],
+            yaw_camera=float(self.yaw_camera[i]),
+            box3d_image=_four(self.box3d_image[i].tolist()),
+            cuboid=bool(self.cuboid[i]),
+            tilted=bool(self.tilted[i]),
+            oriented_center=self.oriented_center[i],
+            oriented_size=self.oriented_size[i],
+            oriented_axes=self.oriented_axes[i],
+        )
+
 
 @dataclass(frozen=True)
 class LabelledFrame:
@@ -108,6 +209,8 @@ class LabelledFrame:
         lidar_position: (3,) [m] of the lidar in ``map``; must be given with points.
         lidar_rotation: (3, 3), columns are the lidar's axes in ``map``; must be given with points.
         min_pixels: what ``label_frame`` was given.
+        point_class, point_instance: (N,) int32 class and instance id of what each point lies on (0 = stuff or nothing
+            that is counted); or None where the sweep came without its truth.
     """
 
     episode: int
@@ -115,11 +218,13 @@ class LabelledFrame:
     number: int
     time: float
     frame: CameraFrame
-    labels: list[ObjectLabel]
+    labels: Sequence[ObjectLabel]
     points: NDArray[np.float32] | None = None
     lidar_position: NDArray[np.float64] | None = None
     lidar_rotation: NDArray[np.float64] | None = None
     min_pixels: int = MIN_PIXELS
+    point_class: NDArray[np.int32] | None = None
+    point_instance: NDArray[np.int32] | None = None
 
     @property
     def stem(self) -> str:
@@ -127,7 +232,7 @@ class LabelledFrame:
         return f"{self.episode:06d}_{self.robot:02d}_{self.number:04d}"
 
 
-def label_frame(frame: CameraFrame, world: Primitives, *, min_pixels: int = MIN_PIXELS) -> list[ObjectLabel]:
+def label_frame(frame: CameraFrame, world: Primitives, *, min_pixels: int = MIN_PIXELS) -> FrameLabels:
     """Label every countable object that shows in a picture.
 
     Masks come from the id buffer alone, so they are disjoint by construction.
@@ -143,18 +248,17 @@ def label_frame(frame: CameraFrame, world: Primitives, *, min_pixels: int = MIN_
     Raises:
         ValueError: the picture shows an instance that the world does not have, or a plane with an instance id.
     """
-    runs = instance_runs(frame.instance)
-    runs = runs.keep(runs.area >= min_pixels)
-    if len(runs) == 0:
-        return []
-    parts, offset = _parts_of(world, runs.instance_id)
-    local = rotation_matrix(parts.quaternion)
     config = frame.config
+    runs = instance_runs(frame.instance, min_pixels=max(min_pixels, 1))
+    index, offset = _parts_of(world, runs.instance_id)
+    position, rotation = np.ascontiguousarray(frame.position), np.ascontiguousarray(frame.rotation)
+    kind, size = world.kind[index], world.size[index]
+    local, center, axes = place_parts(index, world.position, world.quaternion, position, rotation)
     covered = silhouettes(
-        parts.kind,
-        parts.size,
-        (parts.position - frame.position) @ frame.rotation,
-        frame.rotation.T @ local,
+        kind,
+        size,
+        center,
+        axes,
         offset,
         runs.start,
         runs.stop,
@@ -164,40 +268,29 @@ def label_frame(frame: CameraFrame, world: Primitives, *, min_pixels: int = MIN_
         focal=config.focal,
         near=config.near,
     )
-    center, size, heading, cuboid = _upright_boxes(parts, local, offset)
-    axes = _box_axes(heading)
-    center_camera = (center - frame.position) @ frame.rotation
-    axes_camera = frame.rotation.T @ axes
-    projected = project_boxes(box_corners(center_camera, size, axes_camera), config)
-    in_level = axes[:, :, 0] @ level_rotation(frame.rotation)
-    yaw = np.arctan2(-in_level[:, 2], in_level[:, 0])
+    boxes = solid_boxes(kind, size, center, axes, local, offset, rotation)
+    heading = boxes.axes[:, :, 0] @ (rotation.T @ level_rotation(rotation))
+    yaw = np.arctan2(-heading[:, 2], heading[:, 0])
     yaw[yaw >= np.pi] = -np.pi
-    distance = nearest_distance(frame.depth, config, runs)
-    codes = run_length_codes(runs)
-    visible = runs.area / covered.area
-    class_ids = parts.class_id[offset[:-1]]
-    shape = (config.height, config.width)
-    return [
-        ObjectLabel(
-            instance_id=int(runs.instance_id[i]),
-            class_id=int(class_ids[i]),
-            image_shape=shape,
-            rle=codes[i],
-            box=_four(runs.box[i].tolist()),
-            area=int(runs.area[i]),
-            amodal_box=_four(covered.box[i].tolist()),
-            visib_fract=float(visible[i]),
-            truncation=float(covered.truncation[i]),
-            distance_m=float(distance[i]),
-            center_camera=center_camera[i],
-            size=size[i],
-            axes_camera=axes_camera[i],
-            yaw_camera=float(yaw[i]),
-            box3d_image=_four(projected[i].tolist()),
-            cuboid=bool(cuboid[i]),
-        )
-        for i in range(len(runs))
-    ]
+    return FrameLabels(
+        runs=runs,
+        class_id=world.class_id[index[offset[:-1]]],
+        amodal_box=covered.box,
+        extent=covered.extent,
+        visib_fract=runs.area / covered.area,
+        truncation=covered.truncation,
+        distance_m=nearest_distance(frame.depth, frame.instance, runs.instance_id, config),
+        center_camera=boxes.center,
+        size=boxes.size,
+        axes_camera=boxes.axes,
+        yaw_camera=yaw,
+        box3d_image=project_boxes(box_corners(boxes.center, boxes.size, boxes.axes), config),
+        cuboid=boxes.cuboid,
+        tilted=boxes.tilted,
+        oriented_center=boxes.oriented_center,
+        oriented_size=boxes.oriented_size,
+        oriented_axes=boxes.oriented_axes,
+    )
 
 
 def box_corners(center: ArrayLike, size: ArrayLike, axes: ArrayLike) -> NDArray[np.float64]:
@@ -243,113 +336,121 @@ def project_boxes(corners: NDArray[np.float64], config: CameraConfig) -> NDArray
 
     Boxes are cut at the near plane and at the picture's edges. A box that is wholly behind the near plane gives nan.
     """
-    corners = np.asarray(corners, dtype=np.float64)
-    start, stop = corners[:, _EDGES[:, 0]], corners[:, _EDGES[:, 1]]
-    z_start, z_stop = start[..., 2], stop[..., 2]
-    crosses = (z_start < config.near) != (z_stop < config.near)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        t = np.where(crosses, (config.near - z_start) / (z_stop - z_start), 0.0)
-        cut = start + t[..., None] * (stop - start)
-        cut[..., 2] = config.near
-        points = np.concatenate([corners, cut], axis=1)
-        shown = np.concatenate([corners[..., 2] >= config.near, crosses], axis=1)
-        image = config.focal * points[..., :2] / points[..., 2:]
-    image += [0.5 * (config.width - 1), 0.5 * (config.height - 1)]
-    low = np.where(shown[..., None], image, np.inf).min(axis=1)
-    high = np.where(shown[..., None], image, -np.inf).max(axis=1)
-    edge = np.array([config.width - 0.5, config.height - 0.5])
-    result = np.concatenate([np.clip(low, -0.5, edge), np.clip(high, -0.5, edge)], axis=1)
-    result[~shown.any(axis=1)] = np.nan
-    return result
+    corners = np.ascontiguousarray(corners, dtype=np.float64)
+    return _project_boxes(corners, config.width, config.height, config.focal, config.near)
 
 
-def _parts_of(world: Primitives, instance_id: NDArray[np.int32]) -> tuple[Primitives, NDArray[np.int64]]:
-    """Return the solids of the given objects (ascending ids), grouped, and where each group starts (S + 1,)."""
-    slot = np.minimum(np.searchsorted(instance_id, world.instance_id), len(instance_id) - 1)
-    index = np.flatnonzero(instance_id[slot] == world.instance_id)
-    index = index[np.argsort(slot[index], kind="stable")]
-    count = np.bincount(slot[index], minlength=len(instance_id))
-    if not count.all():
-        missing = instance_id[count == 0][:5].tolist()
-        raise ValueError(f"the picture shows instances {missing} that the world does not have")
-    parts = world.take(index)
-    if (parts.kind == PLANE).any():
-        raise ValueError("a plane is infinite and cannot carry an instance id")
-    return parts, np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
-
-
-def _upright_boxes(
-    parts: Primitives, local: NDArray[np.float64], offset: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Return center (S, 3), size (S, 3), heading (S, 2) and cuboid (S,) of the objects' upright boxes in ``map``.
-
-    The heading is the local x axis of the object's first box, or of its first solid if it has none: the chassis of a
-    vehicle, the trunk of a person. If that axis stands upright (a toppled thing), the local y axis serves.
-    """
-    objects = np.repeat(np.arange(len(offset) - 1), np.diff(offset))
-    number = np.arange(len(parts))
-    first_box = np.minimum.reduceat(np.where(parts.kind == BOX, number, len(parts)), offset[:-1])
-    leader = np.where(first_box < len(parts), first_box, offset[:-1])
-    axes = local[leader]
-    upright = np.abs(axes[:, 2, :]).argmax(axis=1)
-    chosen = np.where(upright == 0, 1, 0)
-    heading = axes[np.arange(len(leader)), :2, chosen]
-    heading = heading / np.linalg.norm(heading, axis=1, keepdims=True)
-    directions = _box_axes(heading)[objects]
-    middle = np.einsum("nik,ni->nk", directions, parts.position)
-    reach = _reach(parts, np.einsum("nij,nik->njk", local, directions))
-    low = np.minimum.reduceat(middle - reach, offset[:-1], axis=0)
-    high = np.maximum.reduceat(middle + reach, offset[:-1], axis=0)
-    center = np.einsum("nik,nk->ni", _box_axes(heading), 0.5 * (low + high))
-    is_upright = np.abs(axes[:, 2, :]).max(axis=1) >= UPRIGHT_COSINE
-    cuboid = (np.diff(offset) == 1) & (parts.kind[offset[:-1]] == BOX) & is_upright
-    return center, high - low, heading, cuboid
-
-
-def _reach(parts: Primitives, direction: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how far (N, 3) solids reach from their centre along directions (N, 3, 3 columns) in their own axes."""
-    radius, half_length = parts.size[:, :1], parts.size[:, 1:2]
-    along = np.abs(direction[:, 2, :])
-    kind = parts.kind[:, None]
-    across = np.sqrt(np.maximum(1.0 - along**2, 0.0))
-    box = np.einsum("nj,njk->nk", parts.size, np.abs(direction))
-    cylinder = radius * across + half_length * along
-    capsule = radius + half_length * along
-    sphere = np.broadcast_to(radius, along.shape)
-    return np.select([kind == BOX, kind == CYLINDER, kind == CAPSULE, kind == SPHERE], [box, cylinder, capsule, sphere])
-
-
-def _box_axes(heading: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return axes (S, 3, 3), columns forward, left, up in ``map``, of unit headings (S, 2)."""
-    axes = np.zeros((len(heading), 3, 3))
-    axes[:, :2, 0] = heading
-    axes[:, 0, 1] = -heading[:, 1]
-    axes[:, 1, 1] = heading[:, 0]
-    axes[:, 2, 2] = 1.0
-    return axes
-
-
-def nearest_distance(depth: NDArray[np.float32], config: CameraConfig, runs: InstanceRuns) -> NDArray[np.float64]:
+def nearest_distance(
+    depth: NDArray[np.floating], instance: NDArray[np.integer], instance_id: NDArray[np.int32], config: CameraConfig
+) -> NDArray[np.float64]:
     """Return the distance (S,) [m] from the optical centre to the nearest visible point of each object.
 
-    ``depth`` (H, W) is planar [m]; ``runs`` holds the objects' pixels.
+    Args:
+        depth: (H, W) planar depth [m].
+        instance: (H, W) instance ids.
+        instance_id: (S,) the objects asked for, each above 0; inf for those that do not show.
+        config: of the camera.
     """
-    ranges = _ranges(depth, config)
-    by_column = np.ascontiguousarray(ranges.T).reshape(-1)
-    by_column = np.append(by_column, np.float32(np.inf))
-    # Every second stretch between the run ends is a run; runs of several objects are brought back into image order.
-    order = np.argsort(runs.start)
-    ends = np.stack([runs.start[order], runs.stop[order]], axis=1).reshape(-1)
-    least = np.empty(len(order), dtype=np.float64)
-    least[order] = np.minimum.reduceat(by_column, ends)[::2]
-    return np.minimum.reduceat(least, runs.offset[:-1])
+    least = _nearest(
+        np.ascontiguousarray(depth, dtype=np.float32),
+        np.ascontiguousarray(instance, dtype=np.int32),
+        np.asarray(instance_id, dtype=np.int32),
+        ray_lengths(config),
+    )
+    return least.astype(np.float64)
 
 
-def _ranges(depth: NDArray[np.floating], config: CameraConfig) -> NDArray[np.float32]:
-    """Turn planar depth (H, W) [m] into distances (H, W) float32 [m] from the optical centre."""
-    u = (np.arange(config.width, dtype=np.float32) - 0.5 * (config.width - 1)) / np.float32(config.focal)
-    v = (np.arange(config.height, dtype=np.float32) - 0.5 * (config.height - 1)) / np.float32(config.focal)
-    return depth.astype(np.float32, copy=False) * np.sqrt(1 + u[None, :] ** 2 + v[:, None] ** 2, dtype=np.float32)
+@lru_cache(maxsize=8)
+def ray_lengths(config: CameraConfig) -> NDArray[np.float32]:
+    """Return what turns planar depth into distance from the optical centre: (H, W) float32, 1 on the axis."""
+    u = (np.arange(config.width) - 0.5 * (config.width - 1)) / config.focal
+    v = (np.arange(config.height) - 0.5 * (config.height - 1)) / config.focal
+    lengths = np.sqrt(1.0 + u[None, :] ** 2 + v[:, None] ** 2).astype(np.float32)
+    lengths.setflags(write=False)
+    return lengths
+
+
+def _parts_of(world: Primitives, instance_id: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows of the given objects' solids (ascending ids), grouped, and where each group starts (S + 1,)."""
+    index, offset = parts_of(world.instance_id, instance_id)
+    missing = instance_id[np.diff(offset) == 0][:5].tolist()
+    if missing:
+        raise ValueError(f"the picture shows instances {missing} that the world does not have")
+    if (world.kind[index] == PLANE).any():
+        raise ValueError("a plane is infinite and cannot carry an instance id")
+    return index, offset
+
+
+@compiled
+def _project_boxes(
+    corners: NDArray[np.float64], width: int, height: int, focal: float, near: float
+) -> NDArray[np.float64]:
+    image = np.empty((len(corners), 4))
+    center_u, center_v = 0.5 * (width - 1), 0.5 * (height - 1)
+    for n in range(len(corners)):
+        left, top, right, bottom = np.inf, np.inf, -np.inf, -np.inf
+        # The corners, then the places where one of the twelve edges meets the near plane.
+        for i in range(8):
+            for bit in (0, 1, 2, 4):
+                j = i | bit
+                x, y, z, beyond = corners[n, i, 0], corners[n, i, 1], corners[n, i, 2], corners[n, j, 2]
+                if bit != 0:
+                    if i & bit or (z < near) == (beyond < near):
+                        continue
+                    t = (near - z) / (beyond - z)
+                    x += t * (corners[n, j, 0] - x)
+                    y += t * (corners[n, j, 1] - y)
+                    z = near
+                elif z < near:
+                    continue
+                u, v = center_u + focal * x / z, center_v + focal * y / z
+                left, top, right, bottom = min(left, u), min(top, v), max(right, u), max(bottom, v)
+        if left > right:
+            image[n] = np.nan
+            continue
+        image[n, 0] = min(max(left, -0.5), width - 0.5)
+        image[n, 1] = min(max(top, -0.5), height - 0.5)
+        image[n, 2] = min(max(right, -0.5), width - 0.5)
+        image[n, 3] = min(max(bottom, -0.5), height - 0.5)
+    return image
+
+
+@compiled
+def _nearest(
+    depth: NDArray[np.float32],
+    ids: NDArray[np.int32],
+    instance_id: NDArray[np.int32],
+    lengths: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Return the least of depth times length over the pixels of each instance (S,)."""
+    height, width = np.uint64(ids.shape[0]), np.uint64(ids.shape[1])
+    table = hash_table(2 * len(instance_id))
+    for s in range(len(instance_id)):
+        at = hash_place(table, instance_id[s])
+        table[at, 0], table[at, 1] = instance_id[s], s
+    # Floats of one sign are ordered as their bits are; whole numbers have a least value in vector registers.
+    least = np.full(len(instance_id), np.inf, dtype=np.float32)
+    least_bits = least.view(np.int32)
+    ranges = np.empty(ids.shape[1], dtype=np.float32)
+    bits = ranges.view(np.int32)
+    for y in range(height):
+        for x in range(width):
+            ranges[x] = depth[y, x] * lengths[y, x]
+        begin = np.uint64(0)
+        while begin < width:
+            key = ids[y, begin]
+            end = begin + np.uint64(1)
+            while end < width and ids[y, end] == key:
+                end += np.uint64(1)
+            if key > 0:
+                at = hash_place(table, key)
+                if table[at, 0] == key:
+                    nearest = least_bits[table[at, 1]]
+                    for i in range(begin, end):
+                        nearest = min(nearest, bits[i])
+                    least_bits[table[at, 1]] = nearest
+            begin = end
+    return least
 
 
 def _four(values: list) -> tuple:

@@ -9,13 +9,16 @@ from numpy.typing import NDArray
 
 from .compiled import compiled
 
+EDGE_BLOCK = 32
+"""Pixels of a row that are compared at once with those above them."""
+
 
 @dataclass(frozen=True)
 class InstanceRuns:
     """The pixels of every instance of an id buffer (H, W), as runs in column-major order (COCO's order).
 
-    S instances with an id above 0, in ascending order; R runs grouped by instance. Runs never overlap, since each pixel
-    of the buffer holds one id: masks made of them are disjoint by construction.
+    S instances with an id above 0, in ascending order; R runs grouped by instance, each within one column, ascending.
+    Runs never overlap, since each pixel of the buffer holds one id: masks made of them are disjoint by construction.
 
     Attributes:
         shape: (H, W).
@@ -52,42 +55,14 @@ class InstanceRuns:
         )
 
 
-def instance_runs(instance: NDArray[np.integer]) -> InstanceRuns:
-    """Split an id buffer (H, W) into the runs of its instances; ids of 0 are background."""
-    height, width = instance.shape
-    flat = np.ascontiguousarray(instance.T).reshape(-1)
-    edge = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    start = np.concatenate([[0], edge])
-    stop = np.concatenate([edge, [flat.size]])
-    value = flat[start]
-    things = value > 0
-    order = np.argsort(value[things], kind="stable")
-    start, stop, value = start[things][order], stop[things][order], value[things][order]
-    if len(value) == 0:
-        empty = np.zeros(0, dtype=np.int64)
-        return InstanceRuns(
-            (height, width), empty.astype(np.int32), np.zeros(1, np.int64), empty, empty, empty, empty.reshape(0, 4)
-        )
-    first = np.concatenate([[0], np.flatnonzero(value[1:] != value[:-1]) + 1])
-    left, right = start // height, (stop - 1) // height
-    # A run that goes on into the next column fills the columns between from top to bottom.
-    one_column = left == right
-    top = np.where(one_column, start % height, 0)
-    bottom = np.where(one_column, (stop - 1) % height, height - 1)
-    x = np.minimum.reduceat(left, first)
-    y = np.minimum.reduceat(top, first)
-    box = np.stack(
-        [x, y, np.maximum.reduceat(right, first) - x + 1, np.maximum.reduceat(bottom, first) - y + 1], axis=1
-    )
-    return InstanceRuns(
-        shape=(height, width),
-        instance_id=value[first].astype(np.int32),
-        offset=np.concatenate([first, [len(value)]]).astype(np.int64),
-        start=start.astype(np.int64),
-        stop=stop.astype(np.int64),
-        area=np.add.reduceat(stop - start, first),
-        box=box.astype(np.int64),
-    )
+def instance_runs(instance: NDArray[np.integer], *, min_pixels: int = 1) -> InstanceRuns:
+    """Split an id buffer (H, W) into the runs of its instances.
+
+    Ids of 0 and below are background, and so are instances of fewer than ``min_pixels`` pixels.
+    """
+    ids = np.ascontiguousarray(instance, dtype=np.int32)
+    edge_offset, row = _column_edges(ids)
+    return InstanceRuns(ids.shape, *_group(ids, edge_offset, row, min_pixels))
 
 
 def run_length_codes(runs: InstanceRuns) -> list[bytes]:
@@ -98,36 +73,171 @@ def run_length_codes(runs: InstanceRuns) -> list[bytes]:
 
 
 @compiled
+def _column_edges(ids: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Return the rows at which runs begin, column by column: column x has ``row[offset[x]:offset[x + 1]]``."""
+    one = np.uint64(1)
+    height, width = np.uint64(ids.shape[0]), np.uint64(ids.shape[1])
+    count = np.ones(ids.shape[1], dtype=np.int32)
+    for y in range(one, height):
+        for x in range(width):
+            count[x] += np.int32(ids[y, x] != ids[y - one, x])
+    offset = np.zeros(ids.shape[1] + 1, dtype=np.int64)
+    for x in range(width):
+        offset[x + one] = offset[x] + count[x]
+    row = np.zeros(offset[-1], dtype=np.int32)
+    at = offset[:-1] + 1
+    for y in range(one, height):
+        for block in range(np.uint64(0), width, np.uint64(EDGE_BLOCK)):
+            end = min(block + np.uint64(EDGE_BLOCK), width)
+            edges = np.int32(0)
+            for x in range(block, end):
+                edges += np.int32(ids[y, x] != ids[y - one, x])
+            if edges == 0:
+                continue
+            for x in range(block, end):
+                if ids[y, x] != ids[y - one, x]:
+                    row[at[x]] = y
+                    at[x] += 1
+    return offset, row
+
+
+@compiled
+def hash_table(entries: int) -> NDArray[np.int32]:
+    """Return an empty table (N, 2) int32 of ids and their numbers, with room to spare for so many ids above 0."""
+    size = 64
+    while size < 2 * entries:
+        size *= 2
+    return np.zeros((size, 2), dtype=np.int32)
+
+
+@compiled
+def hash_place(table: NDArray[np.int32], key: int) -> int:
+    """Return the row of a hash table where an id above 0 stands, or where it belongs."""
+    mask = np.uint64(table.shape[0] - 1)
+    # Knuth's multiplicative hashing: 2^32 over the golden ratio spreads ids that count up.
+    at = ((np.uint64(key) * np.uint64(2654435769)) >> np.uint64(12)) & mask
+    while table[at, 0] != 0 and table[at, 0] != key:
+        at = (at + np.uint64(1)) & mask
+    return int(at)
+
+
+@compiled
+def _group(
+    ids: NDArray[np.int32], edge_offset: NDArray[np.int64], row: NDArray[np.int32], min_pixels: int
+) -> tuple[
+    NDArray[np.int32],
+    NDArray[np.int64],
+    NDArray[np.int64],
+    NDArray[np.int64],
+    NDArray[np.int64],
+    NDArray[np.int64],
+]:
+    """Group runs by instance; return instance_id, offset, start, stop, area, box of ``InstanceRuns``."""
+    height, width = ids.shape
+    edges = len(row)
+    # First number the ids as they come, then again in ascending order.
+    table = hash_table(edges)
+    number = np.empty(edges, dtype=np.int32)
+    found = np.empty(edges, dtype=np.int32)
+    total = np.zeros(edges, dtype=np.int64)
+    count = 0
+    for x in range(width):
+        for k in range(edge_offset[x], edge_offset[x + 1]):
+            key = ids[row[k], x]
+            number[k] = -1
+            if key <= 0:
+                continue
+            at = hash_place(table, key)
+            if table[at, 0] == 0:
+                table[at, 0], table[at, 1] = key, count
+                found[count] = key
+                count += 1
+            number[k] = table[at, 1]
+            total[number[k]] += (row[k + 1] if k + 1 < edge_offset[x + 1] else height) - row[k]
+    order = np.argsort(found[:count])
+    rank = np.full(count, -1, dtype=np.int32)
+    kept = 0
+    for i in range(count):
+        if total[order[i]] >= min_pixels:
+            rank[order[i]] = kept
+            kept += 1
+    instance_id = np.empty(kept, dtype=np.int32)
+    area = np.empty(kept, dtype=np.int64)
+    offset = np.zeros(kept + 1, dtype=np.int64)
+    for i in range(count):
+        if rank[i] >= 0:
+            instance_id[rank[i]], area[rank[i]] = found[i], total[i]
+    for k in range(edges):
+        number[k] = rank[number[k]] if number[k] >= 0 else -1
+        if number[k] >= 0:
+            offset[number[k] + 1] += 1
+    for s in range(kept):
+        offset[s + 1] += offset[s]
+    start, stop, box = _place(number, edge_offset, row, offset, width, height)
+    return instance_id, offset, start, stop, area, box
+
+
+@compiled
+def _place(
+    number: NDArray[np.int32],
+    edge_offset: NDArray[np.int64],
+    row: NDArray[np.int32],
+    offset: NDArray[np.int64],
+    width: int,
+    height: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return start (R,), stop (R,) and box (S, 4) of runs whose instances are numbered (-1 = none)."""
+    start, stop = np.empty(offset[-1], dtype=np.int64), np.empty(offset[-1], dtype=np.int64)
+    instances = len(offset) - 1
+    box = np.empty((instances, 4), dtype=np.int64)
+    for s in range(instances):
+        box[s, 0], box[s, 1], box[s, 2], box[s, 3] = width, height, -1, -1
+    at = offset[:-1].copy()
+    for x in range(width):
+        for k in range(edge_offset[x], edge_offset[x + 1]):
+            s = number[k]
+            if s < 0:
+                continue
+            first, last = np.int64(row[k]), np.int64(row[k + 1] if k + 1 < edge_offset[x + 1] else height)
+            start[at[s]], stop[at[s]] = x * height + first, x * height + last
+            at[s] += 1
+            box[s, 0], box[s, 2] = min(box[s, 0], x), max(box[s, 2], x)
+            box[s, 1], box[s, 3] = min(box[s, 1], first), max(box[s, 3], last - 1)
+    for s in range(instances):
+        box[s, 2] += 1 - box[s, 0]
+        box[s, 3] += 1 - box[s, 1]
+    return start, stop, box
+
+
+@compiled
 def _encode(
     offset: NDArray[np.int64], start: NDArray[np.int64], stop: NDArray[np.int64], pixels: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Write the counts of zeros and ones in turn, each less the count two before it, five bits to a character.
 
-    The format is that of ``rleToString`` in the COCO toolbox (maskApi.c): the first three counts as they are.
+    The format is that of ``rleToString`` in the COCO toolbox (maskApi.c): the first three counts as they are. Runs that
+    go on in the next column are one there.
     """
     # A difference of two counts below 2^35 takes eight characters at most; there are two counts to a run and one more.
     code = np.empty((2 * len(start) + len(offset)) * 8, dtype=np.uint8)
     code_offset = np.zeros(len(offset), dtype=np.int64)
+    counts = np.empty(2 * len(start) + 1, dtype=np.int64)
     at = 0
     for s in range(len(offset) - 1):
-        before_1 = np.int64(0)
-        before_2 = np.int64(0)
+        n = 0
         position = np.int64(0)
-        first, last = offset[s], offset[s + 1]
-        for i in range(2 * (last - first) + 1):
-            run = first + i // 2
-            if i % 2 == 1:
-                edge = stop[run]
-            elif run < last:
-                edge = start[run]
+        for run in range(offset[s], offset[s + 1]):
+            if n > 0 and start[run] == position:
+                counts[n - 1] += stop[run] - start[run]
             else:
-                edge = pixels
-            count = edge - position
-            if run == last and count == 0:
-                break
-            position = edge
-            rest = count - before_2 if i > 2 else count
-            before_2, before_1 = before_1, count
+                counts[n], counts[n + 1] = start[run] - position, stop[run] - start[run]
+                n += 2
+            position = stop[run]
+        if position < pixels:
+            counts[n] = pixels - position
+            n += 1
+        for i in range(n):
+            rest = counts[i] - counts[i - 2] if i > 2 else counts[i]
             more = True
             while more:
                 bits = rest & 0x1F

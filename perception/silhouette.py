@@ -1,12 +1,13 @@
 """Amodal silhouettes: what of an object would show in the picture, and beyond its edges, if nothing stood in front.
 
 Each primitive is convex, so its picture is the convex hull of the pictures of its outline points: eight corners of a
-box, the two rims of a cylinder, the circle in which the cone of sight touches a sphere, two of those for a capsule.
-Rims and circles become polygons of ``RIM_POINTS`` corners with the area of the circle. What lies behind the near plane
-is cut off. The silhouette of an object is the union over its primitives.
+box, three of a triangle, the two rims of a cylinder, the circle in which the cone of sight touches a sphere, two of
+those for a capsule. Rims and circles become polygons of up to ``RIM_POINTS`` corners with the area of the circle. What
+lies behind the near plane is cut off. The silhouette of an object is the union over its primitives.
 
-A hull is kept as two chains that run from left to right, its upper and its lower edge, so that each image column meets
-it in one interval.
+Every hull is a ring of corners in pixels, top edge first from left to right. Each edge of a ring adds +1 (to the right)
+or -1 (to the left) at the first pixel below it in every column it crosses; running sums down the columns then count the
+hulls that cover a pixel, however many they are and in whatever order they come.
 """
 
 from __future__ import annotations
@@ -16,20 +17,25 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..common.primitives import BOX, CYLINDER, PLANE, SPHERE
-from .compiled import compiled
+from ..common.primitives import BOX, CAPSULE, CYLINDER, SPHERE
+from .compiled import compiled, inlined
 
 RIM_POINTS = 48
 """Corners of the polygon that stands for a circle; the outline is off by 0.2 % of the radius at most."""
 
-MAX_BAND_COLUMNS = 128
-"""Columns at which a silhouette that leaves the picture is measured, in each of: left of it, inside, right of it."""
+CANVAS_COLUMNS, CANVAS_ROWS = 128, 256
+"""Most columns and rows of samples for truncation, in each of: before the picture, inside it, past it."""
 
+CANVAS_DENSITY = 4.0
+"""Samples per pixel, along a row and along a column, of silhouettes too small to fill ``CANVAS_COLUMNS``."""
+
+_ANGLES = 2.0 * np.pi * np.arange(RIM_POINTS) / RIM_POINTS
+_COS, _SIN = np.cos(_ANGLES), np.sin(_ANGLES)
 _RIM_SCALE = float(np.sqrt((2 * np.pi / RIM_POINTS) / np.sin(2 * np.pi / RIM_POINTS)))
 # All pairs of a rim's points may meet the near plane.
 _MAX_OUTLINE = 2 * RIM_POINTS
 _MAX_PICTURE = _MAX_OUTLINE + RIM_POINTS * RIM_POINTS
-_MAX_CHAIN = 256
+_TRIANGLE = 5
 
 
 @dataclass(frozen=True)
@@ -39,13 +45,16 @@ class Silhouettes:
     Attributes:
         area: (S,) int64, pixels of the picture whose centre lies in the silhouette, or that show the object.
         box: (S, 4) int64, x, y, width, height [pixels] around them.
-        truncation: (S,) float64, share of the silhouette's area that lies outside the picture, 0 to 1. What lies more
-            than the picture's own width or height beyond its edges is left out, since the perspective picture of a
-            thing beside the camera grows without bound.
+        extent: (S, 4) float64, x1, y1, x2, y2 of the whole silhouette [pixels; centres are whole numbers], as far as a
+            canvas holds it that has the picture's size once more on every side.
+        truncation: (S,) float64, share of the silhouette's area on that canvas that lies outside the picture, 0 to 1.
+            What lies beyond the canvas is left out, since the perspective picture of a thing beside the camera grows
+            without bound.
     """
 
     area: NDArray[np.int64]
     box: NDArray[np.int64]
+    extent: NDArray[np.float64]
     truncation: NDArray[np.float64]
 
 
@@ -80,72 +89,54 @@ def silhouettes(
 
     Returns:
         The silhouettes. Approximations: the union is sampled at pixel centres; a part nearer than ``near`` is
-        not seen; truncation is integrated exactly along columns and by the midpoint rule across at most
-        ``MAX_BAND_COLUMNS`` columns on each side.
+        not seen; truncation is sampled on a grid (``CANVAS_COLUMNS``, ``CANVAS_ROWS``).
     """
-    area, box, truncation = _measure(
-        kind,
-        size,
-        center,
-        axes,
-        primitive_offset,
-        run_start,
-        run_stop,
-        run_offset,
-        width,
-        height,
-        float(focal),
-        float(near),
-    )
-    return Silhouettes(area, box, truncation)
+    view = np.array([focal, 0.5 * (width - 1), 0.5 * (height - 1), near])
+    runs = (run_start, run_stop, run_offset)
+    return Silhouettes(*_measure(kind, size, center, axes, primitive_offset, *runs, width, height, view))
 
 
-@compiled
+@inlined
 def _circle(
     points: NDArray[np.float64],
     count: int,
-    center: NDArray[np.float64],
-    axis_1: NDArray[np.float64],
-    axis_2: NDArray[np.float64],
-    radius: float,
+    cx: float,
+    cy: float,
+    cz: float,
+    ax: float,
+    ay: float,
+    az: float,
+    bx: float,
+    by: float,
+    bz: float,
 ) -> int:
+    """Add a rim about a centre, spanned by two vectors as long as the radius."""
     for i in range(RIM_POINTS):
-        angle = 2.0 * np.pi * i / RIM_POINTS
-        along_1 = radius * _RIM_SCALE * np.cos(angle)
-        along_2 = radius * _RIM_SCALE * np.sin(angle)
-        for k in range(3):
-            points[count + i, k] = center[k] + along_1 * axis_1[k] + along_2 * axis_2[k]
+        cos, sin = _RIM_SCALE * _COS[i], _RIM_SCALE * _SIN[i]
+        points[count + i, 0] = cx + cos * ax + sin * bx
+        points[count + i, 1] = cy + cos * ay + sin * by
+        points[count + i, 2] = cz + cos * az + sin * bz
     return count + RIM_POINTS
 
 
 @compiled
-def _tangent_circle(points: NDArray[np.float64], count: int, center: NDArray[np.float64], radius: float) -> int:
+def _tangent_circle(points: NDArray[np.float64], count: int, cx: float, cy: float, cz: float, radius: float) -> int:
     """Add the circle in which the cone of sight from the origin touches a sphere; nothing from inside the sphere."""
-    squared = center[0] ** 2 + center[1] ** 2 + center[2] ** 2
+    squared = cx * cx + cy * cy + cz * cz
     if squared <= radius * radius:
         return count
     distance = np.sqrt(squared)
-    toward = center / distance
-    # Any vector that is not along the line of sight gives the circle's plane; the smallest component is the safest.
-    helper = np.zeros(3)
-    helper[np.argmin(np.abs(toward))] = 1.0
-    axis_1 = np.array(
-        [
-            toward[1] * helper[2] - toward[2] * helper[1],
-            toward[2] * helper[0] - toward[0] * helper[2],
-            toward[0] * helper[1] - toward[1] * helper[0],
-        ]
-    )
-    axis_1 /= np.sqrt(axis_1[0] ** 2 + axis_1[1] ** 2 + axis_1[2] ** 2)
-    axis_2 = np.array(
-        [
-            toward[1] * axis_1[2] - toward[2] * axis_1[1],
-            toward[2] * axis_1[0] - toward[0] * axis_1[2],
-            toward[0] * axis_1[1] - toward[1] * axis_1[0],
-        ]
-    )
+    tx, ty, tz = cx / distance, cy / distance, cz / distance
+    # Any vector that is not along the line of sight spans the circle's plane: x or y, whichever is farther from it.
+    if abs(tx) < abs(ty):
+        ax, ay, az = 0.0, tz, -ty
+    else:
+        ax, ay, az = -tz, 0.0, tx
     share = 1.0 - radius * radius / squared
-    return _circle(points, count, center * share, axis_1, axis_2, radius * np.sqrt(share))
+    scale = radius * np.sqrt(share) / np.sqrt(ax * ax + ay * ay + az * az)
+    ax, ay, az = scale * ax, scale * ay, scale * az
+    bx, by, bz = ty * az - tz * ay, tz * ax - tx * az, tx * ay - ty * ax
+    return _circle(points, count, cx * share, cy * share, cz * share, ax, ay, az, bx, by, bz)
 
 
 @compiled
@@ -154,50 +145,59 @@ def _outline(
     size: NDArray[np.float64],
     center: NDArray[np.float64],
     axes: NDArray[np.float64],
+    p: int,
     points: NDArray[np.float64],
 ) -> int:
-    """Write points whose convex hull has the primitive's silhouette; return how many."""
-    count = 0
-    if kind == BOX:
-        for i in range(8):
-            for k in range(3):
-                points[i, k] = (
-                    center[k]
-                    + (size[0] if i & 1 else -size[0]) * axes[k, 0]
-                    + (size[1] if i & 2 else -size[1]) * axes[k, 1]
-                    + (size[2] if i & 4 else -size[2]) * axes[k, 2]
-                )
-        count = 8
-    elif kind == SPHERE:
-        count = _tangent_circle(points, 0, center, size[0])
-    elif kind != PLANE:
-        for end in (-1.0, 1.0):
-            middle = center + end * size[1] * axes[:, 2]
-            if kind == CYLINDER:
-                count = _circle(points, count, middle, axes[:, 0], axes[:, 1], size[0])
+    """Write points whose convex hull has the silhouette of primitive p; return how many."""
+    a, b, c = size[p, 0], size[p, 1], size[p, 2]
+    if kind in (BOX, _TRIANGLE):
+        flat = kind == _TRIANGLE
+        for i in range(3 if flat else 8):
+            if flat:
+                x, y, z = (-a if i == 0 else (a if i == 1 else b)), (c if i == 2 else -c), 0.0
             else:
-                count = _tangent_circle(points, count, middle, size[0])
+                x, y, z = (a if i & 1 else -a), (b if i & 2 else -b), (c if i & 4 else -c)
+            for k in range(3):
+                points[i, k] = center[p, k] + x * axes[p, k, 0] + y * axes[p, k, 1] + z * axes[p, k, 2]
+        return 3 if flat else 8
+    count = 0
+    ends = 1 if kind == SPHERE else (2 if kind in (CYLINDER, CAPSULE) else 0)
+    for end in range(ends):
+        along = 0.0 if kind == SPHERE else (2.0 * end - 1.0) * b
+        x = center[p, 0] + along * axes[p, 0, 2]
+        y = center[p, 1] + along * axes[p, 1, 2]
+        z = center[p, 2] + along * axes[p, 2, 2]
+        if kind == CYLINDER:
+            count = _circle(
+                points,
+                count,
+                x,
+                y,
+                z,
+                a * axes[p, 0, 0],
+                a * axes[p, 1, 0],
+                a * axes[p, 2, 0],
+                a * axes[p, 0, 1],
+                a * axes[p, 1, 1],
+                a * axes[p, 2, 1],
+            )
+        else:
+            count = _tangent_circle(points, count, x, y, z, a)
     return count
 
 
 @compiled
-def _picture(
-    points: NDArray[np.float64],
-    count: int,
-    focal: float,
-    center_u: float,
-    center_v: float,
-    near: float,
-    picture: NDArray[np.float64],
-) -> int:
+def _picture(points: NDArray[np.float64], count: int, view: NDArray[np.float64], picture: NDArray[np.float64]) -> int:
     """Project points (count, 3), cut at the near plane, to pixels (n, 2); return n."""
+    focal, center_u, center_v, near = view[0], view[1], view[2], view[3]
     n = 0
     for i in range(count):
         if points[i, 2] >= near:
-            picture[n, 0] = center_u + focal * points[i, 0] / points[i, 2]
-            picture[n, 1] = center_v + focal * points[i, 1] / points[i, 2]
+            scale = focal / points[i, 2]
+            picture[n, 0] = center_u + scale * points[i, 0]
+            picture[n, 1] = center_v + scale * points[i, 1]
             n += 1
-    if n in (0, count):
+    if n == 0 or n == count:
         return n
     # The hull meets the plane in the hull of all crossings between points before it and points behind it.
     for i in range(count):
@@ -216,7 +216,8 @@ def _picture(
 @compiled
 def _sort_points(picture: NDArray[np.float64], n: int) -> None:
     """Sort points (n, 2) in place by u, then v (Shell's method with Ciura's gaps)."""
-    for gap in (1750, 701, 301, 132, 57, 23, 10, 4, 1):
+    gap = 1750
+    while gap > 0:
         for i in range(gap, n):
             u, v = picture[i, 0], picture[i, 1]
             j = i
@@ -226,163 +227,237 @@ def _sort_points(picture: NDArray[np.float64], n: int) -> None:
                 j -= gap
             picture[j, 0] = u
             picture[j, 1] = v
+        # 1750, 701, 301, 132, 57, 23, 10, 4, 1
+        gap = 701 if gap == 1750 else (301 if gap == 701 else (4 if gap == 10 else (gap * 10 // 23)))
 
 
 @compiled
-def _chain(picture: NDArray[np.float64], n: int, side: float, chain: NDArray[np.float64], first: int) -> int:
-    """Write one edge of the hull of sorted points from ``chain[first]`` on: side 1 the least v, -1 the greatest.
+def _turn(ring: NDArray[np.float64], at: int, u: float, v: float) -> float:
+    """Return how far the ring turns to the right, seen in the picture, at its last corner on the way to (u, v)."""
+    du, dv = ring[at - 1, 0] - ring[at - 2, 0], ring[at - 1, 1] - ring[at - 2, 1]
+    return du * (v - ring[at - 2, 1]) - dv * (u - ring[at - 2, 0])
 
-    Andrew's monotone chain. Returns the index past its last point.
+
+@compiled
+def _hull(picture: NDArray[np.float64], n: int, ring: NDArray[np.float64], first: int) -> int:
+    """Write the hull of sorted points to ``ring`` from ``first`` on; return the index past its last corner.
+
+    Andrew's monotone chain: the upper edge from left to right, then the lower edge back.
     """
     at = first
     for i in range(n):
-        while at - first >= 2:
-            turn = (chain[at - 1, 0] - chain[at - 2, 0]) * (picture[i, 1] - chain[at - 2, 1]) - (
-                chain[at - 1, 1] - chain[at - 2, 1]
-            ) * (picture[i, 0] - chain[at - 2, 0])
-            if side * turn > 0.0:
-                break
+        u, v = picture[i, 0], picture[i, 1]
+        while at - first >= 2 and _turn(ring, at, u, v) <= 0.0:
             at -= 1
-        # A hull keeps far fewer corners than this; the guard only keeps a bad table from writing past the end.
-        if at - first >= _MAX_CHAIN:
-            at -= 1
-        chain[at, 0] = picture[i, 0]
-        chain[at, 1] = picture[i, 1]
+        ring[at, 0], ring[at, 1] = u, v
         at += 1
-    # Points one above the other at an end: only the outer one belongs to this edge.
-    if at - first >= 2 and chain[first, 0] == chain[first + 1, 0]:
-        if side * (chain[first + 1, 1] - chain[first, 1]) < 0.0:
-            chain[first, 1] = chain[first + 1, 1]
-        for i in range(first + 1, at - 1):
-            chain[i, 0] = chain[i + 1, 0]
-            chain[i, 1] = chain[i + 1, 1]
-        at -= 1
-    if at - first >= 2 and chain[at - 1, 0] == chain[at - 2, 0]:
-        if side * (chain[at - 1, 1] - chain[at - 2, 1]) < 0.0:
-            chain[at - 2, 1] = chain[at - 1, 1]
-        at -= 1
-    return at
+    turning = at + 1
+    for i in range(n - 2, -1, -1):
+        u, v = picture[i, 0], picture[i, 1]
+        while at >= turning and _turn(ring, at, u, v) <= 0.0:
+            at -= 1
+        ring[at, 0], ring[at, 1] = u, v
+        at += 1
+    return at - 1
 
 
 @compiled
-def _height_at(chain: NDArray[np.float64], first: int, last: int, u: float) -> float:
-    """Return v of a chain ``first:last`` at u, which must lie between its ends."""
-    i = first
-    while i < last - 2 and chain[i + 1, 0] < u:
-        i += 1
-    if i >= last - 1:
-        return chain[first, 1]
-    across = chain[i + 1, 0] - chain[i, 0]
-    t = (u - chain[i, 0]) / across if across > 0.0 else 0.0
-    t = min(max(t, 0.0), 1.0)
-    return chain[i, 1] + t * (chain[i + 1, 1] - chain[i, 1])
-
-
-@compiled
-def _fill(
-    chain: NDArray[np.float64],
-    edges: NDArray[np.int64],
-    stamp: NDArray[np.int32],
-    value: int,
-    width: int,
-    height: int,
-    box: NDArray[np.int64],
-) -> int:
-    """Stamp the pixels whose centre one hull covers; return how many were new; widen box (x0, y0, x1, y1)."""
-    added = 0
-    top, bottom = edges[0], edges[1]
-    u_min, u_max = chain[top, 0], chain[edges[1] - 1, 0]
-    x_first = max(0, int(np.ceil(min(max(u_min, -1.0), width + 1.0))))
-    x_last = min(width - 1, int(np.floor(min(max(u_max, -1.0), width + 1.0))))
-    for x in range(x_first, x_last + 1):
-        # Cursors move on with x, so that a column costs no search.
-        while top < edges[1] - 2 and chain[top + 1, 0] < x:
-            top += 1
-        while bottom < edges[2] - 2 and chain[bottom + 1, 0] < x:
-            bottom += 1
-        v_top = _height_at(chain, top, min(top + 2, edges[1]), float(x))
-        v_bottom = _height_at(chain, bottom, min(bottom + 2, edges[2]), float(x))
-        y_first = max(0, int(np.ceil(min(max(v_top, -1.0), height + 1.0))))
-        y_last = min(height - 1, int(np.floor(min(max(v_bottom, -1.0), height + 1.0))))
-        if y_first > y_last:
+def _add_ring(
+    cover: NDArray[np.int16], ring: NDArray[np.float64], first: int, last: int, width: int, height: int
+) -> None:
+    """Add a ring to the changes of coverage from each pixel of the picture to the one below it."""
+    right, below = float(width), float(height)
+    for i in range(first, last):
+        j = i + 1 if i + 1 < last else first
+        change = np.int16(1)
+        if ring[i, 0] > ring[j, 0]:
+            i, j = j, i
+            change = np.int16(-1)
+        u, v = ring[i, 0], ring[i, 1]
+        start = np.int64(np.ceil(min(max(u, 0.0), right)))
+        stop = np.int64(np.ceil(min(max(ring[j, 0], 0.0), right)))
+        if start >= stop:
             continue
-        box[0], box[2] = min(box[0], x), max(box[2], x)
-        box[1], box[3] = min(box[1], y_first), max(box[3], y_last)
-        for pixel in range(x * height + y_first, x * height + y_last + 1):
-            if stamp[pixel] != value:
-                stamp[pixel] = value
-                added += 1
-    return added
+        slope = (ring[j, 1] - v) / (ring[j, 0] - u)
+        for x in range(start, stop):
+            y = np.int64(np.ceil(min(max(v + slope * (x - u), 0.0), below)))
+            if y < height:
+                cover[y, x] += change
 
 
 @compiled
-def _column_union(
-    chain: NDArray[np.float64],
-    edges: NDArray[np.int64],
-    order: NDArray[np.int64],
-    interval: NDArray[np.float64],
-    u: float,
+def _sweep(
+    cover: NDArray[np.int16],
+    depth: NDArray[np.int16],
+    seen: NDArray[np.int16],
+    x_start: int,
+    x_stop: int,
+    y_start: int,
+    y_stop: int,
+) -> tuple[int, int]:
+    """Sum changes of coverage down the columns, clearing them; count the covered rows of each column in ``seen``.
+
+    ``depth`` carries the sums from one call to the next. Returns the first covered row and the one past the last.
+    """
+    first, last = y_stop, y_start
+    left, right = np.uint64(x_start), np.uint64(x_stop)
+    for y in range(np.uint64(y_start), np.uint64(y_stop)):
+        any_covered = np.int16(0)
+        for x in range(left, right):
+            now = np.int16(depth[x] + cover[y, x])
+            cover[y, x] = 0
+            depth[x] = now
+            covered = np.int16(now > 0)
+            seen[x] += covered
+            any_covered |= covered
+        if any_covered != 0:
+            first, last = min(first, int(y)), int(y) + 1
+    return first, last
+
+
+@compiled
+def _add_runs(
+    cover: NDArray[np.int16],
+    run_start: NDArray[np.int64],
+    run_stop: NDArray[np.int64],
+    first: int,
+    last: int,
     height: int,
-) -> tuple[float, float]:
-    """Return the length of the union of hulls (N, 3 edges) along the column u: on the canvas, and in the picture."""
-    n = len(edges)
-    for i in range(n):
-        first, last = edges[i, 0], edges[i, 1]
-        interval[i, 0] = np.inf
-        if last > first and chain[first, 0] <= u <= chain[last - 1, 0]:
-            interval[i, 0] = _height_at(chain, first, last, u)
-            interval[i, 1] = _height_at(chain, last, edges[i, 2], u)
-    # Neighbouring columns meet the hulls in nearly the same order, so insertion into the last order is nearly free.
-    for i in range(1, n):
-        item = order[i]
-        j = i
-        while j > 0 and interval[order[j - 1], 0] > interval[item, 0]:
-            order[j] = order[j - 1]
-            j -= 1
-        order[j] = item
-    low, high = -0.5, height - 0.5
-    top, bottom = low - height, high + height
-    reached = -np.inf
-    length = 0.0
-    inside = 0.0
-    for i in range(n):
-        start, stop = interval[order[i], 0], interval[order[i], 1]
-        if start == np.inf:
-            break
-        start, stop = max(start, reached, top), min(stop, bottom)
+    window: NDArray[np.int64],
+) -> None:
+    """Add visible runs, each within one column; widen the window (x, y, past x, past y)."""
+    for run in range(first, last):
+        x = run_start[run] // height
+        start, stop = run_start[run] - x * height, run_stop[run] - x * height
+        cover[start, x] += 1
+        if stop < height:
+            cover[stop, x] -= 1
+        window[0], window[2] = min(window[0], x), max(window[2], x + 1)
+        window[1], window[3] = min(window[1], start), max(window[3], stop)
+
+
+@compiled
+def _bands(low: float, high: float, size: int, most: int, bands: NDArray[np.float64]) -> int:
+    """Lay samples before, in and past a picture between two bounds; write start, step, count (3, 3); return how many.
+
+    Bands without extent get no samples.
+    """
+    total = 0
+    for band in range(3):
+        start = max(low, (-0.5 - size, -0.5, size - 0.5)[band])
+        stop = min(high, (-0.5, size - 0.5, 2 * size - 0.5)[band])
+        count = 0
         if stop > start:
-            length += stop - start
-            inside += max(0.0, min(stop, high) - max(start, low))
-            reached = stop
-    return length, inside
+            count = int(min(np.ceil(CANVAS_DENSITY * (stop - start)), most))
+        bands[band, 0], bands[band, 1], bands[band, 2] = start, (stop - start) / max(count, 1), count
+        total += count
+    return total
+
+
+@compiled
+def _sample_at(bands: NDArray[np.float64], value: float) -> int:
+    """Return how many samples lie before a coordinate."""
+    total = 0.0
+    for band in range(3):
+        if bands[band, 2] > 0.0:
+            total += min(max(np.ceil((value - bands[band, 0]) / bands[band, 1] - 0.5), 0.0), bands[band, 2])
+    return int(total)
+
+
+@compiled
+def _add_ring_to_canvas(
+    cover: NDArray[np.int16],
+    ring: NDArray[np.float64],
+    first: int,
+    last: int,
+    across: NDArray[np.float64],
+    down: NDArray[np.float64],
+    u: NDArray[np.float64],
+) -> None:
+    """Add a ring as ``_add_ring`` does, to samples in bands whose columns lie at u."""
+    rows = np.int64(down[0, 2] + down[1, 2] + down[2, 2])
+    for i in range(first, last):
+        j = i + 1 if i + 1 < last else first
+        change = np.int16(1)
+        if ring[i, 0] > ring[j, 0]:
+            i, j = j, i
+            change = np.int16(-1)
+        start, stop = _sample_at(across, ring[i, 0]), _sample_at(across, ring[j, 0])
+        if start >= stop:
+            continue
+        slope = (ring[j, 1] - ring[i, 1]) / (ring[j, 0] - ring[i, 0])
+        for x in range(start, stop):
+            y = _sample_at(down, ring[i, 1] + slope * (u[x] - ring[i, 0]))
+            if y < rows:
+                cover[y, x] += change
 
 
 @compiled
 def _truncation(
-    chain: NDArray[np.float64], edges: NDArray[np.int64], u_min: float, u_max: float, width: int, height: int
+    ring: NDArray[np.float64],
+    ring_offset: NDArray[np.int64],
+    rings: int,
+    extent: NDArray[np.float64],
+    width: int,
+    height: int,
+    cover: NDArray[np.int16],
 ) -> float:
-    """Return the share of a union of hulls, as far as the enlarged canvas holds it, that lies outside the picture.
-
-    The picture is [-0.5, width - 0.5] x [-0.5, height - 0.5]; the canvas has its size once more on every side.
-    """
-    u_min, u_max = max(u_min, -0.5 - width), min(u_max, 2 * width - 0.5)
-    order = np.arange(len(edges))
-    interval = np.empty((len(edges), 2))
-    whole = 0.0
-    inside = 0.0
+    """Return the share of a union of rings, as far as the canvas holds it, that lies outside the picture."""
+    across, down = np.empty((3, 3)), np.empty((3, 3))
+    columns = _bands(extent[0], extent[2], width, CANVAS_COLUMNS, across)
+    rows = _bands(extent[1], extent[3], height, CANVAS_ROWS, down)
+    if columns == 0 or rows == 0:
+        return 0.0
+    u = np.empty(columns)
+    at = 0
     for band in range(3):
-        start = (u_min, max(u_min, -0.5), max(u_min, width - 0.5))[band]
-        stop = (min(u_max, -0.5), min(u_max, width - 0.5), u_max)[band]
-        if stop <= start:
-            continue
-        columns = int(min(np.ceil(stop - start), MAX_BAND_COLUMNS))
-        step = (stop - start) / columns
-        for i in range(columns):
-            length, shown = _column_union(chain, edges, order, interval, start + (i + 0.5) * step, height)
-            whole += length * step
-            if band == 1:
-                inside += shown * step
+        for i in range(int(across[band, 2])):
+            u[at] = across[band, 0] + (i + 0.5) * across[band, 1]
+            at += 1
+    for r in range(rings):
+        _add_ring_to_canvas(cover, ring, ring_offset[r], ring_offset[r + 1], across, down, u)
+    depth, seen = np.zeros(columns, dtype=np.int16), np.empty(columns, dtype=np.int16)
+    whole, inside = 0.0, 0.0
+    top = 0
+    for band in range(3):
+        bottom = top + int(down[band, 2])
+        seen[:] = 0
+        _sweep(cover, depth, seen, 0, columns, top, bottom)
+        top = bottom
+        left = 0
+        for side in range(3):
+            right = left + int(across[side, 2])
+            covered = 0
+            for x in range(left, right):
+                covered += seen[x]
+            left = right
+            area = covered * across[side, 1] * down[band, 1]
+            whole += area
+            if band == 1 and side == 1:
+                inside += area
     return min(max(1.0 - inside / whole, 0.0), 1.0) if whole > 0.0 else 0.0
+
+
+@compiled
+def _add_part(
+    kind: NDArray[np.uint8],
+    size: NDArray[np.float64],
+    center: NDArray[np.float64],
+    axes: NDArray[np.float64],
+    p: int,
+    view: NDArray[np.float64],
+    points: NDArray[np.float64],
+    picture: NDArray[np.float64],
+    ring: NDArray[np.float64],
+    at: int,
+) -> int:
+    """Write the ring of primitive p from ``ring[at]`` on, which must have room; return the index past it."""
+    n = _picture(points, _outline(kind[p], size, center, axes, p, points), view, picture)
+    if n < 3:
+        return at
+    _sort_points(picture, n)
+    end = _hull(picture, n, ring, at)
+    return end if end - at >= 3 else at
 
 
 @compiled
@@ -397,61 +472,80 @@ def _measure(
     run_offset: NDArray[np.int64],
     width: int,
     height: int,
-    focal: float,
-    near: float,
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    view: NDArray[np.float64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
     objects = len(primitive_offset) - 1
     area = np.zeros(objects, dtype=np.int64)
     box = np.zeros((objects, 4), dtype=np.int64)
+    extents = np.empty((objects, 4))
     truncation = np.zeros(objects)
-    # Column-major like the runs; a pixel belongs to the object whose number it holds, so it is never cleared.
-    stamp = np.zeros(width * height, dtype=np.int32)
-    points = np.empty((_MAX_OUTLINE, 3))
-    picture = np.empty((_MAX_PICTURE, 2))
-    extent = np.empty(4, dtype=np.int64)
-    center_u, center_v = 0.5 * (width - 1), 0.5 * (height - 1)
+    cover = np.zeros((height, width), dtype=np.int16)
+    canvas = np.zeros((1, 1), dtype=np.int16)
+    depth, seen = np.empty(width, dtype=np.int16), np.empty(width, dtype=np.int16)
+    points, picture = np.empty((_MAX_OUTLINE, 3)), np.empty((_MAX_PICTURE, 2))
+    window = np.empty(4, dtype=np.int64)
     most = 0
     for s in range(objects):
         most = max(most, primitive_offset[s + 1] - primitive_offset[s])
-    edges = np.zeros((most, 3), dtype=np.int64)
-    chain = np.empty((64, 2))
+    ring_offset = np.zeros(most + 1, dtype=np.int64)
+    ring = np.empty((2 * _MAX_PICTURE, 2))
     for s in range(objects):
-        first, last = primitive_offset[s], primitive_offset[s + 1]
-        extent[0], extent[1], extent[2], extent[3] = width, height, -1, -1
-        u_min, u_max, v_min, v_max = np.inf, -np.inf, np.inf, -np.inf
-        at = 0
-        count = 0
-        for p in range(first, last):
-            n = _outline(kind[p], size[p], center[p], axes[p], points)
-            n = _picture(points, n, focal, center_u, center_v, near, picture)
-            if at + 2 * _MAX_CHAIN > len(chain):
-                longer = np.empty((2 * len(chain) + 2 * _MAX_CHAIN, 2))
-                longer[:at] = chain[:at]
-                chain = longer
-            hull = edges[p - first]
-            hull[0] = hull[1] = hull[2] = at
-            if n < 3:
-                continue
-            _sort_points(picture, n)
-            hull[1] = _chain(picture, n, 1.0, chain, at)
-            hull[2] = _chain(picture, n, -1.0, chain, hull[1])
-            at = hull[2]
-            u_min, u_max = min(u_min, picture[0, 0]), max(u_max, picture[n - 1, 0])
-            for i in range(n):
-                v_min, v_max = min(v_min, picture[i, 1]), max(v_max, picture[i, 1])
-            count += _fill(chain, hull, stamp, s + 1, width, height, extent)
-        for run in range(run_offset[s], run_offset[s + 1]):
-            for pixel in range(run_start[run], run_stop[run]):
-                if stamp[pixel] != s + 1:
-                    stamp[pixel] = s + 1
-                    count += 1
-                    x, y = pixel // height, pixel % height
-                    extent[0], extent[2] = min(extent[0], x), max(extent[2], x)
-                    extent[1], extent[3] = min(extent[1], y), max(extent[3], y)
-        area[s] = count
-        if count:
-            box[s, 0], box[s, 1] = extent[0], extent[1]
-            box[s, 2], box[s, 3] = extent[2] - extent[0] + 1, extent[3] - extent[1] + 1
-        if u_min < -0.5 or u_max > width - 0.5 or v_min < -0.5 or v_max > height - 0.5:
-            truncation[s] = _truncation(chain, edges[: last - first], u_min, u_max, width, height)
-    return area, box, truncation
+        extent = extents[s]
+        extent[0], extent[1], extent[2], extent[3] = np.inf, np.inf, -np.inf, -np.inf
+        rings = primitive_offset[s + 1] - primitive_offset[s]
+        for r in range(rings):
+            at = ring_offset[r]
+            if at + _MAX_PICTURE + 1 > len(ring):
+                longer = np.empty((2 * len(ring), 2))
+                longer[:at] = ring[:at]
+                ring = longer
+            p = primitive_offset[s] + r
+            ring_offset[r + 1] = _add_part(kind, size, center, axes, p, view, points, picture, ring, at)
+            for i in range(at, ring_offset[r + 1]):
+                extent[0], extent[2] = min(extent[0], ring[i, 0]), max(extent[2], ring[i, 0])
+                extent[1], extent[3] = min(extent[1], ring[i, 1]), max(extent[3], ring[i, 1])
+            _add_ring(cover, ring, at, ring_offset[r + 1], width, height)
+        _window(extent, width, height, window)
+        _add_runs(cover, run_start, run_stop, run_offset[s], run_offset[s + 1], height, window)
+        depth[window[0] : window[2]] = 0
+        seen[window[0] : window[2]] = 0
+        first, last = _sweep(cover, depth, seen, window[0], window[2], window[1], window[3])
+        area[s] = _tight(seen, window[0], window[2], first, last, box[s])
+        if extent[0] < -0.5 or extent[2] > width - 0.5 or extent[1] < -0.5 or extent[3] > height - 0.5:
+            if len(canvas) == 1:
+                canvas = np.zeros((3 * CANVAS_ROWS, 3 * CANVAS_COLUMNS), dtype=np.int16)
+            truncation[s] = _truncation(ring, ring_offset, rings, extent, width, height, canvas)
+        _cut_extent(extent, box[s], width, height)
+    return area, box, extents, truncation
+
+
+@compiled
+def _window(extent: NDArray[np.float64], width: int, height: int, window: NDArray[np.int64]) -> None:
+    """Write the pixels (x, y, past x, past y) in which a silhouette may change coverage."""
+    right, below = float(width), float(height)
+    window[0] = np.int64(np.floor(min(max(extent[0], 0.0), right)))
+    window[1] = np.int64(np.floor(min(max(extent[1], 0.0), below)))
+    window[2] = np.int64(min(np.floor(min(max(extent[2], -1.0), right)) + 1.0, right))
+    window[3] = np.int64(min(np.floor(min(max(extent[3], -1.0), below)) + 2.0, below))
+
+
+@compiled
+def _tight(seen: NDArray[np.int16], left: int, right: int, first: int, last: int, box: NDArray[np.int64]) -> int:
+    """Write the box x, y, width, height of covered pixels, given the covered rows of each column; return how many."""
+    total, low, high = 0, right, left
+    for x in range(left, right):
+        if seen[x] > 0:
+            total += seen[x]
+            low, high = min(low, x), x + 1
+    if total > 0:
+        box[0], box[1], box[2], box[3] = low, first, high - low, last - first
+    return total
+
+
+@compiled
+def _cut_extent(extent: NDArray[np.float64], box: NDArray[np.int64], width: int, height: int) -> None:
+    """Widen an extent to the visible pixels and cut it at the canvas."""
+    extent[0] = max(min(extent[0], float(box[0])), -0.5 - width)
+    extent[1] = max(min(extent[1], float(box[1])), -0.5 - height)
+    extent[2] = min(max(extent[2], box[0] + box[2] - 1.0), 2 * width - 0.5)
+    extent[3] = min(max(extent[3], box[1] + box[3] - 1.0), 2 * height - 0.5)

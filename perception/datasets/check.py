@@ -329,9 +329,8 @@ class _Checker:
         """Each mask must be what the instance image says, each distance what the depth image says."""
         runs = instance_runs(instance)
         codes = dict(zip(runs.instance_id.tolist(), run_length_codes(runs), strict=True))
-        nearest = dict(
-            zip(runs.instance_id.tolist(), nearest_distance(depth, camera_config(image), runs).tolist(), strict=True)
-        )
+        distance = nearest_distance(depth, instance, runs.instance_id, camera_config(image))
+        nearest = dict(zip(runs.instance_id.tolist(), distance.tolist(), strict=True))
         tracks = [annotation["track_id"] for annotation in annotations]
         if len(set(tracks)) != len(tracks):
             self.problem(stem, "a track_id stands twice")

@@ -3,9 +3,11 @@
 Records beyond the COCO standard. Images carry ``episode``, ``robot``, ``number``, ``time_s``, the camera
 (``intrinsics`` fx, fy, cx, cy [pixels], ``position`` [m] and ``rotation`` row by row of ``camera_optical`` in ``map``,
 ``near_m``) and ``min_pixels``, below which an object got no label. Annotations carry ``track_id`` (the instance id: the
-same object in all pictures of an episode), ``visib_fract``, ``truncated``, ``distance_m``, ``amodal_bbox``,
-``occluded`` (as in KITTI) and the 3D box: ``center_camera`` [m], ``size_lwh`` [m], ``rotation_y`` [rad] (see
-``labels.ObjectLabel``), ``cuboid``.
+same object in all pictures of an episode), ``visib_fract``, ``truncated``, ``distance_m``, ``amodal_bbox`` (x, y,
+width, height of the whole silhouette, cut at the picture's edges), ``amodal_extent`` (x1, y1, x2, y2 of it, not cut
+there), ``occluded`` (as in KITTI) and the upright 3D box: ``center_camera`` [m], ``size_lwh`` [m], ``rotation_y`` [rad]
+(see ``labels.ObjectLabel``), ``cuboid``. Where an object leans, ``oriented_box`` is its tight box: ``center`` [m],
+``size`` [m] and ``axes``, the columns of which are the directions of the sizes in ``camera_optical``, row by row.
 """
 
 from __future__ import annotations
@@ -140,6 +142,13 @@ def _image_record(labelled: LabelledFrame) -> dict[str, Any]:
 
 def _annotation_record(label: ObjectLabel) -> dict[str, Any]:
     """Return the record of an object, without its own and its picture's id."""
+    oriented = {}
+    if label.tilted:
+        oriented["oriented_box"] = {
+            "center": _rounded(label.oriented_center, 5),
+            "size": _rounded(label.oriented_size, 5),
+            "axes": _rounded(label.oriented_axes.ravel(), 9),
+        }
     return {
         "category_id": label.class_id,
         "bbox": list(label.box),
@@ -153,10 +162,12 @@ def _annotation_record(label: ObjectLabel) -> dict[str, Any]:
         "occluded": occlusion_level(label.visib_fract),
         "distance_m": round(label.distance_m, 4),
         "amodal_bbox": list(label.amodal_box),
+        "amodal_extent": _rounded(label.extent, 2),
         "center_camera": _rounded(label.center_camera, 5),
         "size_lwh": _rounded(label.size, 5),
         "rotation_y": round(label.yaw_camera, 6),
         "cuboid": label.cuboid,
+        **oriented,
     }
 
 

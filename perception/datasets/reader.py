@@ -81,6 +81,7 @@ def _label(record: dict[str, Any], from_level: NDArray[np.float64], config: Came
     axes = from_level @ np.array([[cos, sin, 0.0], [0.0, 0.0, -1.0], [-sin, cos, 0.0]])
     center, size = np.array(record["center_camera"]), np.array(record["size_lwh"])
     x1, y1, x2, y2 = project_boxes(box_corners(center, size, axes)[None], config)[0].tolist()
+    oriented = record.get("oriented_box")
     return ObjectLabel(
         instance_id=record["track_id"],
         class_id=record["category_id"],
@@ -89,6 +90,7 @@ def _label(record: dict[str, Any], from_level: NDArray[np.float64], config: Came
         box=tuple(record["bbox"]),
         area=record["area"],
         amodal_box=tuple(record["amodal_bbox"]),
+        extent=tuple(record["amodal_extent"]),
         visib_fract=record["visib_fract"],
         truncation=record["truncated"],
         distance_m=record["distance_m"],
@@ -98,4 +100,8 @@ def _label(record: dict[str, Any], from_level: NDArray[np.float64], config: Came
         yaw_camera=yaw,
         box3d_image=(x1, y1, x2, y2),
         cuboid=record["cuboid"],
+        tilted=oriented is not None,
+        oriented_center=center if oriented is None else np.array(oriented["center"]),
+        oriented_size=size if oriented is None else np.array(oriented["size"]),
+        oriented_axes=axes if oriented is None else np.array(oriented["axes"]).reshape(3, 3),
     )

@@ -1,0 +1,251 @@
+"""3D boxes around objects that are made of several solids: upright ones, and ones along a tilted object's own axes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..common.primitives import BOX, CAPSULE, CYLINDER
+from .compiled import compiled
+from .masks import hash_place, hash_table
+
+FloatArray = NDArray[np.float64]
+
+UPRIGHT_COSINE = float(np.cos(np.radians(0.5)))
+"""A box tilted by more than half a degree is not a cuboid that turns about the vertical only."""
+
+_TRIANGLE = 5
+
+
+class SolidBoxes(NamedTuple):
+    """Boxes around S objects, in ``camera_optical``; columns of axes are directions of length, width and height.
+
+    Attributes:
+        center (S, 3) [m], size (S, 3) [m], axes (S, 3, 3): of the box that stands upright in ``map``.
+        cuboid: (S,) the object is one upright box.
+        tilted: (S,) the object's leading part leans by more than half a degree.
+        oriented_center, oriented_size, oriented_axes: of the box along the leading part's own axes; the upright box
+            where that part does not lean.
+    """
+
+    center: FloatArray
+    size: FloatArray
+    axes: FloatArray
+    cuboid: NDArray[np.bool_]
+    tilted: NDArray[np.bool_]
+    oriented_center: FloatArray
+    oriented_size: FloatArray
+    oriented_axes: FloatArray
+
+
+@compiled
+def parts_of(
+    world_id: NDArray[np.int32], instance_id: NDArray[np.int32]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows of a world (P,) that belong to S objects, by object, and where each object's begin (S + 1,).
+
+    ``instance_id`` (S,) holds ids above 0; rows keep their order within a group.
+    """
+    table = hash_table(2 * len(instance_id))
+    for s in range(len(instance_id)):
+        at = hash_place(table, instance_id[s])
+        table[at, 0], table[at, 1] = instance_id[s], s
+    offset = np.zeros(len(instance_id) + 1, dtype=np.int64)
+    number = np.full(len(world_id), -1, dtype=np.int32)
+    for p in range(len(world_id)):
+        if world_id[p] > 0:
+            at = hash_place(table, world_id[p])
+            if table[at, 0] != 0:
+                number[p] = table[at, 1]
+                offset[number[p] + 1] += 1
+    for s in range(len(instance_id)):
+        offset[s + 1] += offset[s]
+    index = np.empty(offset[-1], dtype=np.int64)
+    place = offset.copy()
+    for p in range(len(world_id)):
+        if number[p] >= 0:
+            index[place[number[p]]] = p
+            place[number[p]] += 1
+    return index, offset
+
+
+@compiled
+def place_parts(
+    index: NDArray[np.int64],
+    position: FloatArray,
+    quaternion: FloatArray,
+    camera_position: FloatArray,
+    camera_rotation: FloatArray,
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return local axes in ``map`` (P, 3, 3 columns), centres (P, 3) [m] and local axes in ``camera_optical``.
+
+    ``index`` (P,) names rows of ``position`` (N, 3) [m] and ``quaternion`` (N, 4) xyzw, unit, in ``map``.
+    """
+    count = len(index)
+    local, axes, center = np.empty((count, 3, 3)), np.empty((count, 3, 3)), np.empty((count, 3))
+    for i in range(count):
+        p = index[i]
+        x, y, z, w = quaternion[p, 0], quaternion[p, 1], quaternion[p, 2], quaternion[p, 3]
+        local[i, 0, 0], local[i, 1, 1], local[i, 2, 2] = (
+            1 - 2 * (y * y + z * z),
+            1 - 2 * (x * x + z * z),
+            1 - 2 * (x * x + y * y),
+        )
+        local[i, 0, 1], local[i, 1, 0] = 2 * (x * y - z * w), 2 * (x * y + z * w)
+        local[i, 0, 2], local[i, 2, 0] = 2 * (x * z + y * w), 2 * (x * z - y * w)
+        local[i, 1, 2], local[i, 2, 1] = 2 * (y * z - x * w), 2 * (y * z + x * w)
+        for k in range(3):
+            center[i, k] = 0.0
+            for j in range(3):
+                center[i, k] += camera_rotation[j, k] * (position[p, j] - camera_position[j])
+                axes[i, k, j] = (
+                    camera_rotation[0, k] * local[i, 0, j]
+                    + camera_rotation[1, k] * local[i, 1, j]
+                    + camera_rotation[2, k] * local[i, 2, j]
+                )
+    return local, center, axes
+
+
+def solid_boxes(
+    kind: NDArray[np.uint8],
+    size: FloatArray,
+    center: FloatArray,
+    axes: FloatArray,
+    local: FloatArray,
+    offset: NDArray[np.int64],
+    camera_rotation: FloatArray,
+) -> SolidBoxes:
+    """Return the boxes around S objects made of P primitives.
+
+    The heading of an upright box is the local x axis of the object's first box, or of its first solid if it has none:
+    the chassis of a vehicle, the trunk of a person. If that axis stands upright (a toppled thing), the local y axis
+    serves.
+
+    Args:
+        kind (P,), size (P, 3): as in ``Primitives``, grouped by object, without planes.
+        center (P, 3) [m], axes (P, 3, 3), local (P, 3, 3): see ``place_parts``.
+        offset: (S + 1,) where each object's primitives start.
+        camera_rotation: (3, 3), columns are the axes of ``camera_optical`` in ``map``.
+    """
+    objects = len(offset) - 1
+    boxes = SolidBoxes(
+        np.empty((objects, 3)),
+        np.empty((objects, 3)),
+        np.empty((objects, 3, 3)),
+        np.empty(objects, dtype=np.bool_),
+        np.empty(objects, dtype=np.bool_),
+        np.empty((objects, 3)),
+        np.empty((objects, 3)),
+        np.empty((objects, 3, 3)),
+    )
+    _solid_boxes(kind, size, center, axes, local, offset, camera_rotation, boxes)
+    return boxes
+
+
+@compiled
+def _solid_boxes(
+    kind: NDArray[np.uint8],
+    size: FloatArray,
+    center: FloatArray,
+    axes: FloatArray,
+    local: FloatArray,
+    offset: NDArray[np.int64],
+    camera_rotation: FloatArray,
+    boxes: SolidBoxes,
+) -> None:
+    for s in range(len(offset) - 1):
+        first, last = offset[s], offset[s + 1]
+        leader = first
+        for p in range(first, last):
+            if kind[p] == BOX:
+                leader = p
+                break
+        upright = 0
+        for j in range(1, 3):
+            if abs(local[leader, 2, j]) > abs(local[leader, 2, upright]):
+                upright = j
+        across = 1 if upright == 0 else 0
+        x, y = local[leader, 0, across], local[leader, 1, across]
+        norm = np.sqrt(x * x + y * y)
+        x, y = x / norm, y / norm
+        for k in range(3):
+            boxes.axes[s, k, 0] = camera_rotation[0, k] * x + camera_rotation[1, k] * y
+            boxes.axes[s, k, 1] = camera_rotation[1, k] * x - camera_rotation[0, k] * y
+            boxes.axes[s, k, 2] = camera_rotation[2, k]
+        _enclose(kind, size, center, axes, first, last, s, boxes.axes, boxes.center, boxes.size)
+        leans = abs(local[leader, 2, upright]) < UPRIGHT_COSINE
+        boxes.tilted[s] = leans
+        boxes.cuboid[s] = last - first == 1 and kind[leader] == BOX and not leans
+        boxes.oriented_axes[s] = axes[leader] if leans else boxes.axes[s]
+        if leans:
+            _enclose(
+                kind,
+                size,
+                center,
+                axes,
+                first,
+                last,
+                s,
+                boxes.oriented_axes,
+                boxes.oriented_center,
+                boxes.oriented_size,
+            )
+        else:
+            boxes.oriented_center[s], boxes.oriented_size[s] = boxes.center[s], boxes.size[s]
+
+
+@compiled
+def _enclose(
+    kind: NDArray[np.uint8],
+    size: FloatArray,
+    center: FloatArray,
+    axes: FloatArray,
+    first: int,
+    last: int,
+    s: int,
+    box_axes: FloatArray,
+    box_center: FloatArray,
+    box_size: FloatArray,
+) -> None:
+    """Write centre and size of the box along ``box_axes[s]`` around primitives ``first:last``."""
+    for k in range(3):
+        box_center[s, k] = 0.0
+    for j in range(3):
+        x, y, z = box_axes[s, 0, j], box_axes[s, 1, j], box_axes[s, 2, j]
+        least, most = np.inf, -np.inf
+        for p in range(first, last):
+            middle = x * center[p, 0] + y * center[p, 1] + z * center[p, 2]
+            below, above = _reach(
+                kind[p],
+                size,
+                p,
+                x * axes[p, 0, 0] + y * axes[p, 1, 0] + z * axes[p, 2, 0],
+                x * axes[p, 0, 1] + y * axes[p, 1, 1] + z * axes[p, 2, 1],
+                x * axes[p, 0, 2] + y * axes[p, 1, 2] + z * axes[p, 2, 2],
+            )
+            least, most = min(least, middle + below), max(most, middle + above)
+        box_size[s, j] = most - least
+        middle = 0.5 * (least + most)
+        box_center[s, 0] += middle * x
+        box_center[s, 1] += middle * y
+        box_center[s, 2] += middle * z
+
+
+@compiled
+def _reach(kind: int, size: FloatArray, p: int, x: float, y: float, z: float) -> tuple[float, float]:
+    """Return how far [m] solid p reaches from its centre against and along a unit direction in its own axes."""
+    a, b = size[p, 0], size[p, 1]
+    if kind == _TRIANGLE:
+        foot, top = -size[p, 2] * y, b * x + size[p, 2] * y
+        return min(foot - a * abs(x), top), max(foot + a * abs(x), top)
+    if kind == BOX:
+        reach = a * abs(x) + b * abs(y) + size[p, 2] * abs(z)
+    elif kind == CYLINDER:
+        reach = a * np.sqrt(max(1.0 - z * z, 0.0)) + b * abs(z)
+    elif kind == CAPSULE:
+        reach = a + b * abs(z)
+    else:
+        reach = a
+    return -reach, reach
