@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..common.primitives import BOX, CAPSULE, CYLINDER
+from ..common.primitives import BOX, CAPSULE, CYLINDER, TRIANGLE
 from .compiled import compiled
 from .masks import hash_place, hash_table
 
@@ -15,8 +15,6 @@ FloatArray = NDArray[np.float64]
 
 UPRIGHT_COSINE = float(np.cos(np.radians(0.5)))
 """A box tilted by more than half a degree is not a cuboid that turns about the vertical only."""
-
-_TRIANGLE = 5
 
 
 class SolidBoxes(NamedTuple):
@@ -237,7 +235,7 @@ def _enclose(
 def _reach(kind: int, size: FloatArray, p: int, x: float, y: float, z: float) -> tuple[float, float]:
     """Return how far [m] solid p reaches from its centre against and along a unit direction in its own axes."""
     a, b = size[p, 0], size[p, 1]
-    if kind == _TRIANGLE:
+    if kind == TRIANGLE:
         foot, top = -size[p, 2] * y, b * x + size[p, 2] * y
         return min(foot - a * abs(x), top), max(foot + a * abs(x), top)
     if kind == BOX:

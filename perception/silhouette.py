@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..common.primitives import BOX, CAPSULE, CYLINDER, SPHERE
+from ..common.primitives import BOX, CAPSULE, CYLINDER, SPHERE, TRIANGLE
 from .compiled import compiled, inlined
 
 RIM_POINTS = 48
@@ -35,7 +35,6 @@ _RIM_SCALE = float(np.sqrt((2 * np.pi / RIM_POINTS) / np.sin(2 * np.pi / RIM_POI
 # All pairs of a rim's points may meet the near plane.
 _MAX_OUTLINE = 2 * RIM_POINTS
 _MAX_PICTURE = _MAX_OUTLINE + RIM_POINTS * RIM_POINTS
-_TRIANGLE = 5
 
 
 @dataclass(frozen=True)
@@ -150,8 +149,8 @@ def _outline(
 ) -> int:
     """Write points whose convex hull has the silhouette of primitive p; return how many."""
     a, b, c = size[p, 0], size[p, 1], size[p, 2]
-    if kind in (BOX, _TRIANGLE):
-        flat = kind == _TRIANGLE
+    if kind in (BOX, TRIANGLE):
+        flat = kind == TRIANGLE
         for i in range(3 if flat else 8):
             if flat:
                 x, y, z = (-a if i == 0 else (a if i == 1 else b)), (c if i == 2 else -c), 0.0

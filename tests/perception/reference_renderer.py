@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from floorcast.common.geometry import mounted, optical, rotation_matrix
-from floorcast.common.primitives import BOX, CAPSULE, CYLINDER, PLANE, SPHERE, Primitives
+from floorcast.common.primitives import BOX, CAPSULE, CYLINDER, PLANE, SPHERE, TRIANGLE, Primitives
 from floorcast.perception.config import CameraConfig
 from floorcast.perception.frames import CameraFrame
 
@@ -60,6 +60,8 @@ def _hit(kind, size, origin, rays, near):
             caps = [(sign * size[1] - origin[2]) / rays[:, 2] for sign in (-1, 1)]
             on_cap = [np.where(np.hypot(*(origin[:2, None] + t * rays[:, :2].T)) <= size[0], t, np.nan) for t in caps]
             return _from(near, *_barrel(size, origin, rays), *on_cap)
+        if kind == TRIANGLE:
+            return _from(near, _triangle(size, origin, rays))
         assert kind == CAPSULE
         ends = [_sphere(size[0], origin - [0, 0, sign * size[1]], rays) for sign in (-1, 1)]
         outer = [
@@ -97,3 +99,15 @@ def _barrel(size, origin, rays):
     root = np.sqrt(b**2 - a * (origin[:2] @ origin[:2] - size[0] ** 2))
     hits = ((-b - root) / a, (-b + root) / a)
     return [np.where(np.abs(origin[2] + t * rays[:, 2]) <= size[1], t, np.nan) for t in hits]
+
+
+def _triangle(size, origin, rays):
+    """Where rays meet the triangle (-a, -h), (a, -h), (b, h) in the local plane z = 0, by the signs of three edges."""
+    a, b, h = size
+    t = -origin[2] / rays[:, 2]
+    x, y = origin[0] + t * rays[:, 0], origin[1] + t * rays[:, 1]
+    corners = [(-a, -h), (a, -h), (b, h)]
+    inside = np.ones(len(rays), dtype=bool)
+    for (ax, ay), (bx, by) in zip(corners, [*corners[1:], corners[0]], strict=True):
+        inside &= (bx - ax) * (y - ay) - (by - ay) * (x - ax) >= 0
+    return np.where(inside, t, np.nan)

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy.spatial.transform import Rotation
 
 from floorcast.common.geometry import quaternion_from_rpy, rotation_matrix
-from floorcast.common.primitives import CAPSULE, CYLINDER, PLANE, SPHERE, PrimitiveBuilder
+from floorcast.common.primitives import BOX, CAPSULE, CYLINDER, PLANE, SPHERE, TRIANGLE, PrimitiveBuilder
 from floorcast.perception.config import CameraConfig
 from floorcast.perception.datasets.overlay import draw_labels
 from floorcast.perception.labels import label_frame, level_rotation
@@ -154,6 +155,50 @@ def test_truncation_is_what_a_larger_sensor_sees(build):
     assert label.visib_fract == pytest.approx(1.0, abs=0.01)
 
 
+def mesh_of(corners, faces, b, **options):
+    """Add triangles with the given corners (V, 3) as solids of kind TRIANGLE."""
+    for face in faces:
+        one, two, three = (np.asarray(corners[i], dtype=np.float64) for i in face)
+        lengths = [np.linalg.norm(two - one), np.linalg.norm(three - two), np.linalg.norm(one - three)]
+        for _ in range(int(np.argmax(lengths))):
+            one, two, three = two, three, one
+        a = 0.5 * np.linalg.norm(two - one)
+        x = (two - one) / (2 * a)
+        foot = (three - one) @ x
+        up = three - one - foot * x
+        h = 0.5 * np.linalg.norm(up)
+        y = up / (2 * h)
+        position = 0.5 * (one + two) + h * y
+        turn = Rotation.from_matrix(np.stack([x, y, np.cross(x, y)], axis=1)).as_quat()
+        b.add(TRIANGLE, (a, foot - a, h), position, quaternion=turn, **options)
+
+
+def wavy_sheet(n=24):
+    """A sheet of 2 n^2 triangles that folds over itself as seen from the camera."""
+    u, v = np.meshgrid(np.linspace(-1, 1, n + 1), np.linspace(-1, 1, n + 1), indexing="ij")
+    corners = np.stack([3 + 0.5 * np.sin(4 * u + v), u + 0.3 * np.sin(5 * v), 1 + v + 0.3 * np.cos(4 * u)], axis=-1)
+    at = np.arange((n + 1) ** 2).reshape(n + 1, n + 1)
+    quads = np.stack([at[:-1, :-1], at[1:, :-1], at[1:, 1:], at[:-1, 1:]], axis=-1).reshape(-1, 4)
+    return corners.reshape(-1, 3), np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
+
+
+def test_a_mesh_is_one_object():
+    """The silhouette of a mesh is the union of its triangles: no pixel twice, none lost at an edge they share."""
+    b = PrimitiveBuilder()
+    corners, faces = wavy_sheet()
+    mesh_of(corners, faces, b, class_name="pallet", instance_id=4)
+    b.box((0.1, 0.6, 0.6), (1.2, 0.4, 0.9), class_name="box", instance_id=5)
+    world = b.build()
+    config, pose = CameraConfig(width=160, height=120), camera_pose(0, 0, 1)
+    mesh = label_frame(render(world, config, *pose), world)[0]
+    whole = np.count_nonzero(render(alone(world, 4), config, *pose).instance)
+    assert mesh.visib_fract < 0.8
+    assert mesh.area / mesh.visib_fract == pytest.approx(whole, abs=2)
+    assert not mesh.cuboid
+    inside = (corners - pose[0]) @ pose[1] - mesh.center_camera
+    assert (np.abs(inside @ mesh.axes_camera) <= 0.5 * mesh.size + 1e-9).all()
+
+
 def test_objects_inside_are_not_truncated():
     assert one_label(lambda b: b.box((0.2, 0.2, 0.2), (3, 0, 1), class_name="box", instance_id=1)).truncation == 0.0
 
@@ -171,7 +216,7 @@ def test_a_wall_of_boxes_through_the_camera_plane():
 @given(
     st.lists(
         st.tuples(
-            st.integers(0, 3),
+            st.sampled_from((BOX, CYLINDER, CAPSULE, SPHERE, TRIANGLE)),
             st.tuples(*[st.floats(0.05, 0.8)] * 3),
             st.tuples(st.floats(-1, 5), st.floats(-2, 2), st.floats(-1, 2)),
             st.tuples(*[st.floats(-3, 3)] * 3),
@@ -185,6 +230,8 @@ def test_a_wall_of_boxes_through_the_camera_plane():
 def test_shares_are_shares_and_boxes_hold_boxes(solids):
     b = PrimitiveBuilder()
     for kind, size, position, rpy, instance_id in solids:
+        if kind == TRIANGLE:
+            size = (size[0], size[1] - 0.4, size[2]) if abs(size[1] - 0.4) <= size[0] else (size[0], 0.0, size[2])
         b.add(kind, size, position, class_name="box", instance_id=instance_id, quaternion=quaternion_from_rpy(*rpy))
     world = b.build()
     config = CameraConfig(width=40, height=30)
@@ -267,6 +314,30 @@ def test_a_toppled_carton_keeps_an_upright_box():
     assert label.cuboid
     assert sorted(label.size) == pytest.approx([0.4, 0.6, 0.8])
     assert label.size[2] == pytest.approx(0.8)
+
+
+def test_a_thing_that_leans_has_a_box_of_its_own():
+    """Its tight box is the carton itself; what stands has one box, not two."""
+    tilt = quaternion_from_rpy(0.3, 0.5, 0.9)
+    label = one_label(lambda b: b.box((0.4, 0.3, 0.2), (4, 0.2, 1), class_name="box", instance_id=1, quaternion=tilt))
+    assert label.tilted
+    assert label.oriented_size == pytest.approx([0.8, 0.6, 0.4])
+    assert label.oriented_center == pytest.approx([-0.2, 0, 4])
+    optical = camera_pose(0, 0, 1)[1]
+    assert label.oriented_axes == pytest.approx(optical.T @ rotation_matrix(tilt))
+    label = one_label(lambda b: b.box((0.4, 0.3, 0.2), (4, 0.2, 1), class_name="box", instance_id=1, yaw=0.9))
+    assert not label.tilted
+    assert label.oriented_corners == pytest.approx(label.corners_camera)
+
+
+def test_extent_goes_on_beyond_the_picture():
+    label = one_label(lambda b: b.box((0.005, 0.5, 0.3), (2.005, 1.5, 1.2), class_name="box", instance_id=1))
+    # The front face: y from 1 to 2 m, z from -0.1 to 0.5 m above the axis, at 2 m.
+    scale = WIDE.focal / 2
+    expected = (159.5 - 2 * scale, 119.5 - 0.5 * scale, 159.5 - scale, 119.5 + 0.1 * scale)
+    assert label.extent == pytest.approx(expected, abs=0.01 * scale)
+    assert label.amodal_box[0] == 0
+    assert label.truncation > 0.2
 
 
 def test_level_frame():
