@@ -1,1 +1,1 @@
-"""The same sensors on a CUDA device (extra ``cuda``); imports without one, and without PyBullet."""
+"""Sensors of many worlds on a CUDA device: the same maths as on the CPU, one thread for each beam or pixel."""

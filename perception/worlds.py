@@ -1,0 +1,310 @@
+"""Many worlds at once: halls that they share, movers of their own; on the CPU or resident on a CUDA device.
+
+A world is one of the halls and, for each frame, the poses of the same B moving bodies; so W worlds take little memory
+beyond their halls, on a GPU about 100 bytes for each moving part. What a sensor sees in a world is what it sees in a
+``Scene`` of that hall and those poses: bit for bit on the CPU, to the rounding of its arithmetic on a GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..common.errors import InputError
+from ..common.geometry import FloatArray
+from ..common.primitives import Primitives
+from .device import resolve_device
+from .lidar import Lidar, check_sensor_poses
+from .noise import as_word
+from .scene import CELL_SIZE, Scene
+
+if TYPE_CHECKING:
+    from .cuda.engine import CudaWorlds
+
+LOOK_COLUMNS = 8
+
+
+@dataclass(frozen=True)
+class WorldScans:
+    """Scans of S lidars in each of W worlds, E rings of B beams: arrays (W, S, E, B).
+
+    On ``cpu`` numpy arrays, yours to keep. On ``cuda`` device arrays that other libraries take without a copy
+    (``__cuda_array_interface__``): the next scan of the same shape overwrites them, so copy what is to outlive it.
+
+    Attributes:
+        ranges: float32 [m], measured, inf where nothing came back; intensity: float32, 0 to 1. See ``Lidar``.
+        true_ranges: float32 [m] without noise; instance_id, class_id: int32 of what was hit, 0 for nothing.
+    """
+
+    ranges: Any
+    intensity: Any
+    true_ranges: Any
+    instance_id: Any
+    class_id: Any
+
+    def torch(self) -> dict[str, Any]:
+        """Return the arrays as torch tensors by name, on the device that they are on, sharing their memory."""
+        import torch
+
+        return {field.name: torch.as_tensor(getattr(self, field.name)) for field in fields(self)}
+
+    def numpy(self) -> WorldScans:
+        """Return the arrays on the host: a copy from the device, itself on the CPU."""
+        return WorldScans(**{field.name: _host(getattr(self, field.name)) for field in fields(self)})
+
+
+class Worlds:
+    """W worlds for sensors.
+
+    Args:
+        halls: static solids in ``map``: of one hall or of several.
+        moving: parts of moving bodies in their bodies' frames, the same in every world; see ``Scene``.
+        body_count: number of moving bodies B in each world.
+        world_count: number of worlds W.
+        hall_of_world: (W,) index of the hall that each world is in; the first for all if left out.
+        cell_size: of the halls' grids [m].
+        device: ``auto``, ``cpu`` or ``cuda``; see ``perception.device``.
+        precision: width of the rays' arithmetic on ``cuda``. ``float32`` places what is hit to about 1e-5 m in a hall
+            of 100 m (grazing hits to more, by one over the sine of the angle); ``float64`` as the CPU.
+
+    Raises:
+        InputError: solids as in ``Scene``, no hall, no world, a hall that does not exist, no such device.
+
+    Until the first ``update`` every moving body stands at the origin of ``map``, unturned.
+    """
+
+    def __init__(
+        self,
+        halls: Primitives | Sequence[Primitives],
+        moving: Primitives,
+        body_count: int,
+        world_count: int,
+        *,
+        hall_of_world: ArrayLike | None = None,
+        cell_size: float = CELL_SIZE,
+        device: str = "auto",
+        precision: str = "float32",
+    ) -> None:
+        every = [halls] if isinstance(halls, Primitives) else list(halls)
+        if not every or world_count < 1:
+            raise InputError(f"{len(every)} halls, {world_count} worlds", where="Worlds", mend="give at least one each")
+        if precision not in ("float32", "float64"):
+            raise InputError(f"precision {precision!r} is unknown", where="Worlds", mend="give float32 or float64")
+        index = np.zeros(world_count, np.int32) if hall_of_world is None else np.asarray(hall_of_world)
+        if index.shape != (world_count,) or index.min() < 0 or index.max() >= len(every):
+            raise InputError(
+                f"hall_of_world has shape {index.shape}, values {index.min(initial=0)} to {index.max(initial=0)}",
+                where="Worlds",
+                mend=f"give ({world_count},) indices from 0 to {len(every) - 1}",
+            )
+        self.device = resolve_device(device)
+        self.body_count, self.world_count = body_count, world_count
+        self.hall_of_world = index.astype(np.int32)
+        self.scenes = [Scene(hall, moving, body_count, cell_size=cell_size) for hall in every]
+        """One scene for each hall; which world's poses it is in changes from call to call."""
+        self._pose = np.tile([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0], (world_count, body_count, 1))
+        self._cuda: CudaWorlds | None = None
+        if self.device == "cuda":
+            from .cuda.engine import CudaWorlds
+
+            self._cuda = CudaWorlds(
+                every,
+                moving,
+                body_count,
+                self.hall_of_world,
+                [_look_table(scene)[: scene.static_count] for scene in self.scenes]
+                + [_look_table(self.scenes[0])[self.scenes[0].static_count :]],
+                cell_size=cell_size,
+                precision=precision,
+            )
+            self._cuda.update(self._pose)
+
+    def __len__(self) -> int:
+        return self.world_count
+
+    @property
+    def nbytes(self) -> int:
+        """Memory [bytes] of the worlds on the device, or of their poses on the CPU (halls not counted)."""
+        return self._cuda.nbytes if self._cuda is not None else int(self._pose.nbytes)
+
+    def update(self, body_pose: Any, worlds: ArrayLike | None = None) -> None:
+        """Place the moving bodies for a frame.
+
+        Args:
+            body_pose: (W, B, 7) x, y, z [m] and quaternion xyzw in ``map``; on ``cuda`` also a device array (a torch
+                tensor, say), float32 or float64, which is not copied to the host and not checked: a body whose pose is
+                not finite or not of unit length is seen by no sensor.
+            worlds: (K,) indices of the worlds to place, body_pose then (K, B, 7); all if left out.
+
+        Raises:
+            InputError: wrong shape, a world that does not exist, or (host arrays) a pose that is not usable. The
+                worlds are left as they were.
+        """
+        index = None if worlds is None else np.ascontiguousarray(worlds, dtype=np.int32)
+        if index is not None and index.size and (index.min() < 0 or index.max() >= self.world_count):
+            raise InputError(
+                f"worlds {index.min()} to {index.max()} of {self.world_count}",
+                where="Worlds.update",
+                mend=f"use indices 0 to {self.world_count - 1}",
+            )
+        count = self.world_count if index is None else len(index)
+        if tuple(body_pose.shape if hasattr(body_pose, "shape") else np.shape(body_pose)) != (
+            count,
+            self.body_count,
+            7,
+        ):
+            raise InputError(
+                f"body poses have shape {tuple(np.shape(body_pose))}",
+                where="Worlds.update",
+                mend=f"give ({count}, {self.body_count}, 7)",
+            )
+        if self._cuda is not None:
+            self._cuda.update(body_pose if _is_on_device(body_pose) else _checked_pose(body_pose), index)
+        elif index is None:
+            self._pose = _checked_pose(body_pose).copy()
+        else:
+            self._pose[index] = _checked_pose(body_pose)
+
+    def scene(self, world: int) -> Scene:
+        """Return the scene of a world (``cpu`` only), in its poses until another world's is asked for."""
+        if self._cuda is not None:
+            raise InputError("these worlds are on the GPU", where="Worlds.scene", mend="build them with device='cpu'")
+        scene = self.scenes[self.hall_of_world[world]]
+        scene.update(self._pose[world])
+        return scene
+
+    def scan(
+        self,
+        lidar: Lidar,
+        positions: Any,
+        rotations: Any,
+        *,
+        stream: Any = 0,
+        sensors: ArrayLike | None = None,
+        frame: Any = 0,
+        exclude_body: ArrayLike = -1,
+    ) -> WorldScans:
+        """Scan with S lidars in each world.
+
+        Args:
+            lidar: what they are. On ``cuda`` anything that has its ``directions``, ``elevations`` and ``config``.
+            positions: (W, S, 3) [m]; rotations: (W, S, 3, 3), columns are the axes of ``laser`` in ``map``. On ``cuda``
+                also device arrays, which are not checked: a lidar whose pose is not usable sees nothing.
+            stream: noise stream of each world, one or (W,). sensors: (S,) indices of the lidars; 0 to S - 1 if left
+                out. frame: number of the scan in each world, one or (W,).
+            exclude_body: one, (S,) or (W, S): moving body that carries the lidar and is not seen; -1 for none.
+
+        Raises:
+            InputError: shapes that do not fit, or (host arrays) poses that are not usable.
+        """
+        count = self._check_places(positions, rotations, "lidar")
+        words = _words(np.arange(count) if sensors is None else sensors, count, "sensors")
+        streams, frames = _words(stream, self.world_count, "stream"), _words(frame, self.world_count, "frame")
+        exclude = np.broadcast_to(np.asarray(exclude_body, dtype=np.int32), (self.world_count, count))
+        if self._cuda is not None:
+            out = self._cuda.scan(
+                lidar.directions,
+                len(lidar.elevations),
+                _lidar_settings(lidar),
+                _checked_places(positions, rotations, "lidar")[0],
+                _checked_places(positions, rotations, "lidar")[1],
+                exclude,
+                streams,
+                words,
+                frames,
+            )
+            return WorldScans(**out)
+        position, rotation = np.asarray(positions), np.asarray(rotations)
+        shape = (self.world_count, count, len(lidar.elevations), len(lidar.angles))
+        out = {name: np.empty(shape, np.float32) for name in ("ranges", "intensity", "true_ranges")}
+        out |= {name: np.empty(shape, np.int32) for name in ("instance_id", "class_id")}
+        for w in range(self.world_count):
+            results = lidar.scan_batch(
+                self.scene(w),
+                position[w],
+                rotation[w],
+                stream=int(streams[w]),
+                sensors=words,
+                frame=int(frames[w]),
+                exclude_body=exclude[w],
+            )
+            for s, (scan, truth) in enumerate(results):
+                out["ranges"][w, s], out["intensity"][w, s] = scan.ranges, scan.intensity
+                out["true_ranges"][w, s] = truth.ranges
+                out["instance_id"][w, s], out["class_id"][w, s] = truth.instance_id, truth.class_id
+        return WorldScans(**out)
+
+    def _check_places(self, positions: Any, rotations: Any, sensor: str) -> int:
+        """Return the number of sensors in each world."""
+        place, turn = tuple(np.shape(positions)), tuple(np.shape(rotations))
+        if len(place) != 3 or place[0] != self.world_count or place[2] != 3 or turn != (*place, 3):
+            raise InputError(
+                f"positions {place} and rotations {turn} do not fit {self.world_count} worlds",
+                where=f"{sensor} pose",
+                mend="give (W, S, 3) and (W, S, 3, 3)",
+            )
+        return int(place[1])
+
+
+def _look_table(scene: Scene) -> NDArray[np.float32]:
+    """Return (P, 8) float32: linear albedo (3), material, the object's number, reflectivity, unused (2)."""
+    table = np.zeros((len(scene), LOOK_COLUMNS), np.float32)
+    table[:, :5], table[:, 5] = scene.looks[:, :5], scene.reflectivity
+    return table
+
+
+def _lidar_settings(lidar: Lidar) -> FloatArray:
+    config = lidar.config
+    return np.array(
+        [
+            config.range_min,
+            config.range_max,
+            config.range_bias,
+            config.range_noise,
+            config.dropout,
+            config.grazing_dropout,
+        ]
+    )
+
+
+def _checked_pose(body_pose: Any) -> FloatArray:
+    pose = np.ascontiguousarray(body_pose, dtype=np.float64)
+    square = np.einsum("...i,...i->...", pose[..., 3:], pose[..., 3:])
+    bad = ~(np.isfinite(pose).all(axis=-1) & (np.abs(square - 1.0) < 0.02))
+    if bad.any():
+        world, body = (int(i[0]) for i in np.nonzero(bad))
+        raise InputError(
+            f"pose of moving body {body} is not usable: {pose[world, body].tolist()}",
+            where=f"Worlds.update, world {world}",
+            mend="positions must be finite and quaternions xyzw of unit length",
+        )
+    return pose
+
+
+def _checked_places(positions: Any, rotations: Any, sensor: str) -> tuple[Any, Any]:
+    """Return the poses of sensors; checked if they are on the host."""
+    if _is_on_device(positions) or _is_on_device(rotations):
+        return positions, rotations
+    position, rotation = np.asarray(positions, dtype=np.float64), np.asarray(rotations, dtype=np.float64)
+    check_sensor_poses(position.reshape(-1, 3), rotation.reshape(-1, 3, 3), sensor)
+    return position, rotation
+
+
+def _words(values: Any, count: int, name: str) -> NDArray[np.uint64]:
+    """Return one or ``count`` whole numbers as (count,) uint64."""
+    words = np.array([as_word(v) for v in np.atleast_1d(np.asarray(values)).tolist()], dtype=np.uint64)
+    if words.shape not in ((1,), (count,)):
+        raise InputError(f"{name} has shape {words.shape}", where="Worlds.scan", mend=f"give one or ({count},)")
+    return np.ascontiguousarray(np.broadcast_to(words, (count,)))
+
+
+def _is_on_device(array: Any) -> bool:
+    return hasattr(array, "copy_to_host") or hasattr(array, "__cuda_array_interface__")
+
+
+def _host(array: Any) -> NDArray[Any]:
+    return np.asarray(array.copy_to_host() if hasattr(array, "copy_to_host") else array)

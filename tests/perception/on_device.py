@@ -1,0 +1,155 @@
+"""Checks that need a CUDA device, or numba's simulator of one: ``test_cuda.py`` runs this file in a process of its own.
+
+On a machine with a GPU: ``pytest -m gpu tests/perception/test_cuda.py``.
+"""
+
+import warnings
+
+import numpy as np
+import pytest
+from numba import cuda
+
+from floorcast.common.primitives import PLANE, PrimitiveBuilder
+from floorcast.perception.config import LidarConfig
+from floorcast.perception.device import resolve_device, simulated
+from floorcast.perception.lidar import Lidar
+from floorcast.perception.worlds import Worlds
+from floorcast.tests.perception.worlds_hall import BODIES, movers, random_places, random_poses, small_hall
+
+ROUNDING = {"float32": 2e-4, "float64": 1e-6}
+"""Ranges [m] in these small halls; a grazing hit magnifies the rounding of the place."""
+
+
+@pytest.fixture(autouse=True)
+def _quiet():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # The simulator's scalars warn of an overflow that a GPU wraps silently.
+        yield
+
+
+def pair(worlds=3, shift=0.0, precision="float32", **options):
+    halls = [small_hall(1, shift=shift), small_hall(2, shift=shift)]
+    poses = random_poses(np.random.default_rng(3), worlds, shift)
+    made = [
+        Worlds(halls, movers(), BODIES, worlds, hall_of_world=np.arange(worlds) % 2, device=device, **options, **more)
+        for device, more in (("cpu", {}), ("cuda", {"precision": precision}))
+    ]
+    for each in made:
+        each.update(poses)
+    return *made, poses
+
+
+def assert_same_scans(expected, got, tolerance):
+    """Same hits but for beams that pass an edge within rounding, of which these few thousand have at most two."""
+    close = np.isclose(expected.true_ranges, got.true_ranges, atol=tolerance, rtol=0)
+    assert (~close).sum() <= 2
+    same = close & np.isfinite(expected.true_ranges)
+    assert same.sum() > 100
+    assert (expected.instance_id != got.instance_id)[close].sum() == 0
+    assert (expected.class_id != got.class_id)[close].sum() == 0
+    kept = np.isfinite(expected.ranges) & np.isfinite(got.ranges)
+    assert (np.isfinite(expected.ranges) != np.isfinite(got.ranges))[close].sum() <= 2
+    np.testing.assert_allclose(got.ranges[kept & close], expected.ranges[kept & close], atol=tolerance)
+    np.testing.assert_allclose(got.intensity[kept & close], expected.intensity[kept & close], atol=1e-3)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_scans_equal_those_of_the_cpu(precision):
+    cpu, gpu, _ = pair(precision=precision)
+    positions, rotations = random_places(np.random.default_rng(5), 3, 2)
+    lidar = Lidar(LidarConfig(beams=60, elevations=(-0.2, -0.1, 0.0, 0.1, 0.2), dropout=0.05))
+    options = {"stream": [5, 6, 7], "sensors": [2, 9], "frame": [1, 2, 3], "exclude_body": [0, -1]}
+    expected = cpu.scan(lidar, positions, rotations, **options)
+    assert_same_scans(expected, gpu.scan(lidar, positions, rotations, **options).numpy(), ROUNDING[precision])
+
+
+def test_scans_far_from_the_origin_keep_their_accuracy():
+    cpu, gpu, _ = pair(shift=100.0)
+    positions, rotations = random_places(np.random.default_rng(6), 3, 1, shift=100.0)
+    lidar = Lidar(LidarConfig(beams=120, dropout=0.0, range_noise=0.0, range_max=40.0))
+    expected, got = cpu.scan(lidar, positions, rotations), gpu.scan(lidar, positions, rotations).numpy()
+    close = np.isclose(expected.true_ranges, got.true_ranges, atol=1e-3, rtol=0)
+    assert (~close).sum() <= 2
+
+
+def test_any_split_of_the_worlds_gives_the_same_bytes():
+    _, gpu, poses = pair()
+    positions, rotations = random_places(np.random.default_rng(5), 3, 1)
+    lidar = Lidar(LidarConfig(beams=40))
+    whole = gpu.scan(lidar, positions, rotations, stream=[0, 1, 2]).numpy()
+    alone = Worlds([small_hall(1), small_hall(2)], movers(), BODIES, 1, hall_of_world=[1], device="cuda")
+    alone.update(poses[1:2])
+    part = alone.scan(lidar, positions[1:2], rotations[1:2], stream=[1]).numpy()
+    assert part.ranges.tobytes() == whole.ranges[1:2].tobytes()
+    assert part.instance_id.tobytes() == whole.instance_id[1:2].tobytes()
+
+
+def test_some_worlds_can_be_reset_alone():
+    cpu, gpu, poses = pair()
+    positions, rotations = random_places(np.random.default_rng(5), 3, 1)
+    lidar = Lidar(LidarConfig(beams=60))
+    for each in (cpu, gpu):
+        each.update(poses[:1] + np.array([0.5, 0, 0, 0, 0, 0, 0]), worlds=[2])
+    assert_same_scans(cpu.scan(lidar, positions, rotations), gpu.scan(lidar, positions, rotations).numpy(), 2e-4)
+
+
+def test_poses_on_the_device_that_are_not_usable_are_not_seen():
+    cpu, gpu, poses = pair()
+    positions, rotations = random_places(np.random.default_rng(5), 3, 1)
+    lidar = Lidar(LidarConfig(beams=60, elevations=(-0.3, 0.0)))
+    away, broken = poses.copy(), poses.copy()
+    away[0, 0, 0], broken[0, 0, 0] = 1e4, np.nan
+    away[1, 1, 0], broken[1, 1, 3:] = 1e4, 0.0
+    cpu.update(away)
+    gpu.update(cuda.to_device(broken))
+    rotations[2] = np.eye(3)
+    expected = cpu.scan(lidar, positions, rotations)
+    positions[2] = np.nan
+    got = gpu.scan(lidar, cuda.to_device(positions), cuda.to_device(rotations)).numpy()
+    assert np.isinf(got.ranges[2]).all()
+    assert np.isinf(got.true_ranges[2]).all()
+    assert not got.instance_id[2].any()
+    close = np.isclose(expected.true_ranges[:2], got.true_ranges[:2], atol=2e-4)
+    assert (~close).sum() <= 1
+    for name in ("ranges", "true_ranges", "intensity"):
+        assert not np.isnan(getattr(got, name)).any()
+
+
+def test_a_lidar_inside_a_solid_is_at_range_zero():
+    hall = PrimitiveBuilder()
+    hall.box((1.0, 1.0, 1.0), (0.0, 0.0, 0.0), class_name="rack", instance_id=7)
+    hall.add(PLANE, (0.0,), (0.0, 0.0, -5.0), class_name="floor")
+    empty = PrimitiveBuilder().build()
+    lidar = Lidar(LidarConfig(beams=16))
+    gpu = Worlds(hall.build(), empty, 0, 2, device="cuda")
+    positions = np.array([[[0.1, 0.2, 0.3]], [[0.0, 0.0, -6.0]]])
+    got = gpu.scan(lidar, positions, np.tile(np.eye(3), (2, 1, 1, 1))).numpy()
+    assert (got.true_ranges == 0.0).all()
+    assert (got.instance_id[0] == 7).all()
+    assert np.isinf(got.ranges).all()
+
+
+def test_an_empty_hall_gives_empty_scans():
+    empty = PrimitiveBuilder().build()
+    gpu = Worlds(empty, empty, 0, 1, device="cuda")
+    got = gpu.scan(Lidar(LidarConfig(beams=8)), np.zeros((1, 1, 3)), np.eye(3)[None, None]).numpy()
+    assert np.isinf(got.true_ranges).all()
+
+
+def test_the_device_is_found():
+    assert resolve_device("auto") == "cuda"
+    assert resolve_device("cpu") == "cpu"
+
+
+@pytest.mark.skipif(simulated(), reason="torch needs a GPU to share its memory")
+def test_torch_shares_the_memory():
+    torch = pytest.importorskip("torch")
+    _, gpu, poses = pair()
+    positions, rotations = random_places(np.random.default_rng(5), 3, 1)
+    lidar = Lidar(LidarConfig(beams=60))
+    gpu.update(torch.as_tensor(poses, device="cuda"))
+    scans = gpu.scan(lidar, torch.as_tensor(positions, device="cuda"), torch.as_tensor(rotations, device="cuda"))
+    tensor = scans.torch()["ranges"]
+    assert tensor.is_cuda
+    assert np.array_equal(tensor.cpu().numpy(), scans.numpy().ranges)
+    assert tensor.data_ptr() == scans.ranges.__cuda_array_interface__["data"][0]
