@@ -57,7 +57,7 @@ def simulated() -> bool:
     """Return whether CUDA kernels run in numba's simulator, on the CPU and slowly."""
     from numba import config
 
-    return bool(config.ENABLE_CUDASIM)
+    return bool(getattr(config, "ENABLE_CUDASIM", False))
 
 
 def device_name() -> str:

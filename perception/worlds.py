@@ -7,6 +7,7 @@ beyond their halls, on a GPU about 100 bytes for each moving part. What a sensor
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
@@ -48,8 +49,7 @@ class WorldScans:
 
     def torch(self) -> dict[str, Any]:
         """Return the arrays as torch tensors by name, on the device that they are on, sharing their memory."""
-        import torch
-
+        torch = importlib.import_module("torch")
         return {field.name: torch.as_tensor(getattr(self, field.name)) for field in fields(self)}
 
     def numpy(self) -> WorldScans:

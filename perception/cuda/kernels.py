@@ -57,7 +57,7 @@ def place_bodies(
         worlds: (K,) int32. pose: (K, B, 7) x, y, z [m] and quaternion xyzw. A body whose pose is not finite, or whose
             quaternion is not of unit length (within 1 %), is seen by no sensor.
     """
-    i = cuda.grid(1)
+    i = cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x  # type: ignore[operator]
     bodies, parts = pose.shape[1], kind.shape[0]
     if i >= pose.shape[0] * bodies:
         return

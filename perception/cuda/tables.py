@@ -102,14 +102,15 @@ def pack_worlds(
     packed = [_pack_hall(hall, cell_size) for hall in halls]
     static, worlds, parts = sum(len(hall) for hall in halls), len(hall_of_world), len(moving)
     rows = static + worlds * parts
-    hot, solid = np.zeros((rows, HOT_COLUMNS), real), np.zeros((rows, SOLID_COLUMNS), real)
+    hot: NDArray[Any] = np.zeros((rows, HOT_COLUMNS), real)
+    solid: NDArray[Any] = np.zeros((rows, SOLID_COLUMNS), real)
     shape = np.zeros(rows, np.uint8)
-    tables, first = [], np.zeros(3, np.int64)
-    for hall in packed:
-        here = slice(first[0], first[0] + len(hall.shape))
-        hot[here], solid[here], shape[here] = hall.hot, hall.solid, hall.shape
-        tables.append(hall.shifted(*first.tolist()))
-        first += len(hall.shape), len(hall.entries), len(hall.cells)
+    tables, first = [], np.zeros(2, np.int64)
+    for one in packed:
+        here = slice(first[0], first[0] + len(one.shape))
+        hot[here], solid[here], shape[here] = one.hot, one.solid, one.shape
+        tables.append(one.shifted(*first.tolist()))
+        first += len(one.shape), len(one.entries)
     planes = np.concatenate([[0], *(table.planes for table in tables)])
     plane_counts = np.array([len(table.planes) for table in tables])
     plane_first = 1 + np.cumsum(plane_counts) - plane_counts
@@ -163,7 +164,7 @@ class _Hall:
     entries: IntArray
     planes: IntArray
 
-    def shifted(self, row: int, entry: int, cell: int) -> _Hall:
+    def shifted(self, row: int, entry: int) -> _Hall:
         """Return the hall with its rows and entries counted from those of the halls before it."""
         entries = self.entries.copy()
         entries[:, 2] += row
