@@ -345,7 +345,7 @@ def draw_rows(scene, view, width, height, position, rotation, bands, scratch):
 @pytest.mark.parametrize("seed", range(6))
 def test_rows_come_out_the_same_in_bands(seed):
     scene, view, position, rotation = random_case(seed)
-    scratch = raster_scratch(len(scene), 120)
+    scratch = raster_scratch(len(scene), 160, 120)
     whole = draw_rows(scene, view, 160, 120, position, rotation, [(0, 120)], scratch)
     for bands in ([(60, 120), (0, 60)], [(k, k + 1) for k in range(120)], [(0, 7), (7, 50), (50, 120)]):
         parts = draw_rows(scene, view, 160, 120, position, rotation, bands, scratch)
@@ -355,7 +355,9 @@ def test_rows_come_out_the_same_in_bands(seed):
 
 def test_only_the_rows_asked_for_are_written():
     scene, view, position, rotation = random_case(4)
-    inverse, face = draw_rows(scene, view, 160, 120, position, rotation, [(30, 50)], raster_scratch(len(scene), 120))
+    inverse, face = draw_rows(
+        scene, view, 160, 120, position, rotation, [(30, 50)], raster_scratch(len(scene), 160, 120)
+    )
     outside = np.r_[0:30, 50:120]
     assert np.isnan(inverse[outside]).all()
     assert (face[outside] == 99).all()
