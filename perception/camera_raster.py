@@ -649,7 +649,7 @@ def _farthest(depth_bits: IntArray, start: int, rows: int, columns: int, width: 
         at = np.uint64(start + r * width)
         for i in range(np.uint64(columns)):
             least = min(least, depth_bits[at + i])
-    return least
+    return int(least)
 
 
 @inlined
