@@ -20,10 +20,13 @@ from ..common.geometry import FloatArray
 from ..common.primitives import Primitives
 from .device import resolve_device
 from .lidar import Lidar, check_sensor_poses
-from .noise import as_word
+from .noise import QUANTILES, as_word
 from .scene import CELL_SIZE, Scene
+from .shading import ENCODING, light_table
 
 if TYPE_CHECKING:
+    from .camera import Camera
+    from .config import Lighting
     from .cuda.engine import CudaWorlds
 
 LOOK_COLUMNS = 8
@@ -49,12 +52,34 @@ class WorldScans:
 
     def torch(self) -> dict[str, Any]:
         """Return the arrays as torch tensors by name, on the device that they are on, sharing their memory."""
-        torch = importlib.import_module("torch")
-        return {field.name: torch.as_tensor(getattr(self, field.name)) for field in fields(self)}
+        return _tensors(self)
 
     def numpy(self) -> WorldScans:
         """Return the arrays on the host: a copy from the device, itself on the CPU."""
         return WorldScans(**{field.name: _host(getattr(self, field.name)) for field in fields(self)})
+
+
+@dataclass(frozen=True)
+class WorldPictures:
+    """Pictures of S cameras in each of W worlds, on the host or on the device as ``WorldScans``.
+
+    Attributes:
+        rgb: (W, S, H, W', 3) uint8. depth: (W, S, H, W') float32, planar z [m], inf where nothing was hit.
+        instance_id: int32 and class_id: uint8, 0 where nothing was hit.
+    """
+
+    rgb: Any
+    depth: Any
+    instance_id: Any
+    class_id: Any
+
+    def torch(self) -> dict[str, Any]:
+        """Return the arrays as torch tensors by name, on the device that they are on, sharing their memory."""
+        return _tensors(self)
+
+    def numpy(self) -> WorldPictures:
+        """Return the arrays on the host: a copy from the device, itself on the CPU."""
+        return WorldPictures(**{field.name: _host(getattr(self, field.name)) for field in fields(self)})
 
 
 class Worlds:
@@ -206,18 +231,12 @@ class Worlds:
         streams, frames = _words(stream, self.world_count, "stream"), _words(frame, self.world_count, "frame")
         exclude = np.broadcast_to(np.asarray(exclude_body, dtype=np.int32), (self.world_count, count))
         if self._cuda is not None:
-            out = self._cuda.scan(
-                lidar.directions,
-                len(lidar.elevations),
-                _lidar_settings(lidar),
-                _checked_places(positions, rotations, "lidar")[0],
-                _checked_places(positions, rotations, "lidar")[1],
-                exclude,
-                streams,
-                words,
-                frames,
+            places = _checked_places(positions, rotations, "lidar")
+            settings = _lidar_settings(lidar)
+            rings = len(lidar.elevations)
+            return WorldScans(
+                **self._cuda.scan(lidar.directions, rings, settings, *places, exclude, streams, words, frames)
             )
-            return WorldScans(**out)
         position, rotation = np.asarray(positions), np.asarray(rotations)
         shape = (self.world_count, count, len(lidar.elevations), len(lidar.angles))
         out = {name: np.empty(shape, np.float32) for name in ("ranges", "intensity", "true_ranges")}
@@ -237,6 +256,78 @@ class Worlds:
                 out["true_ranges"][w, s] = truth.ranges
                 out["instance_id"][w, s], out["class_id"][w, s] = truth.instance_id, truth.class_id
         return WorldScans(**out)
+
+    def render(
+        self,
+        camera: Camera,
+        positions: Any,
+        rotations: Any,
+        lighting: Lighting,
+        *,
+        stream: Any = 0,
+        sensors: ArrayLike | None = None,
+        frame: Any = 0,
+        exclude_body: ArrayLike = -1,
+    ) -> WorldPictures:
+        """Take pictures with S cameras in each world.
+
+        Args:
+            camera: what they are. On ``cuda`` anything that has its ``config``.
+            positions: (W, S, 3) [m]; rotations: (W, S, 3, 3), columns are the axes of ``camera_optical`` in ``map``.
+            lighting: the light of all worlds.
+            others: as in ``scan``.
+
+        Raises:
+            InputError: as ``scan``.
+        """
+        count = self._check_places(positions, rotations, "camera")
+        words = _words(np.arange(count) if sensors is None else sensors, count, "sensors")
+        streams, frames = _words(stream, self.world_count, "stream"), _words(frame, self.world_count, "frame")
+        exclude = np.broadcast_to(np.asarray(exclude_body, dtype=np.int32), (self.world_count, count))
+        size = (camera.config.height, camera.config.width)
+        if self._cuda is not None:
+            position, rotation = _checked_places(positions, rotations, "camera")
+            lights = (light_table(lighting), ENCODING, QUANTILES)
+            view = _camera_view(camera)
+            return WorldPictures(
+                **self._cuda.render(
+                    size, view, lights, self._crowding, position, rotation, exclude, streams, words, frames
+                )
+            )
+        shape = (self.world_count, count, *size)
+        pictures = WorldPictures(
+            np.empty((*shape, 3), np.uint8),
+            np.empty(shape, np.float32),
+            np.empty(shape, np.int32),
+            np.empty(shape, np.uint8),
+        )
+        position, rotation = np.asarray(positions), np.asarray(rotations)
+        for w in range(self.world_count):
+            scene = self.scene(w)
+            for s in range(count):
+                picture = camera.render(
+                    scene,
+                    position[w, s],
+                    rotation[w, s],
+                    lighting,
+                    stream=int(streams[w]),
+                    sensor=int(words[s]),
+                    frame=int(frames[w]),
+                    exclude_body=int(exclude[w, s]),
+                )
+                pictures.rgb[w, s], pictures.depth[w, s] = picture.rgb, picture.depth
+                pictures.instance_id[w, s], pictures.class_id[w, s] = picture.instance, picture.semantic
+        return pictures
+
+    def _crowding(self) -> tuple[NDArray[np.float32], FloatArray]:
+        """Return the halls' volumes (H, nz, ny, nx), filled up with zeros to one size, and their corners (H, 4)."""
+        each = [scene.crowding for scene in self.scenes]
+        size = np.max([volume.shape for volume, _ in each], axis=0)
+        volumes = np.zeros((len(each), *size), np.float32)
+        for h, (volume, _) in enumerate(each):
+            nz, ny, nx = volume.shape
+            volumes[h, :nz, :ny, :nx] = volume
+        return volumes, np.stack([corner for _, corner in each])
 
     def _check_places(self, positions: Any, rotations: Any, sensor: str) -> int:
         """Return the number of sensors in each world."""
@@ -267,6 +358,22 @@ def _lidar_settings(lidar: Lidar) -> FloatArray:
             config.range_noise,
             config.dropout,
             config.grazing_dropout,
+        ]
+    )
+
+
+def _camera_view(camera: Camera) -> FloatArray:
+    """Return a camera's view as ``pictures.render_pixels`` reads it."""
+    config = camera.config
+    return np.array(
+        [
+            config.focal,
+            0.5 * (config.width - 1),
+            0.5 * (config.height - 1),
+            config.near,
+            config.far,
+            config.noise,
+            config.shot_noise,
         ]
     )
 
@@ -304,6 +411,11 @@ def _words(values: Any, count: int, name: str) -> NDArray[np.uint64]:
 
 def _is_on_device(array: Any) -> bool:
     return hasattr(array, "copy_to_host") or hasattr(array, "__cuda_array_interface__")
+
+
+def _tensors(arrays: WorldScans | WorldPictures) -> dict[str, Any]:
+    torch = importlib.import_module("torch")
+    return {field.name: torch.as_tensor(getattr(arrays, field.name)) for field in fields(arrays)}
 
 
 def _host(array: Any) -> NDArray[Any]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...common.primitives import Primitives
 from ..grid import IntArray
-from . import kernels
+from . import kernels, pictures
 from .tables import WorldTables, pack_worlds
 from .translate import kernel
 
@@ -22,6 +22,8 @@ DTYPES = {
     "instance_id": np.int32,
     "class_id": np.int32,
 }
+
+PICTURE_DTYPES = {"rgb": np.uint8, "depth": np.float32, "instance_id": np.int32, "class_id": np.uint8}
 
 
 class CudaWorlds:
@@ -110,9 +112,63 @@ class CudaWorlds:
         )
         return {name: reshaped(array, (worlds, count, rows, beams // rows)) for name, array in out.items()}
 
+    def render(
+        self,
+        size: tuple[int, int],
+        view: NDArray[np.float64],
+        lights: tuple[NDArray[Any], ...],
+        crowding: Callable[[], tuple[NDArray[np.float32], NDArray[np.float64]]],
+        position: Any,
+        rotation: Any,
+        exclude: Any,
+        stream: Any,
+        sensors: Any,
+        frame: Any,
+    ) -> dict[str, Any]:
+        """Render with S cameras in each of the W worlds; see ``pictures.render_pixels``.
+
+        Args:
+            size: height and width [pixels]. view: (7,). lights: light table (15,), encoding and quantiles.
+            crowding: gives the volumes (H, nz, ny, nx) and their corners (H, 4); asked once.
+            others: as in ``scan``.
+
+        Returns:
+            Device arrays (W, S, h, w), rgb with a last axis of 3, by name: see PICTURE_DTYPES. They are overwritten by
+            the next pictures of the same shape.
+        """
+        worlds, count = position.shape[:2]
+        height, width = size
+        shape = (worlds * count, height, width)
+        out = self._buffers(("render", shape), PICTURE_DTYPES, shape)
+        if "crowding" not in self._constants:
+            volumes, corners = crowding()
+            self._constants["crowding"] = (cuda.to_device(volumes), cuda.to_device(corners.astype(self.real)))
+        tile = kernels.tile_shape(height, width, self.threads)
+        tiles = -(-width // tile[0]) * -(-height // tile[1])
+        light, encoding, quantiles = lights
+        kernel(pictures.render_pixels, self.real)[tiles * worlds * count, tile](
+            self.tables,
+            *self._constants["crowding"],
+            on_device(light, self.real),
+            self._constant(encoding, lambda: encoding),
+            self._constant(quantiles, lambda: quantiles),
+            on_device(view, self.real),
+            reshaped(on_device(position), (-1, 3)),
+            reshaped(on_device(rotation), (-1, 3, 3)),
+            reshaped(on_device(exclude, np.int32), (-1,)),
+            on_device(stream, np.uint64),
+            on_device(sensors, np.uint64),
+            on_device(frame, np.uint64),
+            *(out[name] for name in ("rgb", "depth", "instance_id", "class_id")),
+        )
+        return {name: reshaped(array, (worlds, count, height, width, *array.shape[3:])) for name, array in out.items()}
+
     def _buffers(self, key: Any, dtypes: dict[str, Any], shape: tuple[int, ...]) -> dict[str, Any]:
         if key not in self._outputs:
-            self._outputs[key] = {name: cuda.device_array(shape, dtype) for name, dtype in dtypes.items()}
+            self._outputs[key] = {
+                name: cuda.device_array((*shape, 3) if name == "rgb" else shape, dtype)
+                for name, dtype in dtypes.items()
+            }
         return self._outputs[key]
 
     def _constant(self, owner: NDArray[Any], make: Callable[[], NDArray[Any]]) -> Any:

@@ -28,7 +28,13 @@ from ..device import simulated
 WIDE_MODULES = ("noise",)
 """Modules whose functions keep 64-bit arithmetic: random numbers are the same on both targets, bit for bit."""
 
-NARROW_VALUES = {"TRIANGLE_LEAVE": 1e-5, "SMALLEST_DIRECTION": 1e-30, "NO_HIT_ENTER": 3e38, "NO_HIT_LEAVE": -3e38}
+NARROW_VALUES = {
+    "TRIANGLE_LEAVE": 1e-5,
+    "SMALLEST_DIRECTION": 1e-30,
+    "NO_HIT_ENTER": 3e38,
+    "NO_HIT_LEAVE": -3e38,
+    "SHADOW_OFFSET": 1e-3,
+}
 """Constants that mean something else in 32 bits: their range ends at 3.4e38, and a hall's length is known to 1e-5 m."""
 
 Function = Callable[..., Any]

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from numba import cuda
 
+from floorcast.common.geometry import optical
 from floorcast.common.primitives import PLANE, PrimitiveBuilder
-from floorcast.perception.config import LidarConfig
+from floorcast.perception.camera import Camera
+from floorcast.perception.config import CameraConfig, LidarConfig, Lighting
 from floorcast.perception.device import resolve_device, simulated
 from floorcast.perception.lidar import Lidar
 from floorcast.perception.worlds import Worlds
@@ -70,6 +72,25 @@ def test_scans_far_from_the_origin_keep_their_accuracy():
     expected, got = cpu.scan(lidar, positions, rotations), gpu.scan(lidar, positions, rotations).numpy()
     close = np.isclose(expected.true_ranges, got.true_ranges, atol=1e-3, rtol=0)
     assert (~close).sum() <= 2
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_pictures_equal_those_of_the_cpu(precision):
+    cpu, gpu, _ = pair(worlds=2, precision=precision)
+    positions, rotations = random_places(np.random.default_rng(8), 2, 2, height=1.1, tilt=0.2)
+    rotations = np.stack([[optical(turn) for turn in world] for world in rotations])
+    camera = Camera(CameraConfig(width=25, height=18))
+    options = {"stream": [5, 6], "sensors": [1, 4], "frame": 2, "exclude_body": [[0, -1], [1, 2]]}
+    expected = cpu.render(camera, positions, rotations, Lighting(), **options)
+    got = gpu.render(camera, positions, rotations, Lighting(), **options).numpy()
+    close = np.isclose(expected.depth, got.depth, rtol=1e-4, atol=0)
+    assert (~close).sum() <= 2
+    assert np.isfinite(expected.depth).mean() > 0.4
+    assert (expected.instance_id != got.instance_id)[close].sum() == 0
+    assert (expected.class_id != got.class_id)[close].sum() == 0
+    apart = np.abs(expected.rgb.astype(int) - got.rgb).max(axis=-1)
+    # A shadow's edge, or a line of the pattern, may fall to the other side of a pixel.
+    assert (apart > 2).mean() < 0.01
 
 
 def test_any_split_of_the_worlds_gives_the_same_bytes():

@@ -8,7 +8,7 @@ import time
 import numpy as np
 from numba import cuda, types
 
-from floorcast.perception.cuda import kernels
+from floorcast.perception.cuda import kernels, pictures
 from floorcast.perception.cuda.tables import WorldTables
 from floorcast.perception.cuda.translate import rebound
 
@@ -39,17 +39,20 @@ def tables_type(real):
 
 
 def signatures(real):
-    """Arguments of each kernel as CudaWorlds passes them: name, width of its own arithmetic, types."""
-    f32, f64, i32, u64 = np.float32, np.float64, np.int32, np.uint64
+    """Arguments of each kernel as CudaWorlds passes them: function, width of its own arithmetic, types."""
+    f32, f64, i32, u8, u64 = np.float32, np.float64, np.int32, np.uint8, np.uint64
     tables = tables_type(real)
-    poses = [(array(pose, 2), array(pose, 3)) for pose in (f32, f64)]
-    for pose in (f32, f64):
+    for pose in (f32, f64) if real is f32 else (f64,):
         parts = [array(np.uint8, 1), array(f64, 2), array(f64, 2), array(f64, 3)]
-        yield "place_bodies", f64, [tables, *parts, array(i32, 1), array(pose, 3)]
-    for position, rotation in poses:
-        yield "scan_beams", real, [
-            tables, array(real, 2), array(real, 1), types.int64, position, rotation, array(i32, 1), array(u64, 1),
-            array(u64, 1), array(u64, 1), *[array(f32, 2)] * 3, *[array(i32, 2)] * 2,
+        yield kernels.place_bodies, f64, [tables, *parts, array(i32, 1), array(pose, 3)]
+        position, rotation, keys = array(pose, 2), array(pose, 3), [array(i32, 1), *[array(u64, 1)] * 3]
+        yield kernels.scan_beams, real, [
+            tables, array(real, 2), array(real, 1), types.int64, position, rotation, *keys,
+            *[array(f32, 2)] * 3, *[array(i32, 2)] * 2,
+        ]  # fmt: skip
+        yield pictures.render_pixels, real, [
+            tables, array(f32, 4), array(real, 2), array(real, 1), array(f32, 1), array(f32, 1), array(real, 1),
+            position, rotation, *keys, array(u8, 4), array(f32, 3), array(i32, 3), array(u8, 3),
         ]  # fmt: skip
 
 
@@ -72,12 +75,12 @@ def without_device(cc):
 def compile_all(cc):
     without_device(cc)
     for real in (np.float32, np.float64):
-        for name, width, arguments in signatures(real):
+        for function, width, arguments in signatures(real):
             started = time.perf_counter()
-            ptx, _ = cuda.compile_ptx(rebound(getattr(kernels, name), width), types.void(*arguments), cc=cc)
+            ptx, _ = cuda.compile_ptx(rebound(function, width), types.void(*arguments), cc=cc)
             wide = re.findall(r"\.f64", ptx)
             yield {
-                "kernel": name,
+                "kernel": function.__name__,
                 "real": np.dtype(real).name,
                 "bytes": len(ptx),
                 "seconds": time.perf_counter() - started,

@@ -56,7 +56,7 @@ def test_every_kernel_compiles_to_ptx():
     assert done.returncode == 0, done.stderr[-4000:]
     kernels = json.loads(done.stdout)
     assert {(k["kernel"], k["real"]) for k in kernels} >= {
-        (name, real) for name in ("place_bodies", "scan_beams") for real in ("float32", "float64")
+        (name, real) for name in ("place_bodies", "scan_beams", "render_pixels") for real in ("float32", "float64")
     }
     assert all(k["bytes"] > 0 and k["calls"] == 0 for k in kernels)
     # 32-bit kernels do their geometry in 32 bits: what is left of 64 bits is the noise.

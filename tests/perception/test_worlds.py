@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from floorcast.common.errors import InputError
-from floorcast.perception.config import LidarConfig
+from floorcast.perception.camera import Camera
+from floorcast.perception.config import CameraConfig, LidarConfig, Lighting
 from floorcast.perception.lidar import Lidar
 from floorcast.perception.scene import Scene
 from floorcast.perception.worlds import Worlds
@@ -44,6 +45,25 @@ def test_worlds_see_what_scenes_see_bit_for_bit():
             assert np.array_equal(got.true_ranges[w, s], truth.ranges)
             assert np.array_equal(got.instance_id[w, s], truth.instance_id)
             assert np.array_equal(got.class_id[w, s], truth.class_id)
+
+
+def test_pictures_of_worlds_are_those_of_scenes_bit_for_bit():
+    halls, worlds, poses, positions, rotations = make(3)
+    worlds.update(poses)
+    camera, rotations = Camera(CameraConfig(width=24, height=16)), rotations[..., [1, 2, 0]] * [-1, -1, 1]
+    got = worlds.render(camera, positions, rotations, Lighting(), stream=[4, 5, 6], frame=2, exclude_body=[-1, 0])
+    assert np.isfinite(got.depth).mean() > 0.3
+    for w in range(3):
+        scene = Scene(halls[w % 2], movers(), BODIES)
+        scene.update(poses[w])
+        for s in range(2):
+            place = positions[w, s], rotations[w, s]
+            options = {"stream": 4 + w, "sensor": s, "frame": 2, "exclude_body": [-1, 0][s]}
+            picture = camera.render(scene, *place, Lighting(), **options)
+            assert np.array_equal(got.rgb[w, s], picture.rgb)
+            assert np.array_equal(got.depth[w, s], picture.depth)
+            assert np.array_equal(got.instance_id[w, s], picture.instance)
+            assert np.array_equal(got.class_id[w, s], picture.semantic)
 
 
 def test_any_split_of_the_worlds_gives_the_same_bytes():
