@@ -143,6 +143,8 @@ def _labelled(episode: int, taken: Capture) -> LabelledFrame:
         points=taken.points,
         lidar_position=taken.lidar_position,
         lidar_rotation=taken.lidar_rotation,
+        point_class=taken.point_class,
+        point_instance=taken.point_instance,
     )
 
 

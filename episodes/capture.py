@@ -13,6 +13,7 @@ from ..common.seeding import generator
 from ..perception.camera import Camera
 from ..perception.config import Lighting
 from ..perception.frames import CameraFrame
+from ..perception.labels import label_points
 from ..perception.lidar import Lidar
 from ..perception.scene import Scene
 from ..robots.model import RobotModel
@@ -33,6 +34,7 @@ class Capture:
         world: every solid in ``map`` at that moment.
         points: (N, 4) float32 x, y, z [m] in the 3D lidar's frame and intensity, or None if not asked for.
         lidar_position: (3,) [m] and lidar_rotation (3, 3) of that lidar in ``map``; None without points.
+        point_class, point_instance: (N,) int32 class and instance id of what each point lies on; None without points.
     """
 
     robot: int
@@ -43,6 +45,8 @@ class Capture:
     points: NDArray[np.float32] | None = None
     lidar_position: FloatArray | None = None
     lidar_rotation: FloatArray | None = None
+    point_class: NDArray[np.int32] | None = None
+    point_instance: NDArray[np.int32] | None = None
 
 
 def capture_schedule(scenario: Scenario, robots: int, seed: int, index: int) -> list[tuple[int, int, int]]:
@@ -91,7 +95,7 @@ class Photographer:
             return Capture(robot, number, time, frame, world)
         position, rotation = mounted(pose, self._lidar_offset)
         # Sensor numbers from 1000 on: the noise of these sweeps is apart from that of the navigation lidars.
-        scan, _ = self._lidar.scan(
+        scan, truth = self._lidar.scan(
             scene,
             position,
             rotation,
@@ -100,4 +104,5 @@ class Photographer:
             frame=number,
             exclude_body=robot,
         )
-        return Capture(robot, number, time, frame, world, self._lidar.points(scan), position, rotation)
+        points = self._lidar.points(scan)
+        return Capture(robot, number, time, frame, world, points, position, rotation, *label_points(scan, truth))

@@ -22,7 +22,7 @@ from ..common.primitives import PLANE, Primitives
 from .boxes import parts_of, place_parts, solid_boxes
 from .compiled import compiled
 from .config import CameraConfig
-from .frames import CameraFrame
+from .frames import CameraFrame, LidarScan, LidarTruth
 from .masks import InstanceRuns, hash_place, hash_table, instance_runs, run_length_codes
 from .silhouette import silhouettes
 
@@ -291,6 +291,15 @@ def label_frame(frame: CameraFrame, world: Primitives, *, min_pixels: int = MIN_
         oriented_size=boxes.oriented_size,
         oriented_axes=boxes.oriented_axes,
     )
+
+
+def label_points(scan: LidarScan, truth: LidarTruth) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return class and instance ids, (N,) int32 each, of the points that ``Lidar.points`` makes of a scan.
+
+    Both are 0 for a return from nothing; the instance is 0 for stuff.
+    """
+    back = np.isfinite(scan.ranges)
+    return truth.class_id[back].astype(np.int32), truth.instance_id[back].astype(np.int32)
 
 
 def box_corners(center: ArrayLike, size: ArrayLike, axes: ArrayLike) -> NDArray[np.float64]:

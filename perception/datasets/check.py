@@ -1,8 +1,9 @@
 """Holds a dataset on disk against what it promises, from the files alone.
 
 Masks, areas and boxes are judged by pycocotools; ids by the instance images; classes by the semantic images; distances
-by the depth images; 3D boxes by projecting KITTI's label files through KITTI's calibration files onto the masks; every
-file by its checksum.
+by the depth images; 3D boxes by projecting KITTI's label files through KITTI's calibration files onto the masks;
+panoptic images by the instance and semantic ones; lidar points by the 3D boxes of what their labels name; every file by
+its checksum.
 """
 
 from __future__ import annotations
@@ -24,8 +25,22 @@ from ..labels import intrinsic_matrix, nearest_distance, project_boxes
 from ..masks import instance_runs, run_length_codes
 from . import kitti, png
 from .coco import categories, load_coco
+from .panoptic import STUFF_BASE, panoptic_categories
 from .reader import camera_config
-from .shards import CHECKSUM_FILE, COCO_FILE, EPISODES_FILE, FRAME_FOLDERS, IMAGE_LINK, TRAIN_FILE
+from .semantic_kitti import config_text, read_point_labels
+from .shards import (
+    CHECKSUM_FILE,
+    COCO_FILE,
+    EPISODES_FILE,
+    FRAME_FOLDERS,
+    IMAGE_LINK,
+    PANOPTIC_FILE,
+    POINT_CONFIG_FILE,
+    POINT_FOLDER,
+    POINT_LABEL_FOLDER,
+    POINT_LINK,
+    TRAIN_FILE,
+)
 
 BOX_TOLERANCE_PX = 2.0
 """How far a projected 3D box may lie from the mask of an object that nothing hides or cuts off."""
@@ -35,6 +50,12 @@ MIN_FITTED_PX = 4
 
 DISTANCE_TOLERANCE_M = 0.005
 """Depth is stored in whole millimetres; the corner of a wide picture sees that enlarged."""
+
+POINT_TOLERANCE_M = 0.2
+"""How far a point may lie outside the 3D box of its object: noise, and the way a lidar drives while it turns."""
+
+STRAY_SHARE = 0.2
+"""Share of an object's points, and two of them besides, that may be farther off: returns mixed at its edges."""
 
 MAX_PROBLEMS = 100
 """Problems that are told in words; the rest are counted."""
@@ -66,7 +87,8 @@ class CheckReport:
         boxes_held_to_masks: unhidden, uncut cuboids of ``MIN_FITTED_PX`` and more whose 3D box was held to fit the mask
             tightly.
         worst_box_error_px: greatest distance of those boxes from the mask [pixels]; 0 if there were none.
-        points: lidar points in the pictures that were opened.
+        points: lidar points in the pictures that were opened; labelled_points: those that have labels.
+        points_held_to_boxes: points that were held to lie in the 3D box of the object that their label names.
     """
 
     folder: str
@@ -83,6 +105,8 @@ class CheckReport:
     boxes_held_to_masks: int = 0
     worst_box_error_px: float = 0.0
     points: int = 0
+    labelled_points: int = 0
+    points_held_to_boxes: int = 0
 
     @property
     def ok(self) -> bool:
@@ -144,7 +168,9 @@ class _Checker:
         self.problem_count = 0
         self.held = 0
         self.worst = 0.0
-        self.points = 0
+        self.points = self.labelled_points = self.held_points = 0
+        self.panoptic: dict[str, dict[str, Any]] = {}
+        self.class_of: dict[tuple[int, int], int] = {}
 
     def problem(self, where: str, what: str) -> None:
         self.problem_count += 1
@@ -155,6 +181,9 @@ class _Checker:
         usable = self._check_records()
         checksums = self._checksums()
         self._check_lists()
+        if usable:
+            self._check_classes()
+            self._check_panoptic_file()
         chosen = self.images if usable else []
         if sampling is not None and sampling < len(chosen):
             index = np.linspace(0, len(chosen) - 1, max(sampling, 0)).round().astype(int)
@@ -172,6 +201,8 @@ class _Checker:
             boxes_held_to_masks=self.held,
             worst_box_error_px=round(self.worst, 3),
             points=self.points,
+            labelled_points=self.labelled_points,
+            points_held_to_boxes=self.held_points,
             **(self._statistics() if usable else {}),
         )
 
@@ -234,17 +265,25 @@ class _Checker:
         checksums = {name: digest for digest, _, name in rows}
         present = {
             file.relative_to(self.folder).as_posix()
-            for part in sorted({*FRAME_FOLDERS, "coco", "kitti/ImageSets"})
+            for part in sorted({*FRAME_FOLDERS, "coco", "kitti/ImageSets", "semantickitti"})
             if (self.folder / part).is_dir()
             for file in (self.folder / part).iterdir()
+            if file.name != "sequences"
         }
         for name in sorted(checksums.keys() - present):
             if not (self.folder / name).exists():
                 self.problem(name, "missing")
         for name in sorted(present - checksums.keys()):
             self.problem(name, "not a file of this dataset")
-        for name in (COCO_FILE, EPISODES_FILE, TRAIN_FILE):
+        for name in (COCO_FILE, PANOPTIC_FILE, EPISODES_FILE, TRAIN_FILE, POINT_CONFIG_FILE):
             self._check_sum(name, checksums)
+        if (self.folder / POINT_LABEL_FOLDER).is_dir():
+            if (self.folder / POINT_LINK).resolve() != (self.folder / POINT_FOLDER).resolve():
+                self.problem(POINT_LINK, "is not a link to the points")
+            if not (self.folder / POINT_CONFIG_FILE).is_file():
+                self.problem(POINT_CONFIG_FILE, "missing")
+            elif (self.folder / POINT_CONFIG_FILE).read_text(encoding="utf-8", errors="replace") != config_text():
+                self.problem(POINT_CONFIG_FILE, "is not the map of our classes")
         if (self.folder / IMAGE_LINK).resolve() != (self.folder / "images").resolve():
             self.problem(IMAGE_LINK, "is not a link to the pictures")
         return checksums
@@ -267,6 +306,27 @@ class _Checker:
                 self.problem(EPISODES_FILE, "does not list the pictures of the annotation file")
         except (OSError, ValueError, KeyError, TypeError) as error:
             self.problem("lists of pictures", f"cannot be read: {error}")
+
+    def _check_classes(self) -> None:
+        """Each object must have one class in all pictures of its episode."""
+        episode = {image["id"]: image["episode"] for image in self.images}
+        for annotation in self.annotations:
+            key = (episode[annotation["image_id"]], annotation["track_id"])
+            if self.class_of.setdefault(key, annotation["category_id"]) != annotation["category_id"]:
+                self.problem(f"{COCO_FILE}, annotation {annotation['id']}", "the object has another class elsewhere")
+
+    def _check_panoptic_file(self) -> None:
+        try:
+            data = json.loads((self.folder / PANOPTIC_FILE).read_text(encoding="utf-8"))
+            if data["categories"] != panoptic_categories():
+                self.problem(PANOPTIC_FILE, "categories are not the fixed list of classes")
+            if data["images"] != self.images:
+                self.problem(PANOPTIC_FILE, f"its pictures are not those of {COCO_FILE}")
+            self.panoptic = {row["file_name"]: row for row in data["annotations"]}
+            if len(self.panoptic) != len(data["annotations"]):
+                self.problem(PANOPTIC_FILE, "a picture stands twice")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            self.problem(PANOPTIC_FILE, f"cannot be read: {error}")
 
     # One picture
 
@@ -299,6 +359,7 @@ class _Checker:
         self._check_disjoint(stem, annotations, codes)
         self._check_ids(stem, image, annotations, instance, depth)
         self._check_semantic(stem, annotations, instance, semantic)
+        self._check_panoptic(stem, image, annotations, instance, semantic)
 
     def _check_disjoint(self, stem: str, annotations: Sequence[Mapping[str, Any]], codes: list[dict[str, Any]]) -> None:
         """Let pycocotools judge areas and boxes, and that the masks' union is as large as they are together."""
@@ -365,10 +426,37 @@ class _Checker:
         if wrong:
             self.problem(stem, f"{wrong} pixels have another class in the semantic image than in their annotation")
 
+    def _check_panoptic(
+        self,
+        stem: str,
+        image: Mapping[str, Any],
+        annotations: Sequence[Mapping[str, Any]],
+        instance: NDArray[np.int32],
+        semantic: NDArray[np.uint8],
+    ) -> None:
+        """Segments must be the annotated instances, and one for each class of what has none; they must not overlap."""
+        row = self.panoptic.get(f"{stem}.png")
+        if row is None or row.get("image_id") != image["id"]:
+            self.problem(f"{PANOPTIC_FILE}, {stem}", "the picture has no segments")
+            return
+        segment = png.read_panoptic(self.folder / f"panoptic/{stem}.png")
+        tracks = [annotation["track_id"] for annotation in annotations]
+        expected = np.where(np.isin(instance, tracks), instance, 0)
+        stuff = (instance == 0) & (semantic > 0)
+        expected[stuff] = STUFF_BASE + semantic[stuff].astype(np.int32)
+        if segment.shape != expected.shape or (segment != expected).any():
+            self.problem(stem, "the panoptic image is not what the instance and semantic images say")
+            return
+        ids, first, count = np.unique(segment, return_index=True, return_counts=True)
+        found = {(int(i), int(semantic.flat[at]), int(n)) for i, at, n in zip(ids, first, count, strict=True) if i != 0}
+        told = {(item["id"], item["category_id"], item["area"]) for item in row["segments_info"]}
+        if found != told or len(told) != len(row["segments_info"]):
+            self.problem(f"{PANOPTIC_FILE}, {stem}", "ids, classes or areas of segments are not those of the image")
+
     def _check_kitti(self, stem: str, image: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]]) -> None:
         objects = kitti.read_labels(self.folder / f"kitti/training/label_2/{stem}.txt")
         calibration = kitti.read_calibration(self.folder / f"kitti/training/calib/{stem}.txt")
-        self._check_points(stem)
+        points = self._points(stem)
         if len(objects) != len(annotations):
             self.problem(stem, f"KITTI has {len(objects)} objects, COCO {len(annotations)}")
             return
@@ -377,6 +465,7 @@ class _Checker:
         if np.abs(to_camera @ to_camera.T - np.eye(3)).max() > 1e-6:
             self.problem(stem, "P2 is not the camera of the annotation file")
             return
+        self._check_point_labels(stem, image, annotations, objects, calibration, points)
         if not objects:
             return
         corners = np.stack([item.corners() for item in objects]) @ to_camera.T
@@ -407,14 +496,49 @@ class _Checker:
             if not error <= BOX_TOLERANCE_PX:
                 self.problem(where, f"the projected 3D box is {error:.1f} pixels off the mask")
 
-    def _check_points(self, stem: str) -> None:
-        path = self.folder / f"kitti/training/velodyne/{stem}.bin"
+    def _points(self, stem: str) -> NDArray[np.float32]:
+        """Return the points (N, 4) of a picture, none if they are not usable."""
+        path = self.folder / f"{POINT_FOLDER}/{stem}.bin"
+        data = path.read_bytes() if path.exists() else b""
+        points = np.frombuffer(data[: len(data) // 16 * 16], dtype="<f4").reshape(-1, 4)
+        self.points += len(points)
+        if len(data) % 16 or not np.isfinite(points).all():
+            self.problem(path.name, "not a list of x y z intensity as float32")
+            return np.zeros((0, 4), np.float32)
+        return points
+
+    def _check_point_labels(
+        self,
+        stem: str,
+        image: Mapping[str, Any],
+        annotations: Sequence[Mapping[str, Any]],
+        objects: Sequence[kitti.KittiObject],
+        calibration: kitti.KittiCalibration,
+        points: NDArray[np.float32],
+    ) -> None:
+        """Labels must be known, of one class for each object, and points must lie in the box of what they name."""
+        path = self.folder / f"{POINT_LABEL_FOLDER}/{stem}.label"
         if not path.exists():
             return
-        data = path.read_bytes()
-        if len(data) % 16 or not np.isfinite(np.frombuffer(data[: len(data) // 16 * 16], dtype="<f4")).all():
-            self.problem(path.name, "not a list of x y z intensity as float32")
-        self.points += len(data) // 16
+        classes, instances = read_point_labels(path)
+        self.labelled_points += len(classes)
+        if len(classes) != len(points):
+            self.problem(path.name, f"{len(classes)} labels for {len(points)} points")
+            return
+        if int(classes.max(initial=0)) > len(self.categories):
+            self.problem(path.name, "a class that does not exist")
+        for key in np.unique(np.stack([instances, classes]), axis=1).T.tolist():
+            track, kind = key
+            if track > 0 and self.class_of.setdefault((image["episode"], track), kind) != kind:
+                self.problem(path.name, f"object {track} is of class {kind} here and of another elsewhere")
+        in_level = np.column_stack([points[:, :3], np.ones(len(points))]) @ calibration.lidar_to_camera.T
+        for item, annotation in zip(objects, annotations, strict=True):
+            mine = instances == annotation["track_id"]
+            self.held_points += int(mine.sum())
+            stray = int(np.count_nonzero(_beyond_box(in_level[mine], item) > POINT_TOLERANCE_M))
+            if stray > 2 + STRAY_SHARE * mine.sum():
+                where = f"{path.name}, object {annotation['track_id']}"
+                self.problem(where, f"{stray} of its {mine.sum()} points lie outside its 3D box")
 
     # Counts
 
@@ -443,6 +567,17 @@ class _Checker:
                 name: round(float(np.quantile(distances, q)), 3) for name, q in quantiles.items() if len(distances)
             },
         }
+
+
+def _beyond_box(points: NDArray[np.float64], item: kitti.KittiObject) -> NDArray[np.float64]:
+    """Return how far (N,) [m] points (N, 3) in the level camera frame lie outside an object's 3D box."""
+    height, width, length = item.size
+    cos, sin = np.cos(item.rotation_y), np.sin(item.rotation_y)
+    away = points - item.location
+    local = np.stack(
+        [cos * away[:, 0] - sin * away[:, 2], away[:, 1] + 0.5 * height, sin * away[:, 0] + cos * away[:, 2]], axis=1
+    )
+    return np.linalg.norm(np.maximum(np.abs(local) - 0.5 * np.array([length, height, width]), 0.0), axis=1)
 
 
 def _within(inner: Sequence[float], outer: Sequence[float]) -> bool:

@@ -26,6 +26,7 @@ from .kitti import occlusion_level
 
 IMAGE_LINE = "image "
 ANNOTATION_LINE = "annotation "
+PANOPTIC_LINE = "panoptic "
 
 _LIVING = frozenset({"person"})
 _VEHICLES = frozenset({"forklift", "amr", "pallet_truck"})
@@ -45,8 +46,8 @@ def frame_lines(labelled: LabelledFrame) -> str:
 
     Image lines begin with ``IMAGE_LINE``, annotation lines with ``ANNOTATION_LINE``.
     """
-    lines = [IMAGE_LINE + _json(_image_record(labelled))]
-    lines += [ANNOTATION_LINE + _json(_annotation_record(label)) for label in labelled.labels]
+    lines = [IMAGE_LINE + json_text(_image_record(labelled))]
+    lines += [ANNOTATION_LINE + json_text(_annotation_record(label)) for label in labelled.labels]
     return "\n".join(lines) + "\n"
 
 
@@ -62,26 +63,38 @@ def instances_chunks(
         license_name: name of the pictures' licence, or None to leave it open.
     """
     shards = list(shards)
+    yield from header_chunks(categories(), info, license_name)
+    yield from image_chunks(shards, license_name)
+    yield '\n],\n"annotations": ['
+    image_id = annotation_id = 0
+    for line in (line for shard in shards for line in shard()):
+        if line.startswith(IMAGE_LINE):
+            image_id += 1
+        elif line.startswith(ANNOTATION_LINE):
+            annotation_id += 1
+            record = line[len(ANNOTATION_LINE) + 1 :].rstrip("\n")
+            yield ("," if annotation_id > 1 else "") + f'\n{{"id":{annotation_id},"image_id":{image_id},{record}'
+    yield "\n]\n}\n"
+
+
+def header_chunks(
+    kinds: Iterable[Mapping[str, Any]], info: Mapping[str, Any], license_name: str | None
+) -> Iterator[str]:
+    """Yield what stands before the pictures of an annotation file: info, licences and categories."""
     licenses = [] if license_name is None else [{"id": 1, "name": license_name, "url": ""}]
+    yield '{\n"info": ' + json_text(dict(info)) + ',\n"licenses": ' + json_text(licenses) + ',\n"categories": [\n'
+    yield ",\n".join(json_text(kind) for kind in kinds)
+
+
+def image_chunks(shards: Iterable[Callable[[], Iterable[str]]], license_name: str | None) -> Iterator[str]:
+    """Yield the records of the pictures in the lines of shards; ids count from 1."""
     licensed = "" if license_name is None else '"license":1,'
-    yield '{\n"info": ' + _json(dict(info)) + ',\n"licenses": ' + _json(licenses) + ',\n"categories": [\n'
-    yield ",\n".join(_json(category) for category in categories())
     yield '\n],\n"images": ['
     images = (line for shard in shards for line in shard() if line.startswith(IMAGE_LINE))
     for image_id, line in enumerate(images, start=1):
         # The records are JSON objects already; ids go in front of their first key.
         record = line[len(IMAGE_LINE) + 1 :].rstrip("\n")
         yield ("," if image_id > 1 else "") + f'\n{{"id":{image_id},{licensed}{record}'
-    yield '\n],\n"annotations": ['
-    image_id = annotation_id = 0
-    for line in (line for shard in shards for line in shard()):
-        if line.startswith(IMAGE_LINE):
-            image_id += 1
-            continue
-        annotation_id += 1
-        record = line[len(ANNOTATION_LINE) + 1 :].rstrip("\n")
-        yield ("," if annotation_id > 1 else "") + f'\n{{"id":{annotation_id},"image_id":{image_id},{record}'
-    yield "\n]\n}\n"
 
 
 def load_coco(path: str | Path) -> Any:
@@ -115,6 +128,11 @@ def load_coco(path: str | Path) -> Any:
         coco.dataset = data
         coco.createIndex()
     return coco
+
+
+def json_text(value: Any) -> str:
+    """Return JSON in one line, keys sorted, so that equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
 
 
 def _image_record(labelled: LabelledFrame) -> dict[str, Any]:
@@ -201,7 +219,3 @@ def _supercategory(name: str) -> str:
 def _rounded(values: Iterable[Any], digits: int) -> list[float]:
     # Adding zero turns -0.0 into 0.0.
     return [round(float(value), digits) + 0.0 for value in values]
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)

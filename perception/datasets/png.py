@@ -70,6 +70,13 @@ def encode_instance(instance: NDArray[np.integer]) -> bytes:
     return _encode(parts.astype(np.uint8), _SMOOTH)
 
 
+def encode_panoptic(segment: NDArray[np.integer]) -> bytes:
+    """Encode segment ids (H, W), 0 to ``MAX_INSTANCE_ID``, as COCO's panoptic colour R + 256 G + 65536 B."""
+    # cv2 takes blue first: the bytes of a big-endian word after its first.
+    wide = np.ascontiguousarray(segment, dtype=">u4").view(np.uint8).reshape(*segment.shape, 4)
+    return _encode(np.ascontiguousarray(wide[:, :, 1:]), _SMOOTH)
+
+
 def encode_semantic(semantic: NDArray[np.uint8]) -> bytes:
     """Encode class ids (H, W) uint8."""
     return _encode(np.ascontiguousarray(semantic, dtype=np.uint8), _SMOOTH)
@@ -100,6 +107,15 @@ def read_instance(path: str | Path) -> NDArray[np.int32]:
     if image.dtype != np.uint16:
         raise InputError("not an instance image (16-bit grey or 8-bit colour)", where=str(path))
     return image.astype(np.int32)
+
+
+def read_panoptic(path: str | Path) -> NDArray[np.int32]:
+    """Read panoptic segment ids (H, W) int32; raises InputError as ``decode_png`` does."""
+    image = decode_png(_read(path), str(path))
+    if image.ndim != 3 or image.dtype != np.uint8:
+        raise InputError("not a panoptic image (8-bit colour)", where=str(path))
+    wide = image.astype(np.int32)
+    return wide[:, :, 2] + 256 * wide[:, :, 1] + 65536 * wide[:, :, 0]
 
 
 def read_semantic(path: str | Path) -> NDArray[np.uint8]:

@@ -16,7 +16,8 @@ from ..config import CameraConfig
 from ..labels import ObjectLabel, box_corners, level_rotation, project_boxes
 from .coco import load_coco
 from .png import read_rgb
-from .shards import COCO_FILE
+from .semantic_kitti import read_point_labels
+from .shards import COCO_FILE, POINT_FOLDER, POINT_LABEL_FOLDER
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,20 @@ class DatasetReader:
             InputError: the file is missing or damaged.
         """
         return read_rgb(self.folder / "images" / image["file_name"])
+
+    def points(self, image: dict[str, Any]) -> NDArray[np.float32] | None:
+        """Return the lidar points of an image record, (N, 4) float32 x, y, z [m], intensity; None if it has none."""
+        path = self.folder / POINT_FOLDER / Path(image["file_name"]).with_suffix(".bin")
+        return np.fromfile(path, dtype="<f4").reshape(-1, 4) if path.exists() else None
+
+    def point_labels(self, image: dict[str, Any]) -> tuple[NDArray[np.int32], NDArray[np.int32]] | None:
+        """Return class and instance ids, (N,) int32 each, of those points; None if they have no labels.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        path = self.folder / POINT_LABEL_FOLDER / Path(image["file_name"]).with_suffix(".label")
+        return read_point_labels(path) if path.exists() else None
 
     def labels(self, image: dict[str, Any]) -> list[ObjectLabel]:
         """Return the labels of an image record; 3D boxes as exact as the file's decimals."""

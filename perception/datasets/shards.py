@@ -1,9 +1,10 @@
 """Labelled datasets on disk: written shard by shard, put together at the end, the same bytes on every run.
 
 A dataset folder holds ``images/``, ``depth/`` (planar z, 16-bit millimetres, 0 = nothing), ``instance/`` (ids, see
-``png``), ``semantic/`` (class ids), ``coco/instances.json``, ``kitti/``, ``episodes.jsonl`` and ``checksums.sha256``,
-which ``sha256sum -c`` reads and whose own SHA-256 is the content hash of the dataset. Nothing in it depends on the
-clock, the machine or the order of the work.
+``png``), ``semantic/`` (class ids), ``coco/instances.json``, ``panoptic/`` with ``coco/panoptic.json``, ``kitti/``,
+``episodes.jsonl`` and ``checksums.sha256``, which ``sha256sum -c`` reads and whose own SHA-256 is the content hash of
+the dataset. Where pictures came with lidar points, ``semantickitti/`` holds a label for each point. Nothing in a
+dataset depends on the clock, the machine or the order of the work.
 
 One shard is one episode. Its pictures go to their final names at once; its annotations and its manifest go to a folder
 beside the dataset, the manifest last. A shard without a manifest, or whose files are not all there, counts as not done:
@@ -30,29 +31,38 @@ import numpy as np
 from ...common.errors import InputError
 from ...common.files import explained_os_errors, write_bytes_atomic, write_text_atomic
 from ..labels import LabelledFrame
-from . import kitti, png
+from . import kitti, png, semantic_kitti
 from .coco import frame_lines, instances_chunks
+from .panoptic import panoptic_chunks, panoptic_line, panoptic_segments
 
 COCO_FILE = "coco/instances.json"
+PANOPTIC_FILE = "coco/panoptic.json"
 EPISODES_FILE = "episodes.jsonl"
 TRAIN_FILE = "kitti/ImageSets/train.txt"
 CHECKSUM_FILE = "checksums.sha256"
 IMAGE_LINK = "kitti/training/image_2"
 IMAGE_LINK_TARGET = "../../images"
+POINT_FOLDER = "kitti/training/velodyne"
+POINT_LABEL_FOLDER = "semantickitti/sequences/00/labels"
+POINT_LINK = "semantickitti/sequences/00/velodyne"
+POINT_LINK_TARGET = "../../../kitti/training/velodyne"
+POINT_CONFIG_FILE = "semantickitti/semantic-kitti.yaml"
 
 FRAME_FOLDERS: dict[str, str] = {
     "images": ".png",
     "depth": ".png",
     "instance": ".png",
     "semantic": ".png",
+    "panoptic": ".png",
     "kitti/training/label_2": ".txt",
     "kitti/training/calib": ".txt",
-    "kitti/training/velodyne": ".bin",
+    POINT_FOLDER: ".bin",
+    POINT_LABEL_FOLDER: ".label",
 }
-"""Folders with one file for each picture, and its suffix; velodyne only where a picture came with points."""
+"""Folders with one file for each picture, and its suffix; the last two only where a picture came with points."""
 
 _STEM = re.compile(r"(\d{6})_(\d{2})_(\d{4,6})")
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -188,9 +198,10 @@ class ShardWriter:
                 where=str(self._folder),
                 mend="take fewer pictures in an episode, and more episodes",
             )
-        text = frame_lines(labelled)
+        segment, segments = panoptic_segments(labelled)
+        text = frame_lines(labelled) + panoptic_line(labelled, segments)
         files = self._files.setdefault(key, [])
-        for subfolder, data in _frame_files(labelled):
+        for subfolder, data in _frame_files(labelled, segment):
             name = f"{subfolder}/{labelled.stem}{FRAME_FOLDERS[subfolder]}"
             _put(self._folder / name, data)
             files.append((name, len(data), hashlib.sha256(data).hexdigest()))
@@ -292,15 +303,20 @@ def assemble_dataset(
     with explained_os_errors(folder):
         # Until the lists are written anew, nothing may say that they are whole.
         (folder / CHECKSUM_FILE).unlink(missing_ok=True)
-        _link_images(folder)
-        if not any((folder / "kitti/training/velodyne").iterdir()):
-            (folder / "kitti/training/velodyne").rmdir()
+        _link(folder / IMAGE_LINK, IMAGE_LINK_TARGET)
+        labelled_points = _drop_unless_used(folder, POINT_LABEL_FOLDER)
+        if labelled_points:
+            _link(folder / POINT_LINK, POINT_LINK_TARGET)
+        _drop_unless_used(folder, POINT_FOLDER)
     readers = [_reader(manifest) for manifest in manifests]
     totals = [
         _write_stream(folder, COCO_FILE, instances_chunks(readers, info, license)),
+        _write_stream(folder, PANOPTIC_FILE, panoptic_chunks(readers, info, license)),
         _write_stream(folder, EPISODES_FILE, (_episode_line(manifest) for manifest in manifests)),
         _write_stream(folder, TRAIN_FILE, (f"{stem}\n" for manifest in manifests for stem in _stems(manifest))),
     ]
+    if labelled_points:
+        totals.append(_write_stream(folder, POINT_CONFIG_FILE, [semantic_kitti.config_text()]))
     checksum_bytes, content_hash = _write_checksums(folder, manifests, totals)
     return DatasetSummary(
         frames=sum(manifest.frames for manifest in manifests),
@@ -310,25 +326,36 @@ def assemble_dataset(
     )
 
 
-def _frame_files(labelled: LabelledFrame) -> Iterator[tuple[str, bytes]]:
-    """Yield folder and content of each file of a picture; fails before the first one if any cannot be made."""
+def _frame_files(labelled: LabelledFrame, segment: np.ndarray) -> list[tuple[str, bytes]]:
+    """Return folder and content of each file of a picture; fails before the first one if any cannot be made."""
     frame = labelled.frame
     files = [
         ("images", png.encode_rgb(frame.rgb)),
         ("depth", png.encode_depth(frame.depth)),
         ("instance", png.encode_instance(frame.instance)),
         ("semantic", png.encode_semantic(frame.semantic)),
+        ("panoptic", png.encode_panoptic(segment)),
         ("kitti/training/label_2", kitti.label_text(labelled.labels, frame.rotation).encode()),
     ]
     if labelled.points is not None:
         if labelled.lidar_position is None or labelled.lidar_rotation is None:
             raise ValueError("points came without lidar_position and lidar_rotation, so that nothing can place them")
-        files.append(("kitti/training/velodyne", kitti.points_bytes(labelled.points)))
+        files += _point_files(labelled, labelled.points)
     calibration = kitti.calibration_text(
         frame.config, frame.position, frame.rotation, labelled.lidar_position, labelled.lidar_rotation
     )
     files.append(("kitti/training/calib", calibration.encode()))
-    yield from files
+    return files
+
+
+def _point_files(labelled: LabelledFrame, points: np.ndarray) -> list[tuple[str, bytes]]:
+    files = [(POINT_FOLDER, kitti.points_bytes(points))]
+    if labelled.point_class is not None and labelled.point_instance is not None:
+        if len(labelled.point_class) != len(points):
+            raise ValueError(f"{len(points)} points came with {len(labelled.point_class)} labels")
+        data = semantic_kitti.label_bytes(labelled.point_class, labelled.point_instance)
+        files.append((POINT_LABEL_FOLDER, data))
+    return files
 
 
 def _put(path: Path, data: bytes) -> None:
@@ -509,18 +536,31 @@ def _sweep(folder: Path, known: np.ndarray) -> None:
                     )
                 elif not _is_known(_code(stem), known):
                     stale.append(Path(entry.path))
-    for name in (COCO_FILE, EPISODES_FILE, TRAIN_FILE, CHECKSUM_FILE):
+    for name in (COCO_FILE, PANOPTIC_FILE, EPISODES_FILE, TRAIN_FILE, POINT_CONFIG_FILE, CHECKSUM_FILE):
         stale.extend((folder / name).parent.glob(f".{Path(name).name}.*.part"))
     with explained_os_errors(folder):
         for path in stale:
             path.unlink(missing_ok=True)
 
 
-def _link_images(folder: Path) -> None:
-    link = folder / IMAGE_LINK
-    if link.is_symlink() and os.readlink(link) == IMAGE_LINK_TARGET:
+def _link(link: Path, target: str) -> None:
+    if link.is_symlink() and os.readlink(link) == target:
         return
-    link.symlink_to(IMAGE_LINK_TARGET)
+    link.symlink_to(target)
+
+
+def _drop_unless_used(folder: Path, subfolder: str) -> bool:
+    """Return whether a folder of point files has any; one without goes, and the folders that held nothing else."""
+    path = folder / subfolder
+    if any(path.iterdir()):
+        return True
+    path.rmdir()
+    if subfolder == POINT_LABEL_FOLDER:
+        (folder / POINT_LINK).unlink(missing_ok=True)
+        (folder / POINT_CONFIG_FILE).unlink(missing_ok=True)
+        for parent in (path.parent, path.parent.parent, path.parent.parent.parent):
+            parent.rmdir()
+    return False
 
 
 def _manifest_path(shards: Path, episode: int) -> Path:

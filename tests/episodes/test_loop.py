@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from floorcast.common.classes import CLASS_IDS
 from floorcast.common.errors import FloorcastError, InputError
 from floorcast.episodes.distributions import Constant
 from floorcast.episodes.hall import forget_halls
@@ -300,6 +301,12 @@ def test_points_come_with_the_pose_of_their_lidar():
     assert (world.min(axis=0) > [-0.2, -0.2, -0.15]).all()
     assert (world.max(axis=0)[:2] < [14.2, 8.2]).all()
     assert np.abs(shot.lidar_position - shot.frame.position).max() < 0.2
+    assert len(shot.point_class) == len(shot.point_instance) == len(points)
+    floor = shot.point_class == CLASS_IDS["floor"]
+    assert floor.sum() > 50
+    assert np.abs(world[floor, 2]).max() < 0.15
+    assert (shot.point_instance[floor] == 0).all()
+    assert not (world[~floor, 2] < -0.15).any()
 
 
 def test_a_hall_without_room_is_refused():

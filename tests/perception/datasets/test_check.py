@@ -57,7 +57,12 @@ def test_a_good_dataset(good):
     assert report.problems == ()
     assert report.ok
     report.require_ok()
-    assert (report.frames, report.checked_frames, report.episodes, report.points) == (4, 4, 2, 4)
+    assert (report.frames, report.checked_frames, report.episodes) == (4, 4, 2)
+    points = [labelled(1, number, points=True) for number in range(2)]
+    assert report.points == report.labelled_points == sum(len(frame.points) for frame in points)
+    tracks = [[label.instance_id for label in frame.labels] for frame in points]
+    held = sum(np.isin(frame.point_instance, ids).sum() for frame, ids in zip(points, tracks, strict=True))
+    assert report.points_held_to_boxes == held > 5
     expected = [labelled(episode, number).labels for episode in range(2) for number in range(2)]
     labels = [label for frame in expected for label in frame]
     assert report.annotations == len(labels)
@@ -148,7 +153,7 @@ def test_wrong_annotations_are_found(folder, change, words):
         report.require_ok()
 
 
-@pytest.mark.parametrize("part", ["images", "depth", "instance", "semantic"])
+@pytest.mark.parametrize("part", ["images", "depth", "instance", "semantic", "panoptic"])
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "remove", "other size"])
 def test_broken_pictures_are_found(folder, part, damage):
     path = folder / part / f"{STEM}.png"
@@ -207,6 +212,95 @@ def test_wrong_points_are_found(folder):
     path.write_bytes(path.read_bytes()[:-3])
     rehash(folder)
     assert any("float32" in problem for problem in check_dataset(folder).problems)
+
+
+LABEL_FILE = "semantickitti/sequences/00/labels/000001_00_0000.label"
+
+
+def relabel(words):
+    """One more class than there are."""
+    words[:] = words & 0xFFFF0000 | 19
+    return words
+
+
+def swap(words):
+    """Things of the same class change their ids."""
+    one, two = words >> 16 == 7, words >> 16 == 8
+    words[one], words[two] = words[one] & 0xFFFF | 8 << 16, words[two] & 0xFFFF | 7 << 16
+    return words
+
+
+def change_class(words):
+    words[words >> 16 == 3] = 3 << 16 | 1
+    return words
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda words: words[:-1], "labels for"),
+        (relabel, "a class that does not exist"),
+        (swap, "points lie outside its 3D box"),
+        (change_class, "object 3 is of class 1 here"),
+    ],
+)
+def test_wrong_point_labels_are_found(folder, change, words):
+    path = folder / LABEL_FILE
+    change(np.fromfile(path, dtype="<u4")).astype("<u4").tofile(path)
+    rehash(folder)
+    report = check_dataset(folder)
+    assert any(words in problem for problem in report.problems), report.problems
+
+
+def test_a_cut_label_file(folder):
+    path = folder / LABEL_FILE
+    path.write_bytes(path.read_bytes()[:-3])
+    rehash(folder)
+    assert any("32-bit labels" in problem for problem in check_dataset(folder).problems)
+
+
+def test_the_class_map_of_point_labels(folder):
+    path = folder / "semantickitti/semantic-kitti.yaml"
+    path.write_text(path.read_text().replace('1: "person"', '1: "forklift"'))
+    (folder / "semantickitti/sequences/00/velodyne").unlink()
+    rehash(folder)
+    text = " ".join(check_dataset(folder).problems)
+    assert "not the map of our classes" in text
+    assert "not a link to the points" in text
+
+
+def edit_panoptic(folder, change):
+    path = folder / "coco/panoptic.json"
+    data = json.loads(path.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
+    rehash(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda data: data["annotations"].pop(0), "has no segments"),
+        (lambda data: data["annotations"][0]["segments_info"][0].update(area=1), "ids, classes or areas"),
+        (lambda data: data["annotations"][0]["segments_info"].pop(), "ids, classes or areas"),
+        (lambda data: data["categories"][0].update(isthing=0), "fixed list"),
+        (lambda data: data["images"].pop(), "not those of coco/instances.json"),
+        (lambda data: data.pop("annotations"), "cannot be read"),
+    ],
+)
+def test_wrong_segments_are_found(folder, change, words):
+    edit_panoptic(folder, change)
+    report = check_dataset(folder)
+    assert any(words in problem for problem in report.problems), report.problems
+
+
+def test_a_wrong_panoptic_pixel_is_found(folder):
+    path = folder / f"panoptic/{STEM}.png"
+    ids = png.read_panoptic(path)
+    ids[ids > 0xFFFF00] += 1
+    path.write_bytes(png.encode_panoptic(ids))
+    rehash(folder)
+    assert any("panoptic image is not" in problem for problem in check_dataset(folder).problems)
 
 
 def test_files_too_many_and_too_few(folder):

@@ -47,7 +47,13 @@ def test_layout(whole):
     assert files["kitti/training/image_2"] == "../../images"
     assert (folder / "kitti/training/image_2/000000_00_0000.png").is_file()
     # Only episode 1 has points.
-    assert [name for name in files if "velodyne" in name] == [
+    assert files["semantickitti/sequences/00/velodyne"] == "../../../kitti/training/velodyne"
+    assert (folder / "semantickitti/sequences/00/velodyne/000001_00_0000.bin").is_file()
+    assert [name for name in files if "sequences/00/labels" in name] == [
+        "semantickitti/sequences/00/labels/000001_00_0000.label",
+        "semantickitti/sequences/00/labels/000001_00_0001.label",
+    ]
+    assert [name for name in files if "training/velodyne" in name] == [
         "kitti/training/velodyne/000001_00_0000.bin",
         "kitti/training/velodyne/000001_00_0001.bin",
     ]
@@ -89,6 +95,7 @@ def test_pictures_come_back(whole):
 def test_no_points_no_folder(tmp_path):
     assemble(tmp_path / "d", [write_shard(tmp_path / "d", 0)])
     assert not (tmp_path / "d/kitti/training/velodyne").exists()
+    assert not (tmp_path / "d/semantickitti").exists()
 
 
 def test_licence_and_info_are_the_users(tmp_path):
