@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -11,12 +11,15 @@ from ..common.config import StrictModel
 
 Positive = Annotated[float, Field(gt=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
+NonNegative = Annotated[float, Field(ge=0)]
 
 
 class LidarConfig(StrictModel):
     """A scanning lidar: ``beams`` azimuths from ``angle_min`` to ``angle_max`` [rad], one row for each elevation.
 
-    Azimuths are spread evenly; a full turn leaves out the last, which would repeat the first.
+    Azimuths are spread evenly; a full turn leaves out the last, which would repeat the first. What is measured of the
+    true range is told in ``lidar_signal``; every effect is off where its parameter is 0. Profiles of real devices are
+    read by ``lidar_profile.load_lidar``.
     """
 
     beams: int = Field(default=360, ge=1, le=65536)
@@ -24,18 +27,88 @@ class LidarConfig(StrictModel):
     angle_max: float = math.pi
     elevations: tuple[float, ...] = (0.0,)
     """Elevation of each ring above the sensor's xy plane [rad]; one zero is a 2D lidar."""
-    range_min: Annotated[float, Field(ge=0)] = 0.05
+    range_min: NonNegative = 0.05
     range_max: Positive = 25.0
     rate: Positive = 10.0
     """Scans per second [Hz]."""
-    range_noise: Annotated[float, Field(ge=0)] = 0.01
-    """Standard deviation of the range [m]."""
+    sweep_time: NonNegative = 0.0
+    """Time from the first to the last beam of a scan [s], at most 1 / rate; 0: all beams are shot at once."""
+    clockwise: bool = False
+    """Whether the sweep runs from ``angle_max`` to ``angle_min``, clockwise seen from above."""
+
+    range_noise: NonNegative = 0.01
+    """Standard deviation of the range [m] at short range and strong signal."""
+    range_noise_growth: NonNegative = 0.0
+    """Standard deviation added (in squares) per range [m per m]: jitter of clock and pulse form."""
+    range_noise_weak: NonNegative = 0.0
+    """Standard deviation added (in squares) at a signal on the threshold of detection [m]; it goes with
+    1 / sqrt(signal). Needs ``range_at_10_percent``."""
     range_bias: float = 0.0
-    """[m]"""
+    """Error of every range [m]."""
+    range_drift: NonNegative = 0.0
+    """Standard deviation of a bias that all beams share and that wanders from scan to scan [m]: temperature."""
+    range_drift_time: Positive = 60.0
+    """Time after which the drift is independent of what it was [s]."""
+    ring_bias: NonNegative = 0.0
+    """Standard deviation of each ring's own constant bias [m]: what calibration has left of the lasers' delays."""
+    angle_offset: NonNegative = 0.0
+    """Standard deviation of the azimuth by which a unit is turned against its reported angles [rad], constant."""
+    range_resolution: NonNegative = 0.0
+    """Ranges are reported in whole steps of this [m]."""
+
     dropout: Probability = 0.002
-    """Chance that a beam at normal incidence comes back empty."""
+    """Chance that a beam at normal incidence comes back empty, however strong its signal."""
     grazing_dropout: Probability = 0.3
     """Chance of dropout added as the incidence angle goes to 90 degrees."""
+    range_at_10_percent: NonNegative = 0.0
+    """Range at which half of the pulses are detected on a matt target of 10 % reflectivity met head on [m]. It sets
+    the received signal, reflectivity / 0.1 * cos(incidence) * (range_at_10_percent / range)^2, which is 1 at the
+    threshold of detection. 0: every signal is strong enough."""
+    detection_noise: Annotated[float, Field(ge=0, le=1)] = 0.2
+    """Standard deviation of the receiver's noise over its threshold: how gradually detection is lost. 0.2 is a
+    threshold five deviations above the noise."""
+    dirty_sectors: Probability = 0.0
+    """Share of the window's 36 sectors of 10 degrees that are dirty. Needs ``range_at_10_percent``."""
+    dirt_loss: Probability = 0.5
+    """Share of the light that a dirty sector takes, out and back again."""
+
+    divergence_horizontal: Annotated[float, Field(ge=0, le=0.1)] = 0.0
+    """Full angle of the beam across azimuth [rad]. With it, beams whose footprint straddles an edge see both sides."""
+    divergence_vertical: Annotated[float, Field(ge=0, le=0.1)] = 0.0
+    """Full angle of the beam across elevation [rad]; used by lidars of several rings, whose neighbours show edges."""
+    aperture: Annotated[float, Field(ge=0, le=0.1)] = 0.0
+    """Width of the beam as it leaves the sensor [m]; only with divergence."""
+    echo_separation: NonNegative = 0.5
+    """Least distance of two surfaces at which their echoes are told apart [m]; nearer ones melt into one echo at their
+    mean range, weighted by signal (mixed pixels). About pulse length times the speed of light over 2, or more."""
+    returns: Literal[1, 2] = 1
+    """Echoes reported of each pulse."""
+    return_mode: Literal["strongest", "first", "last"] = "strongest"
+    """Which echo comes first (with one return: alone)."""
+
+    intensity_noise: NonNegative = 0.0
+    """Standard deviation of the intensity over the intensity."""
+    intensity_resolution: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Intensities are reported in whole steps of this (full scale 1)."""
+
+    false_echoes: Probability = 0.0
+    """Chance that a pulse meets dust (or the like) first and reports that."""
+    false_echo_length: Positive = 1.0
+    """Mean distance of the dust from ``range_min`` on [m]; exponential."""
+    crosstalk: Probability = 0.0
+    """Chance that a pulse of another lidar is taken for the echo: a range anywhere in [range_min, range_max]."""
+
+    film_share: Probability = 0.0
+    """Share of the cartons and stillages that are wrapped in stretch film, each by chance but the same in every scan.
+    """
+    film_gap: Annotated[float, Field(ge=0, le=0.5)] = 0.02
+    """Distance of the film in front of the goods [m]."""
+    film_haze: Probability = 0.05
+    """Share of the light that the film scatters back (diffuse)."""
+    gloss: Probability = 0.0
+    """How much of Fresnel's reflection glossy solids (sealed floors, painted and galvanised steel; see
+    ``lidar_signal.lidar_surface``) return as a mirror: 1 like water, 0 matt. A mirror at grazing incidence loses the
+    beam, or reports what stands behind the reflection."""
 
     @model_validator(mode="after")
     def _ranges(self) -> LidarConfig:
@@ -49,6 +122,22 @@ class LidarConfig(StrictModel):
             raise ValueError("elevations must name at least one ring")
         if any(abs(e) >= math.pi / 2 for e in self.elevations):
             raise ValueError("elevations must lie between -pi/2 and pi/2")
+        return self
+
+    @model_validator(mode="after")
+    def _signal(self) -> LidarConfig:
+        if self.sweep_time * self.rate > 1 + 1e-9:
+            raise ValueError(f"sweep_time {self.sweep_time} s is longer than a scan (rate {self.rate} Hz)")
+        for name in ("range_noise_weak", "dirty_sectors"):
+            if getattr(self, name) > 0 and self.range_at_10_percent == 0:
+                raise ValueError(f"{name} acts through the received signal: give range_at_10_percent")
+        for name in ("range_noise", "range_noise_weak", "range_drift", "ring_bias", "range_resolution"):
+            if getattr(self, name) > self.range_max:
+                raise ValueError(f"{name} {getattr(self, name)} m is over range_max {self.range_max} m")
+        if abs(self.range_bias) > self.range_max:
+            raise ValueError(f"range_bias {self.range_bias} m is over range_max {self.range_max} m")
+        if self.dropout + self.false_echoes + self.crosstalk > 1 + 1e-9:
+            raise ValueError("dropout, false_echoes and crosstalk are chances of one pulse: their sum is over 1")
         return self
 
 

@@ -16,6 +16,9 @@ from .compiled import compiled, inlined
 
 LIDAR, CAMERA = 1, 2
 """Purposes: a lidar and a camera that share stream, sensor and frame draw different numbers."""
+LIDAR_UNIT, LIDAR_DRIFT, LIDAR_FILM, INERTIAL, INERTIAL_UNIT, WHEELS = 3, 4, 5, 6, 7, 8
+"""Purposes of the numbers that belong to one lidar unit, its slow drift, wrapped goods, inertial sensors (samples and
+unit) and wheel odometry."""
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)

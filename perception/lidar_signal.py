@@ -1,0 +1,824 @@
+"""From true ranges to what a lidar reports: signal, noise, dropout, mixed pixels, dual returns, strays; compiled.
+
+For each pulse, in this order:
+
+1. **Echoes.** The solid in the middle of the beam gives an echo of amplitude ``a = reflectivity * cos(incidence)``
+   (Lambert). At most one second echo comes with it: of the other side of an edge that the footprint straddles (share of
+   the footprint = share of the light; the profile of the beam is flat), or of stretch film in front of goods, or of
+   what a glossy surface mirrors. Two echoes nearer to each other than ``echo_separation`` melt into one, at their mean
+   range weighted by signal (Adams and Probert, *The Interpretation of Phase and Intensity Data from AMCW Light
+   Detection Sensors*, 1996, for the weighted mean).
+2. **Signal** ``s = a / 0.1 * (range_at_10_percent / range)^2`` (lidar equation of a target that fills the beam:
+   Richmond and Cain, *Direct-Detection LADAR Systems*, 2010, section 1.2), times the losses of a dirty window.
+3. **Detection** by a threshold in Gaussian noise: probability ``Phi((s - 1) / detection_noise)``. Apart from that a
+   pulse is lost with probability ``dropout + grazing_dropout * (1 - cos(incidence))^4``.
+4. **Range** ``r + error + sigma * n``, rounded to ``range_resolution``, with ``error = range_bias + drift + ring bias``
+   and ``sigma^2 = range_noise^2 + (range_noise_growth * r)^2 + range_noise_weak^2 / s``. Outside
+   [range_min, range_max] nothing is reported.
+5. **Strays.** Dust reports a short range instead (``p_short`` of Thrun, Burgard and Fox, *Probabilistic Robotics*,
+   2005, section 6.3), another lidar any range (``p_rand`` there).
+
+Random numbers are hashed from (stream, sensor, frame, beam), and those of a unit from (stream, sensor): one hash serves
+a beam, its bits are split into independent parts.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..common.classes import CLASS_IDS, CLASS_NAMES
+from ..common.geometry import FloatArray
+from ..common.primitives import BOX, Primitives
+from .compiled import compiled, inlined
+from .grid import IntArray
+from .intersect import interval, reciprocal
+from .noise import (
+    LIDAR,
+    LIDAR_DRIFT,
+    LIDAR_FILM,
+    LIDAR_UNIT,
+    as_word,
+    noise_key,
+    random_bits,
+    standard_normal,
+    table_normal,
+    uniform,
+)
+from .raycast import Tables, as_index, trace, world_normal
+
+if TYPE_CHECKING:
+    from .config import LidarConfig
+
+REFLECTIVITY, GLOSS, FILM = 0, 1, 2
+SURFACE_COLUMNS = 4
+"""Columns of ``lidar_surface``; the last is not used yet."""
+
+TARGET, MIXED, WRAPPED, MIRRORED, DUST, CROSSTALK = 1, 2, 4, 8, 16, 32
+"""Flags of a beam, added up: its first return is an echo of the target; the pulse met two surfaces at an edge; it met
+film before goods; it was mirrored; the return is dust; or another lidar's pulse. 0: nothing came back."""
+
+SECTORS = 36
+"""Parts of the window that are dirty or clean, 10 degrees each."""
+EDGE_STEPS = 6
+"""Halvings in the search for an edge: the share of a footprint is right to 1/256."""
+EDGE_STEP = 0.02
+"""Neighbouring beams whose ranges differ by less than this [m] do not make an edge."""
+FRESNEL = 0.04
+"""Reflection of a dielectric of refractive index 1.5 (plastics, sealers, varnish) met head on."""
+LARGEST_WEAK = 4.0
+"""Greatest 1 / signal that counts for noise; weaker pulses are hardly ever detected."""
+
+STRAY_AMPLITUDE = 0.1
+"""Amplitude of dust and crosstalk; assumed."""
+
+STRONGEST, FIRST, LAST = 0, 1, 2
+
+(
+    S_MIN,
+    S_MAX,
+    S_BIAS,
+    S_NOISE,
+    S_GROWTH,
+    S_WEAK,
+    S_RESOLUTION,
+    S_DROPOUT,
+    S_GRAZING,
+    S_GAIN,
+    S_DETECTION,
+    S_DIRTY,
+    S_CLEAR,
+    S_HALF_H,
+    S_HALF_V,
+    S_APERTURE,
+    S_SEPARATION,
+    S_RETURNS,
+    S_MODE,
+    S_INTENSITY_NOISE,
+    S_INTENSITY_STEP,
+    S_FALSE,
+    S_FALSE_LENGTH,
+    S_CROSSTALK,
+    S_FILM,
+    S_GAP,
+    S_HAZE,
+    S_GLOSS,
+    S_DRIFT,
+    S_DRIFT_SCANS,
+    S_RING,
+    S_FULL_TURN,
+    S_STRIDE,
+    S_COUNT,
+) = range(34)
+"""Places in the array of settings that the kernels read; see ``lidar_settings``."""
+
+_NEAR_INFRARED: dict[str, tuple[float, float, float, float]] = {
+    "person": (0.25, 0.5, 0.0, 0.0),
+    "forklift": (0.0, 1.0, 0.5, 0.0),
+    "amr": (0.0, 1.0, 0.3, 0.0),
+    "pallet": (0.2, 0.6, 0.0, 0.0),
+    "small_load_carrier": (0.1, 0.8, 0.3, 0.0),
+    "stillage": (0.1, 0.9, 0.5, 1.0),
+    "box": (0.15, 0.75, 0.0, 1.0),
+    "rack": (0.1, 0.9, 0.5, 0.0),
+    "conveyor": (0.05, 0.9, 0.5, 0.0),
+    "cone": (0.3, 0.5, 0.2, 0.0),
+    "crate": (0.2, 0.6, 0.0, 0.0),
+    "floor": (0.0, 1.0, 1.0, 0.0),
+    "dock_door": (0.0, 1.0, 0.5, 0.0),
+    "sign": (0.1, 0.9, 0.8, 0.0),
+}
+"""Class -> reflectivity at 905 nm of a black one, what full white adds to it, gloss, and whether film is put around it.
+Assumed, so that the classes' usual colours come near the remissions that the operating instructions of SICK's LD-LRS
+(8016506/1G07, 2020-11-08, table 3) list: grey cardboard 20 %, soiled fir 40 %, grey PVC 50 %, white plaster 100 %,
+shiny steel over 100 %. Dyes of textiles hardly absorb in the near infrared. Other classes: as bright as in the light.
+"""
+
+_LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
+"""Weights of linear red, green and blue in luminance (ITU-R BT.709)."""
+_DARKEST = 0.02
+"""Reflectivity of black rubber (the same table), the least of all."""
+
+
+def lidar_surface(primitives: Primitives) -> NDArray[np.float32]:
+    """Return what a lidar's light (905 nm) meets on each of P solids: (P, 4) float32.
+
+    Columns: reflectivity (0.02 to 1), gloss (0 matt to 1: share of Fresnel's reflection that stays a mirror), whether
+    the solid is of a kind that is wrapped in film (0 or 1), and one not used. By class and colour; see
+    ``_NEAR_INFRARED`` for the assumptions.
+    """
+    by_class = np.tile([0.0, 1.0, 0.0, 0.0], (len(CLASS_NAMES) + 1, 1))
+    for name, row in _NEAR_INFRARED.items():
+        by_class[CLASS_IDS[name]] = row
+    known = (primitives.class_id > 0) & (primitives.class_id <= len(CLASS_NAMES))
+    rows = by_class[np.where(known, primitives.class_id, 0)]
+    srgb = primitives.color / 255.0
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    surface = np.zeros((len(primitives), SURFACE_COLUMNS), np.float32)
+    surface[:, REFLECTIVITY] = np.clip(rows[:, 0] + rows[:, 1] * (linear @ _LUMINANCE), _DARKEST, 1.0)
+    surface[:, GLOSS], surface[:, FILM] = rows[:, 2], rows[:, 3]
+    return surface
+
+
+def lidar_settings(config: LidarConfig) -> FloatArray:
+    """Return the settings of a lidar as the kernels read them: (S_COUNT,) float64."""
+    s = np.zeros(S_COUNT)
+    s[S_MIN], s[S_MAX], s[S_BIAS] = config.range_min, config.range_max, config.range_bias
+    s[S_NOISE], s[S_GROWTH], s[S_WEAK] = config.range_noise, config.range_noise_growth, config.range_noise_weak
+    s[S_RESOLUTION], s[S_DROPOUT], s[S_GRAZING] = config.range_resolution, config.dropout, config.grazing_dropout
+    s[S_GAIN], s[S_DETECTION] = 10.0 * config.range_at_10_percent**2, config.detection_noise
+    s[S_DIRTY], s[S_CLEAR] = config.dirty_sectors, 1.0 - config.dirt_loss
+    several = len(config.elevations) > 1
+    s[S_HALF_H] = 0.5 * config.divergence_horizontal
+    s[S_HALF_V] = 0.5 * config.divergence_vertical if several else 0.0
+    s[S_APERTURE], s[S_SEPARATION] = config.aperture, config.echo_separation
+    s[S_RETURNS] = config.returns
+    s[S_MODE] = {"strongest": STRONGEST, "first": FIRST, "last": LAST}[config.return_mode]
+    s[S_INTENSITY_NOISE], s[S_INTENSITY_STEP] = config.intensity_noise, config.intensity_resolution
+    s[S_FALSE], s[S_FALSE_LENGTH], s[S_CROSSTALK] = config.false_echoes, config.false_echo_length, config.crosstalk
+    s[S_FILM], s[S_GAP], s[S_HAZE], s[S_GLOSS] = config.film_share, config.film_gap, config.film_haze, config.gloss
+    s[S_DRIFT], s[S_DRIFT_SCANS] = config.range_drift, config.range_drift_time * config.rate
+    s[S_RING] = config.ring_bias
+    full_turn = abs(config.angle_max - config.angle_min - 2.0 * np.pi) < 1e-9
+    s[S_FULL_TURN] = full_turn
+    # Edges are looked for between a beam and the first one that lies outside its footprint.
+    spacing = (config.angle_max - config.angle_min) / max(1, config.beams - (0 if full_turn else 1))
+    s[S_STRIDE] = min(max(1.0, np.ceil(s[S_HALF_H] / spacing)), config.beams)
+    return s
+
+
+def beam_times(config: LidarConfig) -> FloatArray:
+    """Return when each azimuth is shot (B,) [s], from the start of the scan on."""
+    times = np.linspace(0.0, config.sweep_time, config.beams) if config.beams > 1 else np.zeros(1)
+    return times[::-1].copy() if config.clockwise else times
+
+
+def unit_azimuth(config: LidarConfig, stream: int, sensors: NDArray[np.uint64]) -> FloatArray:
+    """Return by how much each of S units is turned about its z axis against its reported angles: (S,) [rad].
+
+    Constant for a unit: hashed from (stream, sensor). Turn the pose that the geometry is computed for by it.
+    """
+    if config.angle_offset == 0.0:
+        return np.zeros(len(sensors))
+    keys = [noise_key(as_word(stream), LIDAR_UNIT, np.uint64(s), np.uint64(0)) for s in sensors]
+    return np.array([config.angle_offset * standard_normal(np.uint64(key), 0) for key in keys])
+
+
+@inlined
+def slow_drift(stream: np.uint64, sensor: np.uint64, frame: np.uint64, scans: float) -> float:
+    """Return the slowly wandering bias of a scan, in standard deviations.
+
+    Two independent normal numbers, mixed as cosine and sine of the way between two knots ``scans`` scans apart: of
+    unit variance at every scan, continuous, and independent over two knots and more.
+    """
+    place = np.float64(frame) / scans
+    knot = np.floor(place)
+    angle = 0.5 * np.pi * (place - knot)
+    before = standard_normal(noise_key(stream, LIDAR_DRIFT, sensor, np.uint64(knot)), 0)
+    after = standard_normal(noise_key(stream, LIDAR_DRIFT, sensor, np.uint64(knot + 1.0)), 0)
+    return before * np.cos(angle) + after * np.sin(angle)
+
+
+@inlined
+def schlick(cosine: float) -> float:
+    """Return Fresnel's reflection of a dielectric surface by Schlick's approximation (1994)."""
+    away = 1.0 - cosine
+    square = away * away
+    return FRESNEL + (1.0 - FRESNEL) * square * square * away
+
+
+@inlined
+def dropout_probability(base: float, grazing: float, cosine: float) -> float:
+    """Return the chance that a beam is lost, given the cosine of its incidence angle (1 = head on)."""
+    away = 1.0 - cosine
+    return base + grazing * away * away * away * away
+
+
+@inlined
+def beam_direction(rotations: FloatArray, k: int, directions: FloatArray, b: int) -> tuple[float, float, float]:
+    """Return the direction of beam b in ``map``."""
+    x, y, z = directions[b, 0], directions[b, 1], directions[b, 2]
+    return (
+        rotations[k, 0, 0] * x + rotations[k, 0, 1] * y + rotations[k, 0, 2] * z,
+        rotations[k, 1, 0] * x + rotations[k, 1, 1] * y + rotations[k, 1, 2] * z,
+        rotations[k, 2, 0] * x + rotations[k, 2, 1] * y + rotations[k, 2, 2] * z,
+    )
+
+
+@inlined
+def incidence(
+    kind: NDArray[np.uint8], solid: FloatArray, p: int, x: float, y: float, z: float, dx: float, dy: float, dz: float
+) -> float:
+    """Return the cosine (0 to 1) between a ray and the normal of solid p where they meet (x, y, z) [m]."""
+    if kind[p] == BOX:
+        px, py, pz = x - solid[p, 0], y - solid[p, 1], z - solid[p, 2]
+        gx = abs(solid[p, 6] * px + solid[p, 7] * py + solid[p, 8] * pz) - solid[p, 3]
+        gy = abs(solid[p, 9] * px + solid[p, 10] * py + solid[p, 11] * pz) - solid[p, 4]
+        gz = abs(solid[p, 12] * px + solid[p, 13] * py + solid[p, 14] * pz) - solid[p, 5]
+        axis = 6 if gx >= gy and gx >= gz else (9 if gy >= gz else 12)
+        return min(1.0, abs(solid[p, axis] * dx + solid[p, axis + 1] * dy + solid[p, axis + 2] * dz))
+    nx, ny, nz, _, _, _ = world_normal(kind[p], solid, p, x, y, z)
+    return min(1.0, abs(nx * dx + ny * dy + nz * dz))
+
+
+@compiled
+def meet_surfaces(
+    kind: NDArray[np.uint8],
+    solid: FloatArray,
+    surface: NDArray[np.float32],
+    origins: FloatArray,
+    rotations: FloatArray,
+    directions: FloatArray,
+    columns: int,
+    truth: NDArray[np.float32],
+    row: IntArray,
+    cosine: NDArray[np.float32],
+    amplitude: NDArray[np.float32],
+) -> None:
+    """Write the cosine of incidence of each beam (-1: it hits nothing, or starts inside) and its echo's amplitude."""
+    beams, step = directions.shape[0], (1 if origins.shape[0] > 1 else 0)
+    for first in range(0, beams, columns):
+        for column in range(columns):
+            b = first + column
+            t, p = float(truth[b]), as_index(row[b])
+            cosine[b], amplitude[b] = -1.0, 0.0
+            if p >= 0 and t > 0.0:
+                k = column * step
+                dx, dy, dz = beam_direction(rotations, k, directions, b)
+                x, y, z = origins[k, 0] + t * dx, origins[k, 1] + t * dy, origins[k, 2] + t * dz
+                c = incidence(kind, solid, p, x, y, z, dx, dy, dz)
+                cosine[b], amplitude[b] = c, c * surface[p, REFLECTIVITY]
+
+
+@inlined
+def edge_share(
+    shape: NDArray[np.uint8],
+    hot: FloatArray,
+    solid: FloatArray,
+    near: int,
+    other: int,
+    own_near: bool,
+    ox: float,
+    oy: float,
+    oz: float,
+    dx: float,
+    dy: float,
+    dz: float,
+    ex: float,
+    ey: float,
+    ez: float,
+) -> tuple[float, float, float]:
+    """Find the edge of a solid in one half of a beam's footprint.
+
+    Args:
+        shape, hot, solid: tables of the scene. near: the nearer of the two solids, whose edge it is. other: the
+            neighbouring beam's solid, or -1. own_near: whether the beam's own solid is the nearer one.
+        ox, oy, oz: origin [m]. dx, dy, dz: unit direction of the beam. ex, ey, ez: from there to the footprint's rim.
+
+    Returns:
+        Share of the whole footprint beyond the edge (0 if there is none), the range [m] of the other solid in the
+        middle of that part (inf if it is not met there), and where that is: from 0, the beam's middle, to 1, the rim.
+    """
+    low, high, u, t = 0.0, 1.0, 1.0, np.inf
+    for k in range(EDGE_STEPS + 2):
+        last = k > EDGE_STEPS
+        if last and other < 0:
+            break
+        q = other if last else near
+        x, y, z = dx + u * ex, dy + u * ey, dz + u * ez
+        enter, leave = interval(
+            shape[q],
+            hot,
+            solid,
+            q,
+            ox,
+            oy,
+            oz,
+            x,
+            y,
+            z,
+            reciprocal(x),
+            reciprocal(y),
+            reciprocal(z),
+        )
+        hit = enter <= leave and leave > 0.0
+        if last:
+            t = max(enter, 0.0) if hit else np.inf
+        elif k == 0:
+            if hit == own_near:
+                return 0.0, np.inf, 0.0
+        elif hit == own_near:
+            low = u
+        else:
+            high = u
+        u = 0.5 * (1.0 + high) if k == EDGE_STEPS else 0.5 * (low + high)
+    return 0.5 * (1.0 - 0.5 * (low + high)), t, 0.5 * (1.0 + high)
+
+
+@inlined
+def neighbour(side: int, column: int, b: int, columns: int, beams: int, full_turn: bool, stride: int) -> int:
+    """Return the beam ``stride`` to the right (0) or left (1), or below (2) or above (3) beam b; -1 at a margin."""
+    if side < 2:
+        there = column - stride if side == 0 else column + stride
+        if 0 <= there < columns:
+            return b - column + there
+        return b - column + there % columns if full_turn else -1
+    n = b - columns if side == 2 else b + columns
+    return n if n < beams else -1
+
+
+@compiled
+def mix_edges(
+    tables: Tables,
+    surface: NDArray[np.float32],
+    settings: FloatArray,
+    origins: FloatArray,
+    rotations: FloatArray,
+    directions: FloatArray,
+    columns: int,
+    truth: NDArray[np.float32],
+    row: IntArray,
+    cosine: NDArray[np.float32],
+    amplitude: NDArray[np.float32],
+    other: NDArray[np.float32],
+    beyond: NDArray[np.float32],
+    kinds: NDArray[np.uint8],
+) -> None:
+    """Find the beams whose footprints straddle an edge; write the share's loss of amplitude, and the second echo.
+
+    An edge lies between a beam and the next one outside its footprint, if they hit different solids. Of up to four
+    edges about a beam the one with the greatest share counts. Only those solids are looked at.
+    Arrays as in ``measure_scan``; the last four are (beams,).
+    """
+    shape, hot, solid, kind = tables.shape, tables.hot, tables.solid, tables.kind
+    beams, step = directions.shape[0], (1 if origins.shape[0] > 1 else 0)
+    full_turn, stride = settings[S_FULL_TURN] > 0.0, int(settings[S_STRIDE])
+    for b in range(beams):
+        if cosine[b] < 0.0:
+            continue
+        column = b % columns
+        if stride <= column < columns - stride and row[b - stride] == row[b] == row[b + stride]:
+            below, above = max(b - columns, column), min(b + columns, beams - columns + column)
+            if row[below] == row[b] == row[above]:
+                continue
+        k = column * step
+        best, t_best, q_best = 0.0, np.inf, as_index(-1)
+        cx, cy, cz = 0.0, 0.0, 0.0
+        for side in range(4):
+            n = neighbour(side, column, b, columns, beams, full_turn, stride)
+            half = settings[S_HALF_H] if side < 2 else settings[S_HALF_V]
+            if n < 0 or row[n] == row[b] or half == 0.0 or abs(truth[n] - truth[b]) < EDGE_STEP:
+                continue
+            half += 0.5 * settings[S_APERTURE] / truth[b]
+            ex, ey, ez = across_beam(rotations, k, directions, b, side, half)
+            dx, dy, dz = beam_direction(rotations, k, directions, b)
+            own_near, q = truth[b] < truth[n], as_index(row[n])
+            near = as_index(row[b]) if own_near else q
+            share, t, u = edge_share(
+                shape,
+                hot,
+                solid,
+                near,
+                q,
+                own_near,
+                origins[k, 0],
+                origins[k, 1],
+                origins[k, 2],
+                dx,
+                dy,
+                dz,
+                ex,
+                ey,
+                ez,
+            )
+            if share > best:
+                best, t_best, q_best = share, (t if t < np.inf else float(truth[n])), q
+                cx, cy, cz = dx + u * ex, dy + u * ey, dz + u * ez
+        if best > 0.0:
+            amplitude[b] *= 1.0 - best
+            if q_best >= 0 and t_best <= settings[S_MAX]:
+                x, y, z = origins[k, 0] + t_best * cx, origins[k, 1] + t_best * cy, origins[k, 2] + t_best * cz
+                c = incidence(kind, solid, q_best, x, y, z, cx, cy, cz)
+                other[b], beyond[b], kinds[b] = t_best, best * surface[q_best, REFLECTIVITY] * c, TARGET | MIXED
+
+
+@inlined
+def across_beam(
+    rotations: FloatArray, k: int, directions: FloatArray, b: int, side: int, half: float
+) -> tuple[float, float, float]:
+    """Return the step in ``map`` from a beam's unit direction to its footprint's rim on a side (see ``neighbour``)."""
+    x, y, z = directions[b, 0], directions[b, 1], directions[b, 2]
+    flat = np.sqrt(x * x + y * y)
+    step = -half if side in (0, 2) else half
+    lx = step * (-y / flat if side < 2 else -z * x / flat)
+    ly = step * (x / flat if side < 2 else -z * y / flat)
+    lz = step * (0.0 if side < 2 else flat)
+    return (
+        rotations[k, 0, 0] * lx + rotations[k, 0, 1] * ly + rotations[k, 0, 2] * lz,
+        rotations[k, 1, 0] * lx + rotations[k, 1, 1] * ly + rotations[k, 1, 2] * lz,
+        rotations[k, 2, 0] * lx + rotations[k, 2, 1] * ly + rotations[k, 2, 2] * lz,
+    )
+
+
+@compiled
+def wrap_film(
+    surface: NDArray[np.float32],
+    instance_id: IntArray,
+    settings: FloatArray,
+    film_key: np.uint64,
+    row: IntArray,
+    truth: NDArray[np.float32],
+    cosine: NDArray[np.float32],
+    amplitude: NDArray[np.float32],
+    other: NDArray[np.float32],
+    beyond: NDArray[np.float32],
+    kinds: NDArray[np.uint8],
+) -> None:
+    """Put stretch film in front of wrapped goods.
+
+    The film's two surfaces reflect 2 F / (1 + F) of the light away (F: Fresnel's reflection); a diffuse share
+    ``film_haze`` comes back; the rest passes, out and back. Beams with an edge in them are left alone.
+    """
+    gap, haze = settings[S_GAP], settings[S_HAZE]
+    for b in range(len(truth)):
+        c, p = float(cosine[b]), as_index(row[b])
+        if c < 0.0 or kinds[b] != TARGET or surface[p, FILM] == 0.0:
+            continue
+        if uniform(film_key, instance_id[p]) < settings[S_FILM]:
+            fresnel = schlick(c)
+            passed = (1.0 - 2.0 * fresnel / (1.0 + fresnel)) * (1.0 - haze)
+            amplitude[b] *= passed * passed
+            other[b], beyond[b] = max(1e-3, truth[b] - gap / max(c, 0.1)), haze * c
+            kinds[b] = TARGET | WRAPPED
+
+
+@compiled
+def mirror_beams(
+    tables: Tables,
+    surface: NDArray[np.float32],
+    settings: FloatArray,
+    exclude: int,
+    origins: FloatArray,
+    rotations: FloatArray,
+    directions: FloatArray,
+    columns: int,
+    truth: NDArray[np.float32],
+    row: IntArray,
+    cosine: NDArray[np.float32],
+    amplitude: NDArray[np.float32],
+    other: NDArray[np.float32],
+    beyond: NDArray[np.float32],
+    kinds: NDArray[np.uint8],
+) -> None:
+    """Take the mirrored share from the echoes of glossy solids, and add what is seen in the mirror.
+
+    Light goes out and back the same way: what is mirrored is weakened by the square of the mirror's reflection. A ray
+    is traced only where that could matter: where it could be stronger than the direct echo, or (two returns, or the
+    last one) where it reaches 2 % of a white target's.
+    """
+    kind, solid = tables.kind, tables.solid
+    visited = np.zeros(tables.shape.size, np.int32)
+    step = 1 if origins.shape[0] > 1 else 0
+    weak = settings[S_RETURNS] > 1.0 or settings[S_MODE] == LAST
+    for b in range(len(truth)):
+        p, t = as_index(row[b]), float(truth[b])
+        if cosine[b] < 0.0 or kinds[b] != TARGET or surface[p, GLOSS] == 0.0:
+            continue
+        mirror = settings[S_GLOSS] * surface[p, GLOSS] * schlick(float(cosine[b]))
+        amplitude[b] *= 1.0 - mirror
+        if mirror * mirror < (0.02 if weak else amplitude[b]):
+            continue
+        k = (b % columns) * step
+        dx, dy, dz = beam_direction(rotations, k, directions, b)
+        x, y, z = origins[k, 0] + t * dx, origins[k, 1] + t * dy, origins[k, 2] + t * dz
+        nx, ny, nz, _, _, _ = world_normal(kind[p], solid, p, x, y, z)
+        along = nx * dx + ny * dy + nz * dz
+        lift = -1e-4 if along > 0.0 else 1e-4
+        rx, ry, rz = dx - 2.0 * along * nx, dy - 2.0 * along * ny, dz - 2.0 * along * nz
+        x, y, z = x + lift * nx, y + lift * ny, z + lift * nz
+        s, q = trace(tables, visited, b + 1, x, y, z, rx, ry, rz, 0.0, settings[S_MAX] - t, exclude, False)
+        if q >= 0 and s > 0.0:
+            c = incidence(kind, solid, q, x + s * rx, y + s * ry, z + s * rz, rx, ry, rz)
+            other[b], beyond[b] = t + s, mirror * mirror * surface[q, REFLECTIVITY] * c
+            kinds[b] = TARGET | MIRRORED
+
+
+@inlined
+def sense(
+    amplitude: float,
+    distance: float,
+    clear: float,
+    error: float,
+    bits: np.uint64,
+    quantiles: NDArray[np.float32],
+    settings: FloatArray,
+) -> float:
+    """Return the range [m] that is reported for one echo, inf if none is.
+
+    Args:
+        amplitude: share * reflectivity * cosine. distance: true range [m]. clear: transmission of the window, both
+            ways. error: bias [m]. bits: random bits; parts 0 and 1 are used. quantiles: ``noise.QUANTILES``.
+    """
+    sigma = settings[S_NOISE]
+    if settings[S_GAIN] > 0.0:
+        signal = amplitude * clear * settings[S_GAIN] / (distance * distance)
+        if signal < 1.0 + settings[S_DETECTION] * table_normal(bits, 1, quantiles):
+            return np.inf
+        growth = settings[S_GROWTH] * distance
+        weak = settings[S_WEAK] * settings[S_WEAK] * min(LARGEST_WEAK, 1.0 / max(signal, 1e-9))
+        sigma = np.sqrt(sigma * sigma + growth * growth + weak)
+    elif settings[S_GROWTH] > 0.0:
+        growth = settings[S_GROWTH] * distance
+        sigma = np.sqrt(sigma * sigma + growth * growth)
+    measured = distance + error + sigma * table_normal(bits, 0, quantiles)
+    if settings[S_RESOLUTION] > 0.0:
+        measured = np.floor(measured / settings[S_RESOLUTION] + 0.5) * settings[S_RESOLUTION]
+    return measured if settings[S_MIN] <= measured <= settings[S_MAX] else np.inf
+
+
+@inlined
+def sense_intensity(
+    amplitude: float, clear: float, bits: np.uint64, quantiles: NDArray[np.float32], settings: FloatArray
+) -> float:
+    """Return the intensity, 0 to 1, that is reported for one echo; part 2 of the bits is used."""
+    value = amplitude * clear
+    if settings[S_INTENSITY_NOISE] > 0.0:
+        value *= 1.0 + settings[S_INTENSITY_NOISE] * table_normal(bits, 2, quantiles)
+    if settings[S_INTENSITY_STEP] > 0.0:
+        value = np.floor(value / settings[S_INTENSITY_STEP] + 0.5) * settings[S_INTENSITY_STEP]
+    return min(1.0, max(0.0, value))
+
+
+@inlined
+def prefer_second(mode: float, first: float, signal: float, second: float, signal_2: float) -> bool:
+    """Return whether the second of two echoes is the one to report first, by return mode; lost ones (inf) come last."""
+    if first == np.inf or second == np.inf:
+        return first == np.inf and second < np.inf
+    if mode == STRONGEST:
+        return signal_2 > signal
+    return (second < first) == (mode == FIRST)
+
+
+@inlined
+def stray_range(crosstalk: bool, bits: np.uint64, settings: FloatArray) -> float:
+    """Return the range [m] of a stray echo, inf if outside the lidar's limits."""
+    low, high = settings[S_MIN], settings[S_MAX]
+    u = (np.float64(bits >> np.uint64(11)) + 0.5) * 1.1102230246251565e-16
+    if crosstalk:
+        return low + u * (high - low)
+    distance = low - settings[S_FALSE_LENGTH] * np.log(u)
+    return distance if distance <= high else np.inf
+
+
+@compiled
+def report_returns(
+    settings: FloatArray,
+    quantiles: NDArray[np.float32],
+    key: np.uint64,
+    unit: np.uint64,
+    bias: float,
+    columns: int,
+    truth: NDArray[np.float32],
+    cosine: NDArray[np.float32],
+    amplitude: NDArray[np.float32],
+    other: NDArray[np.float32],
+    beyond: NDArray[np.float32],
+    ranges: NDArray[np.float32],
+    intensity: NDArray[np.float32],
+    second_ranges: NDArray[np.float32],
+    second_intensity: NDArray[np.float32],
+    flags: NDArray[np.uint8],
+) -> None:
+    """Detect, disturb and report the echoes of every beam; ``flags`` holds kinds of echoes and gets those reported."""
+    base, grazing = settings[S_DROPOUT], settings[S_GRAZING]
+    strays = settings[S_FALSE] + settings[S_CROSSTALK]
+    beams, several, two = truth.size, other.size > 0, second_ranges.size > 0
+    window = clean_window(settings, unit, columns)
+    for ring in range(beams // columns):
+        error = bias
+        if settings[S_RING] > 0.0:
+            error += settings[S_RING] * standard_normal(unit, 1 + ring)
+        for column in range(columns):
+            b = ring * columns + column
+            clear = float(window[column])
+            bits = random_bits(key, b)
+            chance = float(np.int64(bits >> np.uint64(36))) * 3.725290298461914e-09  # 28 bits, 2^-28
+            first, strength, second, strength_2 = np.inf, 0.0, np.inf, 0.0
+            c, t = float(cosine[b]), float(truth[b])
+            if c >= 0.0 and chance >= dropout_probability(base, grazing, c):
+                strength = float(amplitude[b])
+                if several and other[b] < np.inf:
+                    more = random_bits(key, beams + b)
+                    first, strength, second, strength_2 = two_returns(
+                        settings, quantiles, t, strength, other[b], beyond[b], clear, error, bits, more
+                    )
+                else:
+                    first = sense(strength, t, clear, error, bits, quantiles, settings)
+            if strays > 0.0 and chance >= 1.0 - strays:
+                crosstalk = chance >= 1.0 - settings[S_CROSSTALK]
+                stray = stray_range(crosstalk, random_bits(key, 2 * beams + b), settings)
+                if crosstalk or stray < min(first, second):
+                    second, strength_2 = first, strength
+                    first, strength = stray, STRAY_AMPLITUDE
+                    flags[b] = np.uint8(CROSSTALK if crosstalk else DUST)
+            ranges[b] = first
+            back = first < np.inf
+            intensity[b] = sense_intensity(strength, clear, bits, quantiles, settings) if back else 0.0
+            flags[b] = flags[b] if back else np.uint8(0)
+            if two:
+                more = random_bits(key, beams + b)
+                second_ranges[b] = second
+                second_intensity[b] = (
+                    sense_intensity(strength_2, clear, more, quantiles, settings) if second < np.inf else 0.0
+                )
+
+
+@inlined
+def clean_window(settings: FloatArray, unit: np.uint64, columns: int) -> NDArray[np.float32]:
+    """Return what of the light passes the window at each column, out and back: (columns,) float32."""
+    window = np.ones(columns, np.float32)
+    if settings[S_DIRTY] > 0.0:
+        for column in range(columns):
+            if uniform(unit, 100_000 + column * SECTORS // columns) < settings[S_DIRTY]:
+                window[column] = settings[S_CLEAR]
+    return window
+
+
+@inlined
+def two_returns(
+    settings: FloatArray,
+    quantiles: NDArray[np.float32],
+    t: float,
+    own: float,
+    other: float,
+    beyond: float,
+    clear: float,
+    error: float,
+    bits: np.uint64,
+    more: np.uint64,
+) -> tuple[float, float, float, float]:
+    """Return range [m] (inf: none) and amplitude of first and second return of a pulse with two echoes.
+
+    Args:
+        t, own: range [m] and amplitude of the beam's own echo; other, beyond: of the second one. clear, error: see
+            ``sense``. bits, more: random bits of the two.
+    """
+    signal, signal_2 = own / (t * t), beyond / (other * other)
+    if abs(other - t) < settings[S_SEPARATION]:
+        # One echo: the mean range, weighted by signal.
+        mean = (signal * t + signal_2 * other) / max(signal + signal_2, 1e-300)
+        return sense(own + beyond, mean, clear, error, bits, quantiles, settings), own + beyond, np.inf, 0.0
+    first = sense(own, t, clear, error, bits, quantiles, settings)
+    second = sense(beyond, other, clear, error, more, quantiles, settings)
+    if prefer_second(settings[S_MODE], first, signal, second, signal_2):
+        return second, beyond, first, own
+    return first, own, second, beyond
+
+
+@compiled
+def measure_scan(
+    tables: Tables,
+    surface: NDArray[np.float32],
+    instance_id: IntArray,
+    settings: FloatArray,
+    quantiles: NDArray[np.float32],
+    stream: np.uint64,
+    sensor: np.uint64,
+    frame: np.uint64,
+    exclude: int,
+    origins: FloatArray,
+    rotations: FloatArray,
+    directions: FloatArray,
+    columns: int,
+    truth: NDArray[np.float32],
+    row: IntArray,
+    ranges: NDArray[np.float32],
+    intensity: NDArray[np.float32],
+    second_ranges: NDArray[np.float32],
+    second_intensity: NDArray[np.float32],
+    flags: NDArray[np.uint8],
+) -> None:
+    """Turn the geometry of one scan of one lidar into its measured signal; see the head of this module.
+
+    Args:
+        tables: the scene. surface: (P, 4) float32 of ``lidar_surface``. instance_id: (P,) int32.
+        settings: of ``lidar_settings``. quantiles: ``noise.QUANTILES``.
+        stream, sensor, frame: words (``noise.as_word``) that the noise is hashed from.
+        exclude: moving body that carries the lidar and is not seen, or -1.
+        origins: (K, 3) [m] and rotations (K, 3, 3): pose of the lidar in ``map``, one (K = 1) or one for each column.
+        directions: (beams, 3) float64 unit vectors in the lidar's frame, ring by ring. columns: beams of a ring.
+        truth: (beams,) float32 true range [m], inf for nothing. row: (beams,) int32 row of the solid, -1 for nothing.
+        ranges, intensity: (beams,) float32, written: first return [m], inf if none, and its intensity, 0 to 1.
+        second_ranges, second_intensity: likewise the second return; of no length if the lidar has one return.
+        flags: (beams,) uint8, written: see ``TARGET``.
+    """
+    beams = directions.shape[0]
+    bias = settings[S_BIAS]
+    if settings[S_DRIFT] > 0.0:
+        bias += settings[S_DRIFT] * slow_drift(stream, sensor, frame, settings[S_DRIFT_SCANS])
+    cosine, amplitude = np.empty(beams, np.float32), np.empty(beams, np.float32)
+    meet_surfaces(
+        tables.kind, tables.solid, surface, origins, rotations, directions, columns, truth, row, cosine, amplitude
+    )
+    flags[:] = TARGET
+    edges = settings[S_HALF_H] + settings[S_HALF_V] > 0.0
+    several = beams if edges or settings[S_FILM] + settings[S_GLOSS] > 0.0 else 0
+    other, beyond = np.full(several, np.inf, np.float32), np.zeros(several, np.float32)
+    if edges:
+        mix_edges(
+            tables,
+            surface,
+            settings,
+            origins,
+            rotations,
+            directions,
+            columns,
+            truth,
+            row,
+            cosine,
+            amplitude,
+            other,
+            beyond,
+            flags,
+        )
+    if settings[S_FILM] > 0.0:
+        film_key = noise_key(stream, LIDAR_FILM, np.uint64(0), np.uint64(0))
+        wrap_film(surface, instance_id, settings, film_key, row, truth, cosine, amplitude, other, beyond, flags)
+    if settings[S_GLOSS] > 0.0:
+        mirror_beams(
+            tables,
+            surface,
+            settings,
+            as_index(exclude),
+            origins,
+            rotations,
+            directions,
+            columns,
+            truth,
+            row,
+            cosine,
+            amplitude,
+            other,
+            beyond,
+            flags,
+        )
+    report_returns(
+        settings,
+        quantiles,
+        noise_key(stream, LIDAR, sensor, frame),
+        noise_key(stream, LIDAR_UNIT, sensor, np.uint64(0)),
+        bias,
+        columns,
+        truth,
+        cosine,
+        amplitude,
+        other,
+        beyond,
+        ranges,
+        intensity,
+        second_ranges,
+        second_intensity,
+        flags,
+    )

@@ -1,0 +1,424 @@
+"""What a lidar makes of true ranges: each link of the noise chain against its closed form."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from pydantic import ValidationError
+from scipy import stats
+
+from floorcast.common.classes import CLASS_NAMES
+from floorcast.common.primitives import BOX, PLANE, PrimitiveBuilder
+from floorcast.perception import lidar_signal as signal
+from floorcast.perception.config import LidarConfig
+from floorcast.perception.lidar import Lidar
+from floorcast.perception.noise import QUANTILES
+from floorcast.perception.scene import Scene, empty_primitives
+
+SILENT = {"range_noise": 0.0, "dropout": 0.0, "grazing_dropout": 0.0}
+GREY = ((160 / 255 + 0.055) / 1.055) ** 2.4
+"""Reflectivity of the default colour."""
+
+
+def measure(config, scene, position=(0.0, 0.0, 0.0), rotation=None, stream=5, sensor=0, frame=0):
+    """Measure one scan, geometry by the ray caster: truth, first and second return, intensities, flags."""
+    lidar, pose = Lidar(config), np.eye(3) if rotation is None else rotation
+    hits = scene.cast(position, lidar.directions @ pose.T, config.range_max)
+    n = len(lidar.directions)
+    two = n if config.returns == 2 else 0
+    sizes = (n, n, two, two)
+    ranges, intensity, second, second_intensity = (np.full(size, np.nan, np.float32) for size in sizes)
+    flags = np.zeros(n, np.uint8)
+    signal.measure_scan(
+        scene.tables,
+        signal.lidar_surface(scene.world_primitives()),
+        scene.instance_id,
+        signal.lidar_settings(config),
+        QUANTILES,
+        np.uint64(stream),
+        np.uint64(sensor),
+        np.uint64(frame),
+        -1,
+        np.array([position], dtype=np.float64),
+        pose[None],
+        lidar.directions,
+        len(lidar.angles),
+        hits.range,
+        hits.index,
+        ranges,
+        intensity,
+        second,
+        second_intensity,
+        flags,
+    )
+    assert not np.isnan(ranges).any()
+    assert not np.isnan(second).any()
+    assert not np.isnan(intensity).any()
+    return hits.range, ranges, second, intensity, flags
+
+
+def wall(distance, color=(160, 160, 160), class_name="wall"):
+    """A wall across x, far wider than any beam."""
+    builder = PrimitiveBuilder()
+    builder.box((0.5, 4000, 50), (distance + 0.5, 0, 0), class_name=class_name, color=color)
+    return Scene(builder.build(), empty_primitives(), 0)
+
+
+def pencil(count, angle=0.0, **settings):
+    """A lidar whose ``count`` beams all go the same way."""
+    return LidarConfig(
+        **{"beams": count, "angle_min": angle, "angle_max": angle + 1e-9, "range_max": 200.0, **settings}
+    )
+
+
+def within(count, share, sigmas=4.0):
+    """Half width of a confidence interval of a share."""
+    return sigmas * np.sqrt(max(share * (1 - share), 0.5 / count) / count)
+
+
+@pytest.mark.parametrize("distance", [2.0, 12.0, 35.0])
+def test_the_noise_grows_with_range_and_with_weak_signals(distance):
+    n = 40000
+    config = pencil(
+        n, range_noise=0.01, range_noise_growth=2e-3, range_noise_weak=0.02, range_bias=0.004, range_at_10_percent=60,
+        dropout=0, grazing_dropout=0,
+    )  # fmt: skip
+    _, ranges, *_ = measure(config, wall(distance))
+    strength = GREY / 0.1 * (60 / distance) ** 2
+    sigma = np.sqrt(0.01**2 + (2e-3 * distance) ** 2 + 0.02**2 / strength)
+    error = ranges.astype(float) - distance
+    assert np.isfinite(ranges).all()
+    assert error.mean() == pytest.approx(0.004, abs=4 * sigma / np.sqrt(n))
+    assert error.std() == pytest.approx(sigma, rel=4 / np.sqrt(2 * n))
+    assert stats.kurtosis(error) == pytest.approx(0, abs=0.12)
+
+
+def test_weak_signals_are_the_noisier():
+    config = pencil(40000, range_noise=0, range_noise_weak=0.03, range_at_10_percent=20, dropout=0, grazing_dropout=0)
+    distance = 20 * np.sqrt(GREY / 0.1 / 2)  # The signal is 2.
+    _, ranges, *_ = measure(config, wall(distance))
+    back = ranges[np.isfinite(ranges)].astype(float)
+    assert len(back) > 39990
+    assert back.std() == pytest.approx(0.03 / np.sqrt(2), rel=0.02)
+
+
+@pytest.mark.parametrize("strength", [0.6, 0.9, 1.0, 1.15, 1.5])
+@pytest.mark.parametrize("angle", [0.0, 1.1])
+def test_detection_fades_as_the_normal_distribution_says(strength, angle):
+    n = 20000
+    distance = 20 * np.sqrt(GREY * np.cos(angle) / 0.1 / strength) * np.cos(angle)
+    config = pencil(n, angle, range_at_10_percent=20, detection_noise=0.25, **SILENT)
+    _, ranges, *_ = measure(config, wall(distance))
+    expected = stats.norm.cdf((strength - 1) / 0.25)
+    assert np.isfinite(ranges).mean() == pytest.approx(expected, abs=within(n, expected) + 3e-4)
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.8, 1.3])
+def test_dropout_adds_up_from_incidence_and_detection(angle):
+    n = 20000
+    config = pencil(n, angle, dropout=0.03, grazing_dropout=0.5, range_noise=0)
+    _, ranges, _, intensity, flags = measure(config, wall(5.0))
+    expected = 0.03 + 0.5 * (1 - np.cos(angle)) ** 4
+    assert np.isinf(ranges).mean() == pytest.approx(expected, abs=within(n, expected))
+    assert_array_equal(flags == 0, np.isinf(ranges))
+    assert_array_equal(intensity > 0, np.isfinite(ranges))
+
+
+def test_ranges_and_intensities_come_in_whole_steps():
+    config = LidarConfig(beams=720, range_resolution=0.004, intensity_noise=0.1, intensity_resolution=1 / 255)
+    _, ranges, _, intensity, _ = measure(config, wall(3.0))
+    steps = ranges[np.isfinite(ranges)].astype(float) / 0.004
+    assert_allclose(steps, np.round(steps), atol=1e-3)
+    assert len(np.unique(steps)) > 50
+    levels = intensity.astype(float) * 255
+    assert_allclose(levels, np.round(levels), atol=1e-4)
+    assert levels.max() <= 255
+
+
+def test_intensity_and_its_noise():
+    n = 40000
+    _, _, _, intensity, _ = measure(pencil(n, 0.5, intensity_noise=0.08, **SILENT), wall(4.0))
+    assert intensity.mean() == pytest.approx(GREY * np.cos(0.5), rel=0.002)
+    assert intensity.std() == pytest.approx(0.08 * GREY * np.cos(0.5), rel=0.03)
+
+
+def drifts(frames, **settings):
+    config = LidarConfig(beams=4, angle_min=-1e-6, angle_max=1e-6, rate=10, **{**SILENT, **settings})
+    scene = wall(5.0)
+    return np.array([measure(config, scene, frame=f)[1].astype(float) - 5.0 for f in frames])
+
+
+def test_drift_is_shared_slow_and_of_the_stated_size():
+    error = drifts(range(0, 40000, 40), range_drift=0.02, range_drift_time=2.0)  # Two knots apart: independent.
+    assert_allclose(error, error[:, :1] * np.ones((1, 4)), atol=1e-6)
+    assert error[:, 0].std() == pytest.approx(0.02, rel=0.1)
+    assert abs(np.corrcoef(error[:-1, 0], error[1:, 0])[0, 1]) < 0.13
+    following = drifts(range(100), range_drift=0.02, range_drift_time=2.0)[:, 0]
+    assert np.abs(np.diff(following)).max() < 0.02 * 5 * np.pi / 2 / 20
+
+
+def test_each_ring_has_its_own_constant_bias():
+    config = LidarConfig(beams=3, angle_min=-1e-6, angle_max=1e-6, elevations=(0.0,) * 400, ring_bias=0.03, **SILENT)
+    scene = wall(5.0)
+    first, second = (measure(config, scene, frame=f)[1].reshape(400, 3).astype(float) - 5 for f in (0, 7))
+    assert_array_equal(first, second)
+    assert_allclose(first, first[:, :1] * np.ones((1, 3)), atol=2e-6)
+    assert first[:, 0].std() == pytest.approx(0.03, rel=0.15)
+    assert not np.array_equal(first, measure(config, scene, sensor=1)[1].reshape(400, 3) - 5)
+
+
+def edge_scene(near=4.0, far=10.0, edge=0.0):
+    """A near wall that covers y > edge, before a far one."""
+    builder = PrimitiveBuilder()
+    builder.box((0.5, 50, 50), (near + 0.5, 50 + edge, 0), class_name="wall")
+    builder.box((0.5, 500, 50), (far + 0.5, 0, 0), class_name="wall")
+    return Scene(builder.build(), empty_primitives(), 0)
+
+
+@pytest.mark.parametrize("returns", [1, 2])
+def test_the_share_of_a_footprint_across_an_edge(returns):
+    divergence, near, far = 0.01, 4.0, 10.0
+    config = LidarConfig(
+        beams=401, angle_min=-0.02, angle_max=0.02, range_max=50, divergence_horizontal=divergence, returns=returns,
+        echo_separation=100.0 if returns == 1 else 0.1, **SILENT,
+    )  # fmt: skip
+    angles = Lidar(config).angles
+    for shift in (-0.001, -0.0023, -0.0037):  # Where the near wall's end face is not seen.
+        scene = edge_scene(near, far, near * np.tan(shift))
+        truth, ranges, second, _, flags = measure(config, scene)
+        beside = np.abs(np.diff(truth)).argmax()
+        for b in (beside - 30, beside, beside + 1, beside + 20):
+            share_near = 0.5 + (angles[b] - shift) / divergence  # Of the footprint, flat profile.
+            assert flags[b] & signal.MIXED
+            strength = np.array([share_near / near**2, (1 - share_near) / far**2])
+            if returns == 1:
+                expected = strength @ [near, far / np.cos(shift)] / strength.sum()
+                assert ranges[b] == pytest.approx(expected, abs=0.05)
+            else:
+                strongest = strength.argmax()
+                both = sorted([ranges[b], second[b]])
+                assert_allclose(both, [near, far], atol=1e-2)
+                assert (ranges[b] < second[b]) == (strongest == 0)
+        assert (flags[np.abs(angles - shift) > divergence] == signal.TARGET).all()
+
+
+def test_return_modes_order_the_echoes():
+    scene = edge_scene()
+    for mode in ("strongest", "first", "last"):
+        config = LidarConfig(
+            beams=41, angle_min=-0.02, angle_max=0.02, divergence_horizontal=0.01, returns=2, return_mode=mode, **SILENT
+        )
+        _, ranges, second, _, flags = measure(config, scene)
+        both = (flags & signal.MIXED > 0) & np.isfinite(second)
+        assert both.any()
+        if mode != "strongest":
+            assert ((ranges < second) == (mode == "first"))[both].all()
+
+
+def test_no_divergence_no_mixing():
+    _, _, _, _, flags = measure(LidarConfig(beams=41, angle_min=-0.02, angle_max=0.02, **SILENT), edge_scene())
+    assert (flags == signal.TARGET).all()
+
+
+def test_film_in_front_of_goods_gives_a_first_return():
+    config = pencil(
+        50, 0.3, film_share=1.0, film_gap=0.3, film_haze=0.08, echo_separation=0.1, returns=2, return_mode="first",
+        **SILENT,
+    )  # fmt: skip
+    scene = wall(5.0, class_name="box")
+    truth, ranges, second, intensity, flags = measure(config, scene)
+    assert_allclose(second, truth, rtol=1e-6)
+    assert_allclose(ranges, truth - 0.3 / np.cos(0.3), rtol=1e-5)
+    assert (flags == signal.TARGET | signal.WRAPPED).all()
+    assert_allclose(intensity, 0.08 * np.cos(0.3), rtol=1e-5)
+    strongest = measure(config.model_copy(update={"return_mode": "strongest", "returns": 1}), scene)[1]
+    assert_allclose(strongest, truth, rtol=1e-6)
+
+
+def test_film_takes_light_at_grazing_incidence():
+    plain, wrapped = (pencil(4000, 1.35, range_at_10_percent=10, film_share=s, **SILENT) for s in (0.0, 1.0))
+    cosine = np.cos(1.35)
+    surface = signal.lidar_surface(wall(5.0, class_name="box").world_primitives())[0, signal.REFLECTIVITY]
+    distance = 10 * np.sqrt(surface * cosine / 0.1 / 1.6) * cosine  # Without film the signal is 1.6.
+    scene = wall(distance, class_name="box")
+    assert np.isfinite(measure(plain, scene)[1]).mean() > 0.99
+    assert np.isfinite(measure(wrapped, scene)[1]).mean() < 0.5
+
+
+def test_the_stated_share_of_the_goods_is_wrapped_and_stays_so():
+    builder = PrimitiveBuilder()
+    for k in range(600):
+        a = 2 * np.pi * k / 600
+        builder.box((0.02, 0.02, 1), (10 * np.cos(a), 10 * np.sin(a), 0), yaw=a, class_name="box", instance_id=k + 1)
+    scene = Scene(builder.build(), empty_primitives(), 0)
+    config = LidarConfig(beams=600, film_share=0.3, **SILENT)
+    flags = [measure(config, scene, frame=f, sensor=f, rotation=rotated(np.pi / 600 * 0))[4] for f in (0, 1)]
+    assert_array_equal(*flags)
+    assert (flags[0] & signal.WRAPPED > 0).mean() == pytest.approx(0.3, abs=0.08)
+
+
+def rotated(yaw):
+    c, s = np.cos(yaw), np.sin(yaw)
+    return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
+
+
+def test_a_shiny_floor_shows_the_wall_behind_its_reflection():
+    builder = PrimitiveBuilder()
+    builder.add(PLANE, (0,), (0, 0, 0), class_name="floor", color=(40, 40, 40))
+    builder.box((0.5, 50, 20), (30.5, 0, 20), class_name="wall", color=(250, 250, 250))
+    scene = Scene(builder.build(), empty_primitives(), 0)
+    down = 0.06  # The floor is met at 86.6 degrees, 8.3 m away.
+    config = LidarConfig(
+        beams=1, angle_min=0, angle_max=1e-9, elevations=(-down,), range_max=80, gloss=1.0, range_at_10_percent=200,
+        echo_separation=0.3, returns=2, return_mode="strongest", **SILENT,
+    )  # fmt: skip
+    truth, ranges, second, _, flags = measure(config, scene, position=(0.0, 0.0, 0.5))
+    assert truth[0] == pytest.approx(0.5 / np.sin(down), rel=1e-5)
+    mirror = 0.04 + 0.96 * (1 - np.sin(down)) ** 5
+    floor = (1 - mirror) * signal.lidar_surface(scene.world_primitives())[0, 0] * np.sin(down) / truth[0] ** 2
+    image = mirror**2 * signal.lidar_surface(scene.world_primitives())[1, 0] * np.cos(down) / (30 / np.cos(down)) ** 2
+    assert image > floor
+    assert ranges[0] == pytest.approx(30 / np.cos(down), abs=1e-3)
+    assert second[0] == pytest.approx(truth[0], abs=1e-5)
+    assert flags[0] == signal.TARGET | signal.MIRRORED
+    matt = measure(config.model_copy(update={"gloss": 0.0}), scene, position=(0.0, 0.0, 0.5))
+    assert matt[1][0] == pytest.approx(truth[0], abs=1e-5)
+
+
+def test_dust_and_crosstalk_come_as_often_as_stated():
+    n = 40000
+    config = pencil(n, false_echoes=0.1, false_echo_length=2.0, crosstalk=0.05, range_min=0.5, **SILENT)
+    _, ranges, _, _, flags = measure(config, wall(4.0))
+    dust, other = flags == signal.DUST, flags == signal.CROSSTALK
+    expected = 0.1 * (1 - np.exp(-(4.0 - 0.5) / 2.0))
+    assert dust.mean() == pytest.approx(expected, abs=within(n, expected))
+    assert other.mean() == pytest.approx(0.05, abs=within(n, 0.05))
+    assert_allclose(ranges[flags == signal.TARGET], 4.0, rtol=1e-6)
+    short = ranges[dust].astype(float) - 0.5
+    cdf = lambda x: (1 - np.exp(-x / 2)) / (1 - np.exp(-3.5 / 2))  # noqa: E731
+    assert stats.kstest(short, cdf).pvalue > 1e-3
+    assert stats.kstest(ranges[other], stats.uniform(0.5, 199.5).cdf).pvalue > 1e-3
+
+
+def test_strays_appear_before_an_empty_sky():
+    scene = Scene(empty_primitives(), empty_primitives(), 0)
+    _, ranges, _, _, flags = measure(LidarConfig(beams=20000, crosstalk=0.2, range_noise=0), scene)
+    assert np.isfinite(ranges).mean() == pytest.approx(0.2, abs=0.012)
+    assert ((flags == signal.CROSSTALK) == np.isfinite(ranges)).all()
+
+
+def test_dirty_sectors_lose_weak_targets():
+    config = LidarConfig(beams=3600, range_at_10_percent=8, dirty_sectors=0.4, dirt_loss=0.8, **SILENT)
+    builder = PrimitiveBuilder()
+    for k in range(72):
+        a = np.pi * k / 36
+        builder.box((0.1, 0.6, 1), (10.1 * np.cos(a), 10.1 * np.sin(a), 0), yaw=a, class_name="wall")
+    scene = Scene(builder.build(), empty_primitives(), 0)
+    shares, per_sector = [], []
+    for sensor in range(60):
+        lost = np.isinf(measure(config, scene, sensor=sensor)[1]).reshape(36, 100)
+        shares.append(lost.mean())
+        per_sector.append(lost.mean(axis=1))
+    assert np.mean(shares) == pytest.approx(0.4, abs=4 * np.sqrt(0.24 / (36 * 60)) + 0.01)
+    assert set(np.round(np.concatenate(per_sector), 1).tolist()) <= {0.0, 1.0}
+
+
+def test_units_are_turned_by_their_own_constant_angle():
+    sensors = np.arange(500, dtype=np.uint64)
+    turned = signal.unit_azimuth(LidarConfig(angle_offset=0.01), 3, sensors)
+    assert turned.std() == pytest.approx(0.01, rel=0.13)
+    assert_array_equal(turned, signal.unit_azimuth(LidarConfig(angle_offset=0.01), 3, sensors))
+    assert (signal.unit_azimuth(LidarConfig(), 3, sensors) == 0).all()
+
+
+def test_beam_times_follow_the_sweep():
+    times = signal.beam_times(LidarConfig(beams=5, rate=10, sweep_time=0.08))
+    assert_allclose(times, [0, 0.02, 0.04, 0.06, 0.08])
+    assert_allclose(signal.beam_times(LidarConfig(beams=5, rate=10, sweep_time=0.08, clockwise=True)), times[::-1])
+    assert signal.beam_times(LidarConfig(beams=1, sweep_time=0.05)).tolist() == [0.0]
+
+
+def test_surfaces_are_bounded_for_every_class_and_colour():
+    builder = PrimitiveBuilder()
+    for name in CLASS_NAMES:
+        for color in ((0, 0, 0), (255, 255, 255), (200, 30, 60)):
+            builder.add(BOX, (1, 1, 1), (0, 0, 0), class_name=name, color=color)
+    surface = signal.lidar_surface(builder.build())
+    assert surface.dtype == np.float32
+    assert surface[:, signal.REFLECTIVITY].min() >= 0.02
+    assert surface.max() <= 1
+    dark, light, _ = surface.reshape(-1, 3, signal.SURFACE_COLUMNS)[:, :, 0].T
+    assert (light > dark).all()
+
+
+EVERYTHING = {
+    "range_noise_growth": 1e-3, "range_noise_weak": 0.02, "range_drift": 0.01, "ring_bias": 0.01,
+    "range_resolution": 0.002, "range_at_10_percent": 15.0, "dirty_sectors": 0.1, "divergence_horizontal": 0.02,
+    "divergence_vertical": 0.02, "aperture": 0.01, "returns": 2, "intensity_noise": 0.1,
+    "intensity_resolution": 1 / 255, "false_echoes": 0.02, "crosstalk": 0.01, "film_share": 0.5, "gloss": 0.8,
+}  # fmt: skip
+
+
+def cluttered():
+    rng = np.random.default_rng(4)
+    builder = PrimitiveBuilder()
+    builder.add(PLANE, (0,), (0, 0, -1), class_name="floor")
+    for k in range(120):
+        name = CLASS_NAMES[k % len(CLASS_NAMES)]
+        kind = k % 6 if k % 6 != PLANE else BOX
+        size = rng.uniform(0.1, 0.6, 3)
+        if kind == 5:
+            size[1] = 0.5 * size[0]
+        q = rng.normal(size=4)
+        builder.add(kind, size, rng.uniform((-12, -12, -1), (12, 12, 2)), class_name=name, instance_id=k + 1,
+                    quaternion=q / np.linalg.norm(q), color=rng.integers(0, 256, 3))  # fmt: skip
+    return Scene(builder.build(), empty_primitives(), 0)
+
+
+def test_everything_at_once_stays_finite_and_within_limits():
+    scene = cluttered()
+    config = LidarConfig(beams=360, elevations=tuple(np.linspace(-0.4, 0.3, 8).tolist()), **EVERYTHING)
+    seen = 0
+    for frame, place in enumerate(np.random.default_rng(1).uniform((-10, -10, -0.9), (10, 10, 1.5), (12, 3))):
+        _, ranges, second, intensity, flags = measure(config, scene, tuple(place), frame=frame)
+        for values in (ranges, second):
+            back = np.isfinite(values)
+            assert (values[back] >= config.range_min - 1e-6).all()
+            assert (values[back] <= config.range_max + 1e-6).all()
+        assert intensity.min() >= 0
+        assert intensity.max() <= 1
+        seen |= int(np.bitwise_or.reduce(flags))
+        assert_array_equal(ranges, measure(config, scene, tuple(place), frame=frame)[1])
+    assert seen == 63  # Every kind of return came up.
+
+
+def test_from_inside_a_solid_nothing_is_measured():
+    scene = wall(-0.5)
+    _, ranges, _, intensity, flags = measure(LidarConfig(beams=36), scene)
+    assert np.isinf(ranges).all()
+    assert (intensity == 0).all()
+    assert (flags == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "field"),
+    [
+        ({"beams": 0}, "beams"),
+        ({"range_noise": -1}, "range_noise"),
+        ({"range_noise": float("nan")}, "range_noise"),
+        ({"range_noise_weak": 0.1}, "range_noise_weak"),
+        ({"dirty_sectors": 0.5}, "dirty_sectors"),
+        ({"returns": 3}, "returns"),
+        ({"return_mode": "second"}, "return_mode"),
+        ({"divergence_horizontal": 2.0}, "divergence_horizontal"),
+        ({"sweep_time": 0.2, "rate": 10}, "sweep_time"),
+        ({"dropout": 0.6, "crosstalk": 0.6}, "dropout"),
+        ({"range_bias": 1e9}, "range_bias"),
+        ({"range_resolution": 1e9}, "range_resolution"),
+        ({"elevations": ()}, "elevations"),
+    ],
+)
+def test_absurd_settings_are_named(settings, field):
+    with pytest.raises(ValidationError, match=field):
+        LidarConfig(**settings)
