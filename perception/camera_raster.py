@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..common.geometry import FloatArray
 from ..common.primitives import BOX, CAPSULE, CYLINDER, PLANE, SPHERE, TRIANGLE
 from .blocks import BLOCK, RasterBlocks
+from .borrow import borrowed
 from .compiled import compiled, inlined
 from .grid import IntArray
 from .raycast import Tables, as_index
@@ -43,6 +44,10 @@ TILE_WIDTH, TILE_HEIGHT = 16, 8
 """Pixels of a tile, of which the farthest depth is known, so that what lies behind all of it is left out."""
 LANES = 16
 """Pixels drawn at once, where the processor can."""
+VECTOR = 8
+"""Rows worked on at once."""
+GROUP = 3
+"""Edges on either side worked on at once."""
 HIDDEN = 1.0 + 1e-6
 """Ratio of inverse depths from which on something is surely hidden, whatever the rounding."""
 HUGE = 1e30
@@ -62,8 +67,11 @@ class RasterScratch(NamedTuple):
         queue: (2, P) int32 solids in view, as found and in order. bucket: (P,) int32; start: (BUCKETS + 1,) int32.
         tile: (H', W') int32, least inverse depth of each tile, as the bits of a float32; stale: (H', W') uint8, whether
             something was drawn there since.
-        low, high: (H,) float64 first and last column of a solid in each row.
+        low, high, stop: (H + LANES,) float64 first and last column of a solid in each row, whole numbers, and last of a
+            face. left, right: (H + LANES,) int32 first and last column to draw.
         front: (4, 6), back: (8, 5), basis: (3, 3), plane: (4, 4), edge: (32, 3) float64, of the solid being drawn.
+        cull: (6, 4) float64 half spaces of the view. bits: (1,) float32, as_bits: the same bytes as int32.
+        line: (2, 32, 2) float64 slope and offset of its left and right edges, column = slope row + offset.
     """
 
     queue: IntArray
@@ -73,29 +81,44 @@ class RasterScratch(NamedTuple):
     stale: NDArray[np.uint8]
     low: FloatArray
     high: FloatArray
+    stop: FloatArray
+    left: IntArray
+    right: IntArray
     front: FloatArray
     back: FloatArray
     basis: FloatArray
     plane: FloatArray
     edge: FloatArray
+    cull: FloatArray
+    bits: NDArray[np.float32]
+    as_bits: IntArray
+    line: FloatArray
 
 
 def raster_scratch(solids: int, width: int, height: int) -> RasterScratch:
     """Return scratch memory for scenes of up to ``solids`` solids and pictures of that size."""
     tiles = (-(-height // TILE_HEIGHT), -(-width // TILE_WIDTH))
+    bits = np.zeros(1, np.float32)
     return RasterScratch(
         queue=np.zeros((2, max(solids, 1)), np.int32),
         bucket=np.zeros(max(solids, 1), np.int32),
         start=np.zeros(BUCKETS + 1, np.int32),
         tile=np.zeros(tiles, np.int32),
         stale=np.zeros(tiles, np.uint8),
-        low=np.zeros(height),
-        high=np.zeros(height),
+        low=np.zeros(height + LANES),
+        high=np.zeros(height + LANES),
+        stop=np.zeros(height + LANES),
+        left=np.zeros(height + LANES, np.int32),
+        right=np.zeros(height + LANES, np.int32),
         front=np.zeros((4, 6)),
         back=np.zeros((8, 5)),
         basis=np.zeros((3, 3)),
         plane=np.zeros((4, 4)),
         edge=np.zeros((32, 3)),
+        cull=np.zeros((6, 4)),
+        bits=bits,
+        as_bits=bits.view(np.int32),
+        line=np.zeros((2, 32, 2)),
     )
 
 
@@ -190,7 +213,7 @@ def _enqueue(bounds: FloatArray, i: int, p: int, cull: FloatArray, scale: float,
 
 @inlined
 def _find_solids(
-    tables: Tables,
+    body: IntArray,
     bounds: FloatArray,
     static_count: int,
     blocks: RasterBlocks,
@@ -207,8 +230,8 @@ def _find_solids(
             for i in range(k * BLOCK, min((k + 1) * BLOCK, len(blocks.row))):
                 if _in_view(blocks.bounds, i, cull):
                     n = _enqueue(blocks.bounds, i, blocks.row[i], cull, origin_depth, scratch, n)
-    for p in range(static_count, len(tables.body)):
-        if tables.body[p] != exclude and _in_view(bounds, p, cull):
+    for p in range(static_count, len(body)):
+        if body[p] != exclude and _in_view(bounds, p, cull):
             n = _enqueue(bounds, p, p, cull, origin_depth, scratch, n)
     # A counting sort: it keeps the order of solids of equal depth.
     at = 0
@@ -323,36 +346,60 @@ def _pair_edges(scratch: RasterScratch, fronts: int, backs: int) -> int:
 
 
 @inlined
-def _trim(scratch: RasterScratch, edges: int, width: int, height: int, first: int, last: int) -> tuple[int, int]:
-    """Fill ``low`` and ``high`` of the rows first to last with the columns within all edges; return the rows left."""
-    low, high, edge = scratch.low, scratch.high, scratch.edge
+def _sort_edges(
+    scratch: RasterScratch, edges: int, width: int, height: int, first: int, last: int
+) -> tuple[int, int, int]:
+    """Turn ``edge`` into ``line``, left and right ones; return the rows that level edges leave, and how many groups."""
+    edge, line = scratch.edge, scratch.line
+    lefts, rights = as_index(0), as_index(0)
     for n in range(edges):
         a, b, c = edge[n, 0], edge[n, 1], edge[n, 2]
-        least = NO_SLOPE * max(max(abs(a) * width, abs(b) * height), abs(c))
-        if abs(a) * width <= least:
-            # A level edge, or one that is the same everywhere.
-            if abs(b) * height <= least:
-                if c < 0.0:
-                    return first, first - 1
-            elif b > 0.0:
-                first = max(first, as_index(np.ceil(min(max(-c / b - EDGE_LEAVE, -1.0), height + 1.0))))
-            else:
-                last = min(last, as_index(np.floor(min(max(-c / b + EDGE_LEAVE, -1.0), height + 1.0))))
-    for v in range(first, last + 1):
-        low[v], high[v] = 0.0, width - 1.0
-    for n in range(edges):
-        a, b, c = edge[n, 0], edge[n, 1], edge[n, 2]
-        if abs(a) * width > NO_SLOPE * max(max(abs(a) * width, abs(b) * height), abs(c)):
-            slope, offset = -b / a, -c / a
+        steep, level = abs(a) * width, abs(b) * height
+        least = NO_SLOPE * max(max(steep, level), abs(c))
+        if steep > least:
+            inverse = -1.0 / a
             if a > 0.0:
-                offset -= EDGE_LEAVE
-                for v in range(first, last + 1):
-                    low[v] = max(low[v], slope * v + offset)
+                line[0, lefts, 0], line[0, lefts, 1] = b * inverse, c * inverse - EDGE_LEAVE
+                lefts += 1
             else:
-                offset += EDGE_LEAVE
-                for v in range(first, last + 1):
-                    high[v] = min(high[v], slope * v + offset)
-    return first, last
+                line[1, rights, 0], line[1, rights, 1] = b * inverse, c * inverse + EDGE_LEAVE
+                rights += 1
+        elif level > least:
+            row = min(max(-c / b, -2.0), height + 2.0)
+            if b > 0.0:
+                first = max(first, as_index(np.ceil(row - EDGE_LEAVE)))
+            else:
+                last = min(last, as_index(np.floor(row + EDGE_LEAVE)))
+        elif c < 0.0:
+            last = first - 1
+    groups = max(max((lefts + GROUP - 1) // GROUP, (rights + GROUP - 1) // GROUP), as_index(1))
+    for n in range(lefts, GROUP * groups):
+        line[0, n, 0], line[0, n, 1] = 0.0, 0.0
+    for n in range(rights, GROUP * groups):
+        line[1, n, 0], line[1, n, 1] = 0.0, width - 1.0
+    return first, last, groups
+
+
+@inlined
+def _trim(scratch: RasterScratch, groups: int, width: int, first: int, last: int) -> None:
+    """Fill ``low`` and ``high`` of the rows first to last with the columns within all lines."""
+    low, high, line = scratch.low, scratch.high, scratch.line
+    rows = np.uint64((last - first + VECTOR) // VECTOR * VECTOR)
+    start = np.uint64(first)
+    for i in range(rows):
+        low[start + i], high[start + i] = 0.0, width - 1.0
+    for group in range(0, GROUP * groups, GROUP):
+        s0, s1, s2 = line[0, group, 0], line[0, group + 1, 0], line[0, group + 2, 0]
+        o0, o1, o2 = line[0, group, 1], line[0, group + 1, 1], line[0, group + 2, 1]
+        t0, t1, t2 = line[1, group, 0], line[1, group + 1, 0], line[1, group + 2, 0]
+        p0, p1, p2 = line[1, group, 1], line[1, group + 1, 1], line[1, group + 2, 1]
+        for i in range(rows):
+            v = np.float64(np.int64(start + i))
+            at_least = max(max(s0 * v + o0, s1 * v + o1), max(s2 * v + o2, low[start + i]))
+            at_most = min(min(t0 * v + p0, t1 * v + p1), min(t2 * v + p2, high[start + i]))
+            # Clamped to just outside the picture, so that the numbers fit an int32.
+            low[start + i] = np.ceil(min(at_least, float(width)))
+            high[start + i] = np.floor(max(at_most, -1.0))
 
 
 @inlined
@@ -405,14 +452,11 @@ def _fill(
     depth: NDArray[np.float32],
     face: IntArray,
 ) -> None:
-    """Draw ``count`` pixels from the flat index ``start`` on: inverse depth ``base`` at the first, then by ``slope``.
+    """Draw ``count`` pixels from the flat index ``start`` on, with inverse depth ``base`` at the end where it is least.
 
-    The far end is the origin of the sums in float32, so that a plane seen at a grazing angle keeps its precision there.
+    That end is the origin of the sums in float32, so that a plane seen at a grazing angle keeps its precision there.
     """
-    shift = np.float32(0.0)
-    if slope < 0.0:
-        base += slope * (count - 1)
-        shift = np.float32(1 - count)
+    shift = np.float32(1 - count if slope < 0.0 else 0)
     origin, step, number = np.float32(base), np.float32(slope), np.int32(code)
     first, pixels = np.uint64(start), np.int32(count)
     # Whole vectors, of which the pixels past the end are masked: a loop over the odd ones would take five times longer.
@@ -422,6 +466,46 @@ def _fill(
             if w > depth[first + i] * TIE:
                 depth[first + i] = w
                 face[first + i] = number
+
+
+@inlined
+def _sort_fronts(fronts: int, scratch: RasterScratch) -> None:
+    """Fill ``plane`` with the inverse depths of the front planes, a u + b v + c and face, in order of falling a.
+
+    Along a row the least of them is the first one, then the second, and so on.
+    """
+    plane, front = scratch.plane, scratch.front
+    for k in range(fronts):
+        inverse = 1.0 / max(front[k, 3], TINY)
+        a, b, c, code = front[k, 0] * inverse, front[k, 1] * inverse, front[k, 2] * inverse, front[k, 5]
+        j = as_index(k)
+        while j > 0 and plane[j - 1, 0] < a:
+            for i in range(4):
+                plane[j, i] = plane[j - 1, i]
+            j -= 1
+        plane[j, 0], plane[j, 1], plane[j, 2], plane[j, 3] = a, b, c, code
+
+
+@inlined
+def _face_spans(k: int, fronts: int, first: int, rows: int, scratch: RasterScratch) -> None:
+    """Fill ``left`` and ``right`` with the columns of face k in each row, and move ``low`` past them.
+
+    Two planes are equally near along a straight line; the face ends where the first of the later ones takes over.
+    """
+    low, high, stop, plane = scratch.low, scratch.high, scratch.stop, scratch.plane
+    start, count = np.uint64(first), np.uint64(rows)
+    for i in range(count):
+        stop[start + i] = high[start + i]
+    for j in range(k + 1, fronts):
+        inverse = 1.0 / max(plane[k, 0] - plane[j, 0], TINY)
+        slope, offset = (plane[j, 1] - plane[k, 1]) * inverse, (plane[j, 2] - plane[k, 2]) * inverse
+        for i in range(count):
+            stop[start + i] = min(stop[start + i], slope * np.float64(np.int64(start + i)) + offset)
+    for i in range(count):
+        begin = low[start + i]
+        end = max(np.floor(stop[start + i]), -1.0)
+        scratch.left[start + i], scratch.right[start + i] = np.int32(begin), np.int32(end)
+        low[start + i] = max(begin, end + 1.0)
 
 
 @inlined
@@ -436,31 +520,19 @@ def _draw_flat(
     face: IntArray,
 ) -> int:
     """Draw the least of the front planes within each row's span; return how many pixels the spans have."""
-    plane, front = scratch.plane, scratch.front
-    for k in range(fronts):
-        for i in range(3):
-            plane[k, i] = front[k, i] / max(front[k, 3], TINY)
     covered = as_index(0)
-    for v in range(first, last + 1):
-        u = as_index(np.ceil(scratch.low[v]))
-        end = as_index(np.floor(scratch.high[v]))
-        if u <= end:
-            covered += end - u + 1
-        while u <= end:
-            k, here = as_index(0), plane[0, 0] * u + (plane[0, 1] * v + plane[0, 2])
-            for j in range(1, fronts):
-                w = plane[j, 0] * u + (plane[j, 1] * v + plane[j, 2])
-                if w < here or (w == here and plane[j, 0] < plane[k, 0]):
-                    k, here = as_index(j), w
-            # This plane stays the least up to where one that grows slower takes over.
-            limit = float(end)
-            for j in range(fronts):
-                if plane[j, 0] < plane[k, 0]:
-                    ahead = plane[j, 0] * u + (plane[j, 1] * v + plane[j, 2]) - here
-                    limit = min(limit, u + ahead / (plane[k, 0] - plane[j, 0]))
-            stop = max(u, as_index(np.floor(limit)))
-            _fill(v * width + u, stop - u + 1, here, plane[k, 0], 8 * p + as_index(front[k, 5]), depth, face)
-            u = stop + 1
+    _sort_fronts(fronts, scratch)
+    rows = (last - first + VECTOR) // VECTOR * VECTOR
+    for k in range(fronts):
+        _face_spans(k, fronts, first, rows, scratch)
+        a, b, c = scratch.plane[k, 0], scratch.plane[k, 1], scratch.plane[k, 2]
+        code = 8 * p + as_index(scratch.plane[k, 3])
+        for v in range(first, last + 1):
+            left, right = as_index(scratch.left[v]), as_index(scratch.right[v])
+            if left <= right:
+                covered += right - left + 1
+                base = a * (left if a >= 0.0 else right) + (b * v + c)
+                _fill(v * width + left, right - left + 1, base, a, code, depth, face)
     return covered
 
 
@@ -553,8 +625,7 @@ def _draw_round(
     cap = 5 if lz > 0.0 else 4
     covered = as_index(0)
     for v in range(first, last + 1):
-        start = as_index(np.ceil(scratch.low[v]))
-        end = as_index(np.floor(scratch.high[v]))
+        start, end = as_index(scratch.low[v]), as_index(max(scratch.high[v], -1.0))
         row = v * width
         bx, by, bz = basis[0, 1] * v + basis[0, 2], basis[1, 1] * v + basis[1, 2], basis[2, 1] * v + basis[2, 2]
         for u in range(start, end + 1):
@@ -684,7 +755,8 @@ def _hidden(
 
 @inlined
 def _draw_solid(
-    tables: Tables,
+    solid: FloatArray,
+    kind: int,
     p: int,
     view: FloatArray,
     position: FloatArray,
@@ -698,7 +770,6 @@ def _draw_solid(
     face: IntArray,
 ) -> int:
     """Draw one solid into rows row0 to row1; return how many pixels it would have with nothing in front."""
-    solid, kind = tables.solid, tables.kind[p]
     near, far = view[4], view[5]
     lx, ly, lz = _local_frame(solid, p, view, position, rotation, scratch)
     first, last = row0, row1 - 1
@@ -729,12 +800,61 @@ def _draw_solid(
             if nearest <= near or farthest >= far:
                 fronts, backs = _put_near_and_far(scratch, fronts, backs, near, far, facing)
         edges = _pair_edges(scratch, fronts, backs)
-    first, last = _trim(scratch, edges, width, height, first, last)
+    first, last, groups = _sort_edges(scratch, edges, width, height, first, last)
+    if first > last:
+        return 0
+    _trim(scratch, groups, width, first, last)
     if kind in (CYLINDER, CAPSULE, SPHERE):
         return _draw_round(
             kind, p, lx, ly, lz, solid[p, 3], solid[p, 4], near, far, first, last, width, scratch, depth, face
         )
     return _draw_flat(p, fronts, first, last, width, scratch, depth, face)
+
+
+@inlined
+def _draw_all(
+    solid: FloatArray,
+    kind: NDArray[np.uint8],
+    body: IntArray,
+    bounds: FloatArray,
+    static_count: int,
+    blocks: RasterBlocks,
+    view: FloatArray,
+    position: FloatArray,
+    rotation: FloatArray,
+    exclude: int,
+    width: int,
+    height: int,
+    row0: int,
+    row1: int,
+    scratch: RasterScratch,
+    depth: NDArray[np.float32],
+    face: IntArray,
+    depth_bits: IntArray,
+) -> None:
+    """Draw what is in view, front to back, but for what is surely hidden; ``depth_bits`` is ``depth`` as int32."""
+    cull = scratch.cull
+    _view_bounds(view, width, row0, row1, position, rotation, cull)
+    forward = cull[0, 0] * position[0] + cull[0, 1] * position[1] + cull[0, 2] * position[2]
+    found = _find_solids(body, bounds, static_count, blocks, cull, forward, exclude, scratch)
+    scratch.tile[:] = 0
+    scratch.stale[:] = 0
+    for i in range(found):
+        p = as_index(scratch.queue[1, i])
+        first, last, start, end, nearest = _window(bounds, p, view, position, rotation, width, row0, row1)
+        if first > last or start > end:
+            continue
+        if nearest < HUGE:
+            scratch.bits[0] = nearest * HIDDEN
+            if _hidden(first, last, start, end, scratch.as_bits[0], width, row0, row1, scratch, depth_bits):
+                continue
+        if (
+            _draw_solid(solid, kind[p], p, view, position, rotation, width, height, row0, row1, scratch, depth, face)
+            > 0
+        ):
+            for j in range(first // TILE_HEIGHT, last // TILE_HEIGHT + 1):
+                for k in range(start // TILE_WIDTH, end // TILE_WIDTH + 1):
+                    scratch.stale[j, k] = 1
 
 
 @compiled
@@ -768,25 +888,23 @@ def rasterise_view(
     depth, code = inverse_depth.reshape(-1), face.reshape(-1)
     depth[row0 * width : row1 * width] = 0.0
     code[row0 * width : row1 * width] = -1
-    cull = np.empty((6, 4))
-    _view_bounds(view, width, row0, row1, position, rotation, cull)
-    forward = cull[0, 0] * position[0] + cull[0, 1] * position[1] + cull[0, 2] * position[2]
-    found = _find_solids(tables, bounds, static_count, blocks, cull, forward, exclude, scratch)
-    wide, high = as_index(width), as_index(height)
-    row0, row1 = as_index(row0), as_index(row1)
-    bits = np.zeros(1, np.float32)
-    as_bits, depth_bits = bits.view(np.int32), depth.view(np.int32)
-    scratch.tile[:] = 0
-    scratch.stale[:] = 0
-    for i in range(found):
-        p = as_index(scratch.queue[1, i])
-        first, last, start, end, nearest = _window(bounds, p, view, position, rotation, wide, row0, row1)
-        if first > last or start > end:
-            continue
-        bits[0] = min(nearest * HIDDEN, HUGE)
-        if _hidden(first, last, start, end, as_bits[0], wide, row0, row1, scratch, depth_bits):
-            continue
-        if _draw_solid(tables, p, view, position, rotation, wide, high, row0, row1, scratch, depth, code) > 0:
-            scratch.stale[
-                first // TILE_HEIGHT : last // TILE_HEIGHT + 1, start // TILE_WIDTH : end // TILE_WIDTH + 1
-            ] = 1
+    _draw_all(
+        borrowed(tables.solid),
+        borrowed(tables.kind),
+        borrowed(tables.body),
+        borrowed(bounds),
+        static_count,
+        borrowed(blocks),
+        borrowed(view),
+        borrowed(position),
+        borrowed(rotation),
+        exclude,
+        as_index(width),
+        as_index(height),
+        as_index(row0),
+        as_index(row1),
+        borrowed(scratch),
+        borrowed(depth),
+        borrowed(code),
+        borrowed(depth.view(np.int32)),
+    )
