@@ -17,13 +17,17 @@ from floorcast.common.geometry import mounted, optical
 from floorcast.common.primitives import Primitives
 from floorcast.common.seeding import generator
 from floorcast.episodes.people import person_shape
+from floorcast.episodes.randomization import sample_scenario
+from floorcast.episodes.scenario import LayoutSource, load_scenario
 from floorcast.layouts.generator import generate_layout
 from floorcast.layouts.geometry import layout_solids
 from floorcast.layouts.model import Layout
 from floorcast.layouts.recipe import LayoutRecipe
 from floorcast.perception.camera import Camera
 from floorcast.perception.config import CameraConfig, Lighting
+from floorcast.perception.datasets.overlay import draw_labels
 from floorcast.perception.frames import CameraFrame
+from floorcast.perception.labels import label_frame
 from floorcast.perception.scene import Scene
 from floorcast.robots.urdf import load_shape
 
@@ -106,6 +110,29 @@ def save(path: Path, rgb: np.ndarray) -> None:
     print(f"{path}  {rgb.shape[1]} x {rgb.shape[0]}, {path.stat().st_size // 1024} KiB")
 
 
+def randomizations(layout: Layout, count: int, size: tuple[int, int]) -> list[np.ndarray]:
+    """One aisle as the scenario ``nominal`` randomizes it from episode to episode, with the labels drawn."""
+    nominal = load_scenario("nominal")
+    scenario = nominal.model_copy(update={"layout": LayoutSource(fixed=layout)})
+    lanes = [i for i, aisle in enumerate(layout.aisles) if np.hypot(*np.subtract(aisle.end, aisle.start)) > 15]
+    eye = place_along(layout, lanes[len(lanes) // 2], 0.16, 0.1, -0.12)
+    position, rotation = mounted(
+        np.array([eye[0], eye[1], 2 * np.arctan2(eye[5], eye[6])]), np.array([0, 0, 0.9, 0, 0.04, 0])
+    )
+    pictures = []
+    for index in range(count):
+        sampled = sample_scenario(scenario, SEED, index)
+        scene = build(sampled.layout)
+        config = sampled.camera.model_copy(update={"width": size[0], "height": size[1]})
+        frame = Camera(config).render(
+            scene, position, optical(rotation), sampled.lighting, stream=SEED, sensor=0, frame=index
+        )
+        labels = label_frame(frame, scene.world_primitives())
+        near = [label for label in labels if label.distance_m < 9.0 and label.class_name != "rack"]
+        pictures.append(draw_labels(frame.rgb, near, opacity=0.15, text=False))
+    return pictures
+
+
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     layout = generate_layout(LayoutRecipe(area=1000, fill=0.8), SEED)
@@ -132,6 +159,9 @@ def main(folder: Path) -> None:
         hues(frame.semantic[step, step]),
     ]
     save(folder / "camera.jpg", np.vstack([np.hstack(panels[:2]), np.hstack(panels[2:])]))
+
+    sheet = randomizations(layout, 12, (480, 320))
+    save(folder / "randomization.jpg", np.vstack([np.hstack(sheet[k : k + 4]) for k in (0, 4, 8)]))
 
 
 if __name__ == "__main__":

@@ -7,29 +7,92 @@ sensor (picture size, number of beams, rates), not its state: it is the same in 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
+import annotated_types
 from pydantic import BaseModel, create_model
 
 from ..common.config import StrictModel
+from ..perception.config import CameraConfig, LidarConfig
 from . import distributions as ranges
 from .distributions import Quantity
 
-LIDAR_QUANTITIES: dict[str, Quantity] = {
-    "range_noise": Quantity("m", minimum=0, relative=True),
-    "range_bias": Quantity("m"),
-    "dropout": Quantity("1", minimum=0, maximum=1, relative=True),
-    "grazing_dropout": Quantity("1", minimum=0, maximum=1, relative=True),
-    "range_max": Quantity("m", above=0, relative=True),
-}
-"""Fields of a ``LidarConfig`` that a scenario may randomize."""
 
-CAMERA_QUANTITIES: dict[str, Quantity] = {
-    "noise": Quantity("grey", minimum=0, maximum=64, relative=True),
-    "shot_noise": Quantity("grey", minimum=0, maximum=64, relative=True),
-    "horizontal_fov": Quantity("rad", above=0.02, maximum=math.pi, relative=True),
+def quantities(model: type[BaseModel], units: dict[str, str]) -> dict[str, Quantity]:
+    """Return what ranges of a model's fields must keep to: the field's own bounds, and the unit given here.
+
+    Args:
+        model: the settings.
+        units: field -> SI unit of its dimension. Nominal units are allowed too where a field cannot be negative.
+    """
+    found = {}
+    for name, unit in units.items():
+        bounds = {"minimum": -math.inf, "maximum": math.inf, "above": -math.inf}
+        for mark in _marks(model.model_fields[name].annotation, list(model.model_fields[name].metadata)):
+            if isinstance(mark, annotated_types.Ge):
+                bounds["minimum"] = float(mark.ge)  # type: ignore[arg-type]
+            elif isinstance(mark, annotated_types.Gt):
+                bounds["above"] = float(mark.gt)  # type: ignore[arg-type]
+            elif isinstance(mark, annotated_types.Le):
+                bounds["maximum"] = float(mark.le)  # type: ignore[arg-type]
+            elif isinstance(mark, annotated_types.Lt):
+                bounds["maximum"] = math.nextafter(float(mark.lt), -math.inf)  # type: ignore[arg-type]
+        positive = max(bounds["minimum"], bounds["above"]) >= 0
+        whole = model.model_fields[name].annotation is int
+        found[name] = Quantity(unit, **bounds, whole=whole, relative=positive)
+    return found
+
+
+def _marks(annotation: Any, marks: list[Any]) -> list[Any]:
+    """Return the bounds of a field, also those inside an ``Annotated`` or a pydantic ``Field``."""
+    if get_origin(annotation) is Annotated:
+        marks = marks + list(get_args(annotation)[1:])
+    return [part for mark in marks for part in getattr(mark, "metadata", [mark])]
+
+
+LIDAR_UNITS: dict[str, str] = {
+    "range_max": "m",
+    "range_noise": "m",
+    "range_noise_growth": "1",
+    "range_noise_weak": "m",
+    "range_bias": "m",
+    "range_drift": "m",
+    "range_drift_time": "s",
+    "ring_bias": "m",
+    "angle_offset": "rad",
+    "range_resolution": "m",
+    "sweep_time": "s",
+    "dropout": "1",
+    "grazing_dropout": "1",
+    "range_at_10_percent": "m",
+    "detection_noise": "1",
+    "dirty_sectors": "1",
+    "dirt_loss": "1",
+    "divergence_horizontal": "rad",
+    "divergence_vertical": "rad",
+    "aperture": "m",
+    "echo_separation": "m",
+    "intensity_noise": "1",
+    "intensity_resolution": "1",
+    "false_echoes": "1",
+    "false_echo_length": "m",
+    "crosstalk": "1",
+    "film_share": "1",
+    "film_gap": "m",
+    "film_haze": "1",
+    "gloss": "1",
 }
-"""Fields of a ``CameraConfig`` that a scenario may randomize."""
+"""Fields of a ``LidarConfig`` that a scenario may randomize, with their units."""
+
+CAMERA_UNITS: dict[str, str] = {
+    "horizontal_fov": "rad",
+    "noise": "grey",
+    "shot_noise": "grey",
+}
+"""Fields of a ``CameraConfig`` that a scenario may randomize, with their units."""
+
+LIDAR_QUANTITIES = quantities(LidarConfig, LIDAR_UNITS)
+CAMERA_QUANTITIES = quantities(CameraConfig, CAMERA_UNITS)
 
 
 def optional_ranges(name: str, quantities: dict[str, Quantity], module: str) -> type[BaseModel]:

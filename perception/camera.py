@@ -387,9 +387,7 @@ def render_kernel(
     scratch.stamp[0] = 0
     for v in range(height):
         pinhole_row(view, v, ray)
-        truth_row(
-            appearance.instance_id, appearance.class_id, inverse[v], face[v], depth[v], instance[v], semantic[v]
-        )
+        truth_row(appearance.instance_id, appearance.class_id, inverse[v], face[v], depth[v], instance[v], semantic[v])
         shade_row(
             tables,
             appearance,
