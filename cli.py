@@ -326,24 +326,53 @@ def calibrate(
 @bench_app.command("sensors")
 def bench_sensors(
     json_file: JsonFile = None,
-    repeat: Annotated[int, typer.Option("--repeat", min=1, help="Timed repetitions; the median counts.")] = 15,
+    peer: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--peer",
+            help="pybullet, open3d, embreex, mujoco, warp, moderngl, or ours (noise and labels); all by default.",
+        ),
+    ] = None,
+    sensor: Annotated[
+        list[str] | None, typer.Option("--sensor", help="For example 'lidar 360 beams'; all four by default.")
+    ] = None,
+    cores: Annotated[
+        list[int] | None, typer.Option("--cores", min=1, help="Cores of both sides; by default one, then all.")
+    ] = None,
+    repeat: Annotated[
+        int,
+        typer.Option("--repeat", min=1, help="Timed repetitions at each pose, fewer of slow ones; the median counts."),
+    ] = 15,
     seed: Seed = 0,
 ) -> None:
-    """Time our lidar and camera against PyBullet's on the same scene in one run."""
+    """Time our lidar and camera against the peers on the same scene in one run, and check that all see the same.
+
+    Peers come with the extra 'bench' (pip install 'floorcast[bench]'); those that are missing are said to be.
+    """
     from .common.files import write_json_atomic
     from .perception.bench.sensors import bench_sensors as run
 
-    report = run(repeat=repeat, seed=seed)
-    rows: list[tuple[str, ...]] = [("sensor", "peer", "ours ms", "peer ms", "ratio", "cores")]
-    rows += [
-        (row.name, row.peer, f"{row.ours_ms:.3f}", f"{row.peer_ms:.3f}", f"{row.ratio:.1f}x", str(row.cores))
-        for row in report.rows
-    ]
-    _table(rows)
+    report = run(repeat=repeat, seed=seed, peers=peer or (), sensors=sensor or (), cores=cores or (), tell=_tell)
+    _table(_bench_rows(report.rows))
     for key, value in report.conditions.items():
         _tell(f"{key}: {value}")
     if json_file is not None:
         write_json_atomic(json_file, [vars(row) for row in report.rows])
+
+
+def _bench_rows(rows: list[Any]) -> list[tuple[str, ...]]:
+    table: list[tuple[str, ...]] = [
+        ("sensor", "peer", "cores", "ours ms", "peer ms", "ratio", "by minima", "agree %", "ids %", "how")
+    ]
+    for row in rows:
+        if row.skipped:
+            table.append((row.name, row.peer, str(row.cores), "-", "-", "-", "-", "-", "-", f"skipped: {row.skipped}"))
+            continue
+        shares = ["-" if share is None else f"{100 * share:.2f}" for share in (row.agree_near, row.agree_ids)]
+        times = (f"{row.ours_ms:.3f}", f"{row.peer_ms:.3f}", f"{row.ratio:.2f}x", f"{row.ratio_min:.2f}x")
+        how = "; ".join(word for word in ("" if row.shadows else "no shadows", row.note) if word)
+        table.append((row.name, row.peer, str(row.cores), *times, *shares, how))
+    return table
 
 
 def _resources(workers: int | None, address: str | None) -> Any:
