@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from ..common.config import StrictModel
+from .profiles import with_profile
 
 Positive = Annotated[float, Field(gt=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -22,6 +23,8 @@ class LidarConfig(StrictModel):
     read by ``lidar_profile.load_lidar``.
     """
 
+    profile: str = ""
+    """Name or YAML file of the profile (``lidar_profile``) that settings not given here come from."""
     beams: int = Field(default=360, ge=1, le=65536)
     angle_min: float = -math.pi
     angle_max: float = math.pi
@@ -109,6 +112,11 @@ class LidarConfig(StrictModel):
     """How much of Fresnel's reflection glossy solids (sealed floors, painted and galvanised steel; see
     ``lidar_signal.lidar_surface``) return as a mirror: 1 like water, 0 matt. A mirror at grazing incidence loses the
     beam, or reports what stands behind the reflection."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_profile(cls, data: Any) -> Any:
+        return with_profile("lidar", data, len(cls.model_fields))
 
     @model_validator(mode="after")
     def _ranges(self) -> LidarConfig:
