@@ -20,6 +20,7 @@ from ..common.geometry import FloatArray
 from ..common.primitives import Primitives
 from .device import resolve_device
 from .lidar import Lidar, check_sensor_poses
+from .lidar_signal import FILM, GLOSS, REFLECTIVITY, lidar_settings, lidar_surface
 from .noise import QUANTILES, as_word
 from .scene import CELL_SIZE, Scene
 from .shading import ENCODING, light_table
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from .cuda.engine import CudaWorlds
 
 LOOK_COLUMNS = 8
+NOT_ON_GPU = ("divergence_horizontal", "divergence_vertical", "gloss", "sweep_time", "angle_offset")
+"""Settings of a lidar that must be 0 on ``cuda``: effects that need the beam's neighbours, or more than one pose."""
 
 
 @dataclass(frozen=True)
@@ -235,7 +238,9 @@ class Worlds:
             settings = _lidar_settings(lidar)
             rings = len(lidar.elevations)
             return WorldScans(
-                **self._cuda.scan(lidar.directions, rings, settings, *places, exclude, streams, words, frames)
+                **self._cuda.scan(
+                    lidar.directions, rings, settings, QUANTILES, *places, exclude, streams, words, frames
+                )
             )
         position, rotation = np.asarray(positions), np.asarray(rotations)
         shape = (self.world_count, count, len(lidar.elevations), len(lidar.angles))
@@ -342,24 +347,32 @@ class Worlds:
 
 
 def _look_table(scene: Scene) -> NDArray[np.float32]:
-    """Return (P, 8) float32: linear albedo (3), material, the object's number, reflectivity, unused (2)."""
+    """Return (P, 8) float32: linear albedo (3), material, the object's number; reflectivity, film, gloss for lidars."""
     table = np.zeros((len(scene), LOOK_COLUMNS), np.float32)
-    table[:, :5], table[:, 5] = scene.looks[:, :5], scene.reflectivity
+    table[:, :5] = scene.looks[:, :5]
+    surface = lidar_surface(Primitives.concatenate([scene.static, scene.moving]))
+    table[:, 5], table[:, 6], table[:, 7] = surface[:, REFLECTIVITY], surface[:, FILM], surface[:, GLOSS]
     return table
 
 
 def _lidar_settings(lidar: Lidar) -> FloatArray:
-    config = lidar.config
-    return np.array(
-        [
-            config.range_min,
-            config.range_max,
-            config.range_bias,
-            config.range_noise,
-            config.dropout,
-            config.grazing_dropout,
-        ]
-    )
+    """Return a lidar's settings as the kernel reads them.
+
+    Raises:
+        InputError: an effect that the GPU does not have.
+    """
+    for name in NOT_ON_GPU:
+        if getattr(lidar.config, name):
+            raise InputError(
+                f"{name} is {getattr(lidar.config, name)}: lidars on the GPU do not have this effect yet",
+                where="Worlds.scan",
+                mend=f"set {name} to 0, or use device='cpu'",
+            )
+    if lidar.config.returns != 1:
+        raise InputError(
+            "lidars on the GPU report one return", where="Worlds.scan", mend="set returns to 1, or use device='cpu'"
+        )
+    return lidar_settings(lidar.config)
 
 
 def _camera_view(camera: Camera) -> FloatArray:

@@ -74,6 +74,7 @@ class CudaWorlds:
         directions: NDArray[np.float64],
         rows: int,
         settings: NDArray[np.float64],
+        quantiles: NDArray[np.float32],
         position: Any,
         rotation: Any,
         exclude: Any,
@@ -84,7 +85,8 @@ class CudaWorlds:
         """Scan with S lidars in each of the W worlds; see ``kernels.scan_beams``.
 
         Args:
-            directions: (N, 3) unit vectors in ``laser``. rows: rings. settings: (6,).
+            directions: (N, 3) unit vectors in ``laser``. rows: rings.
+            settings: of ``lidar_signal.lidar_settings``. quantiles: ``noise.QUANTILES``.
             position: (W, S, 3) and rotation: (W, S, 3, 3), host or device, of 32 or 64 bits.
             exclude: (W, S) int32. stream, frame: (W,) uint64. sensors: (S,) uint64; host or device.
 
@@ -101,6 +103,7 @@ class CudaWorlds:
             self.tables,
             self._constant(directions, lambda: directions.T.astype(self.real)),
             on_device(settings, self.real),
+            self._constant(quantiles, lambda: quantiles),
             beams // rows,
             reshaped(on_device(position), (-1, 3)),
             reshaped(on_device(rotation), (-1, 3, 3)),

@@ -13,17 +13,39 @@ import numpy as np
 from numba import cuda
 
 from ..intersect import pack_solid
-from ..lidar import ELEMENTS_PER_BEAM, dropout_probability
-from ..noise import LIDAR, noise_key, standard_normal, uniform
+from ..lidar_signal import (
+    S_BIAS,
+    S_CLEAR,
+    S_CROSSTALK,
+    S_DIRTY,
+    S_DRIFT,
+    S_DRIFT_SCANS,
+    S_DROPOUT,
+    S_FALSE,
+    S_FILM,
+    S_GAP,
+    S_GRAZING,
+    S_HAZE,
+    S_MAX,
+    S_RING,
+    SECTORS,
+    STRAY_AMPLITUDE,
+    dropout_probability,
+    schlick,
+    sense,
+    sense_intensity,
+    slow_drift,
+    stray_range,
+    two_returns,
+)
+from ..noise import LIDAR, LIDAR_FILM, LIDAR_UNIT, noise_key, random_bits, standard_normal, uniform
 from ..raycast import world_normal
 from .rays import info_row, walk
 from .tables import CLASS, INSTANCE, KIND, LEAVE, WorldTables
 from .translate import Real, device
 
-LOOK_REFLECTIVITY = 5
-"""Column of the table of looks: luminance of the linear colour."""
-RANGE_MIN, RANGE_MAX, BIAS, SIGMA, DROPOUT, GRAZING = range(6)
-"""Elements of a lidar's settings."""
+LOOK_REFLECTIVITY, LOOK_FILM = 5, 6
+"""Columns of the table of looks: reflectivity for the lidar's light, and whether film may be around the solid."""
 FAR_AWAY = 1e9
 """Where a body without a usable pose is [m]: no sensor sees it."""
 HUGE_LENGTH = 1e6
@@ -131,6 +153,7 @@ def scan_beams(
     tables: WorldTables,
     directions: Any,
     settings: Any,
+    quantiles: Any,
     columns: Any,
     position: Any,
     rotation: Any,
@@ -144,11 +167,12 @@ def scan_beams(
     instance: Any,
     semantic: Any,
 ) -> None:
-    """Scan with all S lidars of all W worlds; see ``lidar.Lidar`` for the measured signal.
+    """Scan with all S lidars of all W worlds; see ``lidar.Lidar`` and ``lidar_signal`` for the measured signal.
 
     Args:
-        tables: the worlds. directions: (3, N) unit vectors in ``laser``, ring by ring. settings: (6,), see above.
-        columns: beams of a ring. position: (W * S, 3), rotation: (W * S, 3, 3), exclude: (W * S,) int32.
+        tables: the worlds. directions: (3, N) unit vectors in ``laser``, ring by ring.
+        settings: of ``lidar_signal.lidar_settings``. quantiles: ``noise.QUANTILES``. columns: beams of a ring.
+        position: (W * S, 3), rotation: (W * S, 3, 3), exclude: (W * S,) int32.
         stream, frame: (W,) uint64. sensors: (S,) uint64.
         truth, ranges, intensity: (W * S, N) float32; instance, semantic: (W * S, N) int32; written. A lidar whose pose
             is not usable sees nothing.
@@ -164,6 +188,7 @@ def scan_beams(
         return
     b = row * columns + column
     world = s // sensors.shape[0]
+    sensor = sensors[s - world * sensors.shape[0]]
     truth[s, b], ranges[s, b], intensity[s, b] = np.inf, np.inf, 0.0
     instance[s, b], semantic[s, b] = 0, 0
     if not usable_sensor(position, rotation, s):
@@ -173,19 +198,96 @@ def scan_beams(
     dy = Real(rotation[s, 1, 0]) * x + Real(rotation[s, 1, 1]) * y + Real(rotation[s, 1, 2]) * z
     dz = Real(rotation[s, 2, 0]) * x + Real(rotation[s, 2, 1]) * y + Real(rotation[s, 2, 2]) * z
     ox, oy, oz = Real(position[s, 0]), Real(position[s, 1]), Real(position[s, 2])
-    t, p = walk(tables, world, ox, oy, oz, dx, dy, dz, Real(0.0), settings[RANGE_MAX], exclude[s], False)
-    if p < 0:
-        return
-    info = info_row(tables, world, p)
-    truth[s, b], instance[s, b], semantic[s, b] = t, tables.info[info, INSTANCE], tables.info[info, CLASS]
-    nx, ny, nz, _, _, _ = world_normal(tables.info[info, KIND], tables.solid, p, ox + t * dx, oy + t * dy, oz + t * dz)
-    cosine = min(Real(1.0), abs(nx * dx + ny * dy + nz * dz))
-    key = noise_key(stream[world], LIDAR, sensors[s - world * sensors.shape[0]], frame[world])
-    if uniform(key, ELEMENTS_PER_BEAM * b) < dropout_probability(settings[DROPOUT], settings[GRAZING], cosine):
-        return
-    measured = t + settings[BIAS]
-    if settings[SIGMA] > 0.0:
-        measured += settings[SIGMA] * standard_normal(key, ELEMENTS_PER_BEAM * b + 1)
-    if settings[RANGE_MIN] <= measured and measured <= settings[RANGE_MAX]:
-        ranges[s, b] = measured
-        intensity[s, b] = tables.look[info, LOOK_REFLECTIVITY] * cosine
+    t, p = walk(tables, world, ox, oy, oz, dx, dy, dz, Real(0.0), settings[S_MAX], exclude[s], False)
+    cosine, own, info = Real(-1.0), Real(0.0), np.int64(-1)
+    if p >= 0:
+        info = np.int64(info_row(tables, world, p))
+        truth[s, b], instance[s, b], semantic[s, b] = t, tables.info[info, INSTANCE], tables.info[info, CLASS]
+        if t > 0.0:
+            nx, ny, nz, _, _, _ = world_normal(
+                tables.info[info, KIND], tables.solid, p, ox + t * dx, oy + t * dy, oz + t * dz
+            )
+            cosine = min(Real(1.0), abs(nx * dx + ny * dy + nz * dz))
+            own = cosine * Real(tables.look[info, LOOK_REFLECTIVITY])
+    first, strength, clear, bits = measured_return(
+        tables,
+        settings,
+        quantiles,
+        stream[world],
+        sensor,
+        frame[world],
+        rows * columns,
+        columns,
+        b,
+        info,
+        t,
+        cosine,
+        own,
+    )
+    if first < np.inf:
+        ranges[s, b] = first
+        intensity[s, b] = sense_intensity(strength, clear, bits, quantiles, settings)
+
+
+@device
+def measured_return(
+    tables: WorldTables,
+    settings: Any,
+    quantiles: Any,
+    stream: Any,
+    sensor: Any,
+    frame: Any,
+    beams: Any,
+    columns: Any,
+    b: Any,
+    info: Any,
+    t: Any,
+    cosine: Any,
+    own: Any,
+) -> Any:
+    """Return the first return of beam b, as ``lidar_signal.report_returns``: range [m] (inf: none), amplitude,
+    transmission of the window and random bits.
+
+    Args:
+        info: row of the solid that is hit. t: true range [m]. cosine: of the incidence, -1 for a beam without an echo.
+            own: amplitude of the echo. Others as in ``scan_beams``.
+    """
+    unit = noise_key(stream, LIDAR_UNIT, sensor, np.uint64(0))
+    bits = random_bits(noise_key(stream, LIDAR, sensor, frame), b)
+    chance = Real(np.int64(bits >> np.uint64(36))) * Real(3.725290298461914e-09)
+    error = settings[S_BIAS]
+    if settings[S_DRIFT] > 0.0:
+        error += settings[S_DRIFT] * Real(slow_drift(stream, sensor, frame, np.float64(settings[S_DRIFT_SCANS])))
+    if settings[S_RING] > 0.0:
+        error += settings[S_RING] * Real(standard_normal(unit, 1 + b // columns))
+    clear = Real(1.0)
+    if settings[S_DIRTY] > 0.0 and uniform(unit, 100_000 + b % columns * SECTORS // columns) < settings[S_DIRTY]:
+        clear = settings[S_CLEAR]
+    first, strength = Real(np.inf), Real(0.0)
+    if cosine >= 0.0 and chance >= dropout_probability(settings[S_DROPOUT], settings[S_GRAZING], cosine):
+        strength = own
+        if settings[S_FILM] > 0.0 and wrapped(tables, settings, stream, info):
+            fresnel = schlick(cosine)
+            passed = (1.0 - 2.0 * fresnel / (1.0 + fresnel)) * (1.0 - settings[S_HAZE])
+            film = max(Real(1e-3), t - settings[S_GAP] / max(cosine, Real(0.1)))
+            more = random_bits(noise_key(stream, LIDAR, sensor, frame), beams + b)
+            haze = settings[S_HAZE] * cosine
+            first, strength, _, _ = two_returns(
+                settings, quantiles, t, own * passed * passed, film, haze, clear, error, bits, more
+            )
+        else:
+            first = sense(own, t, clear, error, bits, quantiles, settings)
+    strays = settings[S_FALSE] + settings[S_CROSSTALK]
+    if strays > 0.0 and chance >= 1.0 - strays:
+        crosstalk = chance >= 1.0 - settings[S_CROSSTALK]
+        stray = stray_range(crosstalk, random_bits(noise_key(stream, LIDAR, sensor, frame), 2 * beams + b), settings)
+        if crosstalk or stray < first:
+            first, strength = Real(stray), Real(STRAY_AMPLITUDE)
+    return first, strength, clear, bits
+
+
+@device
+def wrapped(tables: WorldTables, settings: Any, stream: Any, info: Any) -> Any:
+    """Return whether the solid of an ``info`` row is wrapped in film; see ``lidar_signal.wrap_film``."""
+    film_key = noise_key(stream, LIDAR_FILM, np.uint64(0), np.uint64(0))
+    return tables.look[info, LOOK_FILM] > 0.0 and uniform(film_key, tables.info[info, INSTANCE]) < settings[S_FILM]

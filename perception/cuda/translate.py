@@ -26,7 +26,8 @@ import numpy as np
 from ..device import simulated
 
 WIDE_MODULES = ("noise",)
-"""Modules whose functions keep 64-bit arithmetic: random numbers are the same on both targets, bit for bit."""
+WIDE_FUNCTIONS = ("slow_drift", "stray_range")
+"""Modules and functions that keep 64-bit arithmetic: random numbers are the same on both targets, bit for bit."""
 
 NARROW_VALUES = {
     "TRIANGLE_LEAVE": 1e-5,
@@ -57,8 +58,9 @@ def device_function(function: Function, real: type) -> Any:
         function: a function marked by ``device``, or one that ``perception.compiled`` has compiled.
         real: np.float32 or np.float64.
     """
-    wide = np.float64 if _source(function).__module__.rpartition(".")[2] in WIDE_MODULES else real
-    copy = rebound(_source(function), wide)
+    source = _source(function)
+    wide = source.__module__.rpartition(".")[2] in WIDE_MODULES or source.__name__ in WIDE_FUNCTIONS
+    copy = rebound(source, np.float64 if wide else real)
     if simulated():
         return copy
     from numba import cuda

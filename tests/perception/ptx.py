@@ -47,7 +47,7 @@ def signatures(real):
         yield kernels.place_bodies, f64, [tables, *parts, array(i32, 1), array(pose, 3)]
         position, rotation, keys = array(pose, 2), array(pose, 3), [array(i32, 1), *[array(u64, 1)] * 3]
         yield kernels.scan_beams, real, [
-            tables, array(real, 2), array(real, 1), types.int64, position, rotation, *keys,
+            tables, array(real, 2), array(real, 1), array(f32, 1), types.int64, position, rotation, *keys,
             *[array(f32, 2)] * 3, *[array(i32, 2)] * 2,
         ]  # fmt: skip
         yield pictures.render_pixels, real, [
