@@ -192,3 +192,74 @@ class Lighting(StrictModel):
         if self.direction[2] >= 0:
             raise ValueError("direction must point down (z < 0)")
         return self
+
+
+class InertialErrors(StrictModel):
+    """Errors of the three axes of a gyroscope (u = rad/s) or an accelerometer (u = m/s^2), after IEEE Std 952."""
+
+    noise_density: NonNegative = 0.0
+    """White noise [u / sqrt(Hz)]: angle or velocity random walk N. Deviation of a sample = N * sqrt(rate)."""
+    bias_instability: NonNegative = 0.0
+    """Lowest Allan deviation that the wandering bias reaches [u], as data sheets print it ("in-run bias stability").
+    The bias is a first-order Gauss-Markov process of deviation bias_instability / 0.618."""
+    bias_time: Positive = 100.0
+    """Correlation time of that process [s]; its Allan deviation peaks at 1.89 times this."""
+    random_walk: NonNegative = 0.0
+    """Rate or acceleration random walk K [u / s / sqrt(Hz)]: the bias walks away by K * sqrt(time)."""
+    turn_on_bias: NonNegative = 0.0
+    """Standard deviation of the constant bias of a unit [u]."""
+    scale_error: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Standard deviation of a unit's scale factor error."""
+    misalignment: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Standard deviation of how far a unit's axis leans to each of the other two [rad]."""
+    resolution: NonNegative = 0.0
+    """Least step of the output [u]."""
+    limit: NonNegative = 0.0
+    """Largest magnitude of the output [u]; 0: none."""
+
+    @model_validator(mode="after")
+    def _resolution_fits(self) -> InertialErrors:
+        if self.limit > 0 and self.resolution > self.limit:
+            raise ValueError(f"resolution {self.resolution} is over the limit {self.limit} of the output")
+        return self
+
+
+class ImuConfig(StrictModel):
+    """An inertial measurement unit: gyroscope [rad/s] and accelerometer [m/s^2] of three axes each. Default: exact."""
+
+    profile: str = ""
+    """Name or YAML file of the profile (``assets/sensors/imu``) that settings not given here come from."""
+    rate: Annotated[float, Field(gt=0, le=10_000)] = 100.0
+    """Samples per second [Hz]."""
+    gyroscope: InertialErrors = InertialErrors()
+    accelerometer: InertialErrors = InertialErrors()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_profile(cls, data: Any) -> Any:
+        return with_profile("imu", data, len(cls.model_fields))
+
+
+class WheelOdometryConfig(StrictModel):
+    """Random error of dead reckoning on wheels, over what encoders, wheel radii and slip make already. Default: none.
+
+    The alpha model of Thrun, Burgard and Fox, *Probabilistic Robotics*, 2005, table 5.6, with variances in proportion
+    to the way instead of its square, so that they do not depend on how often the pose is read: for 1 m or 1 rad of way
+    the alphas are the book's.
+    """
+
+    profile: str = ""
+    """Name or YAML file of the profile (``assets/sensors/wheels``) that settings not given here come from."""
+    rotation_per_rotation: NonNegative = 0.0
+    """alpha 1: variance of heading for turning [rad^2 / rad]."""
+    rotation_per_metre: NonNegative = 0.0
+    """alpha 2: variance of heading for driving [rad^2 / m]."""
+    translation_per_metre: NonNegative = 0.0
+    """alpha 3: variance of distance for driving [m^2 / m]."""
+    translation_per_rotation: NonNegative = 0.0
+    """alpha 4: variance of distance for turning [m^2 / rad]."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_profile(cls, data: Any) -> Any:
+        return with_profile("wheels", data, len(cls.model_fields))

@@ -185,6 +185,10 @@ def with_profile(kind: str, data: Any, fields: int) -> Any:
     if not isinstance(data, dict) or not data.get("profile") or len(data) >= fields:
         return data
     try:
-        return {**profile_settings(kind, str(data["profile"])), **data}
+        settings = profile_settings(kind, str(data["profile"]))
     except InputError as error:
         raise ValueError(str(error)) from error
+    for name, value in data.items():
+        below = settings.get(name)
+        settings[name] = {**below, **value} if isinstance(below, dict) and isinstance(value, dict) else value
+    return settings
