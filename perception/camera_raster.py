@@ -14,7 +14,7 @@ Round solids use the edges of the box around them, and then, per pixel, ``a t^2 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,9 +23,9 @@ from ..common.geometry import FloatArray
 from ..common.primitives import BOX, CAPSULE, CYLINDER, PLANE, SPHERE, TRIANGLE
 from .blocks import BLOCK, RasterBlocks
 from .borrow import borrowed
-from .compiled import compiled, inlined
+from .compiled import compiled, part, spliced
 from .grid import IntArray
-from .raycast import Tables, as_index
+from .raycast import Tables
 
 if TYPE_CHECKING:
     from .scene import Scene
@@ -40,7 +40,7 @@ NO_SLOPE = 1e-13
 """Share of an edge function's greatest term up to which another does not count."""
 TIE = np.float32(1.0 + 6e-7)
 """Ratio of inverse depths up to which two surfaces are equally near: the one drawn first stays."""
-TILE_WIDTH, TILE_HEIGHT = 16, 8
+TILE_WIDTH, TILE_HEIGHT = 8, 4
 """Pixels of a tile, of which the farthest depth is known, so that what lies behind all of it is left out."""
 LANES = 16
 """Pixels drawn at once, where the processor can."""
@@ -55,6 +55,9 @@ HUGE_EXTENT = 1e20
 TINY = 1e-30
 CULL_MARGIN = 1e-9
 """[m]"""
+
+whole: Any = np.int64
+"""``whole(value)`` in a kernel: the value as int64, one type for all indices, so that nothing is compiled twice."""
 
 MANTLE, ROUNDED = 6, 7
 NEAR_AXIS, FAR_AXIS = 3, 4
@@ -141,14 +144,14 @@ def visible_surfaces(
     rasterise_view(
         scene.tables,
         scene._bounds,
-        as_index(scene.static_count),
+        whole(scene.static_count),
         scene.blocks,
         np.ascontiguousarray(view, dtype=np.float64),
         np.ascontiguousarray(position, dtype=np.float64),
         np.ascontiguousarray(rotation, dtype=np.float64),
-        as_index(exclude),
-        as_index(0),
-        as_index(height),
+        whole(exclude),
+        whole(0),
+        whole(height),
         raster_scratch(len(scene), width, height),
         inverse_depth,
         face,
@@ -156,7 +159,7 @@ def visible_surfaces(
     return inverse_depth, face
 
 
-@inlined
+@part
 def _in_view(bounds: FloatArray, i: int, cull: FloatArray) -> bool:
     """Tell whether an axis-aligned box reaches into all half spaces (6, 4) of the view."""
     for k in range(6):
@@ -167,7 +170,7 @@ def _in_view(bounds: FloatArray, i: int, cull: FloatArray) -> bool:
     return True
 
 
-@inlined
+@part
 def _view_bounds(
     view: FloatArray, width: int, row0: int, row1: int, position: FloatArray, rotation: FloatArray, cull: FloatArray
 ) -> None:
@@ -193,25 +196,25 @@ def _view_bounds(
         cull[k, 3] = h - CULL_MARGIN
 
 
-@inlined
+@part
 def _enqueue(bounds: FloatArray, i: int, p: int, cull: FloatArray, scale: float, scratch: RasterScratch, n: int) -> int:
     """Put solid p into the queue, with the step of depth at which its bounding box begins."""
     a, b, c = cull[0, 0], cull[0, 1], cull[0, 2]
     reach = abs(a) * bounds[i, 3] + abs(b) * bounds[i, 4] + abs(c) * bounds[i, 5]
     depth = a * bounds[i, 0] + b * bounds[i, 1] + c * bounds[i, 2] - reach - scale
-    bucket = as_index(0)
+    bucket = whole(0)
     if reach > HUGE_EXTENT:
-        bucket = as_index(BUCKETS - 1)
+        bucket = whole(BUCKETS - 1)
     elif depth > NEAREST:
-        bucket = as_index((BUCKETS - 1) * (1.0 - NEAREST / depth)) + 1
-    bucket = min(bucket, as_index(BUCKETS - 1))
+        bucket = whole((BUCKETS - 1) * (1.0 - NEAREST / depth)) + 1
+    bucket = min(bucket, whole(BUCKETS - 1))
     scratch.queue[0, n] = p
     scratch.bucket[n] = bucket
     scratch.start[bucket] += 1
     return n + 1
 
 
-@inlined
+@part
 def _find_solids(
     body: IntArray,
     bounds: FloatArray,
@@ -223,16 +226,16 @@ def _find_solids(
     scratch: RasterScratch,
 ) -> int:
     """Fill ``scratch.queue[1]`` with the solids that may be in view, front to back; return how many."""
-    n = as_index(0)
+    n = whole(0)
     scratch.start[:] = 0
     for k in range(blocks.block.shape[0]):
         if _in_view(blocks.block, k, cull):
             for i in range(k * BLOCK, min((k + 1) * BLOCK, len(blocks.row))):
                 if _in_view(blocks.bounds, i, cull):
-                    n = _enqueue(blocks.bounds, i, blocks.row[i], cull, origin_depth, scratch, n)
+                    n = _enqueue(blocks.bounds, whole(i), whole(blocks.row[i]), cull, origin_depth, scratch, n)
     for p in range(static_count, len(body)):
         if body[p] != exclude and _in_view(bounds, p, cull):
-            n = _enqueue(bounds, p, p, cull, origin_depth, scratch, n)
+            n = _enqueue(bounds, whole(p), whole(p), cull, origin_depth, scratch, n)
     # A counting sort: it keeps the order of solids of equal depth.
     at = 0
     for k in range(BUCKETS):
@@ -246,17 +249,18 @@ def _find_solids(
     return n
 
 
-@inlined
-def _half_extent(kind: int, solid: FloatArray, p: int, axis: int) -> float:
-    """Return the half extent [m] along a local axis of the box around solid p."""
+@part
+def _half_extents(kind: int, solid: FloatArray, p: int) -> tuple[float, float, float]:
+    """Return the half extents [m] along the local axes of the box around solid p."""
     if kind == BOX:
-        return solid[p, 3 + axis]
-    if kind == SPHERE or axis < 2:
-        return solid[p, 3]
-    return solid[p, 4] + (solid[p, 3] if kind == CAPSULE else 0.0)
+        return solid[p, 3], solid[p, 4], solid[p, 5]
+    radius = solid[p, 3]
+    if kind == SPHERE:
+        return radius, radius, radius
+    return radius, radius, solid[p, 4] + (radius if kind == CAPSULE else 0.0)
 
 
-@inlined
+@part
 def _local_frame(
     solid: FloatArray, p: int, view: FloatArray, position: FloatArray, rotation: FloatArray, scratch: RasterScratch
 ) -> tuple[float, float, float]:
@@ -277,7 +281,7 @@ def _local_frame(
     return lx, ly, lz
 
 
-@inlined
+@part
 def _put_front(scratch: RasterScratch, n: int, axis: int, sign: float, height: float, code: int) -> int:
     """Add the plane across a local axis, its outward normal along ``sign``, with the camera ``height`` outside it."""
     for i in range(3):
@@ -286,7 +290,7 @@ def _put_front(scratch: RasterScratch, n: int, axis: int, sign: float, height: f
     return n + 1
 
 
-@inlined
+@part
 def _put_back(scratch: RasterScratch, n: int, axis: int, sign: float, height: float) -> int:
     """Add the plane across a local axis, its outward normal along ``sign``, with the camera ``height`` inside it."""
     for i in range(3):
@@ -295,7 +299,7 @@ def _put_back(scratch: RasterScratch, n: int, axis: int, sign: float, height: fl
     return n + 1
 
 
-@inlined
+@part
 def _put_near_and_far(
     scratch: RasterScratch, fronts: int, backs: int, near: float, far: float, code: int
 ) -> tuple[int, int]:
@@ -308,13 +312,13 @@ def _put_near_and_far(
     return fronts + 1, backs + 1
 
 
-@inlined
+@part
 def _box_planes(
     hx: float, hy: float, hz: float, lx: float, ly: float, lz: float, scratch: RasterScratch
 ) -> tuple[int, int, int]:
     """List front and back planes of a box; return how many, and the face turned most towards the camera."""
-    fronts, backs = as_index(0), as_index(0)
-    best, facing = -HUGE, as_index(0)
+    fronts, backs = whole(0), whole(0)
+    best, facing = -HUGE, whole(0)
     for k in range(3):
         half = hx if k == 0 else (hy if k == 1 else hz)
         place = lx if k == 0 else (ly if k == 1 else lz)
@@ -322,19 +326,19 @@ def _box_planes(
             sign = 2.0 * side - 1.0
             height = sign * place - half
             if height > 0.0:
-                fronts = _put_front(scratch, fronts, k, sign, height, 2 * k + side)
+                fronts = _put_front(scratch, fronts, whole(k), sign, height, whole(2 * k + side))
             else:
-                backs = _put_back(scratch, backs, k, sign, -height)
+                backs = _put_back(scratch, backs, whole(k), sign, -height)
             if height > best:
-                best, facing = height, as_index(2 * k + side)
+                best, facing = height, whole(2 * k + side)
     return fronts, backs, facing
 
 
-@inlined
+@part
 def _pair_edges(scratch: RasterScratch, fronts: int, backs: int) -> int:
     """Fill ``edge`` with a u + b v + c >= 0 where front planes are met before back planes; return how many."""
     front, back, edge = scratch.front, scratch.back, scratch.edge
-    n = as_index(0)
+    n = whole(0)
     for i in range(fronts):
         for j in range(backs):
             # A plane across the same axis adds nothing, nor do the near and far planes to each other.
@@ -345,13 +349,13 @@ def _pair_edges(scratch: RasterScratch, fronts: int, backs: int) -> int:
     return n
 
 
-@inlined
+@part
 def _sort_edges(
     scratch: RasterScratch, edges: int, width: int, height: int, first: int, last: int
 ) -> tuple[int, int, int]:
     """Turn ``edge`` into ``line``, left and right ones; return the rows that level edges leave, and how many groups."""
     edge, line = scratch.edge, scratch.line
-    lefts, rights = as_index(0), as_index(0)
+    lefts, rights = whole(0), whole(0)
     for n in range(edges):
         a, b, c = edge[n, 0], edge[n, 1], edge[n, 2]
         steep, level = abs(a) * width, abs(b) * height
@@ -367,12 +371,12 @@ def _sort_edges(
         elif level > least:
             row = min(max(-c / b, -2.0), height + 2.0)
             if b > 0.0:
-                first = max(first, as_index(np.ceil(row - EDGE_LEAVE)))
+                first = max(first, whole(np.ceil(row - EDGE_LEAVE)))
             else:
-                last = min(last, as_index(np.floor(row + EDGE_LEAVE)))
+                last = min(last, whole(np.floor(row + EDGE_LEAVE)))
         elif c < 0.0:
             last = first - 1
-    groups = max(max((lefts + GROUP - 1) // GROUP, (rights + GROUP - 1) // GROUP), as_index(1))
+    groups = max(max((lefts + GROUP - 1) // GROUP, (rights + GROUP - 1) // GROUP), whole(1))
     for n in range(lefts, GROUP * groups):
         line[0, n, 0], line[0, n, 1] = 0.0, 0.0
     for n in range(rights, GROUP * groups):
@@ -380,7 +384,7 @@ def _sort_edges(
     return first, last, groups
 
 
-@inlined
+@part
 def _trim(scratch: RasterScratch, groups: int, width: int, first: int, last: int) -> None:
     """Fill ``low`` and ``high`` of the rows first to last with the columns within all lines."""
     low, high, line = scratch.low, scratch.high, scratch.line
@@ -402,7 +406,7 @@ def _trim(scratch: RasterScratch, groups: int, width: int, first: int, last: int
             high[start + i] = np.floor(max(at_most, -1.0))
 
 
-@inlined
+@part
 def _corner_rows(
     hx: float,
     hy: float,
@@ -437,12 +441,12 @@ def _corner_rows(
         sz = hz if corner & 4 else -hz
         ratio = (y0 + sx * yx + sy * yy + sz * yz) / (z0 + sx * zx + sy * zy + sz * zz)
         least, most = min(least, ratio), max(most, ratio)
-    first = as_index(np.floor(min(max(least * fy + cy, -1.0), row1 + 1.0)))
-    last = as_index(np.ceil(min(max(most * fy + cy, -1.0), row1 + 1.0)))
+    first = whole(np.floor(min(max(least * fy + cy, -1.0), row1 + 1.0)))
+    last = whole(np.ceil(min(max(most * fy + cy, -1.0), row1 + 1.0)))
     return max(first, row0), min(last, row1 - 1), nearest, farthest
 
 
-@inlined
+@part
 def _fill(
     start: int,
     count: int,
@@ -468,7 +472,7 @@ def _fill(
                 face[first + i] = number
 
 
-@inlined
+@part
 def _sort_fronts(fronts: int, scratch: RasterScratch) -> None:
     """Fill ``plane`` with the inverse depths of the front planes, a u + b v + c and face, in order of falling a.
 
@@ -478,7 +482,7 @@ def _sort_fronts(fronts: int, scratch: RasterScratch) -> None:
     for k in range(fronts):
         inverse = 1.0 / max(front[k, 3], TINY)
         a, b, c, code = front[k, 0] * inverse, front[k, 1] * inverse, front[k, 2] * inverse, front[k, 5]
-        j = as_index(k)
+        j = whole(k)
         while j > 0 and plane[j - 1, 0] < a:
             for i in range(4):
                 plane[j, i] = plane[j - 1, i]
@@ -486,7 +490,7 @@ def _sort_fronts(fronts: int, scratch: RasterScratch) -> None:
         plane[j, 0], plane[j, 1], plane[j, 2], plane[j, 3] = a, b, c, code
 
 
-@inlined
+@part
 def _face_spans(k: int, fronts: int, first: int, rows: int, scratch: RasterScratch) -> None:
     """Fill ``left`` and ``right`` with the columns of face k in each row, and move ``low`` past them.
 
@@ -508,7 +512,7 @@ def _face_spans(k: int, fronts: int, first: int, rows: int, scratch: RasterScrat
         low[start + i] = max(begin, end + 1.0)
 
 
-@inlined
+@part
 def _draw_flat(
     p: int,
     fronts: int,
@@ -520,15 +524,15 @@ def _draw_flat(
     face: IntArray,
 ) -> int:
     """Draw the least of the front planes within each row's span; return how many pixels the spans have."""
-    covered = as_index(0)
+    covered = whole(0)
     _sort_fronts(fronts, scratch)
     rows = (last - first + VECTOR) // VECTOR * VECTOR
     for k in range(fronts):
         _face_spans(k, fronts, first, rows, scratch)
         a, b, c = scratch.plane[k, 0], scratch.plane[k, 1], scratch.plane[k, 2]
-        code = 8 * p + as_index(scratch.plane[k, 3])
+        code = 8 * p + whole(scratch.plane[k, 3])
         for v in range(first, last + 1):
-            left, right = as_index(scratch.left[v]), as_index(scratch.right[v])
+            left, right = whole(scratch.left[v]), whole(scratch.right[v])
             if left <= right:
                 covered += right - left + 1
                 base = a * (left if a >= 0.0 else right) + (b * v + c)
@@ -536,7 +540,7 @@ def _draw_flat(
     return covered
 
 
-@inlined
+@part
 def _root_inverse(a: float, b: float, c: float) -> tuple[float, float]:
     """Return 1 / t where a ray enters and leaves ``a t^2 + 2 b t + c <= 0``; an enter of -1 means that it does not.
 
@@ -552,7 +556,7 @@ def _root_inverse(a: float, b: float, c: float) -> tuple[float, float]:
     return HUGE, (a / ahead if b < 0.0 else (b + root) / max(-c, TINY))
 
 
-@inlined
+@part
 def _caps_inverse(lz: float, ez: float, half: float) -> tuple[float, float]:
     """Return 1 / t where a ray enters and leaves the slab ``abs(z) <= half``: place lz and direction ez along z."""
     below, above = -half - lz, lz - half
@@ -568,7 +572,7 @@ def _caps_inverse(lz: float, ez: float, half: float) -> tuple[float, float]:
     return enter, leave
 
 
-@inlined
+@part
 def _cylinder_inverse(
     lx: float, ly: float, lz: float, ex: float, ey: float, ez: float, radius: float, half: float
 ) -> tuple[float, float, float]:
@@ -578,7 +582,7 @@ def _cylinder_inverse(
     return min(mantle, cap), max(leave, out), mantle
 
 
-@inlined
+@part
 def _ball_inverse(
     lx: float, ly: float, lz: float, ex: float, ey: float, ez: float, radius: float
 ) -> tuple[float, float]:
@@ -588,7 +592,7 @@ def _ball_inverse(
     )
 
 
-@inlined
+@part
 def _capsule_inverse(
     lx: float, ly: float, lz: float, ex: float, ey: float, ez: float, radius: float, half: float
 ) -> tuple[float, float]:
@@ -601,7 +605,7 @@ def _capsule_inverse(
     return max(enter, max(low_enter, high_enter)), min(leave, min(low_leave, high_leave))
 
 
-@inlined
+@part
 def _draw_round(
     kind: int,
     p: int,
@@ -623,9 +627,9 @@ def _draw_round(
     basis = scratch.basis
     closest, remotest = 1.0 / near, 1.0 / far
     cap = 5 if lz > 0.0 else 4
-    covered = as_index(0)
+    covered = whole(0)
     for v in range(first, last + 1):
-        start, end = as_index(scratch.low[v]), as_index(max(scratch.high[v], -1.0))
+        start, end = whole(scratch.low[v]), whole(max(scratch.high[v], -1.0))
         row = v * width
         bx, by, bz = basis[0, 1] * v + basis[0, 2], basis[1, 1] * v + basis[1, 2], basis[2, 1] * v + basis[2, 2]
         for u in range(start, end + 1):
@@ -647,14 +651,14 @@ def _draw_round(
     return covered
 
 
-@inlined
+@part
 def _triangle_planes(
     a: float, b: float, h: float, lx: float, ly: float, lz: float, near: float, far: float, scratch: RasterScratch
 ) -> int:
     """List the front plane of a triangle and its edges, as ``edge``; return how many edges, or -1 if edge-on."""
     if lz == 0.0:
         return -1
-    _put_front(scratch, 0, 2, 1.0 if lz > 0.0 else -1.0, abs(lz), 5 if lz > 0.0 else 4)
+    _put_front(scratch, whole(0), whole(2), 1.0 if lz > 0.0 else -1.0, abs(lz), whole(5 if lz > 0.0 else 4))
     edge, basis = scratch.edge, scratch.basis
     for n in range(3):
         x0 = -a if n == 0 else (a if n == 1 else b)
@@ -675,7 +679,7 @@ def _triangle_planes(
     return 5
 
 
-@inlined
+@part
 def _window(
     bounds: FloatArray,
     p: int,
@@ -695,7 +699,7 @@ def _window(
     reach = hx * abs(rotation[0, 2]) + hy * abs(rotation[1, 2]) + hz * abs(rotation[2, 2])
     depth = x * rotation[0, 2] + y * rotation[1, 2] + z * rotation[2, 2]
     if not depth - reach > view[4]:
-        return row0, row1 - 1, as_index(0), width - 1, HUGE
+        return row0, row1 - 1, whole(0), width - 1, HUGE
     near, far = 1.0 / (depth - reach), 1.0 / (depth + reach)
     reach = hx * abs(rotation[0, 0]) + hy * abs(rotation[1, 0]) + hz * abs(rotation[2, 0])
     middle = x * rotation[0, 0] + y * rotation[1, 0] + z * rotation[2, 0]
@@ -707,12 +711,12 @@ def _window(
     low, high = middle - reach, middle + reach
     top = view[3] + view[1] * (low * (near if low < 0.0 else far))
     bottom = view[3] + view[1] * (high * (far if high < 0.0 else near))
-    first, last = as_index(min(max(top, -1.0), row1 + 1.0)), as_index(min(max(bottom, -1.0), row1 + 0.0)) + 1
-    start, end = as_index(min(max(left, -1.0), width + 1.0)), as_index(min(max(right, -1.0), width + 0.0)) + 1
-    return max(first, row0), min(last, row1 - 1), max(start, as_index(0)), min(end, width - 1), near
+    first, last = whole(min(max(top, -1.0), row1 + 1.0)), whole(min(max(bottom, -1.0), row1 + 0.0)) + 1
+    start, end = whole(min(max(left, -1.0), width + 1.0)), whole(min(max(right, -1.0), width + 0.0)) + 1
+    return max(first, row0), min(last, row1 - 1), max(start, whole(0)), min(end, width - 1), near
 
 
-@inlined
+@part
 def _farthest(depth_bits: IntArray, start: int, rows: int, columns: int, width: int) -> int:
     """Return the least of the inverse depths of a tile, as bits; of floats that are not negative these sort alike."""
     least = np.int32(0x7F800000)
@@ -723,7 +727,7 @@ def _farthest(depth_bits: IntArray, start: int, rows: int, columns: int, width: 
     return int(least)
 
 
-@inlined
+@part
 def _hidden(
     first: int,
     last: int,
@@ -746,14 +750,14 @@ def _hidden(
                 stale[j, i] = 0
                 top, bottom = max(j * TILE_HEIGHT, row0), min((j + 1) * TILE_HEIGHT, row1)
                 left = i * TILE_WIDTH
-                columns = min(as_index(TILE_WIDTH), width - left)
+                columns = min(whole(TILE_WIDTH), width - left)
                 tile[j, i] = _farthest(depth_bits, top * width + left, bottom - top, columns, width)
                 if tile[j, i] < bits:
                     return False
     return True
 
 
-@inlined
+@spliced
 def _draw_solid(
     solid: FloatArray,
     kind: int,
@@ -773,26 +777,21 @@ def _draw_solid(
     near, far = view[4], view[5]
     lx, ly, lz = _local_frame(solid, p, view, position, rotation, scratch)
     first, last = row0, row1 - 1
-    fronts, edges = as_index(1), as_index(0)
+    fronts, backs, edges = whole(1), whole(0), whole(0)
     if kind == TRIANGLE:
         edges = _triangle_planes(solid[p, 3], solid[p, 4], solid[p, 5], lx, ly, lz, near, far, scratch)
         if edges < 0:
             return 0
     else:
-        backs = as_index(0)
         if kind == PLANE:
-            fronts, backs = as_index(0), as_index(0)
+            fronts = whole(0)
             if lz > 0.0:
-                fronts = _put_front(scratch, 0, 2, 1.0, lz, 5)
+                fronts = _put_front(scratch, fronts, whole(2), 1.0, lz, whole(5))
             else:
-                backs = _put_back(scratch, 0, 2, 1.0, -lz)
-            fronts, backs = _put_near_and_far(scratch, fronts, backs, near, far, 5)
+                backs = _put_back(scratch, backs, whole(2), 1.0, -lz)
+            fronts, backs = _put_near_and_far(scratch, fronts, backs, near, far, whole(5))
         else:
-            hx, hy, hz = (
-                _half_extent(kind, solid, p, 0),
-                _half_extent(kind, solid, p, 1),
-                _half_extent(kind, solid, p, 2),
-            )
+            hx, hy, hz = _half_extents(kind, solid, p)
             first, last, nearest, farthest = _corner_rows(hx, hy, hz, lx, ly, lz, view, scratch, row0, row1)
             if first > last or farthest < near or nearest > far:
                 return 0
@@ -811,7 +810,7 @@ def _draw_solid(
     return _draw_flat(p, fronts, first, last, width, scratch, depth, face)
 
 
-@inlined
+@spliced
 def _draw_all(
     solid: FloatArray,
     kind: NDArray[np.uint8],
@@ -840,7 +839,7 @@ def _draw_all(
     scratch.tile[:] = 0
     scratch.stale[:] = 0
     for i in range(found):
-        p = as_index(scratch.queue[1, i])
+        p = whole(scratch.queue[1, i])
         first, last, start, end, nearest = _window(bounds, p, view, position, rotation, width, row0, row1)
         if first > last or start > end:
             continue
@@ -899,10 +898,10 @@ def rasterise_view(
         borrowed(position),
         borrowed(rotation),
         exclude,
-        as_index(width),
-        as_index(height),
-        as_index(row0),
-        as_index(row1),
+        whole(width),
+        whole(height),
+        whole(row0),
+        whole(row1),
         borrowed(scratch),
         borrowed(depth),
         borrowed(code),

@@ -28,3 +28,21 @@ def inlined(function: Callable[..., Any]) -> Any:
     """
     kernel = njit(cache=True, nogil=True, error_model="numpy", forceinline=True)(function)
     return stamped(kernel, import_stamp(function.__code__.co_filename))
+
+
+def part(function: Callable[..., Any]) -> Any:
+    """As ``inlined``, for a function that only compiled code calls: without the means to call it from Python.
+
+    Those take longer to compile than the function where it is given tuples of arrays.
+    """
+    return njit(nogil=True, error_model="numpy", forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)(
+        function
+    )
+
+
+def spliced(function: Callable[..., Any]) -> Any:
+    """Let a large function that is called in one place become part of its caller before anything is compiled.
+
+    It saves compiling it twice. Not for functions within each other: numba takes long to splice those.
+    """
+    return njit(inline="always", error_model="numpy")(function)
