@@ -35,9 +35,8 @@ def part(function: Callable[..., Any]) -> Any:
 
     Those take longer to compile than the function where it is given tuples of arrays.
     """
-    return njit(nogil=True, error_model="numpy", forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)(
-        function
-    )
+    options: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return njit(nogil=True, error_model="numpy", forceinline=True, **options)(function)
 
 
 def spliced(function: Callable[..., Any]) -> Any:
