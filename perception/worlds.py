@@ -324,6 +324,10 @@ class Worlds:
                 pictures.instance_id[w, s], pictures.class_id[w, s] = picture.instance, picture.semantic
         return pictures
 
+    def host_shading(self, lighting: Lighting) -> tuple[NDArray[np.float32], FloatArray, FloatArray]:
+        """Return what the device shades by, on the host: volumes of all halls, their corners, and the light table."""
+        return (*self._crowding(), light_table(lighting).astype(np.float32))
+
     def _crowding(self) -> tuple[NDArray[np.float32], FloatArray]:
         """Return the halls' volumes (H, nz, ny, nx), filled up with zeros to one size, and their corners (H, 4)."""
         each = [scene.crowding for scene in self.scenes]

@@ -166,6 +166,10 @@ class CudaWorlds:
         )
         return {name: reshaped(array, (worlds, count, height, width, *array.shape[3:])) for name, array in out.items()}
 
+    def host_tables(self) -> WorldTables:
+        """Return a copy of the tables on the host."""
+        return WorldTables(*(np.asarray(array.copy_to_host()) for array in self.tables))
+
     def _buffers(self, key: Any, dtypes: dict[str, Any], shape: tuple[int, ...]) -> dict[str, Any]:
         if key not in self._outputs:
             self._outputs[key] = {

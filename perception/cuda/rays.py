@@ -195,7 +195,7 @@ def walk_grid(
     base, slope = oz * HEIGHT_STEPS, dz * HEIGHT_STEPS
     # The bounds of c end every walk, also one that goes wrong.
     while c >= low_cell and c < high_cell:
-        after = min(next_x, next_y)
+        after = end_of_cell(next_x, next_y)
         first, last = cells[c, 0], cells[c, 1]
         if first < last:
             z0, z1 = base + t * slope, base + min(after, end) * slope
@@ -203,7 +203,7 @@ def walk_grid(
             for k in range(first, last):
                 if entries[k, LOW] > high:
                     break  # Entries of a cell stand in order of their lower ends.
-                if entries[k, HIGH] >= low:
+                if reaches_up(entries, k, low):
                     p = np.int64(entries[k, SOLID])
                     hit = test_row(tables, p, ox, oy, oz, dx, dy, dz, ix, iy, iz, per_square, t_min, best)
                     if hit < best:
@@ -218,6 +218,18 @@ def walk_grid(
         else:
             next_y += delta_y
     return best, found
+
+
+@device
+def end_of_cell(next_x: Any, next_y: Any) -> Any:
+    """Return where a ray leaves a cell, given where it meets the next lines of the grid."""
+    return min(next_x, next_y)
+
+
+@device
+def reaches_up(entries: Any, k: Any, low: Any) -> Any:
+    """Return whether an entry's height interval reaches up to a ray's lowest height in the cell."""
+    return entries[k, HIGH] >= low
 
 
 @device

@@ -58,9 +58,7 @@ def device_function(function: Function, real: type) -> Any:
         function: a function marked by ``device``, or one that ``perception.compiled`` has compiled.
         real: np.float32 or np.float64.
     """
-    source = _source(function)
-    wide = source.__module__.rpartition(".")[2] in WIDE_MODULES or source.__name__ in WIDE_FUNCTIONS
-    copy = rebound(source, np.float64 if wide else real)
+    copy = rebound(source_of(function), width_of(function, real))
     if simulated():
         return copy
     from numba import cuda
@@ -76,25 +74,30 @@ def kernel(function: Function, real: type) -> Any:
     return cuda.jit(rebound(function, real))
 
 
-def rebound(function: Function, real: type) -> FunctionType:
-    """Return a copy of a Python function for the device: global names bound anew, constants of the given width."""
+def rebound(function: Function, real: type, make: Callable[[Function, type], Any] | None = None) -> FunctionType:
+    """Return a copy of a Python function for the device: global names bound anew, constants of the given width.
+
+    Args:
+        function: plain Python. real: np.float32 or np.float64.
+        make: what to make of each function that it calls; ``device_function`` if left out, else plain Python comes out.
+    """
     code: CodeType = function.__code__
     names: dict[str, Any] = {"__builtins__": builtins, "__name__": function.__module__}
     for name in code.co_names:
         if name in function.__globals__:
-            names[name] = _device_value(name, function.__globals__[name], real)
+            names[name] = _device_value(name, function.__globals__[name], real, make)
     if real is np.float32:
         code = code.replace(co_consts=tuple(_narrow(value) for value in code.co_consts))
     return FunctionType(code, names, function.__name__, function.__defaults__)
 
 
-def _device_value(name: str, value: Any, real: type) -> Any:
+def _device_value(name: str, value: Any, real: type, make: Callable[[Function, type], Any] | None) -> Any:
     if hasattr(value, "py_func") or getattr(value, "on_device", False):
-        return device_function(value, real)
+        return (make or device_function)(value, real)
     if name == "Real":
         return real
     if value is np:
-        return np if simulated() else device_numpy(real)
+        return np if make is not None or simulated() else device_numpy(real)
     if real is np.float32 and isinstance(value, float):
         return np.float32(NARROW_VALUES.get(name, value))
     return value
@@ -108,8 +111,17 @@ def _narrow(value: Any) -> Any:
     return value
 
 
-def _source(function: Function) -> Function:
-    return getattr(function, "py_func", function)
+def source_of(function: Function) -> Function:
+    """Return the plain Python of a function that may have been compiled for the CPU."""
+    source: Function = getattr(function, "py_func", function)
+    return source
+
+
+def width_of(function: Function, real: type) -> type:
+    """Return the width of a function's reals on a device whose own are ``real``."""
+    source = source_of(function)
+    wide = source.__module__.rpartition(".")[2] in WIDE_MODULES or source.__name__ in WIDE_FUNCTIONS
+    return np.float64 if wide else real
 
 
 @cache

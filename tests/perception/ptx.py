@@ -8,7 +8,7 @@ import time
 import numpy as np
 from numba import cuda, types
 
-from floorcast.perception.cuda import kernels, pictures
+from floorcast.perception.cuda import ceilings, kernels, pictures
 from floorcast.perception.cuda.tables import WorldTables
 from floorcast.perception.cuda.translate import rebound
 
@@ -42,10 +42,14 @@ def signatures(real):
     """Arguments of each kernel as CudaWorlds passes them: function, width of its own arithmetic, types."""
     f32, f64, i32, u8, u64 = np.float32, np.float64, np.int32, np.uint8, np.uint64
     tables = tables_type(real)
-    for pose in (f32, f64) if real is f32 else (f64,):
-        parts = [array(np.uint8, 1), array(f64, 2), array(f64, 2), array(f64, 3)]
+    yield ceilings.multiply_add.py_func, real, [array(real, 1), types.int64]
+    if real is f32:
+        yield ceilings.copy_values.py_func, real, [array(f32, 1), array(f32, 1)]
+    parts = [array(np.uint8, 1), array(f64, 2), array(f64, 2), array(f64, 3)]
+    keys = [array(i32, 1), *[array(u64, 1)] * 3]
+    for pose in (f32,) if real is f32 else (f64,):
         yield kernels.place_bodies, f64, [tables, *parts, array(i32, 1), array(pose, 3)]
-        position, rotation, keys = array(pose, 2), array(pose, 3), [array(i32, 1), *[array(u64, 1)] * 3]
+        position, rotation = array(pose, 2), array(pose, 3)
         yield kernels.scan_beams, real, [
             tables, array(real, 2), array(real, 1), array(f32, 1), types.int64, position, rotation, *keys,
             *[array(f32, 2)] * 3, *[array(i32, 2)] * 2,

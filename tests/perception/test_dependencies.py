@@ -8,7 +8,7 @@ import pytest
 BLOCKED = ("pydantic", "pybullet", "yaml", "cv2", "scipy", "ray", "trimesh", "torch")
 
 
-@pytest.mark.parametrize("module", ["scene", "lidar", "camera", "worlds", "device"])
+@pytest.mark.parametrize("module", ["scene", "lidar", "camera", "worlds", "device", "bench.worlds"])
 def test_imports_with_numpy_and_numba_alone(module):
     lines = [
         "import sys",
