@@ -7,13 +7,19 @@ they get thinner than a pixel.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ..common.classes import CLASS_NAMES
 from .compiled import inlined
 
-PLAIN, CARTON, WOOD, CONCRETE, CLADDING, STEEL, COLUMN, DOOR, CRATE, CLOTHES, PALLET = range(11)
+PLAIN, CARTON, WOOD, CONCRETE, CLADDING, STEEL, COLUMN, DOOR, CRATE, CLOTHES, PALLET, FILM = range(12)
+MATERIAL_NAMES = (
+    "plain", "carton", "wood", "concrete", "cladding", "steel", "column", "door", "crate", "clothes", "pallet", "film",
+)  # fmt: skip
 
 _BY_CLASS = {
     "person": CLOTHES,
@@ -34,6 +40,81 @@ CLASS_MATERIAL: NDArray[np.uint8] = np.array(
     [PLAIN] + [_BY_CLASS.get(name, PLAIN) for name in CLASS_NAMES], dtype=np.uint8
 )
 """Material by class id."""
+
+SIDE, TOP, FACE_MATERIAL_COLUMNS = 0, 3, 3
+"""First columns of what sides, and tops and undersides, of solids wear."""
+TEXTURE, TILE_A, TILE_B = range(3)
+GLOSS, EXPONENT, RIM, MATERIAL_COLUMNS = 6, 7, 8, 9
+"""Columns of the table of materials: texture row, and the length [m] along a and b that the texture repeats after (0:
+it is stretched over the face), for sides and for tops; then share of light in the highlight, its Blinn-Phong exponent,
+and how dark the rims of faces are."""
+
+
+@dataclass(frozen=True)
+class Wear:
+    """What a face wears: a texture by name, and the length [m] after which it repeats to the right and upwards.
+
+    0 stretches the texture over the face.
+    """
+
+    texture: str = "plain"
+    right: float = 1.0
+    up: float = 1.0
+
+
+@dataclass(frozen=True)
+class Material:
+    """How a surface looks, beside its colour.
+
+    Attributes:
+        side, top: what upright faces, and lids and undersides, wear.
+        gloss: share of the light that is in the highlight, 0 to 1. exponent: of the Blinn-Phong lobe.
+        rim: how much the edges of faces are darkened, 0 to 1.
+    """
+
+    side: Wear = Wear()
+    top: Wear = Wear()
+    gloss: float = 0.0
+    exponent: float = 20.0
+    rim: float = 0.0
+
+
+_PLANKS = Wear("planks", 2.0, 0.96)
+_CLOTH = Wear("clothes", 0.6, 0.6)
+_SHEET = Wear("steel")
+_FILM = Wear("film")
+
+MATERIALS: tuple[Material, ...] = (
+    Material(rim=0.3),
+    Material(Wear("cardboard"), Wear("cardboard"), rim=0.3),
+    Material(_PLANKS, _PLANKS, rim=0.3),
+    Material(Wear("concrete", 12.0, 12.0), Wear("concrete", 12.0, 12.0), gloss=0.03, exponent=60.0),
+    Material(Wear("cladding", 1.2, 2.0), _SHEET),
+    Material(_SHEET, _SHEET, gloss=0.04, exponent=30.0, rim=0.3),
+    Material(Wear("steel"), _SHEET),
+    Material(Wear("door", 1.0, 0.5), _SHEET, gloss=0.03, exponent=30.0),
+    Material(Wear("crate", 0.36, 0.0), _SHEET, gloss=0.03, exponent=20.0, rim=0.2),
+    Material(_CLOTH, _CLOTH),
+    Material(Wear("pallet_side", 0.0, 0.0), _PLANKS, rim=0.3),
+    Material(_FILM, _FILM, gloss=0.15, exponent=40.0, rim=0.15),
+)
+"""The built-in materials, in the order of their numbers."""
+
+
+def material_table(materials: Sequence[Material], rows: Mapping[str, int]) -> NDArray[np.float32]:
+    """Return materials as the kernels read them (M, MATERIAL_COLUMNS) float32; ``rows``: texture row by name."""
+    return np.array(
+        [
+            [
+                *(rows[m.side.texture], m.side.right, m.side.up),
+                *(rows[m.top.texture], m.top.right, m.top.up),
+                *(m.gloss, m.exponent, m.rim),
+            ]
+            for m in materials
+        ],
+        np.float32,
+    )
+
 
 SLAB = 6.0
 """Distance of the joints in the concrete floor [m]."""
