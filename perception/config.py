@@ -12,6 +12,7 @@ from .profiles import with_profile
 
 Positive = Annotated[float, Field(gt=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
+Coefficient = Annotated[float, Field(ge=-100, le=100)]
 NonNegative = Annotated[float, Field(ge=0)]
 
 
@@ -150,30 +151,143 @@ class LidarConfig(StrictModel):
 
 
 class CameraConfig(StrictModel):
-    """A pinhole camera; the optical axis meets the image centre ((width - 1) / 2, (height - 1) / 2), square pixels."""
+    """A camera: lens, sensor and electronics. The defaults are a plain pinhole with simple noise.
+
+    Pixel centres are whole numbers; the optical axis meets the picture at ``center``; pixels are square. Light is
+    linear, 1 being diffuse white in full light; what follows the lens is told in ``imaging``.
+    """
 
     width: int = Field(default=640, ge=2, le=8192)
     height: int = Field(default=480, ge=2, le=8192)
-    horizontal_fov: Annotated[float, Field(gt=0.02, lt=3.0)] = 1.39
-    """[rad]"""
+    horizontal_fov: Annotated[float, Field(gt=0.02, le=3.6)] = 1.39
+    """Angle that a picture row through its middle sees [rad], without distortion if the lens is perspective; below 3
+    for those."""
     near: Positive = 0.05
+    """Nothing nearer is seen [m]; along the optical axis, for a fisheye along the ray."""
     far: Positive = 60.0
+    """Nothing farther is seen [m]; along the optical axis, for a fisheye along the ray."""
     rate: Positive = 5.0
     """Pictures per second [Hz]."""
+    supersampling: int = Field(default=1, ge=1, le=4)
+    """Samples of light along each side of a pixel, averaged in linear light. Depth and ids stay those of the pixel's
+    centre."""
+
+    lens: Literal["perspective", "fisheye"] = "perspective"
+    """Perspective with Brown-Conrady distortion k1, k2, p1, p2, k3, or fisheye (Kannala and Brandt) with k1 to k4; both
+    as OpenCV has them, see ``optics``. A fisheye's depth is the distance from the optical centre."""
+    k1: Coefficient = 0.0
+    k2: Coefficient = 0.0
+    k3: Coefficient = 0.0
+    k4: Coefficient = 0.0
+    p1: Coefficient = 0.0
+    p2: Coefficient = 0.0
+    center_offset: tuple[float, float] = (0.0, 0.0)
+    """Where the optical axis meets the picture, right of and below its middle [pixels]."""
+    vignetting: Probability = 0.0
+    """Strength of the fall of light towards the edges, from none (0) to the natural cos^4 of the angle off the axis (1;
+    Ray, *Applied Photographic Optics*, 2002, 7.4)."""
+    softness: Annotated[float, Field(ge=0, le=10)] = 0.0
+    """Standard deviation of the blur by defocus and lens errors [pixels]."""
+    dirt: Probability = 0.0
+    """How dirty the front lens is: share of the light that its blurred specks take where they are densest; half of it
+    is scattered over the picture. The specks belong to the camera, and stay."""
+
+    exposure: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    """Light that a pixel gathers, as a factor on the picture's; 1: diffuse white in full light is white."""
+    gain: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    """Electronic amplification of what was gathered: brightens picture and noise."""
+    auto_exposure: bool = False
+    """Multiply ``exposure`` so that the picture meets ``exposure_target``; metered from the same picture."""
+    exposure_target: Annotated[float, Field(gt=0, le=1)] = 0.18
+    """Linear luminance that the metered percentile is brought to; 0.18 is middle grey."""
+    exposure_percentile: Annotated[float, Field(ge=0, le=100)] = 50.0
+    """Percentile of the luminance that is metered [%]."""
+    exposure_limits: tuple[float, float] = (0.125, 8.0)
+    """Least and greatest factor of the auto exposure."""
+    white_balance: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """Gains of red, green and blue."""
+    auto_white_balance: bool = False
+    """Multiply the gains of red and blue so that the mean of the picture is grey (grey world; Buchsbaum, 1980)."""
+    white_balance_limits: tuple[float, float] = (0.5, 2.0)
+    """Least and greatest factor of the auto white balance."""
+    monochrome: bool = False
+    """The picture's three channels are one: luminance (ITU-R BT.709)."""
+
     noise: Annotated[float, Field(ge=0, le=64)] = 2.0
-    """Standard deviation of the read noise [8-bit grey levels]."""
+    """Standard deviation of the read noise [8-bit grey levels], in a sensor given without ``full_well``."""
     shot_noise: Annotated[float, Field(ge=0, le=64)] = 1.0
-    """Standard deviation of the photon noise at full white [8-bit grey levels]; goes with the root of the signal."""
+    """Standard deviation of the photon noise at full white [8-bit grey levels], in a sensor given without
+    ``full_well``; goes with the root of the grey level."""
+    full_well: Annotated[float, Field(ge=0, le=1e7)] = 0.0
+    """Electrons that a pixel has gathered at light 1 and exposure 1, and that saturate it. Above 0 the sensor is the
+    linear one of EMVA standard 1288: photon noise of variance N for N electrons, ``read_noise``, then the gain and sRGB
+    encoding; ``noise`` and ``shot_noise`` are not used."""
+    read_noise: Annotated[float, Field(ge=0, le=1e5)] = 0.0
+    """Standard deviation of the dark noise [electrons]; needs ``full_well``."""
+    dark_nonuniformity: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Standard deviation of the pixels' own offsets (EMVA 1288: DSNU), over full scale. Belongs to the camera."""
+    gain_nonuniformity: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Standard deviation of the pixels' own gains (EMVA 1288: PRNU). Belongs to the camera."""
+    row_nonuniformity: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Standard deviation of the rows' own offsets, over full scale. Belongs to the camera."""
+    column_nonuniformity: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Standard deviation of the columns' own offsets, over full scale. Belongs to the camera."""
+    hot_pixels: Probability = 0.0
+    """Share of pixels that shine on their own, by 0.2 to 1 of full scale. They belong to the camera."""
+
+    exposure_time: Annotated[float, Field(ge=0, le=10)] = 0.0
+    """Time that each row gathers light [s]: what moves is blurred. Does not change the brightness. 0: none."""
+    blur_samples: int = Field(default=8, ge=1, le=64)
+    """Moments that a blurred picture is the mean of."""
+    readout_time: Annotated[float, Field(ge=0, le=10)] = 0.0
+    """Time from the first to the last row's exposure [s]: a rolling shutter. 0: a global one."""
+    jpeg_quality: int = Field(default=0, ge=0, le=100)
+    """Quality 1 to 100 at which the picture is compressed as JPEG and decoded again; 0: it is not."""
 
     @property
     def focal(self) -> float:
         """Focal length [pixels]: fx = fy."""
-        return 0.5 * self.width / math.tan(0.5 * self.horizontal_fov)
+        half = 0.5 * self.horizontal_fov
+        if self.lens == "perspective":
+            return 0.5 * self.width / math.tan(half)
+        s = half * half
+        return 0.5 * self.width / (half * (1.0 + s * (self.k1 + s * (self.k2 + s * (self.k3 + s * self.k4)))))
+
+    @property
+    def center(self) -> tuple[float, float]:
+        """Where the optical axis meets the picture, u and v [pixels]."""
+        return 0.5 * (self.width - 1) + self.center_offset[0], 0.5 * (self.height - 1) + self.center_offset[1]
 
     @model_validator(mode="after")
     def _near_far(self) -> CameraConfig:
         if self.far <= self.near:
             raise ValueError(f"far {self.far} must be above near {self.near}")
+        for name in ("exposure_limits", "white_balance_limits"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high <= 1e6:
+                raise ValueError(f"{name} {low}, {high} must be positive and ascending")
+        if not all(0 < factor <= 1000 for factor in self.white_balance):
+            raise ValueError(f"white_balance {self.white_balance} must be three factors above 0")
+        if self.read_noise > 0 and self.full_well == 0:
+            raise ValueError("read_noise is in electrons: give full_well")
+        return self
+
+    @model_validator(mode="after")
+    def _lens(self) -> CameraConfig:
+        reach = (self.width, self.height)
+        if not all(abs(offset) <= size for offset, size in zip(self.center_offset, reach, strict=True)):
+            raise ValueError(f"center_offset {self.center_offset} is over the picture's size {reach}")
+        if self.lens == "perspective" and self.horizontal_fov >= 3.0:
+            raise ValueError(f"horizontal_fov {self.horizontal_fov} is over 3 rad: use lens: fisheye")
+        if self.lens == "perspective" and self.k4:
+            raise ValueError("k4 belongs to lens: fisheye")
+        if self.lens == "fisheye" and (self.p1 or self.p2):
+            raise ValueError("p1 and p2 belong to lens: perspective")
+        if self.lens == "fisheye" or any((self.k1, self.k2, self.k3, self.p1, self.p2)):
+            # Loads the compiler, which settings alone do not need.
+            from .optics import check_lens
+
+            check_lens(self)
         return self
 
 
