@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..common.geometry import FloatArray
 from ..common.primitives import BOX, CAPSULE, CYLINDER, PLANE, TRIANGLE
 from .blocks import BLOCK, RasterBlocks
+from .borrow import borrowed
 from .camera_raster import (
     HUGE,
     MANTLE,
@@ -62,8 +63,8 @@ class LensScratch(NamedTuple):
     Attributes:
         queue: (2, P) int32 solids in a tile, as found and in order. step: (P,) int32; start: (STEPS,) int32.
         form: (6, 3) float64 linear forms of the solid being drawn.
-        ray: (3, TILE) float64, depth: (TILE + 1,) float32, face: (TILE,) int32 of the tile being drawn; box: (6,) middle
-            and half sizes of the box that holds its rays.
+        ray: (3, TILE) float64, depth: (TILE + 1,) float32, face: (TILE,) int32 of the tile being drawn; box: (6,)
+            middle and half sizes of the box that holds its rays.
     """
 
     queue: IntArray
@@ -470,6 +471,14 @@ def rasterise_rays(
         inverse_depth: (H, W) float32, 1 / length along the ray, 0 for nothing; face: (H, W) int32, see
             ``camera_raster.visible_surfaces``; rows row0 to row1 are written.
     """
+    tables, bounds, blocks, rays, scratch = (
+        borrowed(tables),
+        borrowed(bounds),
+        borrowed(blocks),
+        borrowed(rays),
+        borrowed(scratch),
+    )
+    position, rotation = borrowed(position), borrowed(rotation)
     width, cone = as_index(face.shape[1]), rays.cone
     inverse_depth[row0:row1] = 0.0
     face[row0:row1] = -1
