@@ -189,8 +189,8 @@ class CameraConfig(StrictModel):
     softness: Annotated[float, Field(ge=0, le=10)] = 0.0
     """Standard deviation of the blur by defocus and lens errors [pixels]."""
     dirt: Probability = 0.0
-    """How dirty the front lens is: share of the light that its blurred specks take where they are densest; half of it
-    is scattered over the picture. The specks belong to the camera, and stay."""
+    """How dirty the front lens is: share of the light that its blurred specks take where they are densest. The specks
+    belong to the camera, and stay."""
 
     exposure: Annotated[float, Field(gt=0, le=1000)] = 1.0
     """Light that a pixel gathers, as a factor on the picture's; 1: diffuse white in full light is white."""

@@ -5,8 +5,8 @@ Conventions are those of OpenCV (module *calib3d*), pixel centres are whole numb
 - ``perspective``, after Brown, *Close-range camera calibration*, 1971, and Conrady: with x = X / Z, y = Y / Z and
   r^2 = x^2 + y^2, ``x' = x g + 2 p1 x y + p2 (r^2 + 2 x^2)``, ``y' = y g + p1 (r^2 + 2 y^2) + 2 p2 x y``,
   ``g = 1 + k1 r^2 + k2 r^4 + k3 r^6``;
-- ``fisheye``, after Kannala and Brandt, *A generic camera model and calibration method for conventional, wide-angle, and
-  fish-eye lenses*, 2006: with the angle t from the optical axis,
+- ``fisheye``, after Kannala and Brandt, *A generic camera model and calibration method for conventional, wide-angle,
+  and fish-eye lenses*, 2006: with the angle t from the optical axis,
   ``t' = t (1 + k1 t^2 + k2 t^4 + k3 t^6 + k4 t^8)``, and (x', y') of that length in the direction of (X, Y).
 
 A pixel is ``(u, v) = (f x' + cx, f y' + cy)``. A point at *depth* d in pixel (u, v) is at ``d * ray(u, v)``: rays of
