@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..common.geometry import FloatArray
-from ..common.primitives import BOX, CAPSULE, CYLINDER, PLANE, TRIANGLE
+from ..common.primitives import BOX, CAPSULE, CYLINDER, PLANE, SPHERE, TRIANGLE
 from .blocks import BLOCK, RasterBlocks
 from .borrow import borrowed
 from .camera_raster import (
@@ -26,7 +26,6 @@ from .camera_raster import (
     _ball_inverse,
     _capsule_inverse,
     _cylinder_inverse,
-    _half_extent,
 )
 from .compiled import compiled, inlined
 from .grid import IntArray
@@ -365,6 +364,16 @@ def _draw_round(
         if w >= max(leave, remotest) and np.float32(w) > depth[i] * TIE:
             depth[i] = w
             face[i] = 8 * p + code
+
+
+@inlined
+def _half_extent(kind: int, solid: FloatArray, p: int, axis: int) -> float:
+    """Return the half extent [m] along a local axis of the box around solid p."""
+    if kind == BOX:
+        return solid[p, 3 + axis]
+    if kind == SPHERE or axis < 2:
+        return solid[p, 3]
+    return solid[p, 4] + (solid[p, 3] if kind == CAPSULE else 0.0)
 
 
 @inlined
