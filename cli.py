@@ -45,6 +45,7 @@ Resume = Annotated[bool, typer.Option("--resume/--no-resume", help="Go on with t
 Twin = Annotated[Path | None, typer.Option("--twin", help="Twin file with calibrated parameters.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON on standard output.")]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the rows as JSON into this file.")]
+Device = Annotated[str, typer.Option("--device", help="Where sensors are computed: auto, cpu or cuda.")]
 Scenario = Annotated[str, typer.Argument(help="A built-in scenario or a YAML file.")]
 PolicyName = Annotated[
     str, typer.Option("--policy", help="navigator, reckless, package.module:Class or file.py:Class.")
@@ -358,6 +359,34 @@ def bench_sensors(
         _tell(f"{key}: {value}")
     if json_file is not None:
         write_json_atomic(json_file, [vars(row) for row in report.rows])
+
+
+@bench_app.command("worlds")
+def bench_worlds(
+    json_file: JsonFile = None,
+    device: Device = "auto",
+    worlds: Annotated[
+        list[int] | None, typer.Option("--worlds", min=1, help="Numbers of worlds; 1, 64, 1024 and 4096 by default.")
+    ] = None,
+    precision: Annotated[str, typer.Option("--precision", help="float32 or float64, on cuda.")] = "float32",
+    tiny: Annotated[bool, typer.Option("--tiny", help="A few rays in a small room, to try everything out.")] = False,
+    seed: Seed = 0,
+) -> None:
+    """Time our sensors in many worlds at once, and check them against the ray caster; exit code 1 if they differ."""
+    from .common.files import write_json_atomic
+    from .perception.bench.worlds import WORLD_COUNTS, generated_hall, lines, run, tiny_hall
+    from .perception.device import resolve_device
+
+    resolve_device(device)
+    hall = tiny_hall() if tiny else generated_hall(seed)
+    counts = worlds or ((1, 2) if tiny else WORLD_COUNTS)
+    report = run(hall, device=device, world_counts=counts, precision=precision, tiny=tiny)
+    for line in lines(report):
+        _tell(line)
+    if json_file is not None:
+        write_json_atomic(json_file, report)
+    if not report["passed"]:
+        raise typer.Exit(1)
 
 
 def _bench_rows(rows: list[Any]) -> list[tuple[str, ...]]:

@@ -187,15 +187,12 @@ def _ray() -> Finding:
 
 
 def _cuda() -> Finding:
-    mend = "for a GPU: install its driver, then pip install 'floorcast[cuda]'"
-    try:
-        from numba import cuda
-    except ImportError as error:
-        return Finding("CUDA", "optional", f"no numba CUDA target ({error}); sensors run on the CPU", mend)
-    if not cuda.is_available():
-        return Finding("CUDA", "optional", "no usable GPU; sensors run on the CPU", mend)
-    name = cuda.get_current_device().name
-    return Finding("CUDA", "works", name.decode() if isinstance(name, bytes) else str(name))
+    from ..perception.device import device_name, missing_for_cuda
+
+    missing = missing_for_cuda()
+    if missing:
+        return Finding("CUDA", "optional", f"{missing[0]}; sensors run on the CPU", missing[1])
+    return Finding("CUDA", "works", f"{device_name()}; --device cuda, or auto, uses it")
 
 
 def _torch() -> Finding:

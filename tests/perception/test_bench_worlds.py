@@ -5,7 +5,9 @@ import sys
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from floorcast.cli import app
 from floorcast.common.errors import InputError
 from floorcast.perception.bench.worlds import FIELDS, main, read_hall, tiny_hall
 
@@ -72,3 +74,12 @@ def test_bad_input_is_named(tmp_path, capsys):
     assert main(["--scene", str(tmp_path / "missing.npz")]) == 2
     assert "missing.npz" in capsys.readouterr().err
     assert main(["--tiny", "--device", "cpu", "--worlds", "0"]) == 2
+
+
+def test_the_command_line_takes_a_device():
+    runner = CliRunner()
+    done = runner.invoke(app, ["bench", "worlds", "--tiny", "--device", "cpu"])
+    assert done.exit_code == 0
+    done = runner.invoke(app, ["bench", "worlds", "--tiny", "--device", "gpu"])
+    assert isinstance(done.exception, InputError)
+    assert "device 'gpu' is unknown" in str(done.exception)
