@@ -36,7 +36,7 @@ from .randomization import sample_scenario
 from .record import EpisodeRecord, Event
 from .routes import FloatArray
 from .scenario import PHYSICS_RATE, Scenario
-from .sensing import ScanQueue, Stage, localisation_errors, localised
+from .sensing import DeadReckoning, ScanQueue, Stage, localisation_errors, localised
 from .tasks import TaskTracker, assign_tasks
 from .walking import PERSON_RADIUS
 
@@ -136,6 +136,9 @@ class _Episode:
         self.stage = Stage(self.hall.solids, load_shape(model.shape), model, robots, len(self.people), seed, index)
         lidar = Lidar(self.sampled.lidar)
         self.scans = ScanQueue(lidar, model, self.sampled.lidar_latency, self.stream, robots)
+        self.reckoning = DeadReckoning(
+            self.sampled, self.assignment.start, scenario.imu_samples, self.period, self.stream
+        )
         self.error = localisation_errors(self.sampled, scenario.control_steps, self.period, seed, index)
         tasks = scenario.tasks
         # The robots are told a tolerance that their localisation can keep; they are judged on the truth.
@@ -211,6 +214,7 @@ class _Episode:
         log.person_pose[k], log.person_velocity[k] = self.people.pose, self.people.velocity
         log.loose_pose[k] = self.world.loose_pose()
         measured = self.fleet.encoder_velocity
+        odometry, imu = self.reckoning.read(self.fleet.odometry, log.velocity[k])
         scan_time, scans = self.scans.newest(now)
         for r, tracker in enumerate(self.trackers):
             goal = tracker.goal
@@ -218,6 +222,8 @@ class _Episode:
                 time=now,
                 pose=localised(pose[r], self.error[k, r]),
                 velocity=measured[r].copy(),
+                odometry=odometry[r].copy(),
+                imu=imu[r].copy(),
                 scan=scans[r].copy(),
                 scan_time=scan_time,
                 goal=goal,

@@ -41,6 +41,9 @@ class Observation:
         time: since the start of the episode [s].
         pose: (3,) float64 x [m], y [m], yaw [rad]: localisation estimate in ``map``, with its error.
         velocity: (2,) float64 v [m/s], omega [rad/s] from the wheel encoders.
+        odometry: (3,) float64 x [m], y [m], yaw [rad] in ``odom``: dead reckoning on the wheels since the start.
+        imu: (M, 6) float64 angular velocity x, y, z [rad/s] and specific force x, y, z [m/s^2] in ``base_link``: the
+            samples since the last control step, oldest first; none at the first step.
         scan: (B,) float32 ranges [m] of the newest lidar scan; inf where nothing came back.
         scan_time: when that scan was taken [s].
         goal: (3,) float64 target pose in ``map``, or None when there is nothing to do.
@@ -50,6 +53,8 @@ class Observation:
     time: float
     pose: NDArray[np.float64]
     velocity: NDArray[np.float64]
+    odometry: NDArray[np.float64]
+    imu: NDArray[np.float64]
     scan: NDArray[np.float32]
     scan_time: float
     goal: NDArray[np.float64] | None

@@ -18,7 +18,7 @@ from ..common.seeding import generator
 from ..layouts.generator import generate_layout
 from ..layouts.model import Good, Layout
 from ..layouts.recipe import LayoutRecipe
-from ..perception.config import CameraConfig, LidarConfig, Lighting
+from ..perception.config import CameraConfig, ImuConfig, LidarConfig, Lighting, WheelOdometryConfig
 from ..robots.model import DriveParameters, RobotModel
 from .distributions import Sampler
 from .people import Walker
@@ -55,7 +55,7 @@ class SampledScenario:
         loose_mass: factor on the masses of loose goods [-].
         model: the nominal robot (what policies are told).
         drives: the true drive of each robot.
-        lidar, camera: sensor settings with this episode's errors.
+        lidar, camera, imu, odometry: sensor settings with this episode's errors.
         lidar_latency: from a scan until it is seen [s].
         position_error, heading_error, error_time: localisation error [m], [rad] (standard deviations), [s].
         walkers: the people.
@@ -71,6 +71,8 @@ class SampledScenario:
     drives: tuple[DriveParameters, ...]
     lidar: LidarConfig
     camera: CameraConfig
+    imu: ImuConfig
+    odometry: WheelOdometryConfig
     lidar_latency: float
     position_error: float
     heading_error: float
@@ -119,7 +121,7 @@ def sample_scenario(scenario: Scenario, seed: int, index: int, twin: Twin | None
     robots = draw.count("robots.count", scenario.robots.count)
     per_robot = draw.count("tasks.per_robot", scenario.tasks.per_robot)
     model = scenario.robots.model
-    lidar, camera = _sensors(scenario, draw)
+    lidar, camera, imu, odometry = _sensors(scenario, draw)
     sensors = scenario.sensors
     return SampledScenario(
         layout=layout,
@@ -130,6 +132,8 @@ def sample_scenario(scenario: Scenario, seed: int, index: int, twin: Twin | None
         drives=tuple(_drive(scenario, draw, robot, twin) for robot in range(robots)),
         lidar=lidar,
         camera=camera,
+        imu=imu,
+        odometry=odometry,
         lidar_latency=draw.value("sensors.lidar_latency", sensors.lidar_latency),
         position_error=draw.value("sensors.position_error", sensors.position_error),
         heading_error=draw.value("sensors.heading_error", sensors.heading_error),
@@ -285,11 +289,22 @@ def _from_twin(draw: _Draw, label: str, name: str, twin: Twin | None) -> float |
     return value
 
 
-def _sensors(scenario: Scenario, draw: _Draw) -> tuple[LidarConfig, CameraConfig]:
+def _sensors(scenario: Scenario, draw: _Draw) -> tuple[LidarConfig, CameraConfig, ImuConfig, WheelOdometryConfig]:
     sensors, vary = scenario.sensors, scenario.sensors.vary
+    imu = sensors.imu
+    gyroscope = _varied(scenario, draw, "sensors.imu.gyroscope", imu.gyroscope, vary.imu.gyroscope)
+    accelerometer = _varied(scenario, draw, "sensors.imu.accelerometer", imu.accelerometer, vary.imu.accelerometer)
     return (
         _varied(scenario, draw, "sensors.lidar", sensors.lidar, vary.lidar),
         _varied(scenario, draw, "sensors.camera", sensors.camera, vary.camera),
+        imu.model_copy(
+            update={
+                "gyroscope": gyroscope,
+                "accelerometer": accelerometer,
+                "rate": float(scenario.imu_samples * scenario.control_rate),
+            }
+        ),
+        _varied(scenario, draw, "sensors.odometry", sensors.odometry, vary.odometry),
     )
 
 

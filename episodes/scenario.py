@@ -12,11 +12,11 @@ from ..common.config import StrictModel, load_model
 from ..common.errors import InputError
 from ..layouts.model import Layout
 from ..layouts.recipe import LayoutRecipe
-from ..perception.config import CameraConfig, LidarConfig
+from ..perception.config import CameraConfig, ImuConfig, LidarConfig, WheelOdometryConfig
 from ..robots.model import RobotModel
 from . import distributions as ranges
 from .distributions import Constant, Quantity
-from .sensor_ranges import CameraRanges, LidarRanges, optional_ranges
+from .sensor_ranges import SensorVariation, optional_ranges
 
 PHYSICS_RATE = 240
 """Physics steps per second [Hz]."""
@@ -174,18 +174,14 @@ class TaskRanges(StrictModel):
     """Angle [rad] likewise."""
 
 
-class SensorVariation(StrictModel):
-    """Optional ranges of sensor settings, drawn once per episode; a range wins over the setting of the same name."""
-
-    lidar: LidarRanges = LidarRanges()
-    camera: CameraRanges = CameraRanges()
-
-
 class SensorRanges(StrictModel):
     """The robots' sensors: their settings, what of them varies, and the error of the localisation."""
 
     lidar: LidarConfig = LidarConfig()
     camera: CameraConfig = CameraConfig(width=480, height=360)
+    imu: ImuConfig = Field(default_factory=lambda: ImuConfig(profile="bosch_bmi055"))
+    """Sits at ``base_link``; its rate is rounded to a whole multiple of the scenario's control rate."""
+    odometry: WheelOdometryConfig = WheelOdometryConfig()
     vary: SensorVariation = SensorVariation()
     lidar_latency: ranges.Duration = Constant(value=20, unit="ms")
     """From the moment of a scan until a policy sees it."""
@@ -238,6 +234,11 @@ class Scenario(StrictModel):
     def control_steps(self) -> int:
         """Control steps of a full episode."""
         return max(1, round(self.duration * self.control_rate))
+
+    @property
+    def imu_samples(self) -> int:
+        """Samples of the IMU in one control period."""
+        return max(1, round(self.sensors.imu.rate / self.control_rate))
 
     @property
     def scan_every(self) -> int:

@@ -10,12 +10,14 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from ..common.geometry import mounted, quaternion_from_yaw, wrap_angle
+from ..common.geometry import mounted, quaternion_from_yaw, relative, wrap_angle
 from ..common.primitives import PrimitiveBuilder, Primitives
 from ..common.seeding import generator
 from ..layouts.geometry import LayoutSolids
+from ..perception.imu import GRAVITY, Imu
 from ..perception.lidar import Lidar
 from ..perception.scene import Scene
+from ..perception.wheel_odometry import WheelOdometry
 from ..robots.model import RobotModel, SensorMount
 from .people import person_shape
 from .randomization import SampledScenario
@@ -124,6 +126,46 @@ class ScanQueue:
         if self._seen is None:
             raise RuntimeError("no scan was taken")
         return self._seen
+
+
+class DeadReckoning:
+    """Wheel odometry and IMUs of all robots, read once per control step.
+
+    Args:
+        sampled: their settings. start: (R, 3) poses in ``map`` where the robots start: the origin of each ``odom``.
+        samples: IMU samples in a control period. period: [s]. stream: noise stream of the episode.
+    """
+
+    def __init__(self, sampled: SampledScenario, start: FloatArray, samples: int, period: float, stream: int) -> None:
+        robots = np.arange(len(start))
+        self._start, self._samples, self._period = start.copy(), samples, period
+        self._wheels = WheelOdometry(sampled.odometry, stream, robots, np.zeros_like(start))
+        self._imu = Imu(sampled.imu, stream, robots)
+        self._velocity: FloatArray | None = None
+
+    def read(self, reckoned: FloatArray, velocity: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return what odometry and IMUs report at a control step.
+
+        Args:
+            reckoned: (R, 3) dead-reckoned poses in ``map``, from where the robots started.
+            velocity: (R, 2) true v [m/s], omega [rad/s]; between two steps they are taken to change evenly.
+
+        Returns:
+            Poses (R, 3) in ``odom``, and samples (R, M, 6) since the last step, (R, 0, 6) at the first.
+        """
+        pose = self._wheels.measure(relative(self._start, reckoned)[:, None])[:, 0]
+        pose[:, 2] = wrap_angle(pose[:, 2])
+        before, self._velocity = self._velocity, velocity.copy()
+        if before is None:
+            return pose, np.empty((len(pose), 0, 6))
+        share = np.arange(1, self._samples + 1) / self._samples
+        v, omega = np.moveaxis(before[:, None] + share[:, None] * (velocity - before)[:, None], -1, 0)
+        angular, force = np.zeros((*v.shape, 3)), np.zeros((*v.shape, 3))
+        angular[..., 2] = omega
+        force[..., 0] = ((velocity - before)[:, 0] / self._period)[:, None]
+        force[..., 1] = v * omega
+        force[..., 2] = GRAVITY
+        return pose, np.concatenate(self._imu.measure(angular, force), axis=2)
 
 
 def localisation_errors(sampled: SampledScenario, steps: int, period: float, seed: int, index: int) -> FloatArray:

@@ -13,7 +13,7 @@ import annotated_types
 from pydantic import BaseModel, create_model
 
 from ..common.config import StrictModel
-from ..perception.config import CameraConfig, LidarConfig
+from ..perception.config import CameraConfig, InertialErrors, LidarConfig, WheelOdometryConfig
 from . import distributions as ranges
 from .distributions import Quantity
 
@@ -91,8 +91,45 @@ CAMERA_UNITS: dict[str, str] = {
 }
 """Fields of a ``CameraConfig`` that a scenario may randomize, with their units."""
 
+GYROSCOPE_UNITS: dict[str, str] = {
+    "noise_density": "rad/s/sqrt(Hz)",
+    "bias_instability": "rad/s",
+    "bias_time": "s",
+    "random_walk": "rad/s2/sqrt(Hz)",
+    "turn_on_bias": "rad/s",
+    "scale_error": "1",
+    "misalignment": "rad",
+    "resolution": "rad/s",
+    "limit": "rad/s",
+}
+"""Fields of a gyroscope's ``InertialErrors`` that a scenario may randomize, with their units."""
+
+ACCELEROMETER_UNITS: dict[str, str] = {
+    "noise_density": "m/s2/sqrt(Hz)",
+    "bias_instability": "m/s2",
+    "bias_time": "s",
+    "random_walk": "m/s3/sqrt(Hz)",
+    "turn_on_bias": "m/s2",
+    "scale_error": "1",
+    "misalignment": "rad",
+    "resolution": "m/s2",
+    "limit": "m/s2",
+}
+"""The same of an accelerometer."""
+
+ODOMETRY_UNITS: dict[str, str] = {
+    "rotation_per_rotation": "rad2/rad",
+    "rotation_per_metre": "rad2/m",
+    "translation_per_metre": "m2/m",
+    "translation_per_rotation": "m2/rad",
+}
+"""Fields of a ``WheelOdometryConfig`` that a scenario may randomize, with their units."""
+
 LIDAR_QUANTITIES = quantities(LidarConfig, LIDAR_UNITS)
 CAMERA_QUANTITIES = quantities(CameraConfig, CAMERA_UNITS)
+GYROSCOPE_QUANTITIES = quantities(InertialErrors, GYROSCOPE_UNITS)
+ACCELEROMETER_QUANTITIES = quantities(InertialErrors, ACCELEROMETER_UNITS)
+ODOMETRY_QUANTITIES = quantities(WheelOdometryConfig, ODOMETRY_UNITS)
 
 
 def optional_ranges(name: str, quantities: dict[str, Quantity], module: str) -> type[BaseModel]:
@@ -109,6 +146,34 @@ if TYPE_CHECKING:
     class CameraRanges(StrictModel):
         """Optional ranges of ``CAMERA_QUANTITIES``."""
 
+    class GyroscopeRanges(StrictModel):
+        """Optional ranges of ``GYROSCOPE_QUANTITIES``."""
+
+    class AccelerometerRanges(StrictModel):
+        """Optional ranges of ``ACCELEROMETER_QUANTITIES``."""
+
+    class OdometryRanges(StrictModel):
+        """Optional ranges of ``ODOMETRY_QUANTITIES``."""
+
 else:
     LidarRanges = optional_ranges("LidarRanges", LIDAR_QUANTITIES, __name__)
     CameraRanges = optional_ranges("CameraRanges", CAMERA_QUANTITIES, __name__)
+    GyroscopeRanges = optional_ranges("GyroscopeRanges", GYROSCOPE_QUANTITIES, __name__)
+    AccelerometerRanges = optional_ranges("AccelerometerRanges", ACCELEROMETER_QUANTITIES, __name__)
+    OdometryRanges = optional_ranges("OdometryRanges", ODOMETRY_QUANTITIES, __name__)
+
+
+class ImuRanges(StrictModel):
+    """What varies of an IMU, drawn once per episode."""
+
+    gyroscope: GyroscopeRanges = GyroscopeRanges()
+    accelerometer: AccelerometerRanges = AccelerometerRanges()
+
+
+class SensorVariation(StrictModel):
+    """Optional ranges of sensor settings, drawn once per episode; a range wins over the setting of the same name."""
+
+    lidar: LidarRanges = LidarRanges()
+    camera: CameraRanges = CameraRanges()
+    imu: ImuRanges = ImuRanges()
+    odometry: OdometryRanges = OdometryRanges()

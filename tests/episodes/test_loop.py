@@ -164,11 +164,11 @@ def test_an_observation_leads_to_nothing_but_measurements(watched):
     for observation in (observations[0][0], observations[1][-1]):
         arrays = [item for item in reachable(observation) if isinstance(item, np.ndarray)]
         shapes = sorted(array.shape for array in arrays)
-        assert shapes == sorted([(3,), (2,), (36,), (3,)])
+        assert shapes in (sorted([(3,), (2,), (3,), (k, 6), (36,), (3,)]) for k in (0, CROWD.imu_samples))
         assert all(array.base is None for array in arrays)
         assert not any(is_dataclass(item) and not isinstance(item, Observation) for item in reachable(observation))
     assert [field.name for field in fields(Observation)] == [
-        "time", "pose", "velocity", "scan", "scan_time", "goal", "carrying",
+        "time", "pose", "velocity", "odometry", "imu", "scan", "scan_time", "goal", "carrying",
     ]  # fmt: skip
 
 
@@ -182,6 +182,9 @@ def test_observations_are_measured_not_true(watched):
         speed = np.array([observation.velocity[0] for observation in seen])
         assert not np.array_equal(speed, record.velocity[:, robot, 0])
         np.testing.assert_allclose(speed, record.velocity[:, robot, 0], atol=0.12)
+        turning = np.array([observation.imu[-1, 2] for observation in seen[1:]])
+        assert not np.isclose(turning, record.velocity[1 : len(seen), robot, 1], atol=1e-4).any()
+        np.testing.assert_allclose(turning, record.velocity[1 : len(seen), robot, 1], atol=0.12)
         age = np.array([observation.time - observation.scan_time for observation in seen])
         # 10 Hz scans seen 20 ms late by a 20 Hz controller; only the first is there at once.
         np.testing.assert_allclose(age[1:], np.where(np.arange(1, len(age)) % 2 == 1, 0.05, 0.1), atol=1e-9)
@@ -192,7 +195,9 @@ def test_changing_an_observation_changes_nothing():
     class Vandal(Steer):
         def act(self, observation):
             answer = super().act(observation)
-            for array in (observation.pose, observation.velocity, observation.scan):
+            for array in (
+                observation.pose, observation.velocity, observation.odometry, observation.imu, observation.scan
+            ):  # fmt: skip
                 array[:] = 99.0
             if observation.goal is not None:
                 observation.goal[:] = 99.0

@@ -4,12 +4,20 @@ import pytest
 from pydantic import ValidationError
 
 from floorcast.episodes.scenario import Scenario
-from floorcast.episodes.sensor_ranges import CAMERA_UNITS, LIDAR_UNITS
-from floorcast.perception.config import CameraConfig, LidarConfig
+from floorcast.episodes.sensor_ranges import (
+    ACCELEROMETER_UNITS,
+    CAMERA_UNITS,
+    GYROSCOPE_UNITS,
+    LIDAR_UNITS,
+    ODOMETRY_UNITS,
+)
+from floorcast.perception.config import CameraConfig, InertialErrors, LidarConfig, WheelOdometryConfig
 
 BUILD = {
     LidarConfig: {"beams", "angle_min", "angle_max", "elevations", "range_min", "rate", "returns"},
     CameraConfig: {"width", "height", "near", "far", "rate"},
+    InertialErrors: set(),
+    WheelOdometryConfig: set(),
 }
 
 
@@ -17,7 +25,16 @@ def is_number(field):
     return field.annotation in (int, float)
 
 
-@pytest.mark.parametrize(("model", "units"), [(LidarConfig, LIDAR_UNITS), (CameraConfig, CAMERA_UNITS)])
+@pytest.mark.parametrize(
+    ("model", "units"),
+    [
+        (LidarConfig, LIDAR_UNITS),
+        (CameraConfig, CAMERA_UNITS),
+        (InertialErrors, GYROSCOPE_UNITS),
+        (InertialErrors, ACCELEROMETER_UNITS),
+        (WheelOdometryConfig, ODOMETRY_UNITS),
+    ],
+)
 def test_every_number_that_is_not_the_build_can_vary(model, units):
     numbers = {name for name, field in model.model_fields.items() if is_number(field)}
     assert set(units) == numbers - BUILD[model]

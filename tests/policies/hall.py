@@ -179,7 +179,17 @@ class Hall:
         drive = self.robot.drive
         goal = machine.goals[machine.reached] if machine.reached < len(machine.goals) else None
         estimate = machine.pose + self.rng.normal(0, self.pose_noise, 3) * (1, 1, 0.3)
-        observation = Observation(time, estimate, machine.velocity.copy(), machine.scan, machine.scan_time, goal, False)
+        observation = Observation(
+            time=time,
+            pose=estimate,
+            velocity=machine.velocity.copy(),
+            odometry=np.zeros(3),
+            imu=np.empty((0, 6)),
+            scan=machine.scan,
+            scan_time=machine.scan_time,
+            goal=goal,
+            carrying=False,
+        )
         v, omega = machine.policy.act(observation)
         assert math.isfinite(v)
         assert math.isfinite(omega)

@@ -171,6 +171,8 @@ def observe(time: float, scan: np.ndarray, *, scan_time: float | None = None, go
         time,
         np.array([3.0, 5.0, 0.0]),
         np.zeros(2),
+        np.zeros(3),
+        np.empty((0, 6)),
         scan.astype(np.float32),
         time if scan_time is None else scan_time,
         None if goal is None else np.array(goal),
