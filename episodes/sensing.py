@@ -114,10 +114,11 @@ class ScanQueue:
             sensors=self._sensors,
             frame=self._count,
             exclude_body=self._sensors,
+            truth=False,
         )
         self._count += 1
         # Copies: a row of the batch would drag the scans of the others along.
-        self._waiting.append((time, [scan.ranges[0].copy() for scan, _ in results]))
+        self._waiting.append((time, [ranges[0].copy() for ranges in results.ranges]))
 
     def newest(self, now: float) -> tuple[float, list[NDArray[np.float32]]]:
         """Return time [s] and ranges (B,) per robot of the newest scan that has arrived (the first at once)."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from ..common.errors import InputError
 
 if TYPE_CHECKING:
     from .config import CameraConfig
@@ -20,24 +23,84 @@ class LidarScan:
         angles: (B,) float64 azimuths [rad] in the frame ``laser``; elevations: (E,) float64 [rad].
         ranges: (E, B) float32 [m]; inf where nothing came back.
         intensity: (E, B) float32, 0 to 1, 0 where nothing came back; None if the lidar does not measure it.
+        second_ranges, second_intensity: likewise for the second return; None if the lidar reports one.
     """
 
     angles: NDArray[np.float64]
     elevations: NDArray[np.float64]
     ranges: NDArray[np.float32]
     intensity: NDArray[np.float32] | None = None
+    second_ranges: NDArray[np.float32] | None = None
+    second_intensity: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
 class LidarTruth:
     """Ground truth of a scan: ranges (E, B) float32 [m] without noise (inf = nothing), and what each beam hit.
 
-    ``instance_id`` and ``class_id`` are (E, B) int32, 0 where nothing was hit (or for stuff instances).
+    ``instance_id`` and ``class_id`` are (E, B) int32, 0 where nothing was hit (or for stuff instances). ``flags``
+    (E, B) uint8 tell where a reported range comes from (see ``lidar_signal.TARGET``).
     """
 
     ranges: NDArray[np.float32]
     instance_id: NDArray[np.int32]
     class_id: NDArray[np.int32]
+    flags: NDArray[np.uint8] | None = None
+
+
+@dataclass(slots=True)
+class LidarBatch:
+    """The scans of S lidars at once; ``batch[s]`` gives scan and truth of one, as views.
+
+    Attributes:
+        angles: (B,) float64 and elevations: (E,) float64 [rad], as in ``LidarScan``.
+        ranges, intensity, second_ranges, second_intensity: (S, E, B) float32, as in ``LidarScan``.
+        true_ranges: (S, E, B) float32 [m]; instance_id, class_id: (S, E, B) int32; flags: (S, E, B) uint8, as in
+            ``LidarTruth``; None if they were not asked for.
+    """
+
+    angles: NDArray[np.float64]
+    elevations: NDArray[np.float64]
+    ranges: NDArray[np.float32]
+    intensity: NDArray[np.float32]
+    true_ranges: NDArray[np.float32] | None = None
+    instance_id: NDArray[np.int32] | None = None
+    class_id: NDArray[np.int32] | None = None
+    flags: NDArray[np.uint8] | None = None
+    second_ranges: NDArray[np.float32] | None = None
+    second_intensity: NDArray[np.float32] | None = None
+
+    def __len__(self) -> int:
+        return len(self.ranges)
+
+    def __getitem__(self, s: int) -> tuple[LidarScan, LidarTruth]:
+        """Return scan and truth of lidar s.
+
+        Raises:
+            InputError: the truth was not asked for; ``scan`` gives the scan alone.
+        """
+        return self.scan(s), self.truth(s)
+
+    def __iter__(self) -> Iterator[tuple[LidarScan, LidarTruth]]:
+        return (self[s] for s in range(len(self)))
+
+    def scan(self, s: int) -> LidarScan:
+        """Return the measured scan of lidar s."""
+        scan = LidarScan(self.angles, self.elevations, self.ranges[s], self.intensity[s])
+        if self.second_ranges is None or self.second_intensity is None:
+            return scan
+        return replace(scan, second_ranges=self.second_ranges[s], second_intensity=self.second_intensity[s])
+
+    def truth(self, s: int) -> LidarTruth:
+        """Return the ground truth of lidar s.
+
+        Raises:
+            InputError: it was not asked for.
+        """
+        if self.true_ranges is None or self.instance_id is None or self.class_id is None:
+            raise InputError("these scans were taken without truth", where="lidar", mend="scan with truth=True")
+        flags = None if self.flags is None else self.flags[s]
+        return LidarTruth(self.true_ranges[s], self.instance_id[s], self.class_id[s], flags)
 
 
 @dataclass(frozen=True)

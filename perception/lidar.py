@@ -1,4 +1,4 @@
-"""A scanning lidar, 2D or 3D: ranges with bias, noise and dropout, and the truth apart from them."""
+"""A scanning lidar, 2D or 3D: what it measures, and the truth apart from that."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..common.errors import InputError
 from ..common.geometry import FloatArray
-from .compiled import compiled, inlined
-from .frames import LidarScan, LidarTruth
+from .compiled import compiled
+from .frames import LidarBatch, LidarScan, LidarTruth
 from .grid import IntArray
-from .noise import LIDAR, as_word, noise_key, standard_normal, uniform
-from .raycast import Tables, as_index, trace, world_normal
+from .lidar_raster import Beams, Footprints, lidar_beams, lidar_scratch, place_lidar, see_lidar
+from .lidar_signal import beam_times, lidar_settings, measure_scan, unit_azimuth
+from .noise import QUANTILES, as_word
+from .raycast import Tables, as_index
 from .scene import Scene
+from .threads import map_chunks
 
 if TYPE_CHECKING:
     from .config import LidarConfig
 
-ELEMENTS_PER_BEAM = 2
 ROTATION_TOLERANCE = 1e-4
 """How far the rows of a rotation matrix may be from orthonormal."""
+_AT_REST = np.zeros((0, 6))
 
 
 class Lidar:
@@ -29,13 +32,8 @@ class Lidar:
 
     Frame ``laser``: x forward, y left, z up; azimuth counter-clockwise from x, elevation up from the xy plane.
 
-    Measured range = true range + bias + noise; a beam comes back empty (inf)
-
-    - with probability ``dropout + grazing_dropout * (1 - cos i)^4``, i being the angle of incidence;
-    - when the measured range is outside [range_min, range_max]. A lidar that is buried in something measures nothing:
-      its true range is 0.
-
-    Intensity is reflectivity (luminance of the solid's colour, linear) times cos i, 0 to 1; 0 for empty beams.
+    What is measured of the true ranges is told in ``lidar_signal``. A lidar that is buried in something measures
+    nothing: its true range is 0.
     """
 
     def __init__(self, config: LidarConfig) -> None:
@@ -49,16 +47,11 @@ class Lidar:
             ).reshape(-1, 3)
         )
         """(E * B, 3) unit vectors in ``laser``, ring by ring."""
-        self._settings = np.array(
-            [
-                config.range_min,
-                config.range_max,
-                config.range_bias,
-                config.range_noise,
-                config.dropout,
-                config.grazing_dropout,
-            ]
-        )
+        self._settings = lidar_settings(config)
+        span = config.angle_max - config.angle_min
+        step = span / (config.beams if _full_turn(config) else max(config.beams - 1, 1))
+        self._beams = lidar_beams(self.angles, step, self.elevations, beam_times(config))
+        self._flat = config.elevations == (0.0,)
 
     def scan(
         self,
@@ -70,6 +63,7 @@ class Lidar:
         sensor: int,
         frame: int,
         exclude_body: int = -1,
+        velocity: ArrayLike | None = None,
     ) -> tuple[LidarScan, LidarTruth]:
         """Scan once; see ``scan_batch``."""
         return self.scan_batch(
@@ -80,6 +74,7 @@ class Lidar:
             sensors=(sensor,),
             frame=frame,
             exclude_body=(exclude_body,),
+            velocity=None if velocity is None else np.asarray(velocity, dtype=np.float64)[None],
         )[0]
 
     def scan_batch(
@@ -92,58 +87,149 @@ class Lidar:
         sensors: ArrayLike,
         frame: int,
         exclude_body: ArrayLike = -1,
-    ) -> list[tuple[LidarScan, LidarTruth]]:
+        velocity: ArrayLike | None = None,
+        truth: bool = True,
+    ) -> LidarBatch:
         """Scan from S places in one compiled call; each result equals that of ``scan`` alone.
 
         Args:
             scene: what is there.
-            positions: (S, 3) [m] of the lidars in ``map``.
-            rotations: (S, 3, 3); columns are the axes of ``laser`` in ``map``.
+            positions: (S, 3) [m] of the lidars in ``map``, at the start of the sweep.
+            rotations: (S, 3, 3); columns are the axes of ``laser`` in ``map``, at the start of the sweep.
             stream: noise stream of the episode. sensors: (S,) indices of the lidars. frame: number of the scan.
             exclude_body: (S,) or one: moving body that carries the lidar and is not seen, -1 for none.
+            velocity: (S, 6) linear [m/s] and angular [rad/s] velocity of the lidars in ``map``, constant in a sweep.
+                Beam by beam the lidar is where it has come to by the beam's time (``beam_times``; a scan is stamped
+                with the start of its sweep); the other bodies stand still. Without effect if the sweep takes no time.
+            truth: whether to return true ranges and what was hit.
 
         Returns:
-            Measured scan and truth of each lidar.
+            Measured scans and truths; ``batch[s]`` gives those of one lidar.
 
         Raises:
             InputError: shapes that do not fit, or poses that are not finite or not rotations.
         """
         position, rotation = check_sensor_poses(positions, rotations, "lidar")
         count = len(position)
-        word = np.array([as_word(s) for s in np.atleast_1d(np.asarray(sensors)).tolist()], dtype=np.uint64)
-        exclude = np.full(count, exclude_body, dtype=np.int32)
+        word = _words(sensors)
         if len(word) != count:
             raise InputError(f"{len(word)} sensor indices for {count} poses", where="lidar", mend="give one per pose")
-        beams = len(self.directions)
-        shape = (count, len(self.elevations), len(self.angles))
-        truth, ranges, intensity = (np.empty(shape, np.float32) for _ in range(3))
-        instance, class_id = np.empty(shape, np.int32), np.empty(shape, np.int32)
-        scan_kernel(
-            scene.tables,
-            scene.reflectivity,
-            scene.instance_id,
-            scene.class_id,
-            position,
-            rotation,
-            self.directions,
-            self._settings,
-            as_word(stream),
-            word,
-            as_word(frame),
-            exclude,
-            truth.reshape(count, beams),
-            ranges.reshape(count, beams),
-            intensity.reshape(count, beams),
-            instance.reshape(count, beams),
-            class_id.reshape(count, beams),
-        )
-        return [
-            (
-                LidarScan(self.angles, self.elevations, ranges[s], intensity[s]),
-                LidarTruth(truth[s], instance[s], class_id[s]),
+        exclude, speed = _excluded(exclude_body, count), self._velocity(velocity, count)
+        rings, columns = len(self.elevations), len(self.angles)
+        measured = np.empty((2, count, rings, columns), np.float32)
+        two = self.config.returns == 2
+        second = np.empty((2, count, rings, columns) if two else (2, 1, 0, columns), np.float32)
+        flags = np.empty((count, rings, columns), np.uint8)
+        known = count if truth else 0
+        true_ranges = np.empty((known, rings, columns), np.float32)
+        labels = np.empty((2, known, rings, columns), np.int32)
+        fixed, height = scene.footprints(), np.nan
+        flat = fixed
+        if self._flat and count:
+            height = float(position[0, 2])
+            flat = scene.footprints(height)
+        if self.config.angle_offset > 0.0:
+            rotation = rotation @ _about_z(unit_azimuth(self.config, stream, word))
+        stream_word, frame_word = as_word(stream), as_word(frame)
+
+        def work(first: int, end: int) -> None:
+            scan_kernel(
+                first,
+                end,
+                scene.tables,
+                fixed,
+                flat,
+                height,
+                scene.moving_footprints,
+                self._beams,
+                scene.lidar_surface,
+                scene.instance_id,
+                scene.class_id,
+                position,
+                rotation,
+                speed,
+                self.directions,
+                self._settings,
+                QUANTILES,
+                stream_word,
+                word,
+                frame_word,
+                exclude,
+                measured,
+                second,
+                flags,
+                true_ranges,
+                labels,
             )
-            for s in range(count)
-        ]
+
+        map_chunks(work, count)
+        batch = LidarBatch(self.angles, self.elevations, measured[0], measured[1])
+        if two:
+            batch.second_ranges, batch.second_intensity = second[0], second[1]
+        if truth:
+            batch.true_ranges, batch.instance_id, batch.class_id = true_ranges, labels[0], labels[1]
+            batch.flags = flags
+        return batch
+
+    def true_ranges(
+        self,
+        scene: Scene,
+        positions: ArrayLike,
+        rotations: ArrayLike,
+        *,
+        exclude_body: ArrayLike = -1,
+        velocity: ArrayLike | None = None,
+    ) -> tuple[NDArray[np.float32], IntArray]:
+        """Return what S lidars would measure if they were perfect; arguments as for ``scan_batch``.
+
+        Returns:
+            Ranges (S, E, B) float32 [m], inf for nothing, and rows (S, E, B) int32 of the world table, -1 for nothing.
+        """
+        position, rotation = check_sensor_poses(positions, rotations, "lidar")
+        count = len(position)
+        exclude, speed = _excluded(exclude_body, count), self._velocity(velocity, count)
+        shape = (count, len(self.elevations), len(self.angles))
+        ranges, index = np.empty(shape, np.float32), np.empty(shape, np.int32)
+        fixed, height = scene.footprints(), np.nan
+        flat = fixed
+        if self._flat and count:
+            height = float(position[0, 2])
+            flat = scene.footprints(height)
+
+        def work(first: int, end: int) -> None:
+            geometry_kernel(
+                first,
+                end,
+                scene.tables,
+                fixed,
+                flat,
+                height,
+                scene.moving_footprints,
+                self._beams,
+                position,
+                rotation,
+                speed,
+                self.config.range_max,
+                exclude,
+                ranges,
+                index,
+            )
+
+        map_chunks(work, count)
+        return ranges, index
+
+    def _velocity(self, velocity: ArrayLike | None, count: int) -> FloatArray:
+        """Return velocities as (count, 6), or (0, 6) if they have no effect."""
+        if velocity is None:
+            return _AT_REST
+        speed = np.ascontiguousarray(velocity, dtype=np.float64)
+        if speed.shape != (count, 6) or not np.isfinite(speed).all():
+            raise InputError(
+                f"velocities have shape {speed.shape}, or are not finite",
+                where="lidar",
+                mend=f"give ({count}, 6): linear [m/s] and angular [rad/s]",
+            )
+        return speed if self._beams.time.any() else _AT_REST
 
     def points(self, scan: LidarScan) -> NDArray[np.float32]:
         """Return the returns of a scan as points.
@@ -162,9 +248,28 @@ class Lidar:
 
 def beam_angles(config: LidarConfig) -> FloatArray:
     """Return the azimuths (B,) [rad] of a lidar; a full turn leaves out the last, which would repeat the first."""
-    span = config.angle_max - config.angle_min
-    full = abs(span - 2.0 * np.pi) < 1e-9
-    return np.linspace(config.angle_min, config.angle_max, config.beams, endpoint=not full)
+    return np.linspace(config.angle_min, config.angle_max, config.beams, endpoint=not _full_turn(config))
+
+
+def _full_turn(config: LidarConfig) -> bool:
+    return abs(config.angle_max - config.angle_min - 2.0 * np.pi) < 1e-9
+
+
+def _about_z(angle: FloatArray) -> FloatArray:
+    """Return matrices (S, 3, 3) that turn by angles (S,) [rad] about z."""
+    turn = np.zeros((len(angle), 3, 3))
+    turn[:, 0, 0], turn[:, 1, 1], turn[:, 2, 2] = np.cos(angle), np.cos(angle), 1.0
+    turn[:, 0, 1], turn[:, 1, 0] = -np.sin(angle), np.sin(angle)
+    return turn
+
+
+def _words(values: ArrayLike) -> NDArray[np.uint64]:
+    """Return whole numbers as words for the noise."""
+    return np.array([as_word(s) for s in np.atleast_1d(np.asarray(values)).tolist()], dtype=np.uint64)
+
+
+def _excluded(body: ArrayLike, count: int) -> IntArray:
+    return np.full(count, body, dtype=np.int32)
 
 
 def check_sensor_poses(positions: ArrayLike, rotations: ArrayLike, sensor: str) -> tuple[FloatArray, FloatArray]:
@@ -218,60 +323,91 @@ def first_bad_sensor_pose(position: FloatArray, rotation: FloatArray) -> int:
     return -1
 
 
-@inlined
-def dropout_probability(base: float, grazing: float, cosine: float) -> float:
-    """Return the chance that a beam is lost, given the cosine of its incidence angle (1 = head on)."""
-    away = 1.0 - cosine
-    return base + grazing * away * away * away * away
+@compiled
+def geometry_kernel(
+    first: int,
+    end: int,
+    tables: Tables,
+    fixed: Footprints,
+    flat: Footprints,
+    height: float,
+    moving: Footprints,
+    beams: Beams,
+    position: FloatArray,
+    rotation: FloatArray,
+    velocity: FloatArray,
+    reach: float,
+    exclude: IntArray,
+    ranges: NDArray[np.float32],
+    index: IntArray,
+) -> None:
+    """Write the true ranges and rows (S, E, B) of lidars first to end - 1; see ``Lidar.true_ranges``.
+
+    ``flat`` holds the static solids at ``height`` [m], for horizontal beams there.
+    """
+    scratch = lidar_scratch(beams, len(tables.shape), len(velocity) > 0)
+    for s in range(first, end):
+        place_lidar(position, rotation, velocity, s, beams.time, scratch)
+        see_lidar(
+            tables, fixed, flat, height, moving, beams, reach, as_index(exclude[s]), scratch,
+            ranges[s].reshape(-1), index[s].reshape(-1),
+        )  # fmt: skip
 
 
 @compiled
 def scan_kernel(
+    first: int,
+    end: int,
     tables: Tables,
-    reflectivity: NDArray[np.float32],
+    fixed: Footprints,
+    flat: Footprints,
+    height: float,
+    moving: Footprints,
+    beams: Beams,
+    surface: NDArray[np.float32],
     instance_id: IntArray,
     class_id: IntArray,
     position: FloatArray,
     rotation: FloatArray,
+    velocity: FloatArray,
     directions: FloatArray,
     settings: FloatArray,
+    quantiles: NDArray[np.float32],
     stream: np.uint64,
     sensors: NDArray[np.uint64],
     frame: np.uint64,
     exclude: IntArray,
-    truth: NDArray[np.float32],
-    ranges: NDArray[np.float32],
-    intensity: NDArray[np.float32],
-    instance: IntArray,
-    semantic: IntArray,
+    measured: NDArray[np.float32],
+    second: NDArray[np.float32],
+    flags: NDArray[np.uint8],
+    true_ranges: NDArray[np.float32],
+    labels: IntArray,
 ) -> None:
-    """Scan from S places; see ``Lidar``. The last five arrays, (S, beams), are written."""
-    range_min, range_max, bias, sigma = settings[0], settings[1], settings[2], settings[3]
-    beams = directions.shape[0]
-    visited = np.zeros(len(tables.shape), np.int32)
-    for s in range(position.shape[0]):
-        key = noise_key(stream, LIDAR, sensors[s], frame)
-        ox, oy, oz = position[s, 0], position[s, 1], position[s, 2]
-        r = rotation[s]
-        for b in range(beams):
-            x, y, z = directions[b, 0], directions[b, 1], directions[b, 2]
-            dx = r[0, 0] * x + r[0, 1] * y + r[0, 2] * z
-            dy = r[1, 0] * x + r[1, 1] * y + r[1, 2] * z
-            dz = r[2, 0] * x + r[2, 1] * y + r[2, 2] * z
-            stamp = s * beams + b + 1
-            t, p = trace(tables, visited, stamp, ox, oy, oz, dx, dy, dz, 0.0, range_max, as_index(exclude[s]), False)
-            truth[s, b], ranges[s, b], intensity[s, b] = np.inf, np.inf, 0.0
-            instance[s, b], semantic[s, b] = 0, 0
-            if p < 0:
-                continue
-            truth[s, b], instance[s, b], semantic[s, b] = t, instance_id[p], class_id[p]
-            nx, ny, nz, _, _, _ = world_normal(tables.kind[p], tables.solid, p, ox + t * dx, oy + t * dy, oz + t * dz)
-            cosine = min(1.0, abs(nx * dx + ny * dy + nz * dz))
-            if uniform(key, ELEMENTS_PER_BEAM * b) < dropout_probability(settings[4], settings[5], cosine):
-                continue
-            measured = t + bias
-            if sigma > 0.0:
-                measured += sigma * standard_normal(key, ELEMENTS_PER_BEAM * b + 1)
-            if range_min <= measured <= range_max:
-                ranges[s, b] = measured
-                intensity[s, b] = reflectivity[p] * cosine
+    """Scan with lidars first to end - 1 and write (2, S, E, B) ranges and intensity, of first and second returns,
+    flags, truth and labels; see ``Lidar``."""
+    count = directions.shape[0]
+    scratch = lidar_scratch(beams, len(tables.shape), len(velocity) > 0)
+    spare, index = np.empty(count, np.float32), np.empty(count, np.int32)
+    for s in range(first, end):
+        truth = true_ranges[s].reshape(-1) if len(true_ranges) > 0 else spare
+        place_lidar(position, rotation, velocity, s, beams.time, scratch)
+        see_lidar(
+            tables, fixed, flat, height, moving, beams, settings[1], as_index(exclude[s]), scratch, truth, index,
+        )  # fmt: skip
+        again = np.uint64(s) if second.shape[2] > 0 else np.uint64(0)
+        measure_scan(
+            tables, surface, instance_id, settings, quantiles, stream, sensors[s], frame, as_index(exclude[s]),
+            scratch.origins, scratch.turns, directions, len(beams.time), truth, index, measured[0, s].reshape(-1),
+            measured[1, s].reshape(-1), second[0, again].reshape(-1), second[1, again].reshape(-1),
+            flags[s].reshape(-1),
+        )  # fmt: skip
+        if len(true_ranges) > 0:
+            label(index, instance_id, class_id, labels[0, s].reshape(-1), labels[1, s].reshape(-1))
+
+
+@compiled
+def label(index: IntArray, instance_id: IntArray, class_id: IntArray, instance: IntArray, semantic: IntArray) -> None:
+    """Write what each beam hit: (N,) ids of instance and class by rows (N,) of the world table."""
+    for b in range(len(index)):
+        p = as_index(index[b])
+        instance[b], semantic[b] = (instance_id[p], class_id[p]) if p >= 0 else (0, 0)

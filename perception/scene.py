@@ -31,6 +31,8 @@ from .grid import (
     list_static,
 )
 from .intersect import HALF_SPACE, HOT_COLUMNS, SOLID_COLUMNS, pack_solid
+from .lidar_raster import FOOTPRINT_COLUMNS, MAX_SLICES, Footprints, footprints, list_solid, slice_footprints
+from .lidar_signal import lidar_surface
 from .raycast import CAST_BAD_RANGE, CAST_NOT_FINITE, CAST_NOT_UNIT, Tables, cast_rays
 from .shading import crowding_volume, looks, srgb_to_linear
 
@@ -101,6 +103,18 @@ class Scene:
         self.reflectivity: NDArray[np.float32] = srgb_to_linear(both.color) @ LUMINANCE
         self._crowding: tuple[NDArray[np.float32], FloatArray] | None = None
         self._blocks: RasterBlocks | None = None
+        self._footprints: Footprints | None = None
+        self._lidar_surface: NDArray[np.float32] | None = None
+        self._slices: dict[float, Footprints] = {}
+        movers = len(moving)
+        self.moving_footprints = Footprints(
+            np.zeros((movers, FOOTPRINT_COLUMNS)),
+            np.zeros(movers, np.int32),
+            np.zeros(movers, np.int32),
+            np.zeros(movers, np.int32),
+            np.zeros(3, np.int64),
+        )
+        """Moving solids as lidars want them; brought up to date by ``update``."""
         self._local_axes = rotation_matrix(_unit(moving.quaternion))
         self._local_position = np.ascontiguousarray(moving.position, dtype=np.float64)
         self._size = np.ascontiguousarray(both.size, dtype=np.float64)
@@ -146,6 +160,7 @@ class Scene:
             self._owner,
             self._used,
             self.static_count,
+            self.moving_footprints,
         )
 
     def cast(
@@ -209,6 +224,27 @@ class Scene:
         if self._blocks is None:
             self._blocks = raster_blocks(self._bounds, self.static_count)
         return self._blocks
+
+    @property
+    def lidar_surface(self) -> NDArray[np.float32]:
+        """What a lidar's light meets on each solid, (P, 4); see ``lidar_signal.lidar_surface``."""
+        if self._lidar_surface is None:
+            self._lidar_surface = lidar_surface(Primitives.concatenate([self.static, self.moving]))
+        return self._lidar_surface
+
+    def footprints(self, height: float | None = None) -> Footprints:
+        """Return the static solids as lidars want them; with a height [m] only those that stand there."""
+        if self._footprints is None:
+            self._footprints = footprints(self.tables, self._bounds, self.static_count)
+        if height is None:
+            return self._footprints
+        found = self._slices.get(height)
+        if found is None:
+            if len(self._slices) >= MAX_SLICES:
+                self._slices.clear()
+            found = slice_footprints(self._footprints, self._bounds, height)
+            self._slices[height] = found
+        return found
 
     def world_primitives(self) -> Primitives:
         """Return all solids in ``map``: static, then moving at their current poses.
@@ -329,6 +365,7 @@ def _place_moving(
     owner: IntArray,
     used: NDArray[np.int64],
     static_count: int,
+    listed: Footprints,
 ) -> None:
     """Move the parts to their bodies' poses and link them into the grid."""
     hot, solid, shape, always, grid = tables.hot, tables.solid, tables.shape, tables.always, tables.grid
@@ -340,6 +377,7 @@ def _place_moving(
         fixed += 1
     always[0] = fixed
     count = 0
+    listed.used[:] = 0
     turn, axes, center = np.empty((3, 3)), np.empty((3, 3)), np.empty(3)
     for i in range(local_position.shape[0]):
         p = static_count + i
@@ -359,6 +397,7 @@ def _place_moving(
         shape[p] = code
         bounds[p, 0], bounds[p, 1], bounds[p, 2] = center[0], center[1], center[2]
         bounds[p, 3], bounds[p, 4], bounds[p, 5] = ex, ey, ez
+        list_solid(tables, bounds, p, listed)
         linked = -1
         if code != HALF_SPACE:
             linked = link_moving(

@@ -256,10 +256,8 @@ class Worlds:
                 frame=int(frames[w]),
                 exclude_body=exclude[w],
             )
-            for s, (scan, truth) in enumerate(results):
-                out["ranges"][w, s], out["intensity"][w, s] = scan.ranges, scan.intensity
-                out["true_ranges"][w, s] = truth.ranges
-                out["instance_id"][w, s], out["class_id"][w, s] = truth.instance_id, truth.class_id
+            for name, array in out.items():
+                array[w] = getattr(results, name)
         return WorldScans(**out)
 
     def render(

@@ -25,11 +25,11 @@ MODEL = RobotModel()
 class CountingLidar:
     """Answers with the number of the scan as every range."""
 
-    def scan_batch(self, scene, position, rotation, *, stream, sensors, frame, exclude_body):
+    def scan_batch(self, scene, position, rotation, *, stream, sensors, frame, exclude_body, truth):
         assert list(exclude_body) == list(sensors)
         batch = np.full((len(position), 1, 4), float(frame), dtype=np.float32)
         batch += 100 * np.arange(len(position), dtype=np.float32)[:, None, None]
-        return [(SimpleNamespace(ranges=row), None) for row in batch]
+        return SimpleNamespace(ranges=batch)
 
 
 @pytest.mark.parametrize(("latency", "age"), [(0.0, 0), (0.02, 1), (0.05, 1), (0.06, 2), (0.31, 7)])
