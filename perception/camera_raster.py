@@ -38,8 +38,8 @@ EDGE_LEAVE = 1e-9
 """Edges are inclusive, and this much [pixels] wider, so that rounding opens no crack between solids that touch."""
 NO_SLOPE = 1e-13
 """Share of an edge function's greatest term up to which another does not count."""
-TIE = np.float32(1.0 + 6e-7)
-"""Ratio of inverse depths up to which two surfaces are equally near: the one drawn first stays."""
+LOSES_TIE, WINS_TIE = np.float32(1.0 + 6e-7), np.float32(1.0 - 6e-7)
+"""Between these ratios of inverse depths two surfaces are equally near: then the solid of the lower row is seen."""
 TILE_WIDTH, TILE_HEIGHT = 8, 4
 """Pixels of a tile, of which the farthest depth is known, so that what lies behind all of it is left out."""
 LANES = 16
@@ -467,9 +467,9 @@ def _fill(
     for i in range(np.uint64((count + LANES - 1) // LANES * LANES)):
         if np.int32(i) < pixels:
             w = origin + step * (np.float32(np.int32(i)) + shift)
-            if w > depth[first + i] * TIE:
-                depth[first + i] = w
-                face[first + i] = number
+            old, held = depth[first + i], face[first + i]
+            depth[first + i] = max(w, old)
+            face[first + i] = number if w > old * (WINS_TIE if number < held else LOSES_TIE) else held
 
 
 @part
@@ -645,9 +645,10 @@ def _draw_round(
             w = min(enter, closest)
             if w >= max(leave, remotest):
                 covered += 1
-                if np.float32(w) > depth[row + u] * TIE:
-                    depth[row + u] = w
-                    face[row + u] = 8 * p + code
+                drawn, old, number = np.float32(w), depth[row + u], np.int32(8 * p + code)
+                if drawn > old * (WINS_TIE if number < face[row + u] else LOSES_TIE):
+                    depth[row + u] = max(drawn, old)
+                    face[row + u] = number
     return covered
 
 

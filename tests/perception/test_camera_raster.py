@@ -383,3 +383,54 @@ def test_nothing_to_see():
     inverse, face = visible_surfaces(scene, view_of(16, 9), 16, 9, (0, 0, 0), AHEAD)
     assert (inverse == 0).all()
     assert (face == -1).all()
+
+
+@pytest.mark.parametrize("swap", [False, True])
+@pytest.mark.parametrize("floor_first", [False, True])
+def test_of_surfaces_that_coincide_the_lower_row_is_seen(swap, floor_first):
+    """Two boxes whose fronts lie in one plane and overlap, and a slab whose top lies in the floor's plane."""
+    boxes = [(BOX, (0.5, 1.0, 0.5), (4.5, 0.6, 1.0), FLAT), (BOX, (0.7, 1.0, 0.4), (4.7, -0.6, 1.1), FLAT)]
+    floor, slab = (PLANE, (0,), (0, 0, 0), FLAT), (BOX, (9, 9, 0.3), (5, 0, -0.3), FLAT)
+    solids = (boxes[::-1] if swap else boxes) + ([floor, slab] if floor_first else [slab, floor])
+    view = view_of(321, 241)
+    _, face = visible_surfaces(scene_of(*solids), view, 321, 241, (0, 0, 1.0), AHEAD)
+    rays = pixel_rays(view, 321, 241, AHEAD)
+    front = rays * 4.0 + (0, 0, 1.0)  # Where rays meet the boxes' plane.
+    both = (np.abs(front[..., 1]) < 0.39) & (np.abs(front[..., 2] - 1.1) < 0.39)
+    assert both.sum() > 1000
+    assert (face[both] >> 3 == 0).all()
+    ground = front[..., 2] < -0.01
+    assert (face[ground] >> 3 == 2).all()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_absurd_sizes_places_and_views_give_finite_pictures(seed):
+    rng = np.random.default_rng([11, seed])
+    world = clutter(rng, 40, spread=(6.0, 6.0, 3.0))
+    scene = Scene(world, empty_primitives(), 0)
+    if seed % 3 == 0:  # No size at all: a scene refuses that, but flat and pointlike solids come close.
+        scene.tables.solid[::3, 3:6] = (0.0, 0.0, 0.0) if seed % 2 else (1e-12, 1e-12, 0.3)
+    position = scene.tables.solid[5, :3].copy() if seed % 4 == 1 else rng.uniform((0, 0, 0), (6, 6, 3))
+    if seed % 4 == 2:
+        position = position * 1e6
+    width, height = [(64, 48), (2, 3), (17, 31), (500, 2)][seed % 4]
+    view = view_of(width, height, rng.choice([0.021, 2.999]), rng.choice([1e-9, 2.0]), rng.choice([2.5, 1e9]))
+    if seed % 5 == 0:
+        view[2:4] = -300.0, 1e4
+    inverse, face = visible_surfaces(scene, view, width, height, position, random_rotation(rng))
+    assert np.isfinite(inverse).all()
+    assert ((inverse >= 0) & (inverse <= 1.0001 / view[4])).all()
+    assert_array_equal(face >= 0, inverse > 0)
+    assert (face < 8 * len(scene)).all()
+
+
+def test_hidden_solids_change_nothing():
+    """A wall hides a thousand boxes behind it: the picture is the wall's, bit for bit."""
+    rng = np.random.default_rng(2)
+    wall = (BOX, (0.1, 8.0, 8.0), (3.0, 0, 0), tuple(quaternion_from_rpy(0.02, 0.03, 0.2)))
+    hidden = [(BOX, rng.uniform(0.1, 0.5, 3), rng.uniform((8.0, -4, -3), (20, 4, 3)), FLAT) for _ in range(1000)]
+    view = view_of(160, 120)
+    alone = visible_surfaces(scene_of(wall), view, 160, 120, (0, 0, 0), AHEAD)
+    among = visible_surfaces(scene_of(wall, *hidden), view, 160, 120, (0, 0, 0), AHEAD)
+    assert alone[0].tobytes() == among[0].tobytes()
+    assert alone[1].tobytes() == among[1].tobytes()
