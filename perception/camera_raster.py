@@ -38,7 +38,7 @@ EDGE_LEAVE = 1e-9
 """Edges are inclusive, and this much [pixels] wider, so that rounding opens no crack between solids that touch."""
 NO_SLOPE = 1e-13
 """Share of an edge function's greatest term up to which another does not count."""
-LOSES_TIE, WINS_TIE = np.float32(1.0 + 6e-7), np.float32(1.0 - 6e-7)
+TIE, WINS_TIE = np.float32(1.0 + 6e-7), np.float32(1.0 - 6e-7)
 """Between these ratios of inverse depths two surfaces are equally near: then the solid of the lower row is seen."""
 TILE_WIDTH, TILE_HEIGHT = 8, 4
 """Pixels of a tile, of which the farthest depth is known, so that what lies behind all of it is left out."""
@@ -469,7 +469,7 @@ def _fill(
             w = origin + step * (np.float32(np.int32(i)) + shift)
             old, held = depth[first + i], face[first + i]
             depth[first + i] = max(w, old)
-            face[first + i] = number if w > old * (WINS_TIE if number < held else LOSES_TIE) else held
+            face[first + i] = number if w > old * (WINS_TIE if number < held else TIE) else held
 
 
 @part
@@ -646,7 +646,7 @@ def _draw_round(
             if w >= max(leave, remotest):
                 covered += 1
                 drawn, old, number = np.float32(w), depth[row + u], np.int32(8 * p + code)
-                if drawn > old * (WINS_TIE if number < face[row + u] else LOSES_TIE):
+                if drawn > old * (WINS_TIE if number < face[row + u] else TIE):
                     depth[row + u] = max(drawn, old)
                     face[row + u] = number
     return covered
