@@ -17,6 +17,10 @@ UPRIGHT_COSINE = float(np.cos(np.radians(0.5)))
 """A box tilted by more than half a degree is not a cuboid that turns about the vertical only."""
 
 
+MESH_SAMPLE = 256
+"""Triangles that a mesh's heading is found from."""
+
+
 class SolidBoxes(NamedTuple):
     """Boxes around S objects, in ``camera_optical``; columns of axes are directions of length, width and height.
 
@@ -119,7 +123,8 @@ def solid_boxes(
 
     The heading of an upright box is the local x axis of the object's first box, or of its first solid if it has none:
     the chassis of a vehicle, the trunk of a person. If that axis stands upright (a toppled thing), the local y axis
-    serves.
+    serves. A mesh's triangles have no axes that mean anything: its box is the one of least area on the floor, headed
+    whichever way is nearest to its first triangle's x axis, so that it turns with the mesh; it has no box that leans.
 
     Args:
         kind (P,), size (P, 3): as in ``Primitives``, grouped by object, without planes.
@@ -168,15 +173,21 @@ def _solid_boxes(
         x, y = local[leader, 0, across], local[leader, 1, across]
         norm = np.sqrt(x * x + y * y)
         x, y = x / norm, y / norm
+        mesh = kind[leader] == TRIANGLE
+        if mesh:
+            x, y = _mesh_heading(size, center, axes, camera_rotation, first, last, x, y)
         for k in range(3):
             boxes.axes[s, k, 0] = camera_rotation[0, k] * x + camera_rotation[1, k] * y
             boxes.axes[s, k, 1] = camera_rotation[1, k] * x - camera_rotation[0, k] * y
             boxes.axes[s, k, 2] = camera_rotation[2, k]
         _enclose(kind, size, center, axes, first, last, s, boxes.axes, boxes.center, boxes.size)
-        leans = abs(local[leader, 2, upright]) < UPRIGHT_COSINE
+        leans = abs(local[leader, 2, upright]) < UPRIGHT_COSINE and not mesh
         boxes.tilted[s] = leans
         boxes.cuboid[s] = last - first == 1 and kind[leader] == BOX and not leans
-        boxes.oriented_axes[s] = axes[leader] if leans else boxes.axes[s]
+        for j in range(3):
+            for k in range(3):
+                boxes.oriented_axes[s, j, k] = axes[leader, j, k] if leans else boxes.axes[s, j, k]
+            boxes.oriented_center[s, j], boxes.oriented_size[s, j] = boxes.center[s, j], boxes.size[s, j]
         if leans:
             _enclose(
                 kind,
@@ -190,8 +201,63 @@ def _solid_boxes(
                 boxes.oriented_center,
                 boxes.oriented_size,
             )
-        else:
-            boxes.oriented_center[s], boxes.oriented_size[s] = boxes.center[s], boxes.size[s]
+
+
+@compiled
+def _mesh_heading(
+    size: FloatArray,
+    center: FloatArray,
+    axes: FloatArray,
+    camera_rotation: FloatArray,
+    first: int,
+    last: int,
+    x: float,
+    y: float,
+) -> tuple[float, float]:
+    """Return the heading of the rectangle of least area around triangles ``first:last`` seen from above.
+
+    Directions are tried in steps that shrink to 0.03 degrees, with at most ``MESH_SAMPLE`` triangles. Of the four ways
+    a rectangle can face, the one nearest to (x, y); and (x, y) itself for what is as round as that.
+    """
+    step = max((last - first + MESH_SAMPLE - 1) // MESH_SAMPLE, 1)
+    count = (last - first + step - 1) // step
+    across, along = np.empty(3 * count), np.empty(3 * count)
+    for i in range(count):
+        p = first + i * step
+        for corner in range(3):
+            a = -size[p, 0] if corner == 0 else (size[p, 0] if corner == 1 else size[p, 1])
+            b = size[p, 2] if corner == 2 else -size[p, 2]
+            u, v = 0.0, 0.0
+            for k in range(3):
+                place = center[p, k] + a * axes[p, k, 0] + b * axes[p, k, 1]
+                u += camera_rotation[0, k] * place
+                v += camera_rotation[1, k] * place
+            across[3 * i + corner], along[3 * i + corner] = u, v
+    start = np.arctan2(y, x)
+    best, least, most = 0.0, np.inf, 0.0
+    width = 0.25 * np.pi
+    for _ in range(3):
+        middle = best
+        for turn in range(-15, 16):
+            angle = middle + width * turn / 15
+            area = _rectangle(across, along, np.cos(start + angle), np.sin(start + angle))
+            most = max(most, area)
+            if area < least * (1.0 - 1e-9):
+                best, least = angle, area
+        width /= 10.0
+    if most < 1.02 * least:
+        best = 0.0
+    return np.cos(start + best), np.sin(start + best)
+
+
+@compiled
+def _rectangle(across: FloatArray, along: FloatArray, cos: float, sin: float) -> float:
+    """Return the area of the rectangle around points, one of whose sides has the direction (cos, sin)."""
+    left, right, low, high = np.inf, -np.inf, np.inf, -np.inf
+    for i in range(len(across)):
+        u, v = cos * across[i] + sin * along[i], cos * along[i] - sin * across[i]
+        left, right, low, high = min(left, u), max(right, u), min(low, v), max(high, v)
+    return (right - left) * (high - low)
 
 
 @compiled

@@ -8,7 +8,7 @@ about y only, live in the level frame.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import overload
@@ -23,11 +23,16 @@ from .boxes import parts_of, place_parts, solid_boxes
 from .compiled import compiled
 from .config import CameraConfig
 from .frames import CameraFrame, LidarScan, LidarTruth
+from .lidar_signal import TARGET
 from .masks import InstanceRuns, hash_place, hash_table, instance_runs, run_length_codes
+from .projection import FISHEYE, LENS, NEAR, PINHOLE, camera_view, project_ray
 from .silhouette import silhouettes
 
 MIN_PIXELS = 16
 """Objects that show fewer pixels get no label."""
+
+EDGE_PIECES = 16
+"""Edges of 3D boxes are followed at so many places through a lens that bends them."""
 
 _CORNER_SIGNS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], dtype=np.float64)
 
@@ -114,8 +119,8 @@ class ObjectLabel:
 class FrameLabels(Sequence[ObjectLabel]):
     """The labels of one picture as arrays over its S objects, in ascending order of instance id.
 
-    It is a sequence too: its items are ``ObjectLabel``s, made as they are asked for. See there for what the columns
-    mean; boxes are (S, 4), vectors (S, 3), axes (S, 3, 3). ``runs`` holds the masks.
+    It is a sequence too: its items are ``ObjectLabel``s, made when the first is asked for. See there for what the
+    columns mean; boxes are (S, 4), vectors (S, 3), axes (S, 3, 3). ``runs`` holds the masks.
     """
 
     runs: InstanceRuns
@@ -166,32 +171,38 @@ class FrameLabels(Sequence[ObjectLabel]):
     def __getitem__(self, index: slice) -> list[ObjectLabel]: ...
 
     def __getitem__(self, index: int | slice) -> ObjectLabel | list[ObjectLabel]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        i = range(len(self))[index]
-        return ObjectLabel(
-            instance_id=int(self.instance_id[i]),
-            class_id=int(self.class_id[i]),
-            image_shape=self.runs.shape,
-            rle=self.rle[i],
-            box=_four(self.box[i].tolist()),
-            area=int(self.area[i]),
-            amodal_box=_four(self.amodal_box[i].tolist()),
-            extent=_four(self.extent[i].tolist()),
-            visib_fract=float(self.visib_fract[i]),
-            truncation=float(self.truncation[i]),
-            distance_m=float(self.distance_m[i]),
-            center_camera=self.center_camera[i],
-            size=self.size[i],
-            axes_camera=self.axes_camera[i],
-            yaw_camera=float(self.yaw_camera[i]),
-            box3d_image=_four(self.box3d_image[i].tolist()),
-            cuboid=bool(self.cuboid[i]),
-            tilted=bool(self.tilted[i]),
-            oriented_center=self.oriented_center[i],
-            oriented_size=self.oriented_size[i],
-            oriented_axes=self.oriented_axes[i],
+        return self._items[index]
+
+    def __iter__(self) -> Iterator[ObjectLabel]:
+        return iter(self._items)
+
+    @cached_property
+    def _items(self) -> list[ObjectLabel]:
+        columns = zip(
+            self.instance_id.tolist(),
+            self.class_id.tolist(),
+            self.rle,
+            map(tuple, self.box.tolist()),
+            self.area.tolist(),
+            map(tuple, self.amodal_box.tolist()),
+            map(tuple, self.extent.tolist()),
+            self.visib_fract.tolist(),
+            self.truncation.tolist(),
+            self.distance_m.tolist(),
+            self.center_camera,
+            self.size,
+            self.axes_camera,
+            self.yaw_camera.tolist(),
+            map(tuple, self.box3d_image.tolist()),
+            self.cuboid.tolist(),
+            self.tilted.tolist(),
+            self.oriented_center,
+            self.oriented_size,
+            self.oriented_axes,
+            strict=True,
         )
+        shape = self.runs.shape
+        return [ObjectLabel(row[0], row[1], shape, *row[2:]) for row in columns]
 
 
 @dataclass(frozen=True)
@@ -248,7 +259,7 @@ def label_frame(frame: CameraFrame, world: Primitives, *, min_pixels: int = MIN_
     Raises:
         ValueError: the picture shows an instance that the world does not have, or a plane with an instance id.
     """
-    config = frame.config
+    config, view = frame.config, camera_view(frame.config)
     runs = instance_runs(frame.instance, min_pixels=max(min_pixels, 1))
     index, offset = _parts_of(world, runs.instance_id)
     position, rotation = np.ascontiguousarray(frame.position), np.ascontiguousarray(frame.rotation)
@@ -265,8 +276,7 @@ def label_frame(frame: CameraFrame, world: Primitives, *, min_pixels: int = MIN_
         runs.offset,
         width=config.width,
         height=config.height,
-        focal=config.focal,
-        near=config.near,
+        view=view,
     )
     boxes = solid_boxes(kind, size, center, axes, local, offset, rotation)
     heading = boxes.axes[:, :, 0] @ (rotation.T @ level_rotation(rotation))
@@ -284,7 +294,9 @@ def label_frame(frame: CameraFrame, world: Primitives, *, min_pixels: int = MIN_
         size=boxes.size,
         axes_camera=boxes.axes,
         yaw_camera=yaw,
-        box3d_image=project_boxes(box_corners(boxes.center, boxes.size, boxes.axes), config),
+        box3d_image=_project_boxes(
+            box_corners(boxes.center, boxes.size, boxes.axes), config.width, config.height, view
+        ),
         cuboid=boxes.cuboid,
         tilted=boxes.tilted,
         oriented_center=boxes.oriented_center,
@@ -296,10 +308,16 @@ def label_frame(frame: CameraFrame, world: Primitives, *, min_pixels: int = MIN_
 def label_points(scan: LidarScan, truth: LidarTruth) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Return class and instance ids, (N,) int32 each, of the points that ``Lidar.points`` makes of a scan.
 
-    Both are 0 for a return from nothing; the instance is 0 for stuff.
+    The instance is 0 for stuff. Both are 0 for a return that is no echo of what the beam points at: dust, or another
+    lidar's pulse (``lidar_signal.TARGET``).
     """
     back = np.isfinite(scan.ranges)
-    return truth.class_id[back].astype(np.int32), truth.instance_id[back].astype(np.int32)
+    class_id, instance_id = truth.class_id[back].astype(np.int32), truth.instance_id[back].astype(np.int32)
+    flags = getattr(truth, "flags", None)
+    if flags is not None:
+        stray = (flags[back] & TARGET) == 0
+        class_id[stray], instance_id[stray] = 0, 0
+    return class_id, instance_id
 
 
 def box_corners(center: ArrayLike, size: ArrayLike, axes: ArrayLike) -> NDArray[np.float64]:
@@ -333,8 +351,8 @@ def intrinsic_matrix(config: CameraConfig) -> NDArray[np.float64]:
     """Return the camera matrix (3, 3) [pixels]; pixel centres are whole numbers."""
     return np.array(
         [
-            [config.focal, 0.0, 0.5 * (config.width - 1)],
-            [0.0, config.focal, 0.5 * (config.height - 1)],
+            [config.focal, 0.0, config.center[0]],
+            [0.0, config.focal, config.center[1]],
             [0.0, 0.0, 1.0],
         ]
     )
@@ -346,7 +364,7 @@ def project_boxes(corners: NDArray[np.float64], config: CameraConfig) -> NDArray
     Boxes are cut at the near plane and at the picture's edges. A box that is wholly behind the near plane gives nan.
     """
     corners = np.ascontiguousarray(corners, dtype=np.float64)
-    return _project_boxes(corners, config.width, config.height, config.focal, config.near)
+    return _project_boxes(corners, config.width, config.height, camera_view(config))
 
 
 def nearest_distance(
@@ -371,9 +389,15 @@ def nearest_distance(
 
 @lru_cache(maxsize=8)
 def ray_lengths(config: CameraConfig) -> NDArray[np.float32]:
-    """Return what turns planar depth into distance from the optical centre: (H, W) float32, 1 on the axis."""
-    u = (np.arange(config.width) - 0.5 * (config.width - 1)) / config.focal
-    v = (np.arange(config.height) - 0.5 * (config.height - 1)) / config.focal
+    """Return what turns depth into distance from the optical centre: (H, W) float32, 1 on the axis and for fisheyes."""
+    if config.lens == "fisheye":
+        return np.ones((config.height, config.width), dtype=np.float32)
+    if camera_view(config)[LENS] != PINHOLE:
+        from .optics import pixel_rays  # a kernel of its own, which a pinhole need not wait for
+
+        return np.nan_to_num(np.linalg.norm(pixel_rays(config), axis=2), nan=1.0).astype(np.float32)
+    u = (np.arange(config.width) - config.center[0]) / config.focal
+    v = (np.arange(config.height) - config.center[1]) / config.focal
     lengths = np.sqrt(1.0 + u[None, :] ** 2 + v[:, None] ** 2).astype(np.float32)
     lengths.setflags(write=False)
     return lengths
@@ -392,30 +416,33 @@ def _parts_of(world: Primitives, instance_id: NDArray[np.int32]) -> tuple[NDArra
 
 @compiled
 def _project_boxes(
-    corners: NDArray[np.float64], width: int, height: int, focal: float, near: float
+    corners: NDArray[np.float64], width: int, height: int, view: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     image = np.empty((len(corners), 4))
-    center_u, center_v = 0.5 * (width - 1), 0.5 * (height - 1)
+    near = -np.inf if view[LENS] == FISHEYE else view[NEAR]
+    pieces = 1 if view[LENS] == PINHOLE else EDGE_PIECES
     for n in range(len(corners)):
         left, top, right, bottom = np.inf, np.inf, -np.inf, -np.inf
-        # The corners, then the places where one of the twelve edges meets the near plane.
-        for i in range(8):
-            for bit in (0, 1, 2, 4):
-                j = i | bit
-                x, y, z, beyond = corners[n, i, 0], corners[n, i, 1], corners[n, i, 2], corners[n, j, 2]
-                if bit != 0:
-                    if i & bit or (z < near) == (beyond < near):
-                        continue
-                    t = (near - z) / (beyond - z)
-                    x += t * (corners[n, j, 0] - x)
-                    y += t * (corners[n, j, 1] - y)
-                    z = near
-                elif z < near:
-                    continue
-                u, v = center_u + focal * x / z, center_v + focal * y / z
+        # The twelve edges, as far as they lie before the near plane.
+        for edge in range(24):
+            i, j = edge // 3, edge // 3 | 1 << edge % 3
+            start, stop = corners[n, i, 2], corners[n, j, 2]
+            if i == j or (start < near and stop < near):
+                continue
+            crossing = (near - start) / (stop - start) if (start < near) != (stop < near) else 0.0
+            first = crossing if start < near else 0.0
+            last = crossing if stop < near else 1.0
+            for piece in range(pieces + 1):
+                t = first + (last - first) * piece / pieces
+                u, v = project_ray(
+                    corners[n, i, 0] + t * (corners[n, j, 0] - corners[n, i, 0]),
+                    corners[n, i, 1] + t * (corners[n, j, 1] - corners[n, i, 1]),
+                    start + t * (stop - start),
+                    view,
+                )
                 left, top, right, bottom = min(left, u), min(top, v), max(right, u), max(bottom, v)
         if left > right:
-            image[n] = np.nan
+            image[n, 0], image[n, 1], image[n, 2], image[n, 3] = np.nan, np.nan, np.nan, np.nan
             continue
         image[n, 0] = min(max(left, -0.5), width - 0.5)
         image[n, 1] = min(max(top, -0.5), height - 0.5)
@@ -438,7 +465,9 @@ def _nearest(
         at = hash_place(table, instance_id[s])
         table[at, 0], table[at, 1] = instance_id[s], s
     # Floats of one sign are ordered as their bits are; whole numbers have a least value in vector registers.
-    least = np.full(len(instance_id), np.inf, dtype=np.float32)
+    least = np.empty(len(instance_id), dtype=np.float32)
+    for s in range(len(instance_id)):
+        least[s] = np.inf
     least_bits = least.view(np.int32)
     ranges = np.empty(ids.shape[1], dtype=np.float32)
     bits = ranges.view(np.int32)
@@ -460,7 +489,3 @@ def _nearest(
                     least_bits[table[at, 1]] = nearest
             begin = end
     return least
-
-
-def _four(values: list) -> tuple:
-    return values[0], values[1], values[2], values[3]

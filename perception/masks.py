@@ -85,7 +85,9 @@ def _column_edges(ids: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np
     for x in range(width):
         offset[x + one] = offset[x] + count[x]
     row = np.zeros(offset[-1], dtype=np.int32)
-    at = offset[:-1] + 1
+    at = np.empty(ids.shape[1], dtype=np.int64)
+    for x in range(width):
+        at[x] = offset[x] + 1
     for y in range(one, height):
         for block in range(np.uint64(0), width, np.uint64(EDGE_BLOCK)):
             end = min(block + np.uint64(EDGE_BLOCK), width)
@@ -154,10 +156,11 @@ def _group(
                 count += 1
             number[k] = table[at, 1]
             total[number[k]] += (row[k + 1] if k + 1 < edge_offset[x + 1] else height) - row[k]
-    order = np.argsort(found[:count])
-    rank = np.full(count, -1, dtype=np.int32)
+    order = _ascending(found, count)
+    rank = np.empty(count, dtype=np.int32)
     kept = 0
     for i in range(count):
+        rank[order[i]] = -1
         if total[order[i]] >= min_pixels:
             rank[order[i]] = kept
             kept += 1
@@ -178,6 +181,25 @@ def _group(
 
 
 @compiled
+def _ascending(values: NDArray[np.int32], count: int) -> NDArray[np.int32]:
+    """Return the order that sorts the first values (Shell's method; numpy's own sort takes seconds to compile)."""
+    order = np.empty(count, dtype=np.int32)
+    for i in range(count):
+        order[i] = i
+    gap = count // 2
+    while gap > 0:
+        for i in range(gap, count):
+            item = order[i]
+            j = i
+            while j >= gap and values[order[j - gap]] > values[item]:
+                order[j] = order[j - gap]
+                j -= gap
+            order[j] = item
+        gap //= 2
+    return order
+
+
+@compiled
 def _place(
     number: NDArray[np.int32],
     edge_offset: NDArray[np.int64],
@@ -192,7 +214,7 @@ def _place(
     box = np.empty((instances, 4), dtype=np.int64)
     for s in range(instances):
         box[s, 0], box[s, 1], box[s, 2], box[s, 3] = width, height, -1, -1
-    at = offset[:-1].copy()
+    at = offset.copy()
     for x in range(width):
         for k in range(edge_offset[x], edge_offset[x + 1]):
             s = number[k]

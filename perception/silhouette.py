@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 
 from ..common.primitives import BOX, CAPSULE, CYLINDER, SPHERE, TRIANGLE
 from .compiled import compiled, inlined
+from .projection import CENTER_X, CENTER_Y, FISHEYE, FOCAL_X, FOCAL_Y, LENS, MAX_PIECES, NEAR, PINHOLE, bend_ring
 
 RIM_POINTS = 48
 """Corners of the polygon that stands for a circle; the outline is off by 0.2 % of the radius at most."""
 
-CANVAS_COLUMNS, CANVAS_ROWS = 128, 256
+CANVAS_COLUMNS, CANVAS_ROWS = 96, 128
 """Most columns and rows of samples for truncation, in each of: before the picture, inside it, past it."""
 
 CANVAS_DENSITY = 4.0
@@ -69,8 +70,7 @@ def silhouettes(
     *,
     width: int,
     height: int,
-    focal: float,
-    near: float,
+    view: NDArray[np.float64],
 ) -> Silhouettes:
     """Measure the amodal silhouettes of S objects made of P primitives.
 
@@ -83,14 +83,13 @@ def silhouettes(
         run_start, run_stop, run_offset: visible pixels as in ``InstanceRuns``. They always count as part of the
             silhouette, so that the visible share never exceeds one where rounding moves an edge over a pixel centre.
         width, height: of the picture [pixels].
-        focal: [pixels].
-        near: planar distance [m] of the near plane.
+        view: of the camera, see ``projection.camera_view``.
 
     Returns:
-        The silhouettes. Approximations: the union is sampled at pixel centres; a part nearer than ``near`` is
-        not seen; truncation is sampled on a grid (``CANVAS_COLUMNS``, ``CANVAS_ROWS``).
+        The silhouettes. Approximations: the union is sampled at pixel centres; what is nearer than the near plane is
+        not seen (through a fisheye it is); truncation is sampled on a grid (``CANVAS_COLUMNS``, ``CANVAS_ROWS``).
+        Outside the picture a distorting lens goes on as ``projection`` says.
     """
-    view = np.array([focal, 0.5 * (width - 1), 0.5 * (height - 1), near])
     runs = (run_start, run_stop, run_offset)
     return Silhouettes(*_measure(kind, size, center, axes, primitive_offset, *runs, width, height, view))
 
@@ -188,7 +187,7 @@ def _outline(
 @compiled
 def _picture(points: NDArray[np.float64], count: int, view: NDArray[np.float64], picture: NDArray[np.float64]) -> int:
     """Project points (count, 3), cut at the near plane, to pixels (n, 2); return n."""
-    focal, center_u, center_v, near = view[0], view[1], view[2], view[3]
+    focal, center_u, center_v, near = view[FOCAL_X], view[CENTER_X], view[CENTER_Y], view[NEAR]
     n = 0
     for i in range(count):
         if points[i, 2] >= near:
@@ -337,7 +336,9 @@ def _add_runs(
 
 @compiled
 def _bands(low: float, high: float, size: int, most: int, bands: NDArray[np.float64]) -> int:
-    """Lay samples before, in and past a picture between two bounds; write start, step, count (3, 3); return how many.
+    """Lay samples before, in and past a picture between two bounds; return how many.
+
+    Writes start, step, count and 1 / step of each band (3, 4).
 
     Bands without extent get no samples.
     """
@@ -349,6 +350,7 @@ def _bands(low: float, high: float, size: int, most: int, bands: NDArray[np.floa
         if stop > start:
             count = int(min(np.ceil(CANVAS_DENSITY * (stop - start)), most))
         bands[band, 0], bands[band, 1], bands[band, 2] = start, (stop - start) / max(count, 1), count
+        bands[band, 3] = count / (stop - start) if count > 0 else 0.0
         total += count
     return total
 
@@ -358,8 +360,7 @@ def _sample_at(bands: NDArray[np.float64], value: float) -> int:
     """Return how many samples lie before a coordinate."""
     total = 0.0
     for band in range(3):
-        if bands[band, 2] > 0.0:
-            total += min(max(np.ceil((value - bands[band, 0]) / bands[band, 1] - 0.5), 0.0), bands[band, 2])
+        total += min(max(np.ceil((value - bands[band, 0]) * bands[band, 3] - 0.5), 0.0), bands[band, 2])
     return int(total)
 
 
@@ -402,7 +403,7 @@ def _truncation(
     cover: NDArray[np.int16],
 ) -> float:
     """Return the share of a union of rings, as far as the canvas holds it, that lies outside the picture."""
-    across, down = np.empty((3, 3)), np.empty((3, 3))
+    across, down = np.empty((3, 4)), np.empty((3, 4))
     columns = _bands(extent[0], extent[2], width, CANVAS_COLUMNS, across)
     rows = _bands(extent[1], extent[3], height, CANVAS_ROWS, down)
     if columns == 0 or rows == 0:
@@ -420,7 +421,7 @@ def _truncation(
     top = 0
     for band in range(3):
         bottom = top + int(down[band, 2])
-        seen[:] = 0
+        _clear(seen, 0, columns)
         _sweep(cover, depth, seen, 0, columns, top, bottom)
         top = bottom
         left = 0
@@ -447,16 +448,103 @@ def _add_part(
     view: NDArray[np.float64],
     points: NDArray[np.float64],
     picture: NDArray[np.float64],
+    hull: NDArray[np.float64],
+    basis: NDArray[np.float64],
     ring: NDArray[np.float64],
     at: int,
-) -> int:
-    """Write the ring of primitive p from ``ring[at]`` on, which must have room; return the index past it."""
-    n = _picture(points, _outline(kind[p], size, center, axes, p, points), view, picture)
+) -> tuple[NDArray[np.float64], int]:
+    """Write the ring of primitive p from ``ring[at]`` on; return the ring, longer if need be, and the index past it."""
+    count = _outline(kind[p], size, center, axes, p, points)
+    if view[LENS] == FISHEYE:
+        n = _seen_about(points, count, _toward(kind[p], size, center, axes, p, points, basis), basis, picture)
+    else:
+        n = _picture(points, count, view, picture)
+        basis[0, 0], basis[1, 1] = 1.0 / view[FOCAL_X], 1.0 / view[FOCAL_Y]
+        basis[2, 0], basis[2, 1], basis[2, 2] = -view[CENTER_X] * basis[0, 0], -view[CENTER_Y] * basis[1, 1], 1.0
     if n < 3:
-        return at
+        return ring, at
     _sort_points(picture, n)
-    end = _hull(picture, n, ring, at)
-    return end if end - at >= 3 else at
+    bent = view[LENS] != PINHOLE
+    corners = _hull(picture, n, hull, 0)
+    if corners < 3:
+        return ring, at
+    room = at + corners * (MAX_PIECES if bent else 1)
+    while len(ring) < room:
+        ring = _longer(ring, at)
+    if bent:
+        return ring, bend_ring(hull, corners, basis, view, ring, at)
+    for i in range(corners):
+        ring[at + i, 0], ring[at + i, 1] = hull[i, 0], hull[i, 1]
+    return ring, at + corners
+
+
+@compiled
+def _toward(
+    kind: int,
+    size: NDArray[np.float64],
+    center: NDArray[np.float64],
+    axes: NDArray[np.float64],
+    p: int,
+    points: NDArray[np.float64],
+    basis: NDArray[np.float64],
+) -> bool:
+    """Span a plane (basis: its axes and its foot, 1 from the camera) before which all of a solid lies.
+
+    The plane faces the solid's nearest point, or of a round solid its axis's: a convex body lies beyond the plane
+    through it. Returns whether there is one; there is none for a camera inside a solid.
+    """
+    x, y, z = 0.0, 0.0, 0.0
+    if kind == TRIANGLE:
+        for i in range(3):
+            norm = np.sqrt(points[i, 0] ** 2 + points[i, 1] ** 2 + points[i, 2] ** 2)
+            x, y, z = x + points[i, 0] / norm, y + points[i, 1] / norm, z + points[i, 2] / norm
+    else:
+        place = np.zeros(3)
+        for j in range(3):
+            for k in range(3):
+                place[j] -= axes[p, k, j] * center[p, k]
+        if kind == BOX:
+            for j in range(3):
+                place[j] = min(max(place[j], -size[p, j]), size[p, j])
+        else:
+            across = np.sqrt(place[0] ** 2 + place[1] ** 2)
+            inward = min(1.0, size[p, 0] / across) if kind == CYLINDER and across > 0.0 else 0.0
+            place[0], place[1] = place[0] * inward, place[1] * inward
+            place[2] = 0.0 if kind == SPHERE else min(max(place[2], -size[p, 1]), size[p, 1])
+        x, y, z = center[p, 0], center[p, 1], center[p, 2]
+        for j in range(3):
+            x, y, z = x + axes[p, 0, j] * place[j], y + axes[p, 1, j] * place[j], z + axes[p, 2, j] * place[j]
+    norm = np.sqrt(x * x + y * y + z * z)
+    if not norm > 1e-9:
+        return False
+    x, y, z = x / norm, y / norm, z / norm
+    if abs(x) < abs(y):
+        ax, ay, az = 0.0, z, -y
+    else:
+        ax, ay, az = -z, 0.0, x
+    norm = np.sqrt(ax * ax + ay * ay + az * az)
+    ax, ay, az = ax / norm, ay / norm, az / norm
+    basis[0, 0], basis[0, 1], basis[0, 2] = ax, ay, az
+    basis[1, 0], basis[1, 1], basis[1, 2] = y * az - z * ay, z * ax - x * az, x * ay - y * ax
+    basis[2, 0], basis[2, 1], basis[2, 2] = x, y, z
+    return True
+
+
+@compiled
+def _seen_about(
+    points: NDArray[np.float64], count: int, good: bool, basis: NDArray[np.float64], picture: NDArray[np.float64]
+) -> int:
+    """Project points (count, 3) to the plane that a basis spans; return how many, none if one is not before it."""
+    if not good:
+        return 0
+    for i in range(count):
+        along = points[i, 0] * basis[2, 0] + points[i, 1] * basis[2, 1] + points[i, 2] * basis[2, 2]
+        if along <= 1e-9:
+            return 0
+        for k in range(2):
+            across = points[i, 0] * basis[k, 0] + points[i, 1] * basis[k, 1] + points[i, 2] * basis[k, 2]
+            picture[i, k] = across / along
+    return count
 
 
 @compiled
@@ -477,9 +565,10 @@ def _measure(
     area = np.zeros(objects, dtype=np.int64)
     box = np.zeros((objects, 4), dtype=np.int64)
     extents = np.empty((objects, 4))
+    extent = np.empty(4)
     truncation = np.zeros(objects)
     cover = np.zeros((height, width), dtype=np.int16)
-    canvas = np.zeros((1, 1), dtype=np.int16)
+    canvas = np.zeros((3 * CANVAS_ROWS, 3 * CANVAS_COLUMNS), dtype=np.int16)
     depth, seen = np.empty(width, dtype=np.int16), np.empty(width, dtype=np.int16)
     points, picture = np.empty((_MAX_OUTLINE, 3)), np.empty((_MAX_PICTURE, 2))
     window = np.empty(4, dtype=np.int64)
@@ -487,34 +576,28 @@ def _measure(
     for s in range(objects):
         most = max(most, primitive_offset[s + 1] - primitive_offset[s])
     ring_offset = np.zeros(most + 1, dtype=np.int64)
-    ring = np.empty((2 * _MAX_PICTURE, 2))
+    hull, ring, basis = np.empty((_MAX_PICTURE + 1, 2)), np.empty((256, 2)), np.zeros((3, 3))
     for s in range(objects):
-        extent = extents[s]
         extent[0], extent[1], extent[2], extent[3] = np.inf, np.inf, -np.inf, -np.inf
         rings = primitive_offset[s + 1] - primitive_offset[s]
         for r in range(rings):
             at = ring_offset[r]
-            if at + _MAX_PICTURE + 1 > len(ring):
-                longer = np.empty((2 * len(ring), 2))
-                longer[:at] = ring[:at]
-                ring = longer
             p = primitive_offset[s] + r
-            ring_offset[r + 1] = _add_part(kind, size, center, axes, p, view, points, picture, ring, at)
+            ring, end = _add_part(kind, size, center, axes, p, view, points, picture, hull, basis, ring, at)
+            ring_offset[r + 1] = end
             for i in range(at, ring_offset[r + 1]):
                 extent[0], extent[2] = min(extent[0], ring[i, 0]), max(extent[2], ring[i, 0])
                 extent[1], extent[3] = min(extent[1], ring[i, 1]), max(extent[3], ring[i, 1])
             _add_ring(cover, ring, at, ring_offset[r + 1], width, height)
         _window(extent, width, height, window)
         _add_runs(cover, run_start, run_stop, run_offset[s], run_offset[s + 1], height, window)
-        depth[window[0] : window[2]] = 0
-        seen[window[0] : window[2]] = 0
+        _clear(depth, window[0], window[2])
+        _clear(seen, window[0], window[2])
         first, last = _sweep(cover, depth, seen, window[0], window[2], window[1], window[3])
-        area[s] = _tight(seen, window[0], window[2], first, last, box[s])
+        area[s] = _tight(seen, window[0], window[2], first, last, box, s)
         if extent[0] < -0.5 or extent[2] > width - 0.5 or extent[1] < -0.5 or extent[3] > height - 0.5:
-            if len(canvas) == 1:
-                canvas = np.zeros((3 * CANVAS_ROWS, 3 * CANVAS_COLUMNS), dtype=np.int16)
             truncation[s] = _truncation(ring, ring_offset, rings, extent, width, height, canvas)
-        _cut_extent(extent, box[s], width, height)
+        _cut_extent(extent, box, s, width, height, extents)
     return area, box, extents, truncation
 
 
@@ -529,7 +612,9 @@ def _window(extent: NDArray[np.float64], width: int, height: int, window: NDArra
 
 
 @compiled
-def _tight(seen: NDArray[np.int16], left: int, right: int, first: int, last: int, box: NDArray[np.int64]) -> int:
+def _tight(
+    seen: NDArray[np.int16], left: int, right: int, first: int, last: int, box: NDArray[np.int64], s: int
+) -> int:
     """Write the box x, y, width, height of covered pixels, given the covered rows of each column; return how many."""
     total, low, high = 0, right, left
     for x in range(left, right):
@@ -537,14 +622,36 @@ def _tight(seen: NDArray[np.int16], left: int, right: int, first: int, last: int
             total += seen[x]
             low, high = min(low, x), x + 1
     if total > 0:
-        box[0], box[1], box[2], box[3] = low, first, high - low, last - first
+        box[s, 0], box[s, 1], box[s, 2], box[s, 3] = low, first, high - low, last - first
     return total
 
 
 @compiled
-def _cut_extent(extent: NDArray[np.float64], box: NDArray[np.int64], width: int, height: int) -> None:
-    """Widen an extent to the visible pixels and cut it at the canvas."""
-    extent[0] = max(min(extent[0], float(box[0])), -0.5 - width)
-    extent[1] = max(min(extent[1], float(box[1])), -0.5 - height)
-    extent[2] = min(max(extent[2], box[0] + box[2] - 1.0), 2 * width - 0.5)
-    extent[3] = min(max(extent[3], box[1] + box[3] - 1.0), 2 * height - 0.5)
+def _cut_extent(
+    extent: NDArray[np.float64],
+    box: NDArray[np.int64],
+    s: int,
+    width: int,
+    height: int,
+    extents: NDArray[np.float64],
+) -> None:
+    """Write the extent of object s, widened to its visible pixels and cut at the canvas."""
+    extents[s, 0] = max(min(extent[0], float(box[s, 0])), -0.5 - width)
+    extents[s, 1] = max(min(extent[1], float(box[s, 1])), -0.5 - height)
+    extents[s, 2] = min(max(extent[2], box[s, 0] + box[s, 2] - 1.0), 2 * width - 0.5)
+    extents[s, 3] = min(max(extent[3], box[s, 1] + box[s, 3] - 1.0), 2 * height - 0.5)
+
+
+@compiled
+def _clear(values: NDArray[np.int16], first: int, last: int) -> None:
+    for i in range(first, last):
+        values[i] = 0
+
+
+@compiled
+def _longer(ring: NDArray[np.float64], used: int) -> NDArray[np.float64]:
+    """Return a copy of a ring's memory with twice the room."""
+    longer = np.empty((2 * len(ring), 2))
+    for i in range(used):
+        longer[i, 0], longer[i, 1] = ring[i, 0], ring[i, 1]
+    return longer

@@ -2,12 +2,14 @@
 
 Records beyond the COCO standard. Images carry ``episode``, ``robot``, ``number``, ``time_s``, the camera
 (``intrinsics`` fx, fy, cx, cy [pixels], ``position`` [m] and ``rotation`` row by row of ``camera_optical`` in ``map``,
-``near_m``) and ``min_pixels``, below which an object got no label. Annotations carry ``track_id`` (the instance id: the
-same object in all pictures of an episode), ``visib_fract``, ``truncated``, ``distance_m``, ``amodal_bbox`` (x, y,
-width, height of the whole silhouette, cut at the picture's edges), ``amodal_extent`` (x1, y1, x2, y2 of it, not cut
-there), ``occluded`` (as in KITTI) and the upright 3D box: ``center_camera`` [m], ``size_lwh`` [m], ``rotation_y`` [rad]
-(see ``labels.ObjectLabel``), ``cuboid``. Where an object leans, ``oriented_box`` is its tight box: ``center`` [m],
-``size`` [m] and ``axes``, the columns of which are the directions of the sizes in ``camera_optical``, row by row.
+``near_m``) and ``min_pixels``, below which an object got no label; a lens that distorts adds ``lens`` (coefficients as
+OpenCV has them, see ``CameraConfig``). All boxes and masks are those of the picture as it is, distorted. Annotations
+carry ``track_id`` (the instance id: the same object in all pictures of an episode), ``visib_fract``, ``truncated``,
+``distance_m``, ``amodal_bbox`` (x, y, width, height of the whole silhouette, cut at the picture's edges),
+``amodal_extent`` (x1, y1, x2, y2 of it, not cut there), ``occluded`` (as in KITTI) and the upright 3D box:
+``center_camera`` [m], ``size_lwh`` [m], ``rotation_y`` [rad] (see ``labels.ObjectLabel``), ``cuboid``. Where an object
+leans, ``oriented_box`` is its tight box: ``center`` [m], ``size`` [m] and ``axes``, the columns of which are the
+directions of the sizes in ``camera_optical``, row by row.
 """
 
 from __future__ import annotations
@@ -19,14 +21,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ...common.classes import CLASS_NAMES, STUFF_CLASSES
 from ...common.errors import InputError
 from ..labels import LabelledFrame, ObjectLabel
+from ..projection import LENS, PINHOLE, camera_view
 from .kitti import occlusion_level
 
 IMAGE_LINE = "image "
 ANNOTATION_LINE = "annotation "
 PANOPTIC_LINE = "panoptic "
+
+LENS_KEYS = ("lens", "horizontal_fov", "k1", "k2", "k3", "k4", "p1", "p2")
+"""Settings of ``CameraConfig`` that a picture through a distorting lens is told with."""
 
 _LIVING = frozenset({"person"})
 _VEHICLES = frozenset({"forklift", "amr", "pallet_truck"})
@@ -139,6 +147,9 @@ def _image_record(labelled: LabelledFrame) -> dict[str, Any]:
     """Return the record of a picture, without its id."""
     frame = labelled.frame
     config = frame.config
+    lens = {}
+    if camera_view(config)[LENS] != PINHOLE:
+        lens["lens"] = {key: getattr(config, key) for key in LENS_KEYS}
     return {
         "file_name": f"{labelled.stem}.png",
         "width": config.width,
@@ -147,14 +158,12 @@ def _image_record(labelled: LabelledFrame) -> dict[str, Any]:
         "robot": labelled.robot,
         "number": labelled.number,
         "time_s": round(float(labelled.time), 6),
-        "intrinsics": [
-            *(round(config.focal, 9), round(config.focal, 9)),
-            *(0.5 * (config.width - 1), 0.5 * (config.height - 1)),
-        ],
+        "intrinsics": [*(round(config.focal, 9), round(config.focal, 9)), *config.center],
         "near_m": config.near,
         "position": _rounded(frame.position, 6),
         "rotation": _rounded(frame.rotation.ravel(), 9),
         "min_pixels": labelled.min_pixels,
+        **lens,
     }
 
 
@@ -217,5 +226,6 @@ def _supercategory(name: str) -> str:
 
 
 def _rounded(values: Iterable[Any], digits: int) -> list[float]:
+    numbers = values.ravel().tolist() if isinstance(values, np.ndarray) else values
     # Adding zero turns -0.0 into 0.0.
-    return [round(float(value), digits) + 0.0 for value in values]
+    return [round(value, digits) + 0.0 for value in numbers]

@@ -11,11 +11,14 @@ What to know when reading them:
 - 3D boxes live in the level camera frame: KITTI's boxes turn about the camera's y axis only, so y must point straight
   down. For a camera mounted level this is the usual camera frame and ``P2`` the usual matrix. A pitched or rolled
   camera's ``P2`` holds the turn into the camera as well, so that ``P2 * X`` still gives pixels.
+- KITTI's pictures are rectified, and ``P2`` knows no lens: for a camera whose lens distorts, ``P2`` is its matrix
+  without the distortion, boxes are those of the picture as it is, and COCO's image record holds the coefficients.
 - ``P0`` to ``P3`` are equal (one camera), ``R0_rect`` and ``Tr_imu_to_velo`` are identity.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,9 +188,9 @@ def read_calibration(path: str | Path) -> KittiCalibration:
 
 def _label_line(label: ObjectLabel, to_level: NDArray[np.float64]) -> str:
     x, y, width, height = label.amodal_box
-    length, breadth, tall = label.size
-    location = to_level @ label.center_camera
-    alpha = (label.yaw_camera - np.arctan2(location[0], location[2]) + np.pi) % (2.0 * np.pi) - np.pi
+    length, breadth, tall = label.size.tolist()
+    location = (to_level @ label.center_camera).tolist()
+    alpha = (label.yaw_camera - math.atan2(location[0], location[2]) + math.pi) % (2.0 * math.pi) - math.pi
     numbers = [
         *(alpha, x, y, x + width - 1, y + height - 1),
         *(tall, breadth, length),

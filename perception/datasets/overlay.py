@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ...common.classes import CLASS_NAMES
 from ..config import CameraConfig
-from ..labels import ObjectLabel, intrinsic_matrix
+from ..labels import EDGE_PIECES, ObjectLabel
+from ..projection import FISHEYE, LENS, PINHOLE, camera_view, project_points
 
 # Distinct for those who see colours differently too (Okabe and Ito 2008, and tints of it); background classes are grey.
 _PALETTE: dict[str, tuple[int, int, int]] = {
@@ -91,13 +92,16 @@ def _draw_wires(
     canvas: NDArray[np.uint8], label: ObjectLabel, config: CameraConfig, color: tuple[int, int, int]
 ) -> None:
     corners = label.corners_camera
-    if corners[:, 2].min() < config.near:
+    view = camera_view(config)
+    if view[LENS] != FISHEYE and corners[:, 2].min() < config.near:
         return
-    image = corners @ intrinsic_matrix(config).T
+    steps = np.linspace(0.0, 1.0, 2 if view[LENS] == PINHOLE else EDGE_PIECES + 1)[None, :, None]
+    start, stop = corners[_BOX_EDGES].swapaxes(0, 1)
+    edges = start[:, None] + steps * (stop - start)[:, None]
+    image = project_points(edges.reshape(-1, 3), config).reshape(*edges.shape[:2], 2)
     # Four fractional bits give smooth lines.
-    points = np.round(np.clip(image[:, :2] / image[:, 2:], -1e4, 1e4) * 16).astype(int)
-    for i, j in _BOX_EDGES:
-        cv2.line(canvas, points[i].tolist(), points[j].tolist(), color, 1, cv2.LINE_AA, 4)
+    points = np.round(np.clip(image, -1e4, 1e4) * 16).astype(np.int32)
+    cv2.polylines(canvas, list(points), False, color, 1, cv2.LINE_AA, 4)
 
 
 def _draw_caption(canvas: NDArray[np.uint8], label: ObjectLabel) -> None:

@@ -83,9 +83,15 @@ class DatasetReader:
 
 def camera_config(image: Mapping[str, Any]) -> CameraConfig:
     """Return the camera of an image record; only what projection needs, and a far plane just behind the near one."""
-    fov = 2.0 * math.atan(0.5 * image["width"] / image["intrinsics"][0])
+    width, height, (focal, _, center_u, center_v) = image["width"], image["height"], image["intrinsics"]
+    lens = image.get("lens", {"horizontal_fov": 2.0 * math.atan(0.5 * width / focal)})
     return CameraConfig(
-        width=image["width"], height=image["height"], horizontal_fov=fov, near=image["near_m"], far=image["near_m"] + 1
+        width=width,
+        height=height,
+        near=image["near_m"],
+        far=image["near_m"] + 1,
+        center_offset=(center_u - 0.5 * (width - 1), center_v - 0.5 * (height - 1)),
+        **lens,
     )
 
 

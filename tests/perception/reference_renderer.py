@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+
+import cv2
 import numpy as np
 
 from floorcast.common.geometry import mounted, optical, rotation_matrix
@@ -17,10 +20,7 @@ def camera_pose(x, y, z, yaw=0.0, pitch=0.0, roll=0.0):
 
 
 def render(world: Primitives, config: CameraConfig, position, rotation, number: int = 0) -> CameraFrame:
-    v, u = np.mgrid[: config.height, : config.width].astype(np.float64)
-    u = (u - (config.width - 1) / 2) / config.focal
-    v = (v - (config.height - 1) / 2) / config.focal
-    rays = np.stack([u, v, np.ones_like(u)], axis=-1).reshape(-1, 3) @ np.asarray(rotation).T
+    rays = lens_rays(config).reshape(-1, 3) @ np.asarray(rotation).T
     depth = np.full(len(rays), np.inf)
     instance = np.zeros(len(rays), dtype=np.int32)
     semantic = np.zeros(len(rays), dtype=np.uint8)
@@ -111,3 +111,32 @@ def _triangle(size, origin, rays):
     for (ax, ay), (bx, by) in zip(corners, [*corners[1:], corners[0]], strict=True):
         inside &= (bx - ax) * (y - ay) - (by - ay) * (x - ax) >= 0
     return np.where(inside, t, np.nan)
+
+
+@functools.cache
+def lens_rays(config: CameraConfig) -> np.ndarray:
+    """Rays (H, W, 3) of the pixels, by inverting OpenCV's projection: z = 1, or of unit length for a fisheye."""
+    u, v = np.meshgrid(np.arange(config.width, dtype=np.float64), np.arange(config.height, dtype=np.float64))
+    pixels = np.stack([u, v], axis=-1).reshape(-1, 1, 2)
+    cx, cy = config.center
+    matrix = np.array([[config.focal, 0, cx], [0, config.focal, cy], [0, 0, 1]])
+    if config.lens == "fisheye":
+        # OpenCV's own inverse stops at 90 degrees; its polynomial is inverted by bisection instead.
+        plane = (pixels[:, 0] - [cx, cy]) / config.focal
+        radius = np.hypot(*plane.T)
+        low, high = np.zeros(len(radius)), np.full(len(radius), np.pi)
+        for _ in range(60):
+            t = (low + high) / 2
+            image = t * (1 + config.k1 * t**2 + config.k2 * t**4 + config.k3 * t**6 + config.k4 * t**8)
+            low, high = np.where(image < radius, t, low), np.where(image < radius, high, t)
+        across = np.sin(t) / np.maximum(radius, 1e-12)
+        rays = np.stack([plane[:, 0] * across, plane[:, 1] * across, np.cos(t)], axis=1)
+    else:
+        coefficients = np.array([config.k1, config.k2, config.p1, config.p2, config.k3])
+        plane = (pixels[:, 0] - [cx, cy]) / config.focal
+        for _ in range(100):
+            solid = np.concatenate([plane, np.ones((len(plane), 1))], axis=1)
+            image = cv2.projectPoints(solid, np.zeros(3), np.zeros(3), matrix, coefficients)[0][:, 0]
+            plane -= 0.7 * (image - pixels[:, 0]) / config.focal
+        rays = np.concatenate([plane, np.ones((len(plane), 1))], axis=1)
+    return rays.reshape(config.height, config.width, 3)

@@ -14,13 +14,15 @@ from scipy.spatial.transform import Rotation
 
 from floorcast.common.geometry import quaternion_from_rpy, rotation_matrix
 from floorcast.common.primitives import BOX, CAPSULE, CYLINDER, PLANE, SPHERE, TRIANGLE, PrimitiveBuilder
+from floorcast.perception import optics
 from floorcast.perception.config import CameraConfig
 from floorcast.perception.datasets.overlay import draw_labels
 from floorcast.perception.labels import label_frame, level_rotation
 from floorcast.perception.masks import instance_runs, run_length_codes
+from floorcast.perception.projection import project_points
 
 from .datasets.small_dataset import POSES, SMALL, small_frame, small_world
-from .reference_renderer import camera_pose, render
+from .reference_renderer import camera_pose, lens_rays, render
 
 WIDE = CameraConfig(width=320, height=240)
 
@@ -155,6 +157,90 @@ def test_truncation_is_what_a_larger_sensor_sees(build):
     assert label.visib_fract == pytest.approx(1.0, abs=0.01)
 
 
+LENSES = {
+    "barrel": CameraConfig(width=160, height=120, horizontal_fov=1.6, k1=-0.18, k2=0.02, p1=0.003, p2=-0.002),
+    "pincushion": CameraConfig(width=160, height=120, horizontal_fov=1.2, k1=0.25, center_offset=(6.0, -4.0)),
+    "fisheye": CameraConfig(width=160, height=120, horizontal_fov=2.6, lens="fisheye", k1=-0.02, k2=0.003),
+    "wide fisheye": CameraConfig(width=160, height=120, horizontal_fov=3.4, lens="fisheye"),
+}
+
+
+@pytest.mark.parametrize("lens", LENSES)
+@pytest.mark.parametrize("pose", range(len(POSES)))
+def test_silhouettes_through_a_lens(lens, pose):
+    """Each object rendered alone through rays that OpenCV bends covers the pixels that its silhouette does."""
+    world, config = small_world(), LENSES[lens]
+    frame = render(world, config, *POSES[pose])
+    labels = label_frame(frame, world, min_pixels=8)
+    assert len(labels) >= 5
+    lengths = np.linalg.norm(lens_rays(config), axis=2)
+    for label in labels:
+        rendered = render(alone(world, label.instance_id), config, *POSES[pose]).instance > 0
+        whole = np.count_nonzero(rendered)
+        rows, columns = np.nonzero(rendered)
+        expected = (columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1)
+        assert np.abs(np.subtract(label.amodal_box, expected)).max() <= 1
+        # A rim's polygon may move the half of an upright edge over a column of pixel centres.
+        assert label.area / label.visib_fract == pytest.approx(whole, rel=0.01, abs=0.5 * max(expected[2:]))
+        assert label.distance_m == pytest.approx((frame.depth * lengths)[label.mask].min(), rel=1e-5)
+        # The box holds the object, so its picture holds the object's.
+        x1, y1, x2, y2 = label.box3d_image
+        beyond = (x1 - columns.min(), y1 - rows.min(), columns.max() - x2, rows.max() - y2)
+        assert max(beyond) <= 0.75
+        if label.cuboid and label.truncation == 0:
+            assert np.abs(beyond).max() <= 1.25
+
+
+@pytest.mark.parametrize("lens", LENSES)
+def test_labels_and_pictures_share_one_lens(lens):
+    config = LENSES[lens]
+    pixels = np.stack(np.meshgrid(np.arange(config.width), np.arange(config.height)), axis=-1).reshape(-1, 2)
+    rays = lens_rays(config).reshape(-1, 3)
+    assert project_points(3.0 * rays, config) == pytest.approx(pixels, abs=1e-5)
+    assert optics.project(3.0 * rays, config)[0] == pytest.approx(pixels, abs=1e-5)
+
+
+@pytest.mark.parametrize("lens", LENSES)
+def test_truncation_through_a_lens(lens):
+    """Cut a picture out of a larger one that the same lens makes: what is left out is the truncation."""
+    small = LENSES[lens]
+    b = PrimitiveBuilder()
+    b.box((0.4, 0.6, 0.3), (2.5, 2.1, 1.2), class_name="box", instance_id=1, yaw=0.5)
+    b.add(CYLINDER, (0.3, 0.5), (1.2, -1.3, 1.5), class_name="column", instance_id=2)
+    for y in (0.1, 0.3, 0.5):
+        b.box((0.05, 0.05, 0.6), (1.2, y, 0.3), class_name="rack", instance_id=3)
+    for i, angle in enumerate(np.arange(-2.2, 2.2, 0.13)):
+        place = (2.2 * np.cos(angle), 2.2 * np.sin(angle), 1 + 0.7 * angle)
+        b.box((0.12, 0.12, 0.12), place, class_name="crate", instance_id=10 + i, yaw=angle + 0.4)
+    world, pose = b.build(), camera_pose(0, 0, 1)
+    width, height = 216, 162
+    changes = {"width": width, "height": height, "center_offset": small.center_offset}
+    if small.lens == "fisheye":
+        half = 0.5 * small.horizontal_fov * width / small.width
+        for _ in range(50):
+            image = half * (1 + small.k1 * half**2 + small.k2 * half**4)
+            half *= 0.5 * width / small.focal / image
+        changes["horizontal_fov"] = 2 * half
+    else:
+        changes["horizontal_fov"] = 2 * np.arctan(0.5 * width / small.focal)
+    large = small.model_copy(update=changes)
+    assert large.focal == pytest.approx(small.focal)
+    inside = np.zeros((height, width), dtype=bool)
+    inside[21:141, 28:188] = True
+    labels = label_frame(render(world, small, *pose), world)
+    held = cut = 0
+    for label in labels:
+        rendered = render(alone(world, label.instance_id), large, *pose).instance > 0
+        edge = rendered[0].any() or rendered[-1].any() or rendered[:, 0].any() or rendered[:, -1].any()
+        if not edge:
+            held += 1
+            expected = 1 - (rendered & inside).sum() / rendered.sum()
+            assert label.truncation == pytest.approx(expected, abs=0.02)
+            cut += expected > 0.02
+    assert held >= 5
+    assert cut >= 1
+
+
 def mesh_of(corners, faces, b, **options):
     """Add triangles with the given corners (V, 3) as solids of kind TRIANGLE."""
     for face in faces:
@@ -197,6 +283,24 @@ def test_a_mesh_is_one_object():
     assert not mesh.cuboid
     inside = (corners - pose[0]) @ pose[1] - mesh.center_camera
     assert (np.abs(inside @ mesh.axes_camera) <= 0.5 * mesh.size + 1e-9).all()
+
+
+@pytest.mark.parametrize("yaw", [0.0, 0.3, -1.2, 2.9])
+def test_the_box_of_a_mesh_turns_with_it(yaw):
+    """A carton of twelve triangles has the carton's box, whichever way it stands."""
+    signs = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])
+    turn = rotation_matrix([0, 0, np.sin(yaw / 2), np.cos(yaw / 2)])
+    corners = (signs * [0.5, 0.3, 0.2]) @ turn.T + [4, 0.2, 1]
+    quads = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
+    faces = [half for a, b, c, d in quads for half in ((a, b, c), (a, c, d))]
+    label = one_label(lambda b: mesh_of(corners, faces, b, class_name="pallet", instance_id=2))
+    assert sorted(label.size) == pytest.approx([0.4, 0.6, 1.0], abs=2e-3)
+    assert label.center_camera == pytest.approx([-0.2, 0, 4], abs=1e-3)
+    assert label.size[2] == pytest.approx(0.4)
+    assert not label.tilted
+    # The heading stays with the body: its angle against the carton is the same at every yaw.
+    heading = camera_pose(0, 0, 1)[1] @ label.axes_camera[:, 0]
+    assert abs(heading @ turn[:, 0]) in (pytest.approx(1, abs=1e-6), pytest.approx(0, abs=1e-3))
 
 
 def test_objects_inside_are_not_truncated():

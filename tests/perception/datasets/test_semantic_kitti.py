@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import yaml
@@ -16,6 +18,7 @@ from floorcast.perception.config import LidarConfig
 from floorcast.perception.datasets.reader import DatasetReader
 from floorcast.perception.datasets.semantic_kitti import config_text, label_bytes, read_point_labels
 from floorcast.perception.datasets.shards import ShardWriter, assemble_dataset
+from floorcast.perception.frames import LidarScan
 from floorcast.perception.labels import label_points
 from floorcast.perception.lidar import Lidar
 from floorcast.perception.scene import Scene
@@ -85,6 +88,17 @@ def test_points_and_labels_of_different_length(tmp_path):
     fewer = type(frame)(**{**vars(frame), "point_class": frame.point_class[:-1]})
     with ShardWriter(tmp_path / "d", 1) as writer, pytest.raises(ValueError, match="labels"):
         writer.add(fewer)
+
+
+def test_strays_have_no_label():
+    angles = np.zeros(2)
+    ranges = np.array([[1.0, np.inf, 2.0], [3.0, 4.0, 5.0]], dtype=np.float32)
+    ids, classes = np.arange(6, dtype=np.int32).reshape(2, 3) + 40, np.full((2, 3), 8, dtype=np.int32)
+    flags = np.array([[1, 0, 16], [3, 32, 5]], dtype=np.uint8)
+    truth = SimpleNamespace(ranges=ranges, instance_id=ids, class_id=classes, flags=flags)
+    point_class, point_instance = label_points(LidarScan(angles, angles, ranges), truth)
+    assert point_class.tolist() == [8, 0, 8, 0, 8]
+    assert point_instance.tolist() == [40, 0, 43, 0, 45]
 
 
 def test_points_of_a_scan_lie_on_what_their_labels_name():
