@@ -27,14 +27,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numba.np.unsafe.ndarray import to_fixed_tuple
 from numpy.typing import NDArray
 
 from ..common.classes import CLASS_IDS, CLASS_NAMES
 from ..common.geometry import FloatArray
-from ..common.primitives import BOX, Primitives
-from .compiled import compiled, inlined
+from ..common.primitives import Primitives
+from .borrow import borrowed
+from .compiled import compiled, part, spliced
 from .grid import IntArray
-from .intersect import interval, reciprocal
+from .intersect import AXIS_BOX, HALF_SPACE, YAW_BOX, interval, reciprocal
 from .noise import (
     LIDAR,
     LIDAR_DRIFT,
@@ -110,8 +112,10 @@ STRONGEST, FIRST, LAST = 0, 1, 2
     S_RING,
     S_FULL_TURN,
     S_STRIDE,
+    S_STEPS,
+    S_LEVELS,
     S_COUNT,
-) = range(34)
+) = range(36)
 """Places in the array of settings that the kernels read; see ``lidar_settings``."""
 
 _NEAR_INFRARED: dict[str, tuple[float, float, float, float]] = {
@@ -175,6 +179,8 @@ def lidar_settings(config: LidarConfig) -> FloatArray:
     s[S_HALF_V] = 0.5 * config.divergence_vertical if several else 0.0
     s[S_APERTURE], s[S_SEPARATION] = config.aperture, config.echo_separation
     s[S_RETURNS] = config.returns
+    s[S_STEPS] = 1.0 / config.range_resolution if config.range_resolution > 0 else 0.0
+    s[S_LEVELS] = 1.0 / config.intensity_resolution if config.intensity_resolution > 0 else 0.0
     s[S_MODE] = {"strongest": STRONGEST, "first": FIRST, "last": LAST}[config.return_mode]
     s[S_INTENSITY_NOISE], s[S_INTENSITY_STEP] = config.intensity_noise, config.intensity_resolution
     s[S_FALSE], s[S_FALSE_LENGTH], s[S_CROSSTALK] = config.false_echoes, config.false_echo_length, config.crosstalk
@@ -206,7 +212,7 @@ def unit_azimuth(config: LidarConfig, stream: int, sensors: NDArray[np.uint64]) 
     return np.array([config.angle_offset * standard_normal(np.uint64(key), 0) for key in keys])
 
 
-@inlined
+@part
 def slow_drift(stream: np.uint64, sensor: np.uint64, frame: np.uint64, scans: float) -> float:
     """Return the slowly wandering bias of a scan, in standard deviations.
 
@@ -221,7 +227,7 @@ def slow_drift(stream: np.uint64, sensor: np.uint64, frame: np.uint64, scans: fl
     return before * np.cos(angle) + after * np.sin(angle)
 
 
-@inlined
+@part
 def schlick(cosine: float) -> float:
     """Return Fresnel's reflection of a dielectric surface by Schlick's approximation (1994)."""
     away = 1.0 - cosine
@@ -229,14 +235,14 @@ def schlick(cosine: float) -> float:
     return FRESNEL + (1.0 - FRESNEL) * square * square * away
 
 
-@inlined
+@part
 def dropout_probability(base: float, grazing: float, cosine: float) -> float:
     """Return the chance that a beam is lost, given the cosine of its incidence angle (1 = head on)."""
     away = 1.0 - cosine
     return base + grazing * away * away * away * away
 
 
-@inlined
+@part
 def beam_direction(rotations: FloatArray, k: int, directions: FloatArray, b: int) -> tuple[float, float, float]:
     """Return the direction of beam b in ``map``."""
     x, y, z = directions[b, 0], directions[b, 1], directions[b, 2]
@@ -247,26 +253,47 @@ def beam_direction(rotations: FloatArray, k: int, directions: FloatArray, b: int
     )
 
 
-@inlined
+@part
 def incidence(
-    kind: NDArray[np.uint8], solid: FloatArray, p: int, x: float, y: float, z: float, dx: float, dy: float, dz: float
+    shape: NDArray[np.uint8],
+    kind: NDArray[np.uint8],
+    hot: FloatArray,
+    solid: FloatArray,
+    p: int,
+    x: float,
+    y: float,
+    z: float,
+    dx: float,
+    dy: float,
+    dz: float,
 ) -> float:
-    """Return the cosine (0 to 1) between a ray and the normal of solid p where they meet (x, y, z) [m]."""
-    if kind[p] == BOX:
-        px, py, pz = x - solid[p, 0], y - solid[p, 1], z - solid[p, 2]
-        gx = abs(solid[p, 6] * px + solid[p, 7] * py + solid[p, 8] * pz) - solid[p, 3]
-        gy = abs(solid[p, 9] * px + solid[p, 10] * py + solid[p, 11] * pz) - solid[p, 4]
-        gz = abs(solid[p, 12] * px + solid[p, 13] * py + solid[p, 14] * pz) - solid[p, 5]
-        axis = 6 if gx >= gy and gx >= gz else (9 if gy >= gz else 12)
-        return min(1.0, abs(solid[p, axis] * dx + solid[p, axis + 1] * dy + solid[p, axis + 2] * dz))
+    """Return the cosine (0 to 1) between a ray and the normal of solid p where they meet (x, y, z) [m].
+
+    The first four are tables of the scene. Upright boxes and planes, which most are, take a shorter way.
+    """
+    code = shape[p]
+    if code == AXIS_BOX:
+        gx = max(hot[p, 0] - x, x - hot[p, 3])
+        gy = max(hot[p, 1] - y, y - hot[p, 4])
+        gz = max(hot[p, 2] - z, z - hot[p, 5])
+        side = dx if gx >= gy else dy
+        return min(1.0, abs(side if max(gx, gy) >= gz else dz))
+    if code == YAW_BOX:
+        c, s = hot[p, 6], hot[p, 7]
+        px, py = x - hot[p, 0], y - hot[p, 1]
+        gx, gy = abs(c * px + s * py) - hot[p, 3], abs(c * py - s * px) - hot[p, 4]
+        gz = abs(z - hot[p, 2]) - hot[p, 5]
+        side = c * dx + s * dy if gx >= gy else c * dy - s * dx
+        return min(1.0, abs(side if max(gx, gy) >= gz else dz))
+    if code == HALF_SPACE:
+        return min(1.0, abs(hot[p, 0] * dx + hot[p, 1] * dy + hot[p, 2] * dz))
     nx, ny, nz, _, _, _ = world_normal(kind[p], solid, p, x, y, z)
     return min(1.0, abs(nx * dx + ny * dy + nz * dz))
 
 
-@compiled
+@spliced
 def meet_surfaces(
-    kind: NDArray[np.uint8],
-    solid: FloatArray,
+    tables: Tables,
     surface: NDArray[np.float32],
     origins: FloatArray,
     rotations: FloatArray,
@@ -277,22 +304,47 @@ def meet_surfaces(
     cosine: NDArray[np.float32],
     amplitude: NDArray[np.float32],
 ) -> None:
-    """Write the cosine of incidence of each beam (-1: it hits nothing, or starts inside) and its echo's amplitude."""
-    beams, step = directions.shape[0], (1 if origins.shape[0] > 1 else 0)
-    for first in range(0, beams, columns):
-        for column in range(columns):
-            b = first + column
+    """Write the cosine of incidence of each beam (-1: it hits nothing, or starts inside) and its echo's amplitude.
+
+    Arrays as in ``measure_scan``; the last two are (beams,).
+    """
+    shape, kind = borrowed(tables.shape), borrowed(tables.kind)
+    hot, solid = borrowed(tables.hot), borrowed(tables.solid)
+    poses, beams = origins.shape[0], directions.shape[0]
+    step = columns if poses > 1 else 1  # Of one pose all beams, of several each its column.
+    for k in range(poses):
+        ox, oy, oz = origins[k, 0], origins[k, 1], origins[k, 2]
+        r = turn_of(rotations, k)
+        for b in range(k, beams, step):
             t, p = float(truth[b]), as_index(row[b])
-            cosine[b], amplitude[b] = -1.0, 0.0
+            c, a = -1.0, 0.0
             if p >= 0 and t > 0.0:
-                k = column * step
-                dx, dy, dz = beam_direction(rotations, k, directions, b)
-                x, y, z = origins[k, 0] + t * dx, origins[k, 1] + t * dy, origins[k, 2] + t * dz
-                c = incidence(kind, solid, p, x, y, z, dx, dy, dz)
-                cosine[b], amplitude[b] = c, c * surface[p, REFLECTIVITY]
+                x, y, z = directions[b, 0], directions[b, 1], directions[b, 2]
+                dx = r[0] * x + r[1] * y + r[2] * z
+                dy = r[3] * x + r[4] * y + r[5] * z
+                dz = r[6] * x + r[7] * y + r[8] * z
+                c = incidence(shape, kind, hot, solid, p, ox + t * dx, oy + t * dy, oz + t * dz, dx, dy, dz)
+                a = c * surface[p, REFLECTIVITY]
+            cosine[b], amplitude[b] = c, a
 
 
-@inlined
+@part
+def turn_of(rotations: FloatArray, k: int) -> tuple[float, ...]:
+    """Return rotation k as nine numbers, row by row: kernels keep them in registers."""
+    return (
+        rotations[k, 0, 0],
+        rotations[k, 0, 1],
+        rotations[k, 0, 2],
+        rotations[k, 1, 0],
+        rotations[k, 1, 1],
+        rotations[k, 1, 2],
+        rotations[k, 2, 0],
+        rotations[k, 2, 1],
+        rotations[k, 2, 2],
+    )
+
+
+@part
 def edge_share(
     shape: NDArray[np.uint8],
     hot: FloatArray,
@@ -357,7 +409,7 @@ def edge_share(
     return 0.5 * (1.0 - 0.5 * (low + high)), t, 0.5 * (1.0 + high)
 
 
-@inlined
+@part
 def neighbour(side: int, column: int, b: int, columns: int, beams: int, full_turn: bool, stride: int) -> int:
     """Return the beam ``stride`` to the right (0) or left (1), or below (2) or above (3) beam b; -1 at a margin."""
     if side < 2:
@@ -369,7 +421,7 @@ def neighbour(side: int, column: int, b: int, columns: int, beams: int, full_tur
     return n if n < beams else -1
 
 
-@compiled
+@spliced
 def mix_edges(
     tables: Tables,
     surface: NDArray[np.float32],
@@ -392,17 +444,17 @@ def mix_edges(
     edges about a beam the one with the greatest share counts. Only those solids are looked at.
     Arrays as in ``measure_scan``; the last four are (beams,).
     """
-    shape, hot, solid, kind = tables.shape, tables.hot, tables.solid, tables.kind
+    shape, kind = borrowed(tables.shape), borrowed(tables.kind)
+    hot, solid = borrowed(tables.hot), borrowed(tables.solid)
+    rotations, directions = borrowed(rotations), borrowed(directions)
     beams, step = directions.shape[0], (1 if origins.shape[0] > 1 else 0)
     full_turn, stride = settings[S_FULL_TURN] > 0.0, int(settings[S_STRIDE])
+    marked = np.empty(beams, np.uint8)
+    mark_changes(row, columns, stride, settings[S_HALF_V] > 0.0, marked)
     for b in range(beams):
-        if cosine[b] < 0.0:
+        if marked[b] == 0 or cosine[b] < 0.0:
             continue
         column = b % columns
-        if stride <= column < columns - stride and row[b - stride] == row[b] == row[b + stride]:
-            below, above = max(b - columns, column), min(b + columns, beams - columns + column)
-            if row[below] == row[b] == row[above]:
-                continue
         k = column * step
         best, t_best, q_best = 0.0, np.inf, as_index(-1)
         cx, cy, cz = 0.0, 0.0, 0.0
@@ -412,8 +464,8 @@ def mix_edges(
             if n < 0 or row[n] == row[b] or half == 0.0 or abs(truth[n] - truth[b]) < EDGE_STEP:
                 continue
             half += 0.5 * settings[S_APERTURE] / truth[b]
-            ex, ey, ez = across_beam(rotations, k, directions, b, side, half)
             dx, dy, dz = beam_direction(rotations, k, directions, b)
+            ex, ey, ez = across_beam(rotations, k, directions, b, side, half)
             own_near, q = truth[b] < truth[n], as_index(row[n])
             near = as_index(row[b]) if own_near else q
             share, t, u = edge_share(
@@ -440,21 +492,44 @@ def mix_edges(
             amplitude[b] *= 1.0 - best
             if q_best >= 0 and t_best <= settings[S_MAX]:
                 x, y, z = origins[k, 0] + t_best * cx, origins[k, 1] + t_best * cy, origins[k, 2] + t_best * cz
-                c = incidence(kind, solid, q_best, x, y, z, cx, cy, cz)
+                c = incidence(shape, kind, hot, solid, q_best, x, y, z, cx, cy, cz)
                 other[b], beyond[b], kinds[b] = t_best, best * surface[q_best, REFLECTIVITY] * c, TARGET | MIXED
 
 
-@inlined
+@part
+def mark_changes(row: IntArray, columns: int, stride: int, vertical: bool, marked: NDArray[np.uint8]) -> None:
+    """Write which beams (1) have another solid beside them (``stride`` columns on), above or below. Margins: 1."""
+    beams = row.size
+    count = beams - 2 * stride
+    if count > 0:
+        # Over the ends of rings too: what is marked for nothing there is looked at closer.
+        middle, right, left, inside = row[stride : stride + count], row[:count], row[2 * stride :], marked[stride:]
+        for i in range(count):
+            inside[i] = (right[i] != middle[i]) | (left[i] != middle[i])
+    for first in range(0, beams, columns):
+        for b in range(first, min(first + stride, beams)):
+            marked[b] = 1
+        for b in range(max(first, first + columns - stride), first + columns):
+            marked[b] = 1
+    if vertical:
+        below, above, upper = row[: beams - columns], row[columns:], marked[columns:]
+        for i in range(beams - columns):
+            upper[i] |= below[i] != above[i]
+        for i in range(beams - columns):
+            marked[i] |= below[i] != above[i]
+
+
+@part
 def across_beam(
     rotations: FloatArray, k: int, directions: FloatArray, b: int, side: int, half: float
 ) -> tuple[float, float, float]:
     """Return the step in ``map`` from a beam's unit direction to its footprint's rim on a side (see ``neighbour``)."""
     x, y, z = directions[b, 0], directions[b, 1], directions[b, 2]
     flat = np.sqrt(x * x + y * y)
-    step = -half if side in (0, 2) else half
-    lx = step * (-y / flat if side < 2 else -z * x / flat)
-    ly = step * (x / flat if side < 2 else -z * y / flat)
-    lz = step * (0.0 if side < 2 else flat)
+    step = (-half if side in (0, 2) else half) / flat
+    upward = side > 1
+    lx, ly = step * (-z * x if upward else -y), step * (-z * y if upward else x)
+    lz = step * flat * flat if upward else 0.0
     return (
         rotations[k, 0, 0] * lx + rotations[k, 0, 1] * ly + rotations[k, 0, 2] * lz,
         rotations[k, 1, 0] * lx + rotations[k, 1, 1] * ly + rotations[k, 1, 2] * lz,
@@ -462,7 +537,7 @@ def across_beam(
     )
 
 
-@compiled
+@spliced
 def wrap_film(
     surface: NDArray[np.float32],
     instance_id: IntArray,
@@ -494,7 +569,7 @@ def wrap_film(
             kinds[b] = TARGET | WRAPPED
 
 
-@compiled
+@spliced
 def mirror_beams(
     tables: Tables,
     surface: NDArray[np.float32],
@@ -518,7 +593,7 @@ def mirror_beams(
     is traced only where that could matter: where it could be stronger than the direct echo, or (two returns, or the
     last one) where it reaches 2 % of a white target's.
     """
-    kind, solid = tables.kind, tables.solid
+    shape, hot, kind, solid = tables.shape, tables.hot, tables.kind, tables.solid
     visited = np.zeros(tables.shape.size, np.int32)
     step = 1 if origins.shape[0] > 1 else 0
     weak = settings[S_RETURNS] > 1.0 or settings[S_MODE] == LAST
@@ -540,12 +615,12 @@ def mirror_beams(
         x, y, z = x + lift * nx, y + lift * ny, z + lift * nz
         s, q = trace(tables, visited, b + 1, x, y, z, rx, ry, rz, 0.0, settings[S_MAX] - t, exclude, False)
         if q >= 0 and s > 0.0:
-            c = incidence(kind, solid, q, x + s * rx, y + s * ry, z + s * rz, rx, ry, rz)
+            c = incidence(shape, kind, hot, solid, q, x + s * rx, y + s * ry, z + s * rz, rx, ry, rz)
             other[b], beyond[b] = t + s, mirror * mirror * surface[q, REFLECTIVITY] * c
             kinds[b] = TARGET | MIRRORED
 
 
-@inlined
+@part
 def sense(
     amplitude: float,
     distance: float,
@@ -562,23 +637,22 @@ def sense(
             ways. error: bias [m]. bits: random bits; parts 0 and 1 are used. quantiles: ``noise.QUANTILES``.
     """
     sigma = settings[S_NOISE]
+    growth = settings[S_GROWTH] * distance
     if settings[S_GAIN] > 0.0:
-        signal = amplitude * clear * settings[S_GAIN] / (distance * distance)
-        if signal < 1.0 + settings[S_DETECTION] * table_normal(bits, 1, quantiles):
+        weakness = distance * distance / (amplitude * clear * settings[S_GAIN])  # 1 / signal
+        if weakness * (1.0 + settings[S_DETECTION] * table_normal(bits, 1, quantiles)) > 1.0:
             return np.inf
-        growth = settings[S_GROWTH] * distance
-        weak = settings[S_WEAK] * settings[S_WEAK] * min(LARGEST_WEAK, 1.0 / max(signal, 1e-9))
+        weak = settings[S_WEAK] * settings[S_WEAK] * min(LARGEST_WEAK, weakness)
         sigma = np.sqrt(sigma * sigma + growth * growth + weak)
-    elif settings[S_GROWTH] > 0.0:
-        growth = settings[S_GROWTH] * distance
+    elif growth > 0.0:
         sigma = np.sqrt(sigma * sigma + growth * growth)
     measured = distance + error + sigma * table_normal(bits, 0, quantiles)
     if settings[S_RESOLUTION] > 0.0:
-        measured = np.floor(measured / settings[S_RESOLUTION] + 0.5) * settings[S_RESOLUTION]
+        measured = np.floor(measured * settings[S_STEPS] + 0.5) * settings[S_RESOLUTION]
     return measured if settings[S_MIN] <= measured <= settings[S_MAX] else np.inf
 
 
-@inlined
+@part
 def sense_intensity(
     amplitude: float, clear: float, bits: np.uint64, quantiles: NDArray[np.float32], settings: FloatArray
 ) -> float:
@@ -587,11 +661,11 @@ def sense_intensity(
     if settings[S_INTENSITY_NOISE] > 0.0:
         value *= 1.0 + settings[S_INTENSITY_NOISE] * table_normal(bits, 2, quantiles)
     if settings[S_INTENSITY_STEP] > 0.0:
-        value = np.floor(value / settings[S_INTENSITY_STEP] + 0.5) * settings[S_INTENSITY_STEP]
+        value = np.floor(value * settings[S_LEVELS] + 0.5) * settings[S_INTENSITY_STEP]
     return min(1.0, max(0.0, value))
 
 
-@inlined
+@part
 def prefer_second(mode: float, first: float, signal: float, second: float, signal_2: float) -> bool:
     """Return whether the second of two echoes is the one to report first, by return mode; lost ones (inf) come last."""
     if first == np.inf or second == np.inf:
@@ -601,7 +675,7 @@ def prefer_second(mode: float, first: float, signal: float, second: float, signa
     return (second < first) == (mode == FIRST)
 
 
-@inlined
+@part
 def stray_range(crosstalk: bool, bits: np.uint64, settings: FloatArray) -> float:
     """Return the range [m] of a stray echo, inf if outside the lidar's limits."""
     low, high = settings[S_MIN], settings[S_MAX]
@@ -612,7 +686,7 @@ def stray_range(crosstalk: bool, bits: np.uint64, settings: FloatArray) -> float
     return distance if distance <= high else np.inf
 
 
-@compiled
+@spliced
 def report_returns(
     settings: FloatArray,
     quantiles: NDArray[np.float32],
@@ -632,6 +706,9 @@ def report_returns(
     flags: NDArray[np.uint8],
 ) -> None:
     """Detect, disturb and report the echoes of every beam; ``flags`` holds kinds of echoes and gets those reported."""
+    quantiles = borrowed(quantiles)
+    # As a tuple, what the loop needs of it stays in registers.
+    settings = to_fixed_tuple(settings, S_COUNT)  # type: ignore[call-arg]
     base, grazing = settings[S_DROPOUT], settings[S_GRAZING]
     strays = settings[S_FALSE] + settings[S_CROSSTALK]
     beams, several, two = truth.size, other.size > 0, second_ranges.size > 0
@@ -648,14 +725,12 @@ def report_returns(
             first, strength, second, strength_2 = np.inf, 0.0, np.inf, 0.0
             c, t = float(cosine[b]), float(truth[b])
             if c >= 0.0 and chance >= dropout_probability(base, grazing, c):
-                strength = float(amplitude[b])
+                t_2, a_2, more = np.inf, 0.0, bits
                 if several and other[b] < np.inf:
-                    more = random_bits(key, beams + b)
-                    first, strength, second, strength_2 = two_returns(
-                        settings, quantiles, t, strength, other[b], beyond[b], clear, error, bits, more
-                    )
-                else:
-                    first = sense(strength, t, clear, error, bits, quantiles, settings)
+                    t_2, a_2, more = float(other[b]), float(beyond[b]), random_bits(key, beams + b)
+                first, strength, second, strength_2 = two_returns(
+                    settings, quantiles, t, float(amplitude[b]), t_2, a_2, clear, error, bits, more
+                )
             if strays > 0.0 and chance >= 1.0 - strays:
                 crosstalk = chance >= 1.0 - settings[S_CROSSTALK]
                 stray = stray_range(crosstalk, random_bits(key, 2 * beams + b), settings)
@@ -675,7 +750,7 @@ def report_returns(
                 )
 
 
-@inlined
+@part
 def clean_window(settings: FloatArray, unit: np.uint64, columns: int) -> NDArray[np.float32]:
     """Return what of the light passes the window at each column, out and back: (columns,) float32."""
     window = np.ones(columns, np.float32)
@@ -686,7 +761,7 @@ def clean_window(settings: FloatArray, unit: np.uint64, columns: int) -> NDArray
     return window
 
 
-@inlined
+@part
 def two_returns(
     settings: FloatArray,
     quantiles: NDArray[np.float32],
@@ -699,18 +774,23 @@ def two_returns(
     bits: np.uint64,
     more: np.uint64,
 ) -> tuple[float, float, float, float]:
-    """Return range [m] (inf: none) and amplitude of first and second return of a pulse with two echoes.
+    """Return range [m] (inf: none) and amplitude of first and second return of a pulse with one or two echoes.
 
     Args:
-        t, own: range [m] and amplitude of the beam's own echo; other, beyond: of the second one. clear, error: see
+        t, own: range [m] and amplitude of the beam's own echo; other, beyond: of the second one
+            (inf and 0: none). clear, error: see
             ``sense``. bits, more: random bits of the two.
     """
-    signal, signal_2 = own / (t * t), beyond / (other * other)
-    if abs(other - t) < settings[S_SEPARATION]:
-        # One echo: the mean range, weighted by signal.
-        mean = (signal * t + signal_2 * other) / max(signal + signal_2, 1e-300)
-        return sense(own + beyond, mean, clear, error, bits, quantiles, settings), own + beyond, np.inf, 0.0
+    signal, signal_2 = own / (t * t), 0.0
+    if other < np.inf:
+        signal_2 = beyond / (other * other)
+        if abs(other - t) < settings[S_SEPARATION]:
+            # One echo: the mean range, weighted by signal.
+            t = (signal * t + signal_2 * other) / max(signal + signal_2, 1e-300)
+            own, other = own + beyond, np.inf
     first = sense(own, t, clear, error, bits, quantiles, settings)
+    if other == np.inf:
+        return first, own, np.inf, 0.0
     second = sense(beyond, other, clear, error, more, quantiles, settings)
     if prefer_second(settings[S_MODE], first, signal, second, signal_2):
         return second, beyond, first, own
@@ -759,9 +839,7 @@ def measure_scan(
     if settings[S_DRIFT] > 0.0:
         bias += settings[S_DRIFT] * slow_drift(stream, sensor, frame, settings[S_DRIFT_SCANS])
     cosine, amplitude = np.empty(beams, np.float32), np.empty(beams, np.float32)
-    meet_surfaces(
-        tables.kind, tables.solid, surface, origins, rotations, directions, columns, truth, row, cosine, amplitude
-    )
+    meet_surfaces(tables, surface, origins, rotations, directions, columns, truth, row, cosine, amplitude)
     flags[:] = TARGET
     edges = settings[S_HALF_H] + settings[S_HALF_V] > 0.0
     several = beams if edges or settings[S_FILM] + settings[S_GLOSS] > 0.0 else 0
