@@ -389,6 +389,30 @@ def bench_worlds(
         raise typer.Exit(1)
 
 
+@bench_app.command("scaling")
+def bench_scaling(
+    out: Annotated[Path, typer.Option("--out", help="Folder for scaling.png, .svg and .json.")] = Path("runs/bench"),
+    peer: Annotated[
+        list[str] | None, typer.Option("--peer", help="Peers beside ours; Open3D and PyBullet by default.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A few small cases only, to try it out.")] = False,
+) -> None:
+    """Measure and draw how the sensors' cost grows with solids, beams, pixels and robots, beside two peers."""
+    from .perception.bench.scaling import PEERS
+    from .perception.bench.scaling import bench_scaling as run
+
+    points, missing = run(out, peers=peer or PEERS, quick=quick, tell=_tell)
+    rows: list[tuple[str, ...]] = [("panel", "at", "who", "ms", "least ms")]
+    rows += [
+        (p.panel, f"{p.at:.0f}", p.who, f"{p.median_ms:.3f}", f"{p.least_ms:.3f}")
+        for p in sorted(points, key=lambda p: (p.panel, p.at))
+    ]
+    _table(rows)
+    for line in missing:
+        _tell(f"missing: {line}")
+    _tell(f"drawn: {out / 'scaling.png'}")
+
+
 def _bench_rows(rows: list[Any]) -> list[tuple[str, ...]]:
     table: list[tuple[str, ...]] = [
         ("sensor", "peer", "cores", "ours ms", "peer ms", "ratio", "by minima", "agree %", "ids %", "how")

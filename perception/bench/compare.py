@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from ...common.config import parse_model
+from ...common.errors import InputError
 from ...common.geometry import FloatArray, quaternion_from_yaw, rotation_matrix
 from ..camera import Camera
 from ..config import CameraConfig, LidarConfig, Lighting
@@ -22,7 +25,6 @@ TURN = 5
 SLOW = 0.05
 """A call of more seconds is not repeated within a turn, nor warmed up before each."""
 DENSE_RAYS = 3600
-LIDAR_3D = LidarConfig(beams=1024, elevations=tuple(np.radians(np.linspace(-15, 15, 16)).tolist()), range_max=60.0)
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,33 @@ class SensorCase:
     height: float = 0.0
 
 
-SENSORS: dict[str, SensorCase] = {
-    "lidar 360 beams": SensorCase(LidarConfig(), LIDAR_2D_HEIGHT),
-    "lidar 16 x 1024": SensorCase(LIDAR_3D, LIDAR_3D_HEIGHT),
-    "camera 128 x 128": SensorCase(CameraConfig(width=128, height=128)),
-    "camera 640 x 480": SensorCase(CameraConfig(width=640, height=480)),
-}
+SENSORS = ("lidar 360 beams", "lidar 16 x 1024", "camera 128 x 128", "camera 640 x 480")
+_NAME = re.compile(
+    r"(?:lidar (?P<flat>\d+) beams|lidar (?P<rings>\d+) x (?P<beams>\d+)|camera (?P<w>\d+) x (?P<h>\d+))"
+)
+
+
+def sensor_case(name: str) -> SensorCase:
+    """Return the sensor of a name: "lidar 360 beams", "lidar 16 x 1024" (rings, beams) or "camera 640 x 480".
+
+    A lidar of several rings has them from -15 to 15 degrees and sees 60 m.
+
+    Raises:
+        InputError: a name of no such form, or numbers that no sensor can have.
+    """
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise InputError(
+            f"there is no sensor {name!r}", where="bench sensors", mend=f"give names like {', '.join(SENSORS)}"
+        )
+    numbers = {key: int(value) for key, value in match.groupdict().items() if value is not None}
+    if "flat" in numbers:
+        return SensorCase(parse_model({"beams": numbers["flat"]}, LidarConfig, source=name), LIDAR_2D_HEIGHT)
+    if "w" in numbers:
+        return SensorCase(parse_model({"width": numbers["w"], "height": numbers["h"]}, CameraConfig, source=name))
+    rings = np.radians(np.linspace(-15, 15, numbers["rings"])).tolist()
+    values = {"beams": numbers["beams"], "elevations": rings, "range_max": 60.0}
+    return SensorCase(parse_model(values, LidarConfig, source=name), LIDAR_3D_HEIGHT)
 
 
 @dataclass(frozen=True)
@@ -74,8 +97,8 @@ Times = list[tuple[float, float]]
 
 def compare_peer(job: Job, hall: BenchHall, peer: Peer) -> Iterator[Comparison]:
     """Time a peer against ours and check it; one comparison for each sensor that it has."""
-    for name in job.sensors or tuple(SENSORS):
-        case = SENSORS[name]
+    for name in job.sensors or SENSORS:
+        case = sensor_case(name)
         if isinstance(case.config, LidarConfig):
             if peer.scan_label is not None:
                 yield _compare_scans(job, name, case.config, case.height, hall, peer)
@@ -86,8 +109,8 @@ def compare_peer(job: Job, hall: BenchHall, peer: Peer) -> Iterator[Comparison]:
 def compare_ours(job: Job, hall: BenchHall) -> list[Comparison]:
     """Time our sensors with noise and labels against the same without."""
     rows = []
-    for name in job.sensors or tuple(SENSORS):
-        case = SENSORS[name]
+    for name in job.sensors or SENSORS:
+        case = sensor_case(name)
         for variant in ("noise", "labels", "all"):
             times: Times = []
             for poses in _batches(job, case, hall):
@@ -137,6 +160,9 @@ def _compare_scans(job: Job, name: str, config: LidarConfig, height: float, hall
             peer.tune(work)
         ours = _our_work(hall, case, poses, "geometry")
         times += alternate(ours, work, hall.poses, job.repeat, job.seconds / job.places)
+    label = peer.scan_label or peer.name
+    if not job.check:
+        return _comparison(job, name, label, times, note=peer.note)
     shares = []
     for k, place in enumerate(hall.places[: job.places]):
         position, rotation = lidar_pose(place, height)
@@ -148,7 +174,6 @@ def _compare_scans(job: Job, name: str, config: LidarConfig, height: float, hall
         found = np.where(found > config.range_max, np.inf, found)
         shares.append(ray_agreement(hall.scene, position, fan.direction, config.range_max, found))
     plain, near = np.min(shares, axis=0).tolist()
-    label = peer.scan_label or peer.name
     return _comparison(job, name, label, times, agree=plain, agree_near=near, note=peer.note)
 
 
@@ -165,6 +190,9 @@ def _compare_pictures(job: Job, name: str, config: CameraConfig, hall: BenchHall
 
         ours = _our_work(hall, case, poses, "geometry")
         times += alternate(ours, work, hall.poses, job.repeat, job.seconds / job.places)
+    label = peer.picture_label or peer.name
+    if not job.check:
+        return _comparison(job, name, label, times, shadows=peer.shadows, note=peer.note)
     camera = Camera(quiet(config))
     shares: list[PictureAgreement] = []
     for k, place in enumerate(hall.places[: job.places]):
@@ -178,7 +206,7 @@ def _compare_pictures(job: Job, name: str, config: CameraConfig, hall: BenchHall
     return _comparison(
         job,
         name,
-        peer.picture_label or peer.name,
+        label,
         times,
         agree=min(share.depth for share in shares),
         agree_near=min(share.depth_near for share in shares),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ...common.geometry import FloatArray, mounted, optical, quaternion_from_yaw
-from ...common.primitives import CAPSULE, SPHERE, PrimitiveBuilder, Primitives
+from ...common.primitives import CAPSULE, PLANE, SPHERE, PrimitiveBuilder, Primitives
 from ...common.seeding import generator
 from ...layouts.generator import generate_layout
 from ...layouts.geometry import LayoutSolids, layout_solids
@@ -47,11 +47,26 @@ class BenchHall:
 
 
 def bench_hall(
-    seed: int, *, area: float = HALL_AREA, frames: int = 16, robots: int = ROBOTS, people: int = PEOPLE
+    seed: int,
+    *,
+    area: float = HALL_AREA,
+    frames: int = 16,
+    robots: int = ROBOTS,
+    people: int = PEOPLE,
+    annex: float = 0.0,
 ) -> BenchHall:
-    """Build the hall of the benchmark: about 2,400 solids on 1,000 m^2, 48 parts that move."""
+    """Build the hall of the benchmark: about 2,400 solids on 1,000 m^2, 48 parts that move.
+
+    Args:
+        seed: of the layout and of the places.
+        area: of the hall [m^2], 100 to 10,000; its solids go with it.
+        frames: how many sets of poses of the moving bodies. robots, people: how many; no more than there are stations.
+        annex: area [m^2] of a second hall that stands beside the first; 0 for none.
+    """
     layout = generate_layout(LayoutRecipe(area=area, fill=HALL_FILL), seed)
     solids = layout_solids(layout)
+    if annex > 0.0:
+        solids = _with_annex(solids, layout.length, annex, seed + 1)
     rng = generator(seed, "bench sensors")
     spots = np.array([[s.x, s.y, s.yaw] for s in layout.stations])
     middles = [
@@ -90,6 +105,23 @@ def camera_pose(place: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return position (3,) [m] and rotation (3, 3), in ``camera_optical`` axes, of a camera looking a little down."""
     position, rotation = mounted(place, np.array([0.0, 0.0, CAMERA_HEIGHT, 0.0, CAMERA_TILT, 0.0]))
     return position, optical(rotation)
+
+
+def _with_annex(solids: LayoutSolids, length: float, area: float, seed: int) -> LayoutSolids:
+    """Return the solids with those of a second hall set beside them, its floor left out."""
+    other = layout_solids(generate_layout(LayoutRecipe(area=area, fill=HALL_FILL), seed))
+    added = other.static.take(other.static.kind != PLANE)
+    shifted = replace(
+        added,
+        position=added.position + np.array([length + 5.0, 0.0, 0.0]),
+        body=(added.body + solids.static.body.max()).astype(np.int32),
+        instance_id=np.where(added.instance_id > 0, added.instance_id + solids.next_instance_id, 0).astype(np.int32),
+    )
+    return replace(
+        solids,
+        static=Primitives.concatenate([solids.static, shifted]),
+        next_instance_id=solids.next_instance_id + other.next_instance_id,
+    )
 
 
 def _add_robot(builder: PrimitiveBuilder, instance: int, body: int) -> None:

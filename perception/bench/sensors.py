@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ...common.errors import InputError
-from .compare import SENSORS, Comparison
+from .compare import SENSORS, Comparison, sensor_case
 from .hall import PEOPLE, ROBOTS, SENSOR_POSES, BenchHall, bench_hall
 from .worker import MODULES, OURS, Job, Outcome
 
@@ -85,7 +85,7 @@ def bench_sensors(
         repeat: timed repetitions at each pose of each sensor; slow ones get fewer.
         seed: of the hall.
         peers: names (``worker.MODULES``) or "ours" (noise and labels against geometry only); none for all.
-        sensors: names (``compare.SENSORS``); none for all.
+        sensors: names (``compare.sensor_case``); none for the four of ``compare.SENSORS``.
         cores: numbers of cores; none for one and all.
         tell: is told what runs.
 
@@ -148,12 +148,11 @@ def _jobs(repeat: int, seed: int, peers: Sequence[str], sensors: Sequence[str], 
     if repeat < 1:
         raise InputError(f"repeat is {repeat}", where="bench sensors", mend="give at least 1")
     known = (OURS, *MODULES)
-    for what, given, there in (("peer", peers, known), ("sensor", sensors, tuple(SENSORS))):
-        for name in given:
-            if name not in there:
-                raise InputError(
-                    f"there is no {what} {name!r}", where="bench sensors", mend=f"one of {', '.join(there)}"
-                )
+    for name in peers:
+        if name not in known:
+            raise InputError(f"there is no peer {name!r}", where="bench sensors", mend=f"one of {', '.join(known)}")
+    for name in sensors:
+        sensor_case(name)
     processors = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     most = len(processors) or os.cpu_count() or 1
     if any(not 1 <= count <= most for count in cores):

@@ -40,9 +40,10 @@ class Job:
     Attributes:
         peer: a key of MODULES, or OURS. cores: threads of both sides.
         processor: the processor to stay on, or -1 for any.
-        sensors: names of sensors (``compare.SENSORS``), none for all.
-        seed, area: of the hall [m^2]. repeat: timed calls at each of ``places`` sensor poses.
-        batch: sensors that are served at once. seconds: about how long one comparison may take.
+        sensors: names of sensors (``compare.sensor_case``), none for the four of ``compare.SENSORS``.
+        seed, area, annex, robots: of the hall (``hall.bench_hall``).
+        repeat: timed calls at each of ``places`` sensor poses. batch: sensors that are served at once.
+        seconds: about how long one comparison may take. check: compare what both see, too.
     """
 
     peer: str
@@ -51,17 +52,21 @@ class Job:
     sensors: tuple[str, ...] = ()
     seed: int = 0
     area: float = 1000.0
+    annex: float = 0.0
+    robots: int = 8
     repeat: int = 15
     places: int = 4
     batch: int = 1
     seconds: float = 2.5
+    check: bool = True
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a worker found: comparisons, the peer's version, and why there is nothing if there is nothing."""
+    """What a worker found: comparisons, the number of static solids, the peer's version, why there is not all of it."""
 
     comparisons: list[Comparison]
+    solids: int = 0
     version: str = ""
     reason: str = ""
     seconds: float = 0.0
@@ -76,9 +81,10 @@ def run_job(job: Job) -> Outcome:
     from .peer import PeerUnavailable
 
     start = time.perf_counter()
-    hall = bench_hall(job.seed, area=job.area)
+    hall = bench_hall(job.seed, area=job.area, annex=job.annex, robots=job.robots)
+    solids = hall.scene.static_count
     if job.peer == OURS:
-        return Outcome(compare_ours(job, hall), seconds=time.perf_counter() - start)
+        return Outcome(compare_ours(job, hall), solids, seconds=time.perf_counter() - start)
     module, name, package = MODULES[job.peer]
     rows: list[Comparison] = []
     reason = ""
@@ -91,7 +97,7 @@ def run_job(job: Job) -> Outcome:
         reason = str(error).splitlines()[0]
     except Exception as error:  # a peer's failure is a row, never a crash
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-    return Outcome(rows, _version(package), reason, time.perf_counter() - start)
+    return Outcome(rows, solids, _version(package), reason, time.perf_counter() - start)
 
 
 def _version(package: str) -> str:

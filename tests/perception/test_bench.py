@@ -15,11 +15,12 @@ from floorcast.common.geometry import quaternion_from_rpy
 from floorcast.common.primitives import BOX, CAPSULE, CYLINDER, PLANE, SPHERE, TRIANGLE, PrimitiveBuilder
 from floorcast.perception.bench import sensors as bench
 from floorcast.perception.bench import worker
-from floorcast.perception.bench.compare import alternate
+from floorcast.perception.bench.compare import alternate, sensor_case
 from floorcast.perception.bench.hall import bench_hall, camera_pose, lidar_pose
 from floorcast.perception.bench.ours import noisy, quiet
 from floorcast.perception.bench.peer import PictureAgreement, RayFan, View, picture_agreement, ray_agreement
 from floorcast.perception.bench.pybullet_peer import PyBulletPeer, compound_urdf
+from floorcast.perception.bench.scaling import bench_scaling
 from floorcast.perception.bench.sensors import bench_sensors, run_apart
 from floorcast.perception.bench.triangles import triangulate
 from floorcast.perception.bench.worker import Job, run_job
@@ -228,6 +229,7 @@ def test_turns_are_fair_and_bounded():
         ({"repeat": 0}, "repeat is 0"),
         ({"peers": ["nobody"]}, "no peer 'nobody'"),
         ({"sensors": ["sonar"]}, "no sensor 'sonar'"),
+        ({"sensors": ["lidar 0 beams"]}, "beams"),
         ({"cores": [100_000]}, "cores are"),
     ],
 )
@@ -270,3 +272,36 @@ def test_a_run_of_one_peer_gives_rows_with_times_and_agreement():
     assert row.agree_near > 0.998
     json.dumps([vars(row)])
     assert "solids" in report.conditions["hall"]
+
+
+@pytest.mark.slow
+def test_scaling_is_measured_and_drawn(tmp_path):
+    if importlib.util.find_spec("open3d") is None:
+        pytest.skip("open3d is not installed")
+    points, missing = bench_scaling(tmp_path, peers=["open3d"], quick=True)
+    assert missing == []
+    assert {point.who for point in points} == {"ours", "open3d"}
+    assert {point.at for point in points if point.panel == "beams"} == {90.0, 360.0}
+    assert (tmp_path / "scaling.png").stat().st_size > 10_000
+    assert "<svg" in (tmp_path / "scaling.svg").read_text()
+    assert len(json.loads((tmp_path / "scaling.json").read_text())) == len(points)
+
+
+def test_a_hall_with_an_annex_holds_both_and_keeps_ids_apart():
+    hall = bench_hall(0, area=AREA, annex=300.0)
+    static = hall.solids.static
+    assert (static.kind == PLANE).sum() == 1
+    objects = static.take(static.instance_id > 0)
+    beyond = objects.position[:, 0] > hall.length + 4
+    assert beyond.any()
+    assert not set(objects.instance_id[beyond]) & set(objects.instance_id[~beyond])
+    assert hall.parts.instance_id.min() > objects.instance_id.max()
+
+
+@pytest.mark.parametrize(
+    ("name", "rays"), [("lidar 90 beams", 90), ("lidar 4 x 128", 512), ("camera 64 x 48", 64 * 48)]
+)
+def test_sensors_are_made_from_their_names(name, rays):
+    config = sensor_case(name).config
+    count = config.width * config.height if isinstance(config, CameraConfig) else len(Lidar(config).directions)
+    assert count == rays
