@@ -547,28 +547,28 @@ def _root_inverse(a: float, b: float, c: float) -> tuple[float, float]:
     c <= 0 means that the ray starts inside: it enters at t <= 0, for which HUGE stands. By the stable formulas for
     roots (Press et al., *Numerical Recipes*, 5.6), so that no digits cancel.
     """
+    # Selections, not branches, so that a row of pixels is worked on at once.
     discriminant = b * b - a * c
     root = np.sqrt(max(discriminant, 0.0))
     ahead = max(root - b, TINY)
-    if c > 0.0:
-        hit = discriminant >= 0.0 and b < 0.0
-        return (ahead / c if hit else -1.0), (a / ahead if hit else HUGE)
-    return HUGE, (a / ahead if b < 0.0 else (b + root) / max(-c, TINY))
+    scale = 1.0 / max(abs(c), TINY)
+    inside = c <= 0.0
+    hit = (discriminant >= 0.0) & (b < 0.0)
+    enter = HUGE if inside else (ahead * scale if hit else -1.0)
+    behind = (b + root) * scale if inside else HUGE
+    return enter, (a / ahead if hit else behind)
 
 
 @part
 def _caps_inverse(lz: float, ez: float, half: float) -> tuple[float, float]:
     """Return 1 / t where a ray enters and leaves the slab ``abs(z) <= half``: place lz and direction ez along z."""
-    below, above = -half - lz, lz - half
-    enter, leave = HUGE, -HUGE
-    if above > 0.0:
-        enter = -ez / above
-        leave = -ez / (above + 2.0 * half)
-    elif below > 0.0:
-        enter = ez / below
-        leave = ez / (below + 2.0 * half)
-    else:
-        leave = max(ez / max(-above, TINY), -ez / max(-below, TINY))
+    height = abs(lz)
+    ahead = -ez if lz > 0.0 else ez  # Towards the slab, if the ray starts outside of it.
+    outside = height > half
+    far_side = 1.0 / max(height + half, TINY)
+    near_side = 1.0 / max(abs(height - half), TINY)
+    enter = ahead * near_side if outside else HUGE
+    leave = ahead * far_side if outside else max(ahead * far_side, -ahead * near_side)
     return enter, leave
 
 
@@ -606,6 +606,27 @@ def _capsule_inverse(
 
 
 @part
+def _put_pixel(
+    at: int,
+    enter: float,
+    leave: float,
+    closest: float,
+    remotest: float,
+    code: int,
+    depth: NDArray[np.float32],
+    face: IntArray,
+) -> int:
+    """Draw a pixel of a solid between two inverse depths; return 1 if it is there, whatever stands in front."""
+    w = min(enter, closest)
+    there = w >= max(leave, remotest)
+    drawn = np.float32(w if there else 0.0)
+    old, held = depth[at], face[at]
+    depth[at] = max(drawn, old)
+    face[at] = code if drawn > old * (WINS_TIE if code < held else TIE) else held
+    return 1 if there else 0
+
+
+@part
 def _draw_round(
     kind: int,
     p: int,
@@ -623,32 +644,39 @@ def _draw_round(
     depth: NDArray[np.float32],
     face: IntArray,
 ) -> int:
-    """Draw a cylinder, capsule or sphere within each row's span; return how many pixels of it are in the picture."""
+    """Draw a cylinder, capsule or sphere within each row's span; return how many pixels of it are in the picture.
+
+    A sphere is a capsule whose ``half`` is 0.
+    """
     basis = scratch.basis
+    sx, sy, sz = basis[0, 0], basis[1, 0], basis[2, 0]
     closest, remotest = 1.0 / near, 1.0 / far
-    cap = 5 if lz > 0.0 else 4
+    mantle_code = np.int32(8 * p + MANTLE)
+    cap_code = np.int32(8 * p + (5 if lz > 0.0 else 4))
+    rounded_code = np.int32(8 * p + ROUNDED)
     covered = whole(0)
     for v in range(first, last + 1):
-        start, end = whole(scratch.low[v]), whole(max(scratch.high[v], -1.0))
-        row = v * width
-        bx, by, bz = basis[0, 1] * v + basis[0, 2], basis[1, 1] * v + basis[1, 2], basis[2, 1] * v + basis[2, 2]
-        for u in range(start, end + 1):
-            ex, ey, ez = basis[0, 0] * u + bx, basis[1, 0] * u + by, basis[2, 0] * u + bz
-            code = ROUNDED
-            if kind == CYLINDER:
-                enter, leave, mantle = _cylinder_inverse(lx, ly, lz, ex, ey, ez, radius, half)
-                code = MANTLE if mantle <= enter or enter > closest else cap
-            elif kind == CAPSULE:
-                enter, leave = _capsule_inverse(lx, ly, lz, ex, ey, ez, radius, half)
-            else:
-                enter, leave = _ball_inverse(lx, ly, lz, ex, ey, ez, radius)
-            w = min(enter, closest)
-            if w >= max(leave, remotest):
-                covered += 1
-                drawn, old, number = np.float32(w), depth[row + u], np.int32(8 * p + code)
-                if drawn > old * (WINS_TIE if number < face[row + u] else TIE):
-                    depth[row + u] = max(drawn, old)
-                    face[row + u] = number
+        u = whole(scratch.low[v])
+        count = whole(max(scratch.high[v], -1.0)) - u + 1
+        start = np.uint64(v * width + u)
+        bx, by, bz = (
+            sx * u + (basis[0, 1] * v + basis[0, 2]),
+            sy * u + (basis[1, 1] * v + basis[1, 2]),
+            sz * u + (basis[2, 1] * v + basis[2, 2]),
+        )
+        if kind == CYLINDER:
+            for i in range(np.uint64(max(count, 0))):
+                x = np.float64(np.int32(i))
+                enter, leave, mantle = _cylinder_inverse(
+                    lx, ly, lz, bx + sx * x, by + sy * x, bz + sz * x, radius, half
+                )
+                code = mantle_code if (mantle <= enter) | (enter > closest) else cap_code
+                covered += _put_pixel(start + i, enter, leave, closest, remotest, code, depth, face)
+        else:
+            for i in range(np.uint64(max(count, 0))):
+                x = np.float64(np.int32(i))
+                enter, leave = _capsule_inverse(lx, ly, lz, bx + sx * x, by + sy * x, bz + sz * x, radius, half)
+                covered += _put_pixel(start + i, enter, leave, closest, remotest, rounded_code, depth, face)
     return covered
 
 
@@ -805,9 +833,8 @@ def _draw_solid(
         return 0
     _trim(scratch, groups, width, first, last)
     if kind in (CYLINDER, CAPSULE, SPHERE):
-        return _draw_round(
-            kind, p, lx, ly, lz, solid[p, 3], solid[p, 4], near, far, first, last, width, scratch, depth, face
-        )
+        half = 0.0 if kind == SPHERE else solid[p, 4]
+        return _draw_round(kind, p, lx, ly, lz, solid[p, 3], half, near, far, first, last, width, scratch, depth, face)
     return _draw_flat(p, fronts, first, last, width, scratch, depth, face)
 
 
