@@ -12,14 +12,14 @@ from ..common.primitives import Primitives
 from ..common.seeding import generator
 from ..perception.camera import Camera
 from ..perception.config import Lighting
-from ..perception.frames import CameraFrame
+from ..perception.frames import CameraFrame, CameraMotion
 from ..perception.labels import label_points
 from ..perception.lidar import Lidar
 from ..perception.scene import Scene
 from ..robots.model import RobotModel
 from .routes import FloatArray
 from .scenario import Scenario
-from .sensing import mount_offset
+from .sensing import carried_velocity, mount_offset
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,27 @@ class Photographer:
         self._lidar_offset = mount_offset(model.lidar_mount)
         self._lidar_offset[2] = model.camera_mount.z
 
-    def take(self, scene: Scene, pose: FloatArray, robot: int, number: int, time: float) -> Capture:
-        """Take a picture from the true pose (3,) of a robot."""
+    def take(
+        self,
+        scene: Scene,
+        pose: FloatArray,
+        robot: int,
+        number: int,
+        time: float,
+        velocity: FloatArray,
+        body_velocity: FloatArray,
+    ) -> Capture:
+        """Take a picture from the true pose (3,) of a robot.
+
+        Args:
+            scene: what is there. pose: (3,) of the robot. robot: its index. number: of the picture. time: [s].
+            velocity: (2,) v [m/s], omega [rad/s] of the robot. body_velocity: (B, 6) of all bodies (``Stage``).
+        """
         position, rotation = mounted(pose, self._camera_offset)
+        motion = None
+        if self._camera.config.exposure_time > 0 or self._camera.config.readout_time > 0:
+            moving = carried_velocity(pose, velocity, position)
+            motion = CameraMotion(moving[:3], moving[3:], body_velocity)
         frame = self._camera.render(
             scene,
             position,
@@ -89,6 +107,7 @@ class Photographer:
             sensor=robot,
             frame=number,
             exclude_body=robot,
+            motion=motion,
         )
         world = scene.world_primitives()
         if self._lidar is None:

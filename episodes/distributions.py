@@ -60,6 +60,8 @@ UNITS: dict[str, tuple[str, float]] = {
     "m2/rad": ("m2/rad", 1.0),
     "K": ("K", 1.0),
     "grey": ("grey", 1.0),
+    "pixel": ("pixel", 1.0),
+    "electron": ("electron", 1.0),
 }
 """Unit -> (SI unit of its dimension, factor to it). ``nominal`` means: times the nominal (or calibrated) value."""
 

@@ -168,7 +168,9 @@ class _Episode:
                 self.stage.update(self.fleet.body_pose(), carrying)
             while due and due[0][0] == k and capture is not None:
                 _, robot, number = due.pop(0)
-                capture(photographer.take(self.stage.scene, pose[robot], robot, number, k / self.scenario.control_rate))
+                moving = self.stage.body_velocity(pose, self.fleet.velocity, self.people.velocity)
+                now, velocity = k / self.scenario.control_rate, self.fleet.velocity[robot]
+                capture(photographer.take(self.stage.scene, pose[robot], robot, number, now, velocity, moving))
             if record is not None and not due:
                 break
             if scan_now:

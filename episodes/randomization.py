@@ -6,6 +6,7 @@ Each quantity has its own stream, so that adding a range, a robot or a person ne
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,6 +24,7 @@ from ..robots.model import DriveParameters, RobotModel
 from .distributions import Sampler
 from .people import Walker
 from .scenario import DRIVE_QUANTITIES, RECIPE_QUANTITIES, Scenario
+from .sensor_ranges import CAMERA_ELEMENTS
 
 if TYPE_CHECKING:
     from ..robots.twin import Twin
@@ -296,7 +298,7 @@ def _sensors(scenario: Scenario, draw: _Draw) -> tuple[LidarConfig, CameraConfig
     accelerometer = _varied(scenario, draw, "sensors.imu.accelerometer", imu.accelerometer, vary.imu.accelerometer)
     return (
         _varied(scenario, draw, "sensors.lidar", sensors.lidar, vary.lidar),
-        _varied(scenario, draw, "sensors.camera", sensors.camera, vary.camera),
+        _varied(scenario, draw, "sensors.camera", sensors.camera, vary.camera, CAMERA_ELEMENTS),
         imu.model_copy(
             update={
                 "gyroscope": gyroscope,
@@ -308,18 +310,32 @@ def _sensors(scenario: Scenario, draw: _Draw) -> tuple[LidarConfig, CameraConfig
     )
 
 
-def _varied(scenario: Scenario, draw: _Draw, label: str, base: Settings, vary: StrictModel) -> Settings:
-    """Return settings with what varies drawn anew; a range in nominal units multiplies what ``base`` says."""
-    changes: dict[str, float] = {}
+def _varied(
+    scenario: Scenario,
+    draw: _Draw,
+    label: str,
+    base: Settings,
+    vary: StrictModel,
+    elements: Mapping[str, tuple[str, int]] | None = None,
+) -> Settings:
+    """Return settings with what varies drawn anew; a range in nominal units multiplies what ``base`` says.
+
+    ``elements`` names ranges of single elements: name -> field and place in it.
+    """
+    changes: dict[str, Any] = {}
     for name in type(vary).model_fields:
         source = getattr(vary, name)
         if source is None:
             continue
+        field, place = (elements or {}).get(name, (name, -1))
+        before = changes.get(field, getattr(base, field))
         if source.dimension == "nominal":
-            changes[name] = float(getattr(base, name)) * draw.value(f"{label}.{name}.factor", source)
-            draw.values[f"{label}.{name}"] = changes[name]
+            nominal = float(before if place < 0 else before[place])
+            value = nominal * draw.value(f"{label}.{name}.factor", source)
+            draw.values[f"{label}.{name}"] = value
         else:
-            changes[name] = draw.value(f"{label}.{name}", source)
+            value = draw.value(f"{label}.{name}", source)
+        changes[field] = value if place < 0 else (*before[:place], value, *before[place + 1 :])
     if not changes:
         return base
     try:

@@ -83,6 +83,19 @@ class Stage:
         loads[~carrying] = (0.0, 0.0, _AWAY, 0.0, 0.0, 0.0, 1.0)
         self.scene.update(np.concatenate([body_pose, loads]))
 
+    def body_velocity(self, pose: FloatArray, velocity: FloatArray, people: FloatArray) -> FloatArray:
+        """Return the velocities (B, 6) of all bodies in ``map``: [m/s] of their origins, [rad/s]; loose goods rest.
+
+        Args:
+            pose: (R, 3) of the robots. velocity: (R, 2) v [m/s], omega [rad/s]. people: (P, 2) [m/s].
+        """
+        moving = np.zeros((self.scene.body_count, 6))
+        robots, end = self._robots, self._robots + len(people)
+        moving[:robots] = planar_velocity(pose, velocity)
+        moving[robots:end, :2] = people
+        moving[self.scene.body_count - robots :] = moving[:robots]
+        return moving
+
 
 class ScanQueue:
     """The lidars of all robots: scans at their rate, seen after their latency.
@@ -199,6 +212,23 @@ def localised(pose: FloatArray, error: FloatArray) -> FloatArray:
 def upright(pose: FloatArray) -> FloatArray:
     """Return poses (N, 7) of bodies on the floor from (N, 3) x, y [m], yaw [rad]."""
     return np.column_stack([pose[:, :2], np.zeros(len(pose)), quaternion_from_yaw(pose[:, 2])])
+
+
+def planar_velocity(pose: FloatArray, velocity: FloatArray) -> FloatArray:
+    """Return velocities (..., 6) in ``map``, [m/s] and [rad/s], of poses (..., 3) that drive at (..., 2) v, omega."""
+    moving = np.zeros((*pose.shape[:-1], 6))
+    moving[..., 0] = velocity[..., 0] * np.cos(pose[..., 2])
+    moving[..., 1] = velocity[..., 0] * np.sin(pose[..., 2])
+    moving[..., 5] = velocity[..., 1]
+    return moving
+
+
+def carried_velocity(pose: FloatArray, velocity: FloatArray, position: FloatArray) -> FloatArray:
+    """Return velocities (..., 6) in ``map`` of sensors at ``position`` (..., 3) [m] on robots that drive as above."""
+    moving = planar_velocity(pose, velocity)
+    moving[..., 0] -= velocity[..., 1] * (position[..., 1] - pose[..., 1])
+    moving[..., 1] += velocity[..., 1] * (position[..., 0] - pose[..., 0])
+    return moving
 
 
 def mount_offset(mount: SensorMount) -> FloatArray:

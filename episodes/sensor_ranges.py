@@ -37,9 +37,9 @@ def quantities(model: type[BaseModel], units: dict[str, str]) -> dict[str, Quant
                 bounds["maximum"] = float(mark.le)  # type: ignore[arg-type]
             elif isinstance(mark, annotated_types.Lt):
                 bounds["maximum"] = math.nextafter(float(mark.lt), -math.inf)  # type: ignore[arg-type]
-        positive = max(bounds["minimum"], bounds["above"]) >= 0
         whole = model.model_fields[name].annotation is int
-        found[name] = Quantity(unit, **bounds, whole=whole, relative=positive)
+        positive = max(bounds["minimum"], bounds["above"]) >= 0
+        found[name] = Quantity(unit, **bounds, whole=whole, relative=positive and not whole)
     return found
 
 
@@ -86,10 +86,41 @@ LIDAR_UNITS: dict[str, str] = {
 
 CAMERA_UNITS: dict[str, str] = {
     "horizontal_fov": "rad",
+    "k1": "1",
+    "k2": "1",
+    "k3": "1",
+    "k4": "1",
+    "p1": "1",
+    "p2": "1",
+    "vignetting": "1",
+    "softness": "pixel",
+    "dirt": "1",
+    "exposure": "1",
+    "gain": "1",
+    "exposure_target": "1",
+    "exposure_percentile": "1",
     "noise": "grey",
     "shot_noise": "grey",
+    "full_well": "electron",
+    "read_noise": "electron",
+    "dark_nonuniformity": "1",
+    "gain_nonuniformity": "1",
+    "row_nonuniformity": "1",
+    "column_nonuniformity": "1",
+    "hot_pixels": "1",
+    "exposure_time": "s",
+    "readout_time": "s",
+    "jpeg_quality": "1",
 }
 """Fields of a ``CameraConfig`` that a scenario may randomize, with their units."""
+
+CAMERA_ELEMENTS: dict[str, tuple[str, int]] = {
+    "white_balance_red": ("white_balance", 0),
+    "white_balance_blue": ("white_balance", 2),
+    "center_offset_x": ("center_offset", 0),
+    "center_offset_y": ("center_offset", 1),
+}
+"""Ranges of single elements of a ``CameraConfig``'s fields: name -> field and place in it."""
 
 GYROSCOPE_UNITS: dict[str, str] = {
     "noise_density": "rad/s/sqrt(Hz)",
@@ -126,7 +157,12 @@ ODOMETRY_UNITS: dict[str, str] = {
 """Fields of a ``WheelOdometryConfig`` that a scenario may randomize, with their units."""
 
 LIDAR_QUANTITIES = quantities(LidarConfig, LIDAR_UNITS)
-CAMERA_QUANTITIES = quantities(CameraConfig, CAMERA_UNITS)
+CAMERA_QUANTITIES = quantities(CameraConfig, CAMERA_UNITS) | {
+    "white_balance_red": Quantity("1", above=0, relative=True),
+    "white_balance_blue": Quantity("1", above=0, relative=True),
+    "center_offset_x": Quantity("pixel"),
+    "center_offset_y": Quantity("pixel"),
+}
 GYROSCOPE_QUANTITIES = quantities(InertialErrors, GYROSCOPE_UNITS)
 ACCELEROMETER_QUANTITIES = quantities(InertialErrors, ACCELEROMETER_UNITS)
 ODOMETRY_QUANTITIES = quantities(WheelOdometryConfig, ODOMETRY_UNITS)

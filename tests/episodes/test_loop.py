@@ -318,3 +318,17 @@ def test_a_hall_without_room_is_refused():
     robots = SMALL.robots.model_copy(update={"count": Constant(value=200, unit="1")})
     with pytest.raises(InputError, match="no room for 200 robots"):
         run(SMALL.model_copy(update={"robots": robots}))
+
+
+def test_a_rolling_shutter_and_a_long_exposure_see_the_motion():
+    def pictures(**camera):
+        data = CROWD.model_dump(mode="json")
+        data["sensors"]["camera"].update(camera, noise=0.0, shot_noise=0.0)
+        taken = []
+        run(type(CROWD).model_validate(data), capture=lambda capture: taken.append(capture.frame))
+        return taken
+
+    still, blurred, rolling = pictures(), pictures(exposure_time=0.05), pictures(readout_time=0.05)
+    assert any(np.abs(a.rgb.astype(int) - b.rgb).mean() > 0.2 for a, b in zip(still, blurred, strict=True))
+    assert all(np.array_equal(a.instance, b.instance) for a, b in zip(still, blurred, strict=True))
+    assert any((a.instance != b.instance).mean() > 0.001 for a, b in zip(still, rolling, strict=True))

@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 
 from floorcast.common.classes import CLASS_IDS
+from floorcast.common.geometry import compose, mounted
 from floorcast.episodes.capture import capture_schedule
 from floorcast.episodes.distributions import Constant
 from floorcast.episodes.hall import hall_of
 from floorcast.episodes.randomization import sample_scenario
-from floorcast.episodes.sensing import ScanQueue, Stage, localisation_errors, localised, upright
+from floorcast.episodes.sensing import ScanQueue, Stage, carried_velocity, localisation_errors, localised, upright
 from floorcast.layouts.generator import generate_layout
 from floorcast.layouts.recipe import LayoutRecipe
 from floorcast.perception.config import LidarConfig
@@ -134,3 +135,14 @@ def test_captures_are_exact_spread_and_take_turns(frames):
         seen.add((rows[0][0], rows[0][1]))
     assert len(seen) > 2
     assert capture_schedule(quick(frames=0), 3, 0, 0) == []
+
+
+def test_a_sensor_off_the_middle_of_a_turning_robot_moves_sideways():
+    pose, position = np.array([1.0, 2.0, np.pi / 2]), np.array([1.0, 2.5, 0.3])
+    # Half a metre ahead of a robot that faces +y, drives at 1 m/s and turns left at 2 rad/s.
+    expected = [-1.0, 1.0, 0.0, 0.0, 0.0, 2.0]
+    assert np.allclose(carried_velocity(pose, np.array([1.0, 2.0]), position), expected)
+    step = 1e-6
+    moved = compose(pose, np.array([1.0 * step, 0.0, 2.0 * step]))
+    later, _ = mounted(moved, np.array([0.5, 0, 0.3, 0, 0, 0]))
+    assert np.allclose((later - position) / step, expected[:3], atol=1e-5)

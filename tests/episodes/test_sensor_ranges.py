@@ -1,9 +1,12 @@
 """Every setting of a sensor that is a state, not its build, can vary; its bounds are those of the setting itself."""
 
+from typing import Annotated
+
 import pytest
 from pydantic import ValidationError
 
-from floorcast.episodes.scenario import Scenario
+from floorcast.episodes.randomization import sample_scenario
+from floorcast.episodes.scenario import Scenario, load_scenario
 from floorcast.episodes.sensor_ranges import (
     ACCELEROMETER_UNITS,
     CAMERA_UNITS,
@@ -15,14 +18,14 @@ from floorcast.perception.config import CameraConfig, InertialErrors, LidarConfi
 
 BUILD = {
     LidarConfig: {"beams", "angle_min", "angle_max", "elevations", "range_min", "rate", "returns"},
-    CameraConfig: {"width", "height", "near", "far", "rate"},
+    CameraConfig: {"width", "height", "near", "far", "rate", "supersampling", "blur_samples"},
     InertialErrors: set(),
     WheelOdometryConfig: set(),
 }
 
 
 def is_number(field):
-    return field.annotation in (int, float)
+    return field.annotation in (int, float) or getattr(field.annotation, "__origin__", None) is Annotated
 
 
 @pytest.mark.parametrize(
@@ -56,3 +59,15 @@ def test_ranges_keep_to_the_bounds_and_units_of_their_setting(sensor, name, sour
         Scenario.model_validate({"sensors": {"vary": {sensor: {name: source}}}})
     assert complaint in str(error.value)
     assert name in str(error.value)
+
+
+def test_single_elements_of_a_setting_can_vary():
+    red = {"distribution": "constant", "value": 1.5, "unit": "nominal"}
+    right = {"distribution": "constant", "value": -3, "unit": "pixel"}
+    small = load_scenario("small").model_dump(mode="json")
+    small["sensors"]["vary"]["camera"] = {"white_balance_red": red, "center_offset_x": right}
+    small["sensors"]["camera"]["white_balance"] = (0.8, 1.0, 1.2)
+    sampled = sample_scenario(Scenario.model_validate(small), 0, 0)
+    assert sampled.camera.white_balance == pytest.approx((1.2, 1.0, 1.2))
+    assert sampled.camera.center_offset == (-3.0, 0.0)
+    assert sampled.values["sensors.camera.white_balance_red"] == pytest.approx(1.2)
