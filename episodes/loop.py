@@ -174,7 +174,7 @@ class _Episode:
             if record is not None and not due:
                 break
             if scan_now:
-                self.scans.take(self.stage.scene, pose, k / self.scenario.control_rate)
+                self.scans.take(self.stage.scene, pose, k / self.scenario.control_rate, self.fleet.velocity)
             self._control(k, pose)
             self._advance()
             if self._settle(k):

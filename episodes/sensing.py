@@ -116,10 +116,10 @@ class ScanQueue:
         self._seen: tuple[float, list[NDArray[np.float32]]] | None = None
         self._count = 0
 
-    def take(self, scene: Scene, pose: FloatArray, time: float) -> None:
-        """Scan now from the true poses (R, 3) of the robots."""
+    def take(self, scene: Scene, pose: FloatArray, time: float, velocity: FloatArray) -> None:
+        """Scan now, from the true poses (R, 3) of robots that drive at (R, 2) v [m/s], omega [rad/s]."""
         position, rotation = mounted(pose, self._offset)
-        results = self._lidar.scan_batch(
+        batch = self._lidar.scan_batch(
             scene,
             position,
             rotation,
@@ -127,11 +127,12 @@ class ScanQueue:
             sensors=self._sensors,
             frame=self._count,
             exclude_body=self._sensors,
+            velocity=carried_velocity(pose, velocity, position) if self._lidar.config.sweep_time > 0 else None,
             truth=False,
         )
         self._count += 1
         # Copies: a row of the batch would drag the scans of the others along.
-        self._waiting.append((time, [ranges[0].copy() for ranges in results.ranges]))
+        self._waiting.append((time, [ranges[0].copy() for ranges in batch.ranges]))
 
     def newest(self, now: float) -> tuple[float, list[NDArray[np.float32]]]:
         """Return time [s] and ranges (B,) per robot of the newest scan that has arrived (the first at once)."""

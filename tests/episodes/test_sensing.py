@@ -26,7 +26,9 @@ MODEL = RobotModel()
 class CountingLidar:
     """Answers with the number of the scan as every range."""
 
-    def scan_batch(self, scene, position, rotation, *, stream, sensors, frame, exclude_body, truth):
+    config = LidarConfig()
+
+    def scan_batch(self, scene, position, rotation, *, stream, sensors, frame, exclude_body, velocity, truth):
         assert list(exclude_body) == list(sensors)
         batch = np.full((len(position), 1, 4), float(frame), dtype=np.float32)
         batch += 100 * np.arange(len(position), dtype=np.float32)[:, None, None]
@@ -38,7 +40,7 @@ def test_scans_arrive_after_their_latency(latency, age):
     queue = ScanQueue(CountingLidar(), MODEL, latency, 1, 2)
     for k in range(40):
         now = k * 0.05
-        queue.take(None, np.zeros((2, 3)), now)
+        queue.take(None, np.zeros((2, 3)), now, np.zeros((2, 2)))
         time, scans = queue.newest(now)
         # The newest scan that is at least ``latency`` old; at the start the first one serves.
         expected = max(0, k - age)
@@ -49,7 +51,7 @@ def test_scans_arrive_after_their_latency(latency, age):
 
 def test_scans_of_a_batch_do_not_share_memory():
     queue = ScanQueue(CountingLidar(), MODEL, 0.0, 1, 2)
-    queue.take(None, np.zeros((2, 3)), 0.0)
+    queue.take(None, np.zeros((2, 3)), 0.0, np.zeros((2, 2)))
     _, (a, b) = queue.newest(0.0)
     assert a.base is None
     assert b.base is None
@@ -112,7 +114,7 @@ def test_the_lidar_sees_walls_at_their_distance_from_its_mount():
     stage.update(upright(np.array([[4.0, 3.0, math.pi / 2]])), np.array([False]))
     config = LidarConfig(beams=4, range_noise=0, dropout=0, grazing_dropout=0)
     queue = ScanQueue(Lidar(config), MODEL, 0.0, 0, 1)
-    queue.take(stage.scene, np.array([[4.0, 3.0, math.pi / 2]]), 0.0)
+    queue.take(stage.scene, np.array([[4.0, 3.0, math.pi / 2]]), 0.0, np.zeros((1, 2)))
     _, (scan,) = queue.newest(0.0)
     # Beams at -180, -90, 0, 90 degrees; heading along y; inner wall faces 0.1 m inside the centre lines.
     x = MODEL.lidar_mount.x
@@ -146,3 +148,27 @@ def test_a_sensor_off_the_middle_of_a_turning_robot_moves_sideways():
     moved = compose(pose, np.array([1.0 * step, 0.0, 2.0 * step]))
     later, _ = mounted(moved, np.array([0.5, 0, 0.3, 0, 0, 0]))
     assert np.allclose((later - position) / step, expected[:3], atol=1e-5)
+
+
+def test_a_lidar_that_sweeps_while_its_robot_turns_reports_turned_ranges():
+    hall = empty_hall()
+    model = RobotModel()
+    scene = Stage(hall_of(hall).solids, load_shape(model.shape), model, 1, 0, 0, 0).scene
+    pose = np.array([[4.0, 3.0, 0.3]])
+    body = np.zeros((scene.body_count, 7))
+    body[:, 2], body[:, 6] = -20.0, 1.0
+    body[0] = upright(pose)[0]
+    scene.update(body)
+    settings = {"range_noise": 0.0, "dropout": 0.0, "grazing_dropout": 0.0, "rate": 10.0}
+    taken = {}
+    for sweep, omega in ((0.1, 1.0), (0.1, 0.0), (0.0, 1.0)):
+        queue = ScanQueue(Lidar(LidarConfig(**settings, sweep_time=sweep)), model, 0.0, 1, 1)
+        queue.take(scene, pose, 0.0, np.array([[0.0, omega]]))
+        taken[sweep, omega] = queue.newest(0.0)[1][0]
+    assert np.array_equal(taken[0.1, 0.0], taken[0.0, 1.0])
+    # The last beam of the sweep looks from 0.1 s * 1 rad/s further round; the lidar circles the robot's middle.
+    turned = pose + np.array([0.0, 0.0, 0.1 * 359 / 360])
+    still = ScanQueue(Lidar(LidarConfig(**settings)), model, 0.0, 1, 1)
+    still.take(scene, turned, 0.0, np.zeros((1, 2)))
+    assert taken[0.1, 1.0][-1] == pytest.approx(still.newest(0.0)[1][0][-1], abs=0.01)
+    assert abs(taken[0.1, 1.0][-1] - taken[0.0, 1.0][-1]) > 0.02
