@@ -476,6 +476,8 @@ def _check_rows(report: Any) -> list[tuple[str, ...]]:
         "truncated",
         "boxes_held_to_masks",
         "worst_box_error_px",
+        "labelled_points",
+        "points_held_to_boxes",
         "problem_count",
     )
     rows: list[tuple[str, ...]] = [("what", "value"), *((key, _cell(getattr(report, key))) for key in keys)]

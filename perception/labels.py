@@ -313,9 +313,8 @@ def label_points(scan: LidarScan, truth: LidarTruth) -> tuple[NDArray[np.int32],
     """
     back = np.isfinite(scan.ranges)
     class_id, instance_id = truth.class_id[back].astype(np.int32), truth.instance_id[back].astype(np.int32)
-    flags = getattr(truth, "flags", None)
-    if flags is not None:
-        stray = (flags[back] & TARGET) == 0
+    if truth.flags is not None:
+        stray = (truth.flags[back] & TARGET) == 0
         class_id[stray], instance_id[stray] = 0, 0
     return class_id, instance_id
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import yaml
@@ -18,7 +16,7 @@ from floorcast.perception.config import LidarConfig
 from floorcast.perception.datasets.reader import DatasetReader
 from floorcast.perception.datasets.semantic_kitti import config_text, label_bytes, read_point_labels
 from floorcast.perception.datasets.shards import ShardWriter, assemble_dataset
-from floorcast.perception.frames import LidarScan
+from floorcast.perception.frames import LidarScan, LidarTruth
 from floorcast.perception.labels import label_points
 from floorcast.perception.lidar import Lidar
 from floorcast.perception.scene import Scene
@@ -95,7 +93,7 @@ def test_strays_have_no_label():
     ranges = np.array([[1.0, np.inf, 2.0], [3.0, 4.0, 5.0]], dtype=np.float32)
     ids, classes = np.arange(6, dtype=np.int32).reshape(2, 3) + 40, np.full((2, 3), 8, dtype=np.int32)
     flags = np.array([[1, 0, 16], [3, 32, 5]], dtype=np.uint8)
-    truth = SimpleNamespace(ranges=ranges, instance_id=ids, class_id=classes, flags=flags)
+    truth = LidarTruth(ranges, ids, classes, flags)
     point_class, point_instance = label_points(LidarScan(angles, angles, ranges), truth)
     assert point_class.tolist() == [8, 0, 8, 0, 8]
     assert point_instance.tolist() == [40, 0, 43, 0, 45]
