@@ -27,10 +27,12 @@ from .shading import ENCODING, light_table
 
 if TYPE_CHECKING:
     from .camera import Camera
-    from .config import Lighting
+    from .config import CameraConfig, Lighting
     from .cuda.engine import CudaWorlds
 
 LOOK_COLUMNS = 8
+CAMERA_ON_GPU = ("width", "height", "horizontal_fov", "near", "far", "rate", "center_offset", "noise", "shot_noise")
+"""Settings of a camera that the GPU knows; the others must be at their defaults: a pinhole with simple noise."""
 NOT_ON_GPU = ("divergence_horizontal", "divergence_vertical", "gloss", "sweep_time", "angle_offset")
 """Settings of a lidar that must be 0 on ``cuda``: effects that need the beam's neighbours, or more than one pose."""
 
@@ -277,7 +279,9 @@ class Worlds:
         Args:
             camera: what they are. On ``cuda`` anything that has its ``config``.
             positions: (W, S, 3) [m]; rotations: (W, S, 3, 3), columns are the axes of ``camera_optical`` in ``map``.
-            lighting: the light of all worlds.
+            lighting: the light of all worlds. On ``cuda`` each point of a surface is lit by the key light (one shadow
+                ray) and the ambient light, and painted by ``materials.paint``: depth and ids are those of the CPU, the
+                colours of its textures and lamps are not.
             others: as in ``scan``.
 
         Raises:
@@ -291,7 +295,7 @@ class Worlds:
         if self._cuda is not None:
             position, rotation = _checked_places(positions, rotations, "camera")
             lights = (light_table(lighting), ENCODING, QUANTILES)
-            view = _camera_view(camera)
+            view = _camera_view(camera.config)
             return WorldPictures(
                 **self._cuda.render(
                     size, view, lights, self._crowding, position, rotation, exclude, streams, words, frames
@@ -377,14 +381,23 @@ def _lidar_settings(lidar: Lidar) -> FloatArray:
     return lidar_settings(lidar.config)
 
 
-def _camera_view(camera: Camera) -> FloatArray:
-    """Return a camera's view as ``pictures.render_pixels`` reads it."""
-    config = camera.config
+def _camera_view(config: CameraConfig) -> FloatArray:
+    """Return a camera's view as ``pictures.render_pixels`` reads it.
+
+    Raises:
+        InputError: an effect that the GPU does not have.
+    """
+    for name, field in getattr(type(config), "model_fields", {}).items():
+        if name not in CAMERA_ON_GPU and getattr(config, name) != field.default:
+            raise InputError(
+                f"{name} is {getattr(config, name)}: cameras on the GPU do not have this effect yet",
+                where="Worlds.render",
+                mend=f"leave {name} at {field.default}, or use device='cpu'",
+            )
     return np.array(
         [
             config.focal,
-            0.5 * (config.width - 1),
-            0.5 * (config.height - 1),
+            *config.center,
             config.near,
             config.far,
             config.noise,

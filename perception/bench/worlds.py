@@ -156,7 +156,10 @@ def camera_of(width: int, height: int) -> Any:
 
         return Camera(CameraConfig(width=width, height=height))
     focal = 0.5 * width / np.tan(0.5 * 1.39)
-    config = PlainSettings(width=width, height=height, focal=focal, near=0.05, far=60.0, noise=2.0, shot_noise=1.0)
+    center = (0.5 * (width - 1), 0.5 * (height - 1))
+    config = PlainSettings(
+        width=width, height=height, focal=focal, center=center, near=0.05, far=60.0, noise=2.0, shot_noise=1.0
+    )
     return SimpleNamespace(config=config)
 
 

@@ -27,7 +27,7 @@ from ..grid import (
     Y_MAX,
     Y_MIN,
 )
-from ..intersect import AXIS_BOX, HALF_SPACE, interval, reciprocal
+from ..intersect import AXIS_BOX, HALF_SPACE, NO_HIT_ENTER, interval, reciprocal
 from .tables import HALL_CELL, HALL_CELLS, HALL_COLUMNS, HALL_PLANE, HALL_PLANES, WorldTables
 from .translate import Real, device
 
@@ -49,7 +49,7 @@ def test_row(
     t_min: Any,
     best: Any,
 ) -> Any:
-    """Return where a ray meets solid p, if that is before ``best``; otherwise ``best``.
+    """Return where a ray meets solid p, if that is not behind ``best``; otherwise a very large number.
 
     The ray's origin is first moved along it to where it passes the solid's centre (``per_square``: one over the squared
     length of the direction): the roots of a round solid 30 m away would otherwise drown in 32-bit rounding.
@@ -63,9 +63,9 @@ def test_row(
         shape, tables.hot, tables.solid, p, ox + shift * dx, oy + shift * dy, oz + shift * dz, dx, dy, dz, ix, iy, iz
     )
     enter, leave = enter + shift, leave + shift
-    if enter <= leave and leave > t_min and enter < best:
+    if enter <= leave and leave > t_min and enter <= best:
         return max(enter, t_min)
-    return best
+    return Real(NO_HIT_ENTER)
 
 
 @device
@@ -110,7 +110,7 @@ def meet_movers(
         for k in range(tables.body_first[b], tables.body_first[b + 1]):
             p = np.int64(first_row + tables.body_parts[k])
             t = test_row(tables, p, ox, oy, oz, dx, dy, dz, ix, iy, iz, per_square, t_min, best)
-            if t < best:
+            if nearer(t, p, best, found):
                 best, found = t, p
     return best, found
 
@@ -143,7 +143,7 @@ def walk(
     for k in range(first, first + tables.hall[hall, HALL_PLANES]):
         p = np.int64(tables.planes[k])
         t = test_row(tables, p, ox, oy, oz, dx, dy, dz, ix, iy, iz, per_square, t_min, best)
-        if t < best:
+        if nearer(t, p, best, found):
             best, found = t, p
     if blocking and found >= 0:
         return best, found
@@ -206,7 +206,7 @@ def walk_grid(
                 if reaches_up(entries, k, low):
                     p = np.int64(entries[k, SOLID])
                     hit = test_row(tables, p, ox, oy, oz, dx, dy, dz, ix, iy, iz, per_square, t_min, best)
-                    if hit < best:
+                    if nearer(hit, p, best, found):
                         best, found = hit, p
         t = after
         if not (t < best and t <= end) or (blocking and found >= 0):
@@ -218,6 +218,12 @@ def walk_grid(
         else:
             next_y += delta_y
     return best, found
+
+
+@device
+def nearer(t: Any, p: Any, best: Any, found: Any) -> Any:
+    """Return whether a hit counts before another: it is nearer, or as near and of a lower row."""
+    return t < best or (t == best and p < found)
 
 
 @device
