@@ -22,7 +22,7 @@ from ..common.geometry import FloatArray, quaternion_multiply
 from ..common.primitives import BOX, TRIANGLE
 from .blocks import RasterBlocks
 from .camera_raster import RasterScratch, raster_scratch, rasterise_view
-from .compiled import compiled, inlined
+from .compiled import called, compiled, inlined, part
 from .frames import CameraFrame, CameraMotion, EarlierView
 from .grid import STATIC_HIGH, IntArray
 from .imaging import Development, compress, develop_picture, develop_row, development, gaussian, meter, soften
@@ -583,7 +583,7 @@ def background(x: float, y: float, clearance: float, dx: float, dy: float, dz: f
     return 0.75 + near * (ceiling(x + t * dx, y + t * dy, pixel) - 0.75)
 
 
-@inlined
+@part
 def albedo(
     kind: int,
     look: NDArray[np.float32],
@@ -628,7 +628,7 @@ def albedo(
     )
 
 
-@inlined
+@part
 def face_normal(
     tables: Tables, p: int, f: int, x: float, y: float, z: float
 ) -> tuple[float, float, float, float, float, float]:
@@ -647,7 +647,7 @@ def face_normal(
     return sign * solid[p, axis], sign * solid[p, axis + 1], sign * solid[p, axis + 2], lx, ly, lz
 
 
-@compiled
+@called
 def pinhole_row(view: FloatArray, v: int, ray: FloatArray) -> None:
     """Fill the directions (w, 3) in ``camera_optical``, z = 1, of row v of a pinhole view."""
     y = (v - view[3]) / view[1]
@@ -657,7 +657,7 @@ def pinhole_row(view: FloatArray, v: int, ray: FloatArray) -> None:
         ray[u, 2] = 1.0
 
 
-@compiled
+@called
 def shade_row(
     tables: Tables,
     appearance: Appearance,
@@ -722,7 +722,7 @@ def shade_row(
     stamp[0] = mark
 
 
-@compiled
+@called
 def truth_row(
     instance_id: IntArray,
     class_id: IntArray,
@@ -742,7 +742,7 @@ def truth_row(
         instance[u], semantic[u] = instance_id[p], class_id[p]
 
 
-@compiled
+@called
 def fill_rays(sight: Sight, v: int, ray: FloatArray) -> None:
     """Fill the directions (w, 3) in ``camera_optical`` of row v of the samples; zero where they see nothing."""
     if sight.rays.ray.shape[1] == 0:
@@ -754,7 +754,7 @@ def fill_rays(sight: Sight, v: int, ray: FloatArray) -> None:
             ray[u, i] = value if np.isfinite(value) else 0.0
 
 
-@compiled
+@called
 def see(
     tables: Tables,
     bounds: FloatArray,
@@ -807,7 +807,7 @@ def see(
         )
 
 
-@compiled
+@called
 def light_row(
     tables: Tables,
     appearance: Appearance,
@@ -976,7 +976,7 @@ def fill_normals(
                 normals[v, u, i] = nx * rotation[0, i] + ny * rotation[1, i] + nz * rotation[2, i]
 
 
-@inlined
+@part
 def to_map(position: FloatArray, rotation: FloatArray, x: float, y: float, z: float) -> tuple[float, float, float]:
     """Return a point of ``camera_optical`` [m] in ``map``."""
     return (
@@ -986,7 +986,7 @@ def to_map(position: FloatArray, rotation: FloatArray, x: float, y: float, z: fl
     )
 
 
-@inlined
+@part
 def from_map(position: FloatArray, rotation: FloatArray, x: float, y: float, z: float) -> tuple[float, float, float]:
     """Return a point of ``map`` [m] in ``camera_optical``."""
     x, y, z = x - position[0], y - position[1], z - position[2]
@@ -997,7 +997,7 @@ def from_map(position: FloatArray, rotation: FloatArray, x: float, y: float, z: 
     )
 
 
-@inlined
+@part
 def turn(qx: float, qy: float, qz: float, qw: float, x: float, y: float, z: float) -> tuple[float, float, float]:
     """Return a vector turned by a unit quaternion: v + 2 q x (q x v + w v)."""
     ax, ay, az = qy * z - qz * y + qw * x, qz * x - qx * z + qw * y, qx * y - qy * x + qw * z

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..common.geometry import FloatArray
-from .compiled import compiled, inlined
+from .compiled import called, compiled, part
 from .noise import CAMERA_UNIT, QUANTILES, as_word, mix, noise_key, random_bits, table_normal, uniform
 from .shading import ENCODE_STEPS, ENCODING
 
@@ -226,7 +226,7 @@ def gaussian(deviation: float) -> NDArray[np.float32]:
     return (weights / (2.0 * weights.sum() - weights[0])).astype(np.float32)
 
 
-@compiled
+@called
 def develop_row(
     light: NDArray[np.float32],
     develop: Development,
@@ -261,7 +261,7 @@ def develop_row(
     _encode_row(light, develop, key, first, rgb)
 
 
-@inlined
+@part
 def _multiply(light: NDArray[np.float32], red: float, green: float, blue: float) -> None:
     if red == 1.0 and green == 1.0 and blue == 1.0:
         return
@@ -271,7 +271,7 @@ def _multiply(light: NDArray[np.float32], red: float, green: float, blue: float)
         light[u, 2] *= blue
 
 
-@inlined
+@part
 def _desaturate(light: NDArray[np.float32]) -> None:
     """Set the channels of a row (W, 3) to its luminance."""
     for u in range(np.uint64(light.shape[0])):
@@ -283,7 +283,7 @@ def _desaturate(light: NDArray[np.float32]) -> None:
         light[u, 0], light[u, 1], light[u, 2] = level, level, level
 
 
-@inlined
+@part
 def _gather(light: NDArray[np.float32], develop: Development, exposure: float, key: np.uint64, first: int) -> None:
     """Turn the light of a row (W, 3) into what a linear sensor gathers of it; what is over the full well is lost."""
     scale, well = np.float32(exposure * develop.full_well), np.float32(develop.full_well)
@@ -297,7 +297,7 @@ def _gather(light: NDArray[np.float32], develop: Development, exposure: float, k
             light[u, i] = min(electrons, well) * unit
 
 
-@compiled
+@called
 def _encode_row(
     light: NDArray[np.float32], develop: Development, key: np.uint64, first: int, rgb: NDArray[np.uint8]
 ) -> None:

@@ -27,7 +27,7 @@ from .camera_raster import (
     _capsule_inverse,
     _cylinder_inverse,
 )
-from .compiled import compiled, inlined
+from .compiled import compiled, part
 from .grid import IntArray
 from .raycast import Tables, as_index
 
@@ -133,7 +133,7 @@ def _fill_cones(ray: NDArray[np.float32], cone: FloatArray) -> None:
             cone[i, j, 3], cone[i, j, 4] = np.cos(angle), np.sin(angle)
 
 
-@inlined
+@part
 def _reaches(
     bounds: FloatArray, i: int, position: FloatArray, ax: float, ay: float, az: float, cosine: float, sine: float
 ) -> float:
@@ -147,7 +147,7 @@ def _reaches(
     return max(np.sqrt(square) - radius, 0.0)
 
 
-@inlined
+@part
 def _put(scratch: LensScratch, n: int, p: int, distance: float) -> int:
     step = as_index(0)
     if distance > NEAREST:
@@ -158,7 +158,7 @@ def _put(scratch: LensScratch, n: int, p: int, distance: float) -> int:
     return n + 1
 
 
-@inlined
+@part
 def _find(
     tables: Tables,
     bounds: FloatArray,
@@ -201,7 +201,7 @@ def _find(
     return n
 
 
-@inlined
+@part
 def _to_local(
     solid: FloatArray, p: int, position: FloatArray, rotation: FloatArray, form: FloatArray
 ) -> tuple[float, float, float]:
@@ -217,7 +217,7 @@ def _to_local(
     return lx, ly, lz
 
 
-@inlined
+@part
 def _slab(place: float, half: float) -> tuple[float, float, float, float]:
     """Return the factors of a slab's inverse ranges: a ray with component e enters at ``e * a + b`` and leaves at
     ``max(e * c, e * d)``, with the camera at ``place`` [m] and the slab from -half to half."""
@@ -228,7 +228,7 @@ def _slab(place: float, half: float) -> tuple[float, float, float, float]:
     return 0.0, HUGE, 1.0 / max(half - place, TINY), -1.0 / max(half + place, TINY)
 
 
-@inlined
+@part
 def _draw_box(
     p: int,
     hx: float,
@@ -267,7 +267,7 @@ def _draw_box(
         face[i] = np.int32(code) if shows else face[i]
 
 
-@inlined
+@part
 def _flat(
     kind: int, a: float, b: float, h: float, lx: float, ly: float, lz: float, form: FloatArray
 ) -> tuple[float, float, float, int]:
@@ -295,7 +295,7 @@ def _flat(
     return -1.0 / lz, 0.0, 0.0, as_index(5 if lz > 0.0 else 4)
 
 
-@inlined
+@part
 def _draw_flat(
     p: int,
     factor: float,
@@ -328,7 +328,7 @@ def _draw_flat(
             face[i] = code
 
 
-@inlined
+@part
 def _draw_round(
     kind: int,
     p: int,
@@ -366,7 +366,7 @@ def _draw_round(
             face[i] = 8 * p + code
 
 
-@inlined
+@part
 def _half_extent(kind: int, solid: FloatArray, p: int, axis: int) -> float:
     """Return the half extent [m] along a local axis of the box around solid p."""
     if kind == BOX:
@@ -376,7 +376,7 @@ def _half_extent(kind: int, solid: FloatArray, p: int, axis: int) -> float:
     return solid[p, 4] + (solid[p, 3] if kind == CAPSULE else 0.0)
 
 
-@inlined
+@part
 def _span(form: FloatArray, axis: int, box: FloatArray) -> tuple[float, float]:
     """Return the least and greatest component along a local axis of rays in a box: middle (3), half sizes (3)."""
     middle, reach = 0.0, EXTENT_LEAVE
@@ -386,7 +386,7 @@ def _span(form: FloatArray, axis: int, box: FloatArray) -> tuple[float, float]:
     return middle - reach, middle + reach
 
 
-@inlined
+@part
 def _may_show(
     kind: int,
     hx: float,
@@ -417,7 +417,7 @@ def _may_show(
     return enter >= leave and enter > hidden
 
 
-@inlined
+@part
 def _draw(
     tables: Tables,
     p: int,
@@ -534,7 +534,7 @@ def rasterise_rays(
                         inverse_depth[v, u], face[v, u] = scratch.depth[at], scratch.face[at]
 
 
-@inlined
+@part
 def _load_tile(ray: NDArray[np.float32], v0: int, u0: int, scratch: LensScratch) -> None:
     """Load the rays of a tile, and the box that holds them; places outside of the picture repeat its last ones."""
     box, height, width = scratch.box, as_index(ray.shape[1]), as_index(ray.shape[2])
@@ -552,7 +552,7 @@ def _load_tile(ray: NDArray[np.float32], v0: int, u0: int, scratch: LensScratch)
         box[k], box[3 + k] = 0.5 * (low + high), 0.5 * (high - low)
 
 
-@inlined
+@part
 def _farthest(depth: NDArray[np.float32]) -> float:
     """Return the least inverse depth of a tile; of floats that are not negative the bits sort alike."""
     bits = depth.view(np.int32)
@@ -563,7 +563,7 @@ def _farthest(depth: NDArray[np.float32]) -> float:
     return np.float64(depth[TILE])
 
 
-@inlined
+@part
 def _longest(ray: NDArray[np.float32]) -> float:
     """Return the length of the longest of the four corner rays and of a unit ray."""
     longest = 1.0
