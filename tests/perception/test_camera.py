@@ -14,6 +14,7 @@ from floorcast.common.geometry import mounted, optical
 from floorcast.common.primitives import BOX, PLANE, SPHERE, PrimitiveBuilder
 from floorcast.perception.camera import Camera
 from floorcast.perception.config import CameraConfig, Lighting
+from floorcast.perception.frames import CameraMotion, EarlierView
 from floorcast.perception.scene import Scene, empty_primitives
 from floorcast.perception.shading import light_color, linear_to_srgb, srgb_to_linear
 
@@ -253,3 +254,150 @@ def test_srgb_round_trip_and_known_values():
 def test_bad_poses_are_refused(position, rotation):
     with pytest.raises(InputError, match=r"the pose is not finite|do not fit"):
         take(floor_scene(), position, rotation)
+
+
+def edge_scene(half=2.0):
+    """A white wall at x = 5 m whose edge at y = 0 faces the camera; nothing else."""
+    builder = PrimitiveBuilder()
+    builder.box((0.1, half, 20.0), (5.1, -half, 0), class_name="charger", instance_id=1, color=(255, 255, 255))
+    return Scene(builder.build(), empty_primitives(), 0)
+
+
+def edge_columns(frame):
+    """Column at which the wall's edge crosses each row, from the ids: the wall is to the right of it."""
+    return frame.instance.shape[1] - (frame.instance == 1).sum(axis=1)
+
+
+LEVEL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+"""Looks along map x, level."""
+HEADLIGHT = Lighting(direction=(1.0, 0.0, -1e-6), key=0.6, ambient=0.0)
+
+
+def test_supersampling_covers_edges_by_area_and_keeps_the_ids():
+    # A plate turned by a small angle: with n x n samples the coverage of an edge pixel is in steps of 1 / n^2.
+    c = CameraConfig(width=96, height=72, **NOISELESS)
+    scene = floor_scene((BOX, (0.5, 0.5, 0.0005), (0, 0, 1.0), (0, 0, np.sin(0.05), np.cos(0.05))))
+    plain = take(scene, (0, 0, 3.0), DOWN, c)
+    for n in (2, 3, 4):
+        fine = take(scene, (0, 0, 3.0), DOWN, c.model_copy(update={"supersampling": n}))
+        for name in ("depth", "instance", "semantic"):
+            assert_array_equal(getattr(fine, name), getattr(plain, name))
+        # The mean of the light is that of a picture of n times the size, to the rounding of grey levels.
+        big = take(scene, (0, 0, 3.0), DOWN, c.model_copy(update={"width": 96 * n, "height": 72 * n}))
+        samples = srgb_to_linear(big.rgb).reshape(72, n, 96, n, 3).mean(axis=(1, 3))
+        assert_allclose(fine.rgb, np.rint(linear_to_srgb(samples)), atol=3)
+
+
+def test_a_rolling_shutter_skews_a_vertical_edge():
+    rate, readout = 0.8, 0.1
+    config = CameraConfig(width=160, height=120, readout_time=readout, **NOISELESS)
+    motion = CameraMotion((0, 0, 0), (0, 0, rate))
+    frame = take(edge_scene(half=8.0), (0, 0, 0), LEVEL, config, motion=motion)
+    # Turning left, an edge straight ahead moves right: u = cx + f tan(rate t), t from -readout / 2 to readout / 2.
+    t = (np.arange(120) / 119 - 0.5) * readout
+    expected = np.ceil(config.center[0] + config.focal * np.tan(rate * t))
+    assert np.abs(edge_columns(frame) - expected).max() <= 1
+    assert np.ptp(expected) > 6
+    still = take(edge_scene(half=8.0), (0, 0, 0), LEVEL, config)
+    assert np.ptp(edge_columns(still)) == 0
+
+
+def test_motion_blur_is_as_wide_as_the_way():
+    speed, exposure = 6.0, 0.05
+    config = CameraConfig(width=160, height=24, exposure_time=exposure, blur_samples=48, **NOISELESS)
+    scene = edge_scene(half=8.0)
+    blurred = take(scene, (0, 0, 0), LEVEL, config, HEADLIGHT, motion=CameraMotion((0, speed, 0), (0, 0, 0)))
+    sharp = take(scene, (0, 0, 0), LEVEL, config, HEADLIGHT)
+    light = srgb_to_linear(blurred.rgb[12])[:, 1].astype(float)
+    ends = srgb_to_linear(sharp.rgb[12])[:, 1].astype(float)
+    share = (light - ends[0]) / (ends[-1] - ends[0])
+    # Moving left by speed * exposure, the edge moves right by that, times f / depth; light ramps evenly across.
+    width = config.focal * speed * exposure / 5.0
+    u = np.arange(160) - config.center[0]
+    assert width > 4
+    assert_allclose(share, np.clip(u / width + 0.5, 0, 1), atol=1.5 / width * 0.5 + 0.02)
+    for name in ("depth", "instance"):
+        assert_array_equal(getattr(blurred, name), getattr(sharp, name))
+
+
+def test_moving_bodies_blur_and_the_scene_is_left_as_it_was():
+    body = PrimitiveBuilder()
+    body.box((0.3, 0.3, 0.05), (0, 0, 0), class_name="amr", instance_id=9, body=0, color=(255, 255, 255))
+    scene = floor_scene(moving=body.build(), color=(20, 20, 20))
+    pose = np.array([[0, 0, 0.5, 0, 0, 0, 1.0]])
+    scene.update(pose)
+    config = CameraConfig(width=96, height=72, exposure_time=0.1, blur_samples=9, **NOISELESS)
+    motion = CameraMotion((0, 0, 0), (0, 0, 0), [[3.0, 0, 0, 0, 0, 0]])
+    blurred = take(scene, (0, 0, 3), DOWN, config, motion=motion)
+    sharp = take(scene, (0, 0, 3), DOWN, config)
+    assert_array_equal(blurred.instance, sharp.instance)
+    row = blurred.rgb[36, :, 1].astype(int)
+    assert ((row > row.min() + 10) & (row < row.max() - 10)).sum() > 4
+    assert_array_equal(scene.world_primitives().position[-1], [0, 0, 0.5])
+
+
+def test_normals_are_the_surfaces_own():
+    scene = floor_scene((SPHERE, (0.6,), (0.3, 0.2, 0.6), FLAT), (BOX, (0.2, 0.2, 0.4), (-0.9, 0, 0.4), FLAT))
+    frame = take(scene, (0, 0, 3.0), DOWN, outputs={"normals"})
+    points, normals = world_points(frame), frame.normals @ DOWN.T
+    ball = frame.instance == 1
+    expected = points - [0.3, 0.2, 0.6]
+    assert_allclose(normals[ball], (expected / np.linalg.norm(expected, axis=2, keepdims=True))[ball], atol=1e-4)
+    assert_allclose(
+        normals[frame.semantic == CLASS_IDS["charger"]], [[0, 0, 1]] * (frame.instance == 0).sum(), atol=1e-6
+    )
+    lid = (frame.instance == 2) & (np.abs(frame.depth - 2.2) < 1e-4)
+    assert lid.any()
+    assert_allclose(normals[lid], np.tile([0, 0, 1.0], (lid.sum(), 1)), atol=1e-6)
+    assert (frame.rgb == take(scene, (0, 0, 3.0), DOWN).rgb).all()
+
+
+def test_motion_of_a_moving_box_and_of_a_turning_camera():
+    body = PrimitiveBuilder()
+    body.box((0.4, 0.4, 0.25), (0, 0, 0.25), class_name="amr", instance_id=9, body=0)
+    scene = floor_scene(moving=body.build())
+    scene.update([[0, 0, 0, 0, 0, 0, 1]])
+    turn = 0.1
+    before = [[-0.2, 0.1, 0, 0, 0, np.sin(turn / 2), np.cos(turn / 2)]]
+    frame = take(scene, (0, 0, 3), DOWN, outputs={"motion"}, earlier=EarlierView((0, 0, 3), DOWN, before))
+    lid = (frame.instance == 9) & (np.abs(frame.depth - 2.5) < 1e-4)
+    xy = world_points(frame)[..., :2]
+    earlier_xy = xy @ [[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]] + [-0.2, 0.1]
+    expected = (xy - earlier_xy) * [1, -1] * SMALL.focal / 2.5
+    assert_allclose(frame.motion[lid], expected[lid], atol=1e-3)
+    assert_allclose(frame.motion[frame.instance == 0], 0, atol=1e-4)
+
+    # Turning about the vertical takes pixels along, whatever their depth, sky included.
+    turned = np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]]).T @ LEVEL
+    view = take(scene, (0, 0, 1), LEVEL, outputs={"motion"}, earlier=EarlierView((0, 0, 1), turned, scene._pose))
+    c = SMALL.center
+    angle = np.arctan((np.arange(96) - c[0]) / SMALL.focal)
+    expected = np.arange(96) - (c[0] + SMALL.focal * np.tan(angle - turn))
+    assert_allclose(view.motion[36, :, 0], expected, atol=1e-3)
+
+
+def test_a_batch_is_the_pictures_one_by_one():
+    scene = floor_scene((SPHERE, (0.6,), (0.2, 0.1, 0.6), FLAT))
+    camera = Camera(CameraConfig(width=96, height=72, auto_exposure=True, row_nonuniformity=0.01))
+    places = [(0, 0, 3), (0.5, 0, 2.5), (0, 0.4, 2)]
+    options = {"stream": 4, "frame": 7}
+    batch = camera.render_batch(scene, places, [DOWN] * 3, OVERHEAD, sensors=(0, 3, 5), **options)
+    for place, sensor, frame in zip(places, (0, 3, 5), batch, strict=True):
+        alone = camera.render(scene, place, DOWN, OVERHEAD, sensor=sensor, **options)
+        for name in ("rgb", "depth", "instance", "semantic"):
+            assert_array_equal(getattr(frame, name), getattr(alone, name))
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"outputs": {"flow"}}, "not known"),
+        ({"outputs": {"motion"}}, "needs earlier"),
+        ({"motion": CameraMotion((0, np.nan, 0), (0, 0, 0))}, "velocity"),
+        ({"motion": CameraMotion((0, 0, 0), (0, 0, 0), np.zeros((3, 6)))}, "body_velocity"),
+        ({"outputs": {"motion"}, "earlier": EarlierView((0, 0, 1), DOWN, np.zeros((2, 7)))}, "earlier body poses"),
+    ],
+)
+def test_bad_motion_and_outputs_are_refused(options, match):
+    with pytest.raises(InputError, match=match):
+        take(floor_scene(), (0, 0, 1), DOWN, CameraConfig(width=16, height=12, exposure_time=0.01), **options)
