@@ -23,6 +23,7 @@ from .camera_raster import (
     ROUNDED,
     TIE,
     TINY,
+    WINS_TIE,
     _ball_inverse,
     _capsule_inverse,
     _cylinder_inverse,
@@ -229,6 +230,12 @@ def _slab(place: float, half: float) -> tuple[float, float, float, float]:
 
 
 @part
+def _wins(inverse: float, drawn: float, code: int, face: int) -> bool:
+    """Tell whether a surface is seen before what is drawn; of two that coincide, the solid of the lower row is."""
+    return (inverse > drawn * TIE) | ((inverse > drawn * WINS_TIE) & (code < face))
+
+
+@part
 def _draw_box(
     p: int,
     hx: float,
@@ -262,7 +269,7 @@ def _draw_box(
         enter = min(min(wx, wy), min(wz, closest))
         leave = max(max(max(ex * cx, ex * dx), max(ey * cy, ey * dy)), max(max(ez * cz, ez * dz), remotest))
         code = fx if wx <= enter else (fy if wy <= enter else (fz if wz <= enter else inside))
-        shows = enter >= leave and np.float32(enter) > depth[i] * TIE
+        shows = (enter >= leave) & _wins(np.float32(enter), depth[i], 8 * p + 7, face[i])
         depth[i] = np.float32(enter) if shows else depth[i]
         face[i] = np.int32(code) if shows else face[i]
 
@@ -323,7 +330,7 @@ def _draw_flat(
         c = form[5, 0] * x + form[5, 1] * y + form[5, 2] * z
         enter = min(w, closest)
         hit = enter >= max(remotest, ez * out) and min(a, min(b, c)) >= 0.0 and (closes or w <= closest)
-        if hit and np.float32(enter) > depth[i] * TIE:
+        if hit and _wins(np.float32(enter), depth[i], 8 * p + 7, face[i]):
             depth[i] = enter
             face[i] = code
 
@@ -361,7 +368,7 @@ def _draw_round(
         else:
             enter, leave = _ball_inverse(lx, ly, lz, ex, ey, ez, radius)
         w = min(enter, closest)
-        if w >= max(leave, remotest) and np.float32(w) > depth[i] * TIE:
+        if w >= max(leave, remotest) and _wins(np.float32(w), depth[i], 8 * p + 7, face[i]):
             depth[i] = w
             face[i] = 8 * p + code
 
@@ -414,7 +421,7 @@ def _may_show(
             a, b, c, d = _slab(place, hx if k == 0 else (hy if k == 1 else hz))
         enter = min(enter, max(low * a, high * a) + b)
         leave = max(leave, max(min(low * c, high * c), min(low * d, high * d)))
-    return enter >= leave and enter > hidden
+    return enter >= leave and enter * TIE > hidden
 
 
 @part
