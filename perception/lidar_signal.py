@@ -64,8 +64,8 @@ film before goods; it was mirrored; the return is dust; or another lidar's pulse
 
 SECTORS = 36
 """Parts of the window that are dirty or clean, 10 degrees each."""
-EDGE_STEPS = 6
-"""Halvings in the search for an edge: the share of a footprint is right to 1/256."""
+EDGE_STEPS = 5
+"""Halvings in the search for an edge: the share of a footprint is right to 1/128."""
 EDGE_STEP = 0.02
 """Neighbouring beams whose ranges differ by less than this [m] do not make an edge."""
 FRESNEL = 0.04
@@ -449,21 +449,22 @@ def mix_edges(
     rotations, directions = borrowed(rotations), borrowed(directions)
     beams, step = directions.shape[0], (1 if origins.shape[0] > 1 else 0)
     full_turn, stride = settings[S_FULL_TURN] > 0.0, int(settings[S_STRIDE])
-    marked = np.empty(beams, np.uint8)
-    mark_changes(row, columns, stride, settings[S_HALF_V] > 0.0, marked)
+    marked = np.zeros(beams, np.uint8)
+    mark_edges(truth, row, columns, stride, full_turn, settings[S_HALF_H] > 0.0, settings[S_HALF_V] > 0.0, marked)
     for b in range(beams):
-        if marked[b] == 0 or cosine[b] < 0.0:
+        sides = marked[b]
+        if sides == 0 or cosine[b] < 0.0:
             continue
         column = b % columns
         k = column * step
         best, t_best, q_best = 0.0, np.inf, as_index(-1)
         cx, cy, cz = 0.0, 0.0, 0.0
+        spread = 0.5 * settings[S_APERTURE] / truth[b]
         for side in range(4):
-            n = neighbour(side, column, b, columns, beams, full_turn, stride)
-            half = settings[S_HALF_H] if side < 2 else settings[S_HALF_V]
-            if n < 0 or row[n] == row[b] or half == 0.0 or abs(truth[n] - truth[b]) < EDGE_STEP:
+            if (sides >> side) & 1 == 0:
                 continue
-            half += 0.5 * settings[S_APERTURE] / truth[b]
+            n = neighbour(side, column, b, columns, beams, full_turn, stride)
+            half = spread + (settings[S_HALF_H] if side < 2 else settings[S_HALF_V])
             dx, dy, dz = beam_direction(rotations, k, directions, b)
             ex, ey, ez = across_beam(rotations, k, directions, b, side, half)
             own_near, q = truth[b] < truth[n], as_index(row[n])
@@ -497,26 +498,45 @@ def mix_edges(
 
 
 @part
-def mark_changes(row: IntArray, columns: int, stride: int, vertical: bool, marked: NDArray[np.uint8]) -> None:
-    """Write which beams (1) have another solid beside them (``stride`` columns on), above or below. Margins: 1."""
-    beams = row.size
-    count = beams - 2 * stride
-    if count > 0:
-        # Over the ends of rings too: what is marked for nothing there is looked at closer.
-        middle, right, left, inside = row[stride : stride + count], row[:count], row[2 * stride :], marked[stride:]
-        for i in range(count):
-            inside[i] = (right[i] != middle[i]) | (left[i] != middle[i])
-    for first in range(0, beams, columns):
-        for b in range(first, min(first + stride, beams)):
-            marked[b] = 1
-        for b in range(max(first, first + columns - stride), first + columns):
-            marked[b] = 1
+def mark_edges(
+    truth: NDArray[np.float32],
+    row: IntArray,
+    columns: int,
+    stride: int,
+    full_turn: bool,
+    horizontal: bool,
+    vertical: bool,
+    marked: NDArray[np.uint8],
+) -> None:
+    """Add 2^side to ``marked`` (beams,) where the neighbour on a side has another solid at another range."""
+    beams, step = row.size, np.float32(EDGE_STEP)
+    if horizontal:
+        for first in range(0, beams, columns):
+            rows, ranges, marks = (
+                row[first : first + columns],
+                truth[first : first + columns],
+                marked[first : first + columns],
+            )
+            for i in range(columns - stride):
+                j = i + stride
+                edge = (rows[i] != rows[j]) & (abs(ranges[i] - ranges[j]) >= step)
+                marks[j] |= np.uint8(edge)
+                marks[i] |= np.uint8(edge) << np.uint8(1)
+            for i in range(stride if full_turn else 0):
+                j = (i - stride) % columns
+                if rows[i] != rows[j] and abs(ranges[i] - ranges[j]) >= step:
+                    marks[i] |= np.uint8(1)
+                    marks[j] |= np.uint8(2)
     if vertical:
-        below, above, upper = row[: beams - columns], row[columns:], marked[columns:]
-        for i in range(beams - columns):
-            upper[i] |= below[i] != above[i]
-        for i in range(beams - columns):
-            marked[i] |= below[i] != above[i]
+        count = beams - columns
+        below, above, near, far = row[:count], row[columns:], truth[:count], truth[columns:]
+        upper = marked[columns:]
+        for i in range(count):
+            edge = np.uint8((below[i] != above[i]) & (abs(near[i] - far[i]) >= step))
+            upper[i] |= edge << np.uint8(2)
+        for i in range(count):
+            edge = np.uint8((below[i] != above[i]) & (abs(near[i] - far[i]) >= step))
+            marked[i] |= edge << np.uint8(3)
 
 
 @part
