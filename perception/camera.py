@@ -34,6 +34,7 @@ from .optics import is_plain, lens_table, pixel_rays, project_point
 from .raycast import Tables, as_index, blocked, world_normal
 from .scene import Scene
 from .shading import BACK, CROWDING, GROUND, KEY, SKY, crowding, light_table, local_face
+from .threads import map_chunks
 
 if TYPE_CHECKING:
     from .config import CameraConfig, Lighting
@@ -217,7 +218,7 @@ class Camera:
         earlier: Collection[EarlierView] | None = None,
         outputs: Collection[str] = (),
     ) -> list[CameraFrame]:
-        """Take a picture from each of S places, as ``render`` does one by one: the same bytes.
+        """Take a picture from each of S places, as ``render`` does one by one: the same bytes, on all threads.
 
         Args:
             scene: what is there. positions: (S, 3) [m]. rotations: (S, 3, 3). lighting: the light.
@@ -236,13 +237,22 @@ class Camera:
         volume, corner = scene.crowding
         appearance = Appearance(scene.looks, scene.instance_id, scene.class_id, volume, corner, light_table(lighting))
         take = _Take(self, scene, appearance, frozenset(outputs))
-        frames = []
-        for s in range(len(places)):
-            key = np.uint64(noise_key(as_word(stream), CAMERA, as_word(sensors[s]), as_word(frame)))
-            moving = None if motion is None else tuple(motion)[s]
-            before = None if earlier is None else tuple(earlier)[s]
-            frames.append(take.picture(places[s], turns[s], sensors[s], key, excluded[s], moving, before))
-        return frames
+        moving = (None,) * len(places) if motion is None else tuple(motion)
+        before = (None,) * len(places) if earlier is None else tuple(earlier)
+        frames: list[CameraFrame | None] = [None] * len(places)
+
+        def some(first: int, end: int) -> None:
+            for s in range(first, end):
+                key = np.uint64(noise_key(as_word(stream), CAMERA, as_word(sensors[s]), as_word(frame)))
+                frames[s] = take.picture(places[s], turns[s], sensors[s], key, excluded[s], moving[s], before[s])
+
+        if len(places) == 1 or (motion is not None and self._moves):
+            # Exposures that move the scene's bodies take it in turns.
+            some(0, len(places))
+        else:
+            _ = scene.blocks  # Made once, not by each thread.
+            map_chunks(some, len(places))
+        return [picture for picture in frames if picture is not None]
 
     def develops(self, sensor: int) -> Development:
         """Return how the camera of an index develops its pictures; kept for the last few."""

@@ -232,7 +232,7 @@ def _slab(place: float, half: float) -> tuple[float, float, float, float]:
 @part
 def _wins(inverse: float, drawn: float, code: int, face: int) -> bool:
     """Tell whether a surface is seen before what is drawn; of two that coincide, the solid of the lower row is."""
-    return (inverse > drawn * TIE) | ((inverse > drawn * WINS_TIE) & (code < face))
+    return bool(inverse > drawn * TIE) | (bool(inverse > drawn * WINS_TIE) & (code < face))
 
 
 @part
@@ -421,7 +421,7 @@ def _may_show(
             a, b, c, d = _slab(place, hx if k == 0 else (hy if k == 1 else hz))
         enter = min(enter, max(low * a, high * a) + b)
         leave = max(leave, max(min(low * c, high * c), min(low * d, high * d)))
-    return enter >= leave and enter * TIE > hidden
+    return enter >= leave and enter * float(TIE) > hidden
 
 
 @part

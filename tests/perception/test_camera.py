@@ -17,6 +17,7 @@ from floorcast.perception.config import CameraConfig, Lighting
 from floorcast.perception.frames import CameraMotion, EarlierView
 from floorcast.perception.scene import Scene, empty_primitives
 from floorcast.perception.shading import light_color, linear_to_srgb, srgb_to_linear
+from floorcast.perception.threads import set_threads
 
 NOISELESS = {"noise": 0.0, "shot_noise": 0.0}
 SMALL = CameraConfig(width=96, height=72, **NOISELESS)
@@ -382,6 +383,14 @@ def test_a_batch_is_the_pictures_one_by_one():
     places = [(0, 0, 3), (0.5, 0, 2.5), (0, 0.4, 2)]
     options = {"stream": 4, "frame": 7}
     batch = camera.render_batch(scene, places, [DOWN] * 3, OVERHEAD, sensors=(0, 3, 5), **options)
+    set_threads(3)
+    try:
+        threaded = camera.render_batch(scene, places, [DOWN] * 3, OVERHEAD, sensors=(0, 3, 5), **options)
+    finally:
+        set_threads(1)
+    for one, other in zip(batch, threaded, strict=True):
+        assert_array_equal(one.rgb, other.rgb)
+        assert_array_equal(one.depth, other.depth)
     for place, sensor, frame in zip(places, (0, 3, 5), batch, strict=True):
         alone = camera.render(scene, place, DOWN, OVERHEAD, sensor=sensor, **options)
         for name in ("rgb", "depth", "instance", "semantic"):
