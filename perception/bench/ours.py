@@ -11,8 +11,10 @@ from ...common.config import StrictModel
 from ...common.geometry import FloatArray
 from ..camera import Camera
 from ..config import CameraConfig, LidarConfig, Lighting
+from ..frames import CameraFrame
 from ..labels import label_frame
 from ..lidar import Lidar
+from ..threads import map_chunks
 from .hall import BenchHall
 
 Pose = tuple[FloatArray, FloatArray]
@@ -47,13 +49,30 @@ _LIDAR_NOISE = {
     "intensity_resolution": 1.0 / 255.0,
     "false_echoes": 1e-3,
     "crosstalk": 2e-4,
-    "film_share": 0.5,
+    "film_share": 0.2,
     "gloss": 1.0,
     "returns": 2,
 }
 _LIDAR_QUIET = {name: 1 if name == "returns" else 0.0 for name in _LIDAR_NOISE}
-_CAMERA_NOISE = {"noise": 2.0, "shot_noise": 1.0}
-_CAMERA_QUIET = {"noise": 0.0, "shot_noise": 0.0}
+_CAMERA_NOISE = {
+    "full_well": 10_000.0,
+    "read_noise": 6.0,
+    "dark_nonuniformity": 1e-3,
+    "gain_nonuniformity": 0.01,
+    "row_nonuniformity": 1e-3,
+    "column_nonuniformity": 1e-3,
+    "hot_pixels": 1e-5,
+    "vignetting": 0.5,
+    "dirt": 0.2,
+    "auto_exposure": True,
+    "auto_white_balance": True,
+}
+"""Sensor and electronics. Lens distortion, blur, supersampling, rolling shutter and JPEG are no noise, and stay off."""
+_CAMERA_QUIET = {
+    **{name: False if value is True else 0.0 for name, value in _CAMERA_NOISE.items()},
+    "noise": 0.0,
+    "shot_noise": 0.0,
+}
 
 
 def quiet(config: Config) -> Config:
@@ -81,10 +100,10 @@ def scan_work(hall: BenchHall, config: LidarConfig, poses: Sequence[Pose], varia
 
     def work(bodies: FloatArray) -> None:
         scene.update(bodies)
-        results = lidar.scan_batch(scene, position, rotation, stream=0, sensors=sensors, frame=0)
+        batch = lidar.scan_batch(scene, position, rotation, stream=0, sensors=sensors, frame=0, truth=labelled)
         if labelled:
-            for scan, truth in results:
-                back = np.isfinite(scan.ranges).reshape(len(scan.elevations), len(scan.angles), -1)[..., 0]
+            for scan, truth in batch:
+                back = np.isfinite(scan.ranges)
                 lidar.points(scan)
                 _ = truth.instance_id[back], truth.class_id[back]
 
@@ -99,22 +118,20 @@ def picture_work(
     camera = Camera(noisy(config) if variant in ("noise", "all") else quiet(config))
     labelled = variant in ("labels", "all")
     position, rotation = np.stack([p for p, _ in poses]), np.stack([r for _, r in poses])
-    sensors = np.arange(len(poses))
-    batch: Any = getattr(camera, "render_batch", None)
+    frames: list[CameraFrame | None] = [None] * len(poses)
+
+    def take(first: int, end: int) -> None:
+        for s in range(first, end):
+            frames[s] = camera.render(scene, position[s], rotation[s], light, stream=0, sensor=s, frame=0)
 
     def work(bodies: FloatArray) -> None:
         scene.update(bodies)
-        if batch is not None and len(poses) > 1:
-            frames = batch(scene, position, rotation, light, stream=0, sensors=sensors, frame=0)
-        else:
-            frames = [
-                camera.render(scene, position[s], rotation[s], light, stream=0, sensor=s, frame=0)
-                for s in range(len(poses))
-            ]
+        map_chunks(take, len(poses))
         if labelled:
             world = scene.world_primitives()
             for frame in frames:
-                label_frame(frame, world)
+                if frame is not None:
+                    label_frame(frame, world)
 
     return work
 
