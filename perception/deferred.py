@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..common.geometry import FloatArray
 from ..common.primitives import BOX, CAPSULE, CYLINDER, PLANE
+from .borrow import borrowed
 from .compiled import compiled, inlined
 from .grid import STATIC_HIGH, IntArray
 from .intersect import surface
@@ -142,7 +143,7 @@ class ShadeScratch(NamedTuple):
     Attributes:
         key: (SLOTS,) int32 and face: (SLOTS * FACE_COLUMNS,) float32: faces worked out in this picture.
         lane: (16 * LANES,) float32, word: (4 * LANES,) int32: a piece of a run.
-        way: (4, width + LANES) float32: directions in ``map`` and inverse depths of a row.
+        way: (4, width + LANES) float32: directions in ``map`` and inverse depths of a row. glow: (8,) float32.
         movers: see ``shadows.MoverShadows``.
     """
 
@@ -151,6 +152,7 @@ class ShadeScratch(NamedTuple):
     lane: NDArray[np.float32]
     word: NDArray[np.int32]
     way: NDArray[np.float32]
+    glow: NDArray[np.float32]
     movers: MoverShadows
 
 
@@ -200,6 +202,7 @@ def shade_scratch(tables: ShadeTables, moving: int, width: int) -> ShadeScratch:
         lane=np.tile(np.arange(LANES, dtype=np.float32), 16),
         word=np.zeros(4 * LANES, np.int32),
         way=np.zeros((4, width + LANES), np.float32),
+        glow=np.zeros(8, np.float32),
         movers=mover_shadows(ShadowMap(tables.shadow, tables.frame), moving),
     )
 
@@ -943,6 +946,8 @@ def shade_round(
     out: NDArray[np.float32],
 ) -> None:
     """Shade the columns start to stop - 1 of a row, which see the round side of one solid."""
+    tables, shade, scratch = borrowed(tables), borrowed(shade), borrowed(scratch)
+    position, out = borrowed(position), borrowed(out)
     solid, kind, light, way = tables.solid, tables.kind[p], shade.light, scratch.way
     material = as_index(shade.look[p, 3])
     gloss, exponent = shade.material[material, GLOSS], shade.material[material, EXPONENT]
@@ -999,8 +1004,11 @@ def shade_row(
         moving: what ``begin_shading`` returned. scratch: memory to work in, as wide as the row or wider.
         out: (w, 3) float32 linear light, written; 1 = white diffuse surface in full light.
     """
+    tables, shade, scratch = borrowed(tables), borrowed(shade), borrowed(scratch)
+    position, rotation, ray = borrowed(position), borrowed(rotation), borrowed(ray)
+    inverse_depth, face, out = borrowed(inverse_depth), borrowed(face), borrowed(out)
     width = as_index(face.shape[0])
-    way = scratch.way
+    way, glow = scratch.way, scratch.glow
     for i in range(3):
         r0, r1, r2 = rotation[i, 0], rotation[i, 1], rotation[i, 2]
         for u in range(width):
@@ -1008,7 +1016,6 @@ def shade_row(
     for u in range(width):
         way[3, u] = inverse_depth[u]
     roof = tables.grid[STATIC_HIGH] + ROOF_CLEARANCE - position[2]
-    glow = np.empty(8, np.float32)
     u = as_index(0)
     while u < width:
         code = as_index(face[u])

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..common.geometry import FloatArray
+from .borrow import borrowed
 from .compiled import compiled, inlined
 from .grid import IntArray
 from .intersect import AXIS_BOX, HALF_SPACE, interval, reciprocal
@@ -106,6 +107,7 @@ def draw_shadows(
     tables: Tables, bounds: FloatArray, static_count: int, frame: FloatArray, texels: NDArray[np.uint32]
 ) -> None:
     """Fill a shadow map, empty before; see ``shadow_map``."""
+    tables, bounds, texels = borrowed(tables), borrowed(bounds), borrowed(texels)
     columns, rows = as_index(frame[SHADOW_COLUMNS]), as_index(frame[SHADOW_ROWS])
     kx, ky = frame[SHADOW_KX], frame[SHADOW_KY]
     size = 1.0 / frame[SHADOW_PER_METRE]
@@ -207,7 +209,9 @@ def solid_blocks(
     shape: int, hot: FloatArray, solid: FloatArray, p: int, x: float, y: float, z: float, towards: FloatArray
 ) -> bool:
     """Tell whether solid p stands between a point [m] and the light: towards (3,) unit vector to it."""
+    hot, solid, towards = borrowed(hot), borrowed(solid), borrowed(towards)
     tx, ty, tz = towards[0], towards[1], towards[2]
+    hot, solid = borrowed(hot), borrowed(solid)
     enter, leave = interval(shape, hot, solid, p, x, y, z, tx, ty, tz, reciprocal(tx), reciprocal(ty), reciprocal(tz))
     return enter <= leave and leave > 0.0
 
