@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -57,6 +57,7 @@ class LayoutSolids:
         loose_id: layout ids of the loose goods.
         object_id: layout id by instance id, for every instance id above 0.
         next_instance_id: the first free instance id, for robots and people.
+        lamps: (L, 6) float64 x, y, z [m], power, colour temperature [K] and beam angle [rad] of the lights that are on.
     """
 
     static: Primitives
@@ -68,6 +69,7 @@ class LayoutSolids:
     loose_id: tuple[str, ...]
     object_id: dict[int, str]
     next_instance_id: int
+    lamps: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 6)))
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,14 @@ def layout_solids(layout: Layout) -> LayoutSolids:
         loose_id=tuple(good.id for good in loose_goods),
         object_id=collector.object_id,
         next_instance_id=len(collector.object_id) + 1,
+        lamps=np.array(
+            [
+                [*light.position, light.power, light.temperature, light.beam_angle]
+                for light in layout.lights
+                if light.lit
+            ],
+            dtype=np.float64,
+        ).reshape(-1, 6),
     )
 
 

@@ -139,10 +139,16 @@ class Aisle(StrictModel):
 
 
 class Light(StrictModel):
-    """A ceiling light: position [m] and luminous power relative to a standard lamp (1.0)."""
+    """A ceiling light: position [m] and luminous power relative to a standard lamp (1.0).
+
+    ``temperature`` is its colour temperature [K], ``beam_angle`` the full angle at half its intensity [rad].
+    """
 
     position: tuple[Coordinate, Coordinate, Positive]
     power: float = Field(default=1.0, ge=0, le=1e6)
+    temperature: float = Field(default=4000.0, ge=2000, le=12000)
+    beam_angle: float = Field(default=1.9, ge=0.1, le=math.pi)
+    lit: bool = True
 
 
 class Layout(StrictModel):

@@ -292,7 +292,8 @@ class CameraConfig(StrictModel):
 
 
 class Lighting(StrictModel):
-    """The light of the hall: one directional key light that casts shadows, and ambient light from everywhere."""
+    """The light of the hall: one directional key light that casts shadows, ambient light from everywhere, and the
+    lamps of the scene, where it has some."""
 
     direction: tuple[float, float, float] = (0.35, 0.2, -1.0)
     """Where the light travels to, in ``map``; need not be normalised; z < 0."""
@@ -300,6 +301,13 @@ class Lighting(StrictModel):
     ambient: Annotated[float, Field(ge=0, le=4)] = 0.35
     temperature: Annotated[float, Field(ge=2000, le=12000)] = 5000.0
     """Colour temperature of the key light [K]; 5000 K is rendered neutral."""
+    lamps: Annotated[float, Field(ge=0, le=16)] = 1.0
+    """Factor of the light of the scene's lamps."""
+    lamp_temperature: Annotated[float, Field(ge=2000, le=12000)] | None = None
+    """Colour temperature of all lamps [K] in place of their own."""
+    lamp_failing: Probability = 0.0
+    """Share of the lamps that are dark; which ones depends on ``lamp_seed``."""
+    lamp_seed: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
     def _downwards(self) -> Lighting:

@@ -24,6 +24,7 @@ from .borrow import borrowed
 from .compiled import compiled, inlined
 from .grid import STATIC_HIGH, IntArray
 from .intersect import surface
+from .lamps import NO_LAMPS, LampVolume, lamp_light, lamp_volume
 from .materials import (
     CARTON,
     CLADDING,
@@ -162,6 +163,7 @@ def shade_tables(scene: Scene, lighting: Lighting) -> ShadeTables:
     light = light_table(lighting)
     shadow = scene_shadow(scene, light[:3])
     volume, corner = scene.crowding
+    lamps = scene_lamps(scene, lighting)
     return ShadeTables(
         look=scene.looks,
         material=material,
@@ -173,9 +175,34 @@ def shade_tables(scene: Scene, lighting: Lighting) -> ShadeTables:
         pattern=pattern,
         shadow=shadow.texels,
         frame=shadow.frame,
-        lamps=np.zeros(18, np.float32),
-        lamp_frame=np.zeros(8),
+        lamps=lamps.light,
+        lamp_frame=lamps.frame,
     )
+
+
+def scene_lamps(scene: Scene, lighting: Lighting) -> LampVolume:
+    """Return the light of a scene's lamps, of which the last is kept but for its scale."""
+    table = scene.lamps
+    if not len(table) or lighting.lamps == 0.0:
+        return NO_LAMPS
+    key = (lighting.lamp_failing, lighting.lamp_seed, lighting.lamp_temperature)
+    kept = scene.__dict__.get("_lamp_volume")
+    if kept is None or kept[0] != key:
+        made = lamp_volume(
+            scene.tables,
+            scene._bounds,
+            scene.static_count,
+            table,
+            failing=lighting.lamp_failing,
+            seed=lighting.lamp_seed,
+            temperature=lighting.lamp_temperature,
+        )
+        kept = (key, made)
+        scene.__dict__["_lamp_volume"] = kept
+    volume: LampVolume = kept[1]
+    frame = volume.frame.copy()
+    frame[7] = lighting.lamps
+    return volume._replace(frame=frame)
 
 
 @cache
@@ -751,9 +778,9 @@ def _shadow_lanes(
     wide, across = np.int32(frame[SHADOW_COLUMNS]), np.int32(movers.size[0])
     for j in range(LANES):
         h = lane[L_H * LANES + j]
-        x = min(max((lane[L_X * LANES + j] - h * kx - x0) * per, nothing), last_x)
-        y = min(max((lane[L_Y * LANES + j] - h * ky - y0) * per, nothing), last_y)
-        i, k = np.int32(x), np.int32(y)
+        x = (lane[L_X * LANES + j] - h * kx - x0) * per
+        y = (lane[L_Y * LANES + j] - h * ky - y0) * per
+        i, k = np.int32(min(max(x, nothing), last_x)), np.int32(min(max(y, nothing), last_y))
         word[I_SHADOW * LANES + j] = k * wide + i
         word[I_CELL * LANES + j] = (k >> CELL_SHIFT) * across + (i >> CELL_SHIFT)
         lane[L_S * LANES + j] = x - np.float32(0.5)
@@ -805,11 +832,12 @@ def _glow(
     red = (light[GROUND] + (light[SKY] - light[GROUND]) * up) * sky
     green = (light[GROUND + 1] + (light[SKY + 1] - light[GROUND + 1]) * up) * sky
     blue = (light[GROUND + 2] + (light[SKY + 2] - light[GROUND + 2]) * up) * sky
+    lamp_red, lamp_green, lamp_blue = lamp_light(shade.lamps, shade.lamp_frame, x, y, z, nx, ny, nz)
     shine = 0.0
     if gloss > 0.0:
         vx, vy, vz = position[0] - x, position[1] - y, position[2] - z
         shine = gloss * _highlight(exponent, nx, ny, nz, light[0], light[1], light[2], vx, vy, vz)
-    return red, green, blue, shine
+    return red + lamp_red, green + lamp_green, blue + lamp_blue, shine
 
 
 @inlined
@@ -916,9 +944,10 @@ def _point_lit(
     """Tell whether the key light comes to a point of solid p [m]."""
     frame = shade.frame
     per = frame[SHADOW_PER_METRE]
-    sx = min(max((x - h * frame[SHADOW_KX] - frame[SHADOW_X]) * per, 0.0), frame[SHADOW_COLUMNS] - 1.0)
-    sy = min(max((y - h * frame[SHADOW_KY] - frame[SHADOW_Y]) * per, 0.0), frame[SHADOW_ROWS] - 1.0)
-    i, k = as_index(sx), as_index(sy)
+    sx = (x - h * frame[SHADOW_KX] - frame[SHADOW_X]) * per
+    sy = (y - h * frame[SHADOW_KY] - frame[SHADOW_Y]) * per
+    i = as_index(min(max(sx, 0.0), frame[SHADOW_COLUMNS] - 1.0))
+    k = as_index(min(max(sy, 0.0), frame[SHADOW_ROWS] - 1.0))
     texel = as_index(shade.shadow[k * as_index(frame[SHADOW_COLUMNS]) + i])
     level = (h - frame[SHADOW_Z]) * frame[SHADOW_PER_HEIGHT] + bias
     if (texel >> 16) > level and (texel & 0xFFFF) != (p & 0xFFFF):

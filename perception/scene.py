@@ -31,6 +31,7 @@ from .grid import (
     list_static,
 )
 from .intersect import HALF_SPACE, HOT_COLUMNS, SOLID_COLUMNS, pack_solid
+from .lamps import check_lamps
 from .lidar_raster import FOOTPRINT_COLUMNS, MAX_SLICES, Footprints, footprints, list_solid, slice_footprints
 from .lidar_signal import lidar_surface
 from .raycast import CAST_BAD_RANGE, CAST_NOT_FINITE, CAST_NOT_UNIT, Tables, cast_rays
@@ -72,16 +73,23 @@ class Scene:
         moving: parts of moving bodies; position and quaternion in the frame of the body that ``body`` names.
         body_count: number of moving bodies B.
         cell_size: cell size of the grid [m].
+        lamps: (L, 6) x, y, z [m], power, colour temperature [K] and beam angle [rad] of each, see ``lamps``.
 
     Raises:
-        InputError: sizes not positive, values not finite, quaternions of no length, or a body index outside
-            [0, body_count).
+        InputError: sizes not positive, values not finite, quaternions of no length, a body index outside
+            [0, body_count), or lamps that ``lamps.check_lamps`` refuses.
 
     Until the first ``update`` every moving body stands at the origin of ``map``, unturned.
     """
 
     def __init__(
-        self, static: Primitives, moving: Primitives, body_count: int, *, cell_size: float = CELL_SIZE
+        self,
+        static: Primitives,
+        moving: Primitives,
+        body_count: int,
+        *,
+        cell_size: float = CELL_SIZE,
+        lamps: ArrayLike | None = None,
     ) -> None:
         if not cell_size > 0 or not np.isfinite(cell_size):
             raise InputError(f"the cell size is {cell_size} m", where="Scene.cell_size", mend="give a size above 0")
@@ -93,6 +101,7 @@ class Scene:
                 where="Scene.moving.body",
                 mend=f"use indices 0 to {body_count - 1}",
             )
+        self.lamps: FloatArray = check_lamps(lamps)
         self.static, self.moving, self.body_count = static, moving, body_count
         self.static_count = len(static)
         both = Primitives.concatenate([static, moving])
