@@ -2,8 +2,9 @@
 
 Each rack row with its goods is one compound body, cylinders are implicit, rigid bodies in maximal coordinates; ray
 batches stay below the 16,384 rays at which ``rayTestBatch`` silently returns nothing; of the numbers of threads the
-fastest is taken. The rays' ends are laid out as the lists that PyBullet wants. TinyRenderer draws a thin slab for the
-floor, casts shadows, and has one id for a whole compound: its ids of goods cannot be compared.
+fastest is taken. The rays' ends are laid out as the lists that PyBullet wants. TinyRenderer is asked for shadows, as
+ours has them (flat pictures take it about 0.6 of the time); it has one id for a whole compound, so that its ids of
+goods cannot be compared, and its depth is half a pixel low.
 """
 
 from __future__ import annotations
