@@ -39,6 +39,12 @@ def part(function: Callable[..., Any]) -> Any:
     return njit(nogil=True, error_model="numpy", forceinline=True, **options)(function)
 
 
+def inner(function: Callable[..., Any]) -> Any:
+    """As ``part``, but not inlined: for large functions, and for those that several others call."""
+    options: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return njit(nogil=True, error_model="numpy", **options)(function)
+
+
 def spliced(function: Callable[..., Any]) -> Any:
     """Let a large function that is called in one place become part of its caller before anything is compiled.
 

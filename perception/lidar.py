@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..common.errors import InputError
 from ..common.geometry import FloatArray
-from .compiled import compiled
+from .compiled import compiled, inner
 from .frames import LidarBatch, LidarScan, LidarTruth
 from .grid import IntArray
-from .lidar_raster import Beams, Footprints, lidar_beams, lidar_scratch, place_lidar, see_lidar
-from .lidar_signal import beam_times, lidar_settings, measure_scan, unit_azimuth
+from .handles import open_tables
+from .lidar_raster import beams_handle, lidar_beams, lidar_scratch, open_beams, open_footprints, place_lidar, see_lidar
+from .lidar_signal import S_MAX, beam_times, lidar_settings, measure_scan, unit_azimuth
 from .noise import QUANTILES, as_word
-from .raycast import Tables, as_index
+from .raycast import as_index
 from .scene import Scene
 from .threads import map_chunks
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 ROTATION_TOLERANCE = 1e-4
 """How far the rows of a rotation matrix may be from orthonormal."""
 _AT_REST = np.zeros((0, 6))
+_NO_SIGNAL, _NO_FLAGS = np.zeros((2, 0, 0, 0), np.float32), np.zeros((0, 0, 0), np.uint8)
+_NO_LABELS, _NO_ROWS = np.zeros((2, 0, 0, 0), np.int32), np.zeros((0, 0, 0), np.int32)
+_NO_SURFACE, _NO_NOISE = np.zeros((0, 4), np.float32), (np.uint64(0), np.zeros(0, np.uint64), np.uint64(0))
 
 
 class Lidar:
@@ -51,6 +55,7 @@ class Lidar:
         span = config.angle_max - config.angle_min
         step = span / (config.beams if _full_turn(config) else max(config.beams - 1, 1))
         self._beams = lidar_beams(self.angles, step, self.elevations, beam_times(config))
+        self._beams_handle = beams_handle(self._beams)
         self._flat = config.elevations == (0.0,)
 
     def scan(
@@ -114,55 +119,18 @@ class Lidar:
         word = _words(sensors)
         if len(word) != count:
             raise InputError(f"{len(word)} sensor indices for {count} poses", where="lidar", mend="give one per pose")
-        exclude, speed = _excluded(exclude_body, count), self._velocity(velocity, count)
-        rings, columns = len(self.elevations), len(self.angles)
-        measured = np.empty((2, count, rings, columns), np.float32)
-        two = self.config.returns == 2
-        second = np.empty((2, count, rings, columns) if two else (2, 1, 0, columns), np.float32)
-        flags = np.empty((count, rings, columns), np.uint8)
-        known = count if truth else 0
-        true_ranges = np.empty((known, rings, columns), np.float32)
-        labels = np.empty((2, known, rings, columns), np.int32)
-        fixed, height = scene.footprints(), np.nan
-        flat = fixed
-        if self._flat and count:
-            height = float(position[0, 2])
-            flat = scene.footprints(height)
         if self.config.angle_offset > 0.0:
             rotation = rotation @ _about_z(unit_azimuth(self.config, stream, word))
-        stream_word, frame_word = as_word(stream), as_word(frame)
-
-        def work(first: int, end: int) -> None:
-            scan_kernel(
-                first,
-                end,
-                scene.tables,
-                fixed,
-                flat,
-                height,
-                scene.moving_footprints,
-                self._beams,
-                scene.lidar_surface,
-                scene.instance_id,
-                scene.class_id,
-                position,
-                rotation,
-                speed,
-                self.directions,
-                self._settings,
-                QUANTILES,
-                stream_word,
-                word,
-                frame_word,
-                exclude,
-                measured,
-                second,
-                flags,
-                true_ranges,
-                labels,
-            )
-
-        map_chunks(work, count)
+        shape = (len(self.elevations), len(self.angles))
+        two = self.config.returns == 2
+        measured = np.empty((2, count, *shape), np.float32)
+        second = np.empty((2, count, *shape) if two else (2, 1, 0, 0), np.float32)
+        flags = np.empty((count, *shape), np.uint8)
+        true_ranges = np.empty((count if truth else 0, *shape), np.float32)
+        labels = np.empty((2, count if truth else 0, *shape), np.int32)
+        noise = (as_word(stream), word, as_word(frame))
+        out = (measured, second, flags, true_ranges, labels, _NO_ROWS)
+        self._run(scene, position, rotation, velocity, exclude_body, noise, out)
         batch = LidarBatch(self.angles, self.elevations, measured[0], measured[1])
         if two:
             batch.second_ranges, batch.second_intensity = second[0], second[1]
@@ -186,37 +154,41 @@ class Lidar:
             Ranges (S, E, B) float32 [m], inf for nothing, and rows (S, E, B) int32 of the world table, -1 for nothing.
         """
         position, rotation = check_sensor_poses(positions, rotations, "lidar")
+        shape = (len(position), len(self.elevations), len(self.angles))
+        ranges, index = np.empty(shape, np.float32), np.empty(shape, np.int32)
+        out = (_NO_SIGNAL, _NO_SIGNAL, _NO_FLAGS, ranges, _NO_LABELS, index)
+        self._run(scene, position, rotation, velocity, exclude_body, _NO_NOISE, out)
+        return ranges, index
+
+    def _run(
+        self,
+        scene: Scene,
+        position: FloatArray,
+        rotation: FloatArray,
+        velocity: ArrayLike | None,
+        exclude_body: ArrayLike,
+        noise: tuple[np.uint64, NDArray[np.uint64], np.uint64],
+        out: tuple[NDArray[Any], ...],
+    ) -> None:
+        """Call the kernel on all threads."""
         count = len(position)
         exclude, speed = _excluded(exclude_body, count), self._velocity(velocity, count)
-        shape = (count, len(self.elevations), len(self.angles))
-        ranges, index = np.empty(shape, np.float32), np.empty(shape, np.int32)
-        fixed, height = scene.footprints(), np.nan
+        fixed, height = scene.footprints_handle(), np.nan
         flat = fixed
         if self._flat and count:
             height = float(position[0, 2])
-            flat = scene.footprints(height)
+            flat = scene.footprints_handle(height)
+        surface = scene.lidar_surface if len(noise[1]) else _NO_SURFACE
+        stream, words, frame = noise
 
         def work(first: int, end: int) -> None:
-            geometry_kernel(
-                first,
-                end,
-                scene.tables,
-                fixed,
-                flat,
-                height,
-                scene.moving_footprints,
-                self._beams,
-                position,
-                rotation,
-                speed,
-                self.config.range_max,
-                exclude,
-                ranges,
-                index,
-            )
+            scan_kernel(
+                first, end, scene.handle, fixed, flat, height, scene.moving_handle, self._beams_handle, surface,
+                scene.instance_id, scene.class_id, position, rotation, speed, self.directions, self._settings,
+                QUANTILES, stream, words, frame, exclude, *out,
+            )  # fmt: skip
 
         map_chunks(work, count)
-        return ranges, index
 
     def _velocity(self, velocity: ArrayLike | None, count: int) -> FloatArray:
         """Return velocities as (count, 6), or (0, 6) if they have no effect."""
@@ -324,46 +296,15 @@ def first_bad_sensor_pose(position: FloatArray, rotation: FloatArray) -> int:
 
 
 @compiled
-def geometry_kernel(
-    first: int,
-    end: int,
-    tables: Tables,
-    fixed: Footprints,
-    flat: Footprints,
-    height: float,
-    moving: Footprints,
-    beams: Beams,
-    position: FloatArray,
-    rotation: FloatArray,
-    velocity: FloatArray,
-    reach: float,
-    exclude: IntArray,
-    ranges: NDArray[np.float32],
-    index: IntArray,
-) -> None:
-    """Write the true ranges and rows (S, E, B) of lidars first to end - 1; see ``Lidar.true_ranges``.
-
-    ``flat`` holds the static solids at ``height`` [m], for horizontal beams there.
-    """
-    scratch = lidar_scratch(beams, len(tables.shape), len(velocity) > 0)
-    for s in range(first, end):
-        place_lidar(position, rotation, velocity, s, beams.time, scratch)
-        see_lidar(
-            tables, fixed, flat, height, moving, beams, reach, as_index(exclude[s]), scratch,
-            ranges[s].reshape(-1), index[s].reshape(-1),
-        )  # fmt: skip
-
-
-@compiled
 def scan_kernel(
     first: int,
     end: int,
-    tables: Tables,
-    fixed: Footprints,
-    flat: Footprints,
+    scene: NDArray[np.int64],
+    fixed_lists: NDArray[np.int64],
+    flat_lists: NDArray[np.int64],
     height: float,
-    moving: Footprints,
-    beams: Beams,
+    moving_lists: NDArray[np.int64],
+    lidar: NDArray[np.int64],
     surface: NDArray[np.float32],
     instance_id: IntArray,
     class_id: IntArray,
@@ -382,30 +323,39 @@ def scan_kernel(
     flags: NDArray[np.uint8],
     true_ranges: NDArray[np.float32],
     labels: IntArray,
+    rows: IntArray,
 ) -> None:
-    """Scan with lidars first to end - 1 and write (2, S, E, B) ranges and intensity, of first and second returns,
-    flags, truth and labels; see ``Lidar``."""
+    """Scan with lidars first to end - 1; see ``Lidar``.
+
+    Writes (2, S, E, B) ranges and intensity of first and second returns, flags, truth and labels, or truth and
+    ``rows``; what is not wanted is an array of no lidars.
+    """
+    tables, beams = open_tables(scene), open_beams(lidar)
+    fixed, flat = open_footprints(fixed_lists), open_footprints(flat_lists)
+    moving = open_footprints(moving_lists)
     count = directions.shape[0]
     scratch = lidar_scratch(beams, len(tables.shape), len(velocity) > 0)
-    spare, index = np.empty(count, np.float32), np.empty(count, np.int32)
+    spare, found = np.empty(count, np.float32), np.empty(count, np.int32)
     for s in range(first, end):
         truth = true_ranges[s].reshape(-1) if len(true_ranges) > 0 else spare
+        index = rows[s].reshape(-1) if len(rows) > 0 else found
         place_lidar(position, rotation, velocity, s, beams.time, scratch)
         see_lidar(
-            tables, fixed, flat, height, moving, beams, settings[1], as_index(exclude[s]), scratch, truth, index,
+            tables, fixed, flat, height, moving, beams, settings[S_MAX], as_index(exclude[s]), scratch, truth, index,
         )  # fmt: skip
-        again = np.uint64(s) if second.shape[2] > 0 else np.uint64(0)
-        measure_scan(
-            tables, surface, instance_id, settings, quantiles, stream, sensors[s], frame, as_index(exclude[s]),
-            scratch.origins, scratch.turns, directions, len(beams.time), truth, index, measured[0, s].reshape(-1),
-            measured[1, s].reshape(-1), second[0, again].reshape(-1), second[1, again].reshape(-1),
-            flags[s].reshape(-1),
-        )  # fmt: skip
-        if len(true_ranges) > 0:
+        if measured.shape[1] > 0:
+            again = s if second.shape[2] > 0 else 0
+            measure_scan(
+                tables, surface, instance_id, settings, quantiles, stream, sensors[s], frame, as_index(exclude[s]),
+                scratch.origins, scratch.turns, directions, len(beams.time), truth, index, measured[0, s].reshape(-1),
+                measured[1, s].reshape(-1), second[0, again].reshape(-1), second[1, again].reshape(-1),
+                flags[s].reshape(-1),
+            )  # fmt: skip
+        if labels.shape[1] > 0:
             label(index, instance_id, class_id, labels[0, s].reshape(-1), labels[1, s].reshape(-1))
 
 
-@compiled
+@inner
 def label(index: IntArray, instance_id: IntArray, class_id: IntArray, instance: IntArray, semantic: IntArray) -> None:
     """Write what each beam hit: (N,) ids of instance and class by rows (N,) of the world table."""
     for b in range(len(index)):

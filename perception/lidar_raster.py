@@ -21,14 +21,15 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import types
+from numba import carray, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from ..common.geometry import FloatArray
 from ..common.primitives import BOX, CAPSULE, CYLINDER, TRIANGLE
-from .compiled import compiled, inlined
+from .compiled import compiled, inner, part
 from .grid import IntArray
+from .handles import make_handle, pointer
 from .intersect import AXIS_BOX, HALF_SPACE, UPRIGHT_CYLINDER, YAW_BOX, interval, reciprocal
 from .raycast import Tables, as_index
 
@@ -36,6 +37,10 @@ CX, CY, HX, HY, COS, SIN, LOW, HIGH, YAW, RADIUS = range(10)
 """Columns of a footprint: centre [m], half extents [m], cosine and sine of yaw, lower and upper end [m], yaw [rad],
 radius [m] of a cylinder (0 for a box). A cylinder's half extents are those of the square around it."""
 FOOTPRINT_COLUMNS = 10
+BLOCK = 64
+"""Footprints stand in blocks of this many, field by field, so that vector registers load them whole. Blocks of less are
+unrolled before they are vectorised, and then are not."""
+SPAN_FIELDS = 4
 
 UX, UY, IX, IY, OX, OY, OZ, ENTER, LEAVE = range(9)
 """Rows of the table of columns: direction over ground x, y and its reciprocals, origin [m] (all in ``map``), and
@@ -59,7 +64,7 @@ class Footprints(NamedTuple):
     """Static solids as a lidar wants them.
 
     Attributes:
-        upright: (N, FOOTPRINT_COLUMNS) float64 footprints of upright boxes and cylinders.
+        upright: float64 footprints of upright boxes and cylinders, blocks of (FOOTPRINT_COLUMNS, BLOCK) in one row.
         row: (N,) int32 their rows in the world table. other: (M,) int32 rows of the other solids, without planes.
         planes: (K,) int32 rows of planes.
         used: (3,) int64 how many entries of upright and row, of other, and of planes are in use.
@@ -135,46 +140,80 @@ def lidar_beams(angles: FloatArray, step: float, elevations: FloatArray, time: F
     )
 
 
+def footprint_lists(count: int) -> Footprints:
+    """Return lists with room for so many solids."""
+    return Footprints(
+        np.zeros(-(-count // BLOCK) * BLOCK * FOOTPRINT_COLUMNS),
+        np.zeros(count, np.int32),
+        np.zeros(count, np.int32),
+        np.zeros(count, np.int32),
+        np.zeros(3, np.int64),
+    )
+
+
+def footprints_handle(lists: Footprints) -> NDArray[np.int64]:
+    """Return the handle of lists of solids."""
+    return make_handle(lists.upright, lists.row, lists.other, lists.planes, lists.used)
+
+
+@part
+def open_footprints(h: NDArray[np.int64]) -> Footprints:
+    """Return the lists that a handle stands for."""
+    return Footprints(
+        carray(pointer(h[0]), (h[1],), np.float64),
+        carray(pointer(h[2]), (h[3],), np.int32),
+        carray(pointer(h[4]), (h[5],), np.int32),
+        carray(pointer(h[6]), (h[7],), np.int32),
+        carray(pointer(h[8]), (h[9],), np.int64),
+    )
+
+
+def beams_handle(beams: Beams) -> NDArray[np.int64]:
+    """Return the handle of a lidar's beams; first and step are the bits of its last entries."""
+    bits = np.array([beams.first, beams.step]).view(np.int64)
+    return np.concatenate([make_handle(*(beams.azimuth, beams.time, beams.ring, beams.order)), bits])
+
+
+@part
+def open_beams(h: NDArray[np.int64]) -> Beams:
+    """Return the beams that a handle stands for."""
+    return Beams(
+        carray(pointer(h[0]), (h[1], h[3]), np.float64),
+        carray(pointer(h[2]), (h[3],), np.float64),
+        carray(pointer(h[4]), (h[5], h[7]), np.float64),
+        carray(pointer(h[6]), (h[7],), np.int32),
+        float_of(h[8]),
+        float_of(h[9]),
+    )
+
+
 def footprints(tables: Tables, bounds: FloatArray, static_count: int) -> Footprints:
     """Return the first ``static_count`` solids of a scene as lidars want them.
 
     Args:
         tables: the scene. bounds: (P, 6) centre and half extents [m] of all solids.
     """
-    room = Footprints(
-        np.zeros((static_count, FOOTPRINT_COLUMNS)),
-        np.zeros(static_count, np.int32),
-        np.zeros(static_count, np.int32),
-        np.zeros(static_count, np.int32),
-        np.zeros(3, np.int64),
-    )
-    list_solids(tables, bounds, static_count, room)
-    upright, other, planes = room.used.tolist()
-    return Footprints(
-        room.upright[:upright].copy(),
-        room.row[:upright].copy(),
-        room.other[:other].copy(),
-        room.planes[:planes].copy(),
-        room.used,
-    )
+    lists = footprint_lists(static_count)
+    list_solids(tables, bounds, static_count, -np.inf, np.inf, lists)
+    return lists
 
 
-def slice_footprints(whole: Footprints, bounds: FloatArray, height: float) -> Footprints:
+def slice_footprints(tables: Tables, bounds: FloatArray, static_count: int, height: float) -> Footprints:
     """Return those of the static solids that a horizontal beam at a height [m] may meet."""
-    keep = (whole.upright[:, LOW] <= height) & (whole.upright[:, HIGH] >= height)
-    other = whole.other[np.abs(bounds[whole.other, 2] - height) <= bounds[whole.other, 5] + 1e-6]
-    count = np.array([keep.sum(), len(other), len(whole.planes)], np.int64)
-    return Footprints(np.ascontiguousarray(whole.upright[keep]), whole.row[keep], other, whole.planes, count)
+    lists = footprint_lists(static_count)
+    list_solids(tables, bounds, static_count, height - 1e-6, height + 1e-6, lists)
+    return lists
 
 
 @compiled
-def list_solids(tables: Tables, bounds: FloatArray, count: int, out: Footprints) -> None:
-    """List the first ``count`` solids."""
+def list_solids(tables: Tables, bounds: FloatArray, count: int, low: float, high: float, out: Footprints) -> None:
+    """List those of the first ``count`` solids that reach into heights from low to high [m]."""
     for p in range(count):
-        list_solid(tables, bounds, p, out)
+        if bounds[p, 2] - bounds[p, 5] <= high and bounds[p, 2] + bounds[p, 5] >= low:
+            list_solid(tables, bounds, p, out)
 
 
-@inlined
+@part
 def list_solid(tables: Tables, bounds: FloatArray, p: int, out: Footprints) -> None:
     """Add solid p to the lists."""
     shape, count = tables.shape[p], out.used
@@ -190,24 +229,36 @@ def list_solid(tables: Tables, bounds: FloatArray, p: int, out: Footprints) -> N
         count[1] += 1
 
 
-@inlined
+@part
+def place_of(k: int, name: int) -> int:
+    """Return where a field of footprint k stands."""
+    return k // BLOCK * (FOOTPRINT_COLUMNS * BLOCK) + name * BLOCK + k % BLOCK
+
+
+@part
+def field(table: FloatArray, k: int, name: int) -> float:
+    """Return a field of footprint k."""
+    return table[np.uint64(place_of(k, name))]
+
+
+@part
 def put_footprint(tables: Tables, bounds: FloatArray, p: int, out: FloatArray, k: int) -> None:
-    """Write the footprint of solid p, which is an upright box or cylinder, into row k."""
+    """Write the footprint of solid p, which is an upright box or cylinder, as number k."""
     hot, shape = tables.hot, tables.shape[p]
-    for i in range(2):
-        out[k, CX + i], out[k, HX + i] = bounds[p, i], bounds[p, 3 + i]
-    out[k, COS], out[k, SIN], out[k, YAW], out[k, RADIUS] = 1.0, 0.0, 0.0, 0.0
-    out[k, LOW], out[k, HIGH] = bounds[p, 2] - bounds[p, 5], bounds[p, 2] + bounds[p, 5]
+    hx, hy, hz, c, s, yaw, radius = bounds[p, 3], bounds[p, 4], bounds[p, 5], 1.0, 0.0, 0.0, 0.0
     if shape == YAW_BOX:
-        out[k, HX], out[k, HY], out[k, COS], out[k, SIN] = hot[p, 3], hot[p, 4], hot[p, 6], hot[p, 7]
-        out[k, YAW] = np.arctan2(hot[p, 7], hot[p, 6])
-        out[k, LOW], out[k, HIGH] = hot[p, 2] - hot[p, 5], hot[p, 2] + hot[p, 5]
+        hx, hy, hz, c, s = hot[p, 3], hot[p, 4], hot[p, 5], hot[p, 6], hot[p, 7]
+        yaw = np.arctan2(s, c)
     elif shape == UPRIGHT_CYLINDER:
-        out[k, HX], out[k, HY], out[k, RADIUS] = hot[p, 3], hot[p, 3], hot[p, 3]
-        out[k, LOW], out[k, HIGH] = hot[p, 2] - hot[p, 4], hot[p, 2] + hot[p, 4]
+        hx, hy, hz, radius = hot[p, 3], hot[p, 3], hot[p, 4], hot[p, 3]
+    out[place_of(k, CX)], out[place_of(k, CY)] = bounds[p, 0], bounds[p, 1]
+    out[place_of(k, HX)], out[place_of(k, HY)] = hx, hy
+    out[place_of(k, COS)], out[place_of(k, SIN)], out[place_of(k, YAW)] = c, s, yaw
+    out[place_of(k, LOW)], out[place_of(k, HIGH)] = bounds[p, 2] - hz, bounds[p, 2] + hz
+    out[place_of(k, RADIUS)] = radius
 
 
-@inlined
+@part
 def quick_atan(y: float, x: float) -> float:
     """Return atan2(y, x) for x > 0 or y > 0, within 2e-6 rad, without branches.
 
@@ -226,33 +277,56 @@ def quick_atan(y: float, x: float) -> float:
     return -angle if y < 0.0 else angle
 
 
-@inlined
-def footprint_span(table: FloatArray, k: int, mx: float, my: float, grow: float) -> tuple[float, float, float, float]:
-    """Return where a footprint stands, seen from (mx, my) [m].
+@inner
+def find_spans(
+    table: FloatArray,
+    count: int,
+    mx: float,
+    my: float,
+    grow: float,
+    first: float,
+    step: float,
+    columns: int,
+    span: FloatArray,
+) -> None:
+    """Find where footprints stand, seen from (mx, my) [m], all of them ``grow`` [m] larger all round.
 
-    Returns:
-        The azimuth [rad] at which it begins and its width [rad] (more than a turn if it holds the place), and the
-        squares [m2] of its nearest and farthest distance; all for a footprint that is ``grow`` [m] larger all round.
+    Args:
+        table: blocks of footprints, see ``Footprints``, of which ``count`` are in use.
+        first, step: azimuth of the first column and distance of columns [rad]. columns: how many.
+        span: blocks of (SPAN_FIELDS, BLOCK), written: first and last column as real numbers, of the copy (a turn apart)
+            that ends at column 0 or later, and the squares [m2] of nearest and farthest distance.
     """
-    x, y = table[k, CX] - mx, table[k, CY] - my
-    c, s = table[k, COS], table[k, SIN]
-    px, py = c * x + s * y, c * y - s * x
-    hx, hy = table[k, HX] + grow, table[k, HY] + grow
-    ax, ay = abs(px), abs(py)
-    x0, y0, x1, y1 = ax - hx, ay - hy, ax + hx, ay + hy
-    gx, gy = max(x0, 0.0), max(y0, 0.0)
-    near, far = gx * gx + gy * gy, x1 * x1 + y1 * y1
-    # Mirrored into the first quadrant, the outermost corners are known.
-    most = quick_atan(y1 if x0 > 0.0 else y0, x0)
-    least = quick_atan(y0, x1 if y0 > 0.0 else x0)
-    start = least if (px < 0.0) == (py < 0.0) else -most
-    start += np.pi if px < 0.0 else 0.0
-    if near == 0.0:
-        return 0.0, 2.0 * TURN, near, far
-    return start + table[k, YAW] - SPAN_MARGIN, most - least + 2.0 * SPAN_MARGIN, near, far
+    turn = TURN / step
+    per_radian, per_turn = 1.0 / step, 1.0 / turn
+    for block in range(np.uint64((count + BLOCK - 1) // BLOCK)):
+        i, o = block * np.uint64(FOOTPRINT_COLUMNS * BLOCK), block * np.uint64(SPAN_FIELDS * BLOCK)
+        for lane in range(np.uint64(BLOCK)):
+            x = table[i + np.uint64(CX * BLOCK) + lane] - mx
+            y = table[i + np.uint64(CY * BLOCK) + lane] - my
+            c, s = table[i + np.uint64(COS * BLOCK) + lane], table[i + np.uint64(SIN * BLOCK) + lane]
+            px, py = c * x + s * y, c * y - s * x
+            hx = table[i + np.uint64(HX * BLOCK) + lane] + grow
+            hy = table[i + np.uint64(HY * BLOCK) + lane] + grow
+            ax, ay = abs(px), abs(py)
+            x0, y0, x1, y1 = ax - hx, ay - hy, ax + hx, ay + hy
+            gx, gy = (x0 if x0 > 0.0 else 0.0), (y0 if y0 > 0.0 else 0.0)
+            near = gx * gx + gy * gy
+            # Mirrored into the first quadrant, the outermost corners are known.
+            most = quick_atan(y1 if x0 > 0.0 else y0, x0)
+            least = quick_atan(y0, x1 if y0 > 0.0 else x0)
+            start = least if (px < 0.0) == (py < 0.0) else -most
+            start = start + np.pi if px < 0.0 else start
+            a = (start + table[i + np.uint64(YAW * BLOCK) + lane] - SPAN_MARGIN - first) * per_radian
+            b = a + (most - least + 2.0 * SPAN_MARGIN) * per_radian
+            back = np.floor(b * per_turn) * turn
+            span[o + lane] = a - back if near > 0.0 else 0.0
+            span[o + np.uint64(BLOCK) + lane] = b - back if near > 0.0 else columns
+            span[o + np.uint64(2 * BLOCK) + lane] = near
+            span[o + np.uint64(3 * BLOCK) + lane] = x1 * x1 + y1 * y1
 
 
-@inlined
+@part
 def ring_span(ring: FloatArray, least: float, most: float) -> tuple[int, int]:
     """Return the first and one past the last ring whose tangent lies in [least, most], a little outwards."""
     least -= 1e-9 * (1.0 + abs(least))
@@ -264,7 +338,7 @@ def ring_span(ring: FloatArray, least: float, most: float) -> tuple[int, int]:
     return first, last
 
 
-@inlined
+@part
 def height_tangents(low: float, high: float, near: float, far: float) -> tuple[float, float]:
     """Return the least and greatest tangent of elevation of what lies between two heights [m] over the lidar and two
     distances [m] over ground."""
@@ -272,7 +346,7 @@ def height_tangents(low: float, high: float, near: float, far: float) -> tuple[f
     return low / (near if low < 0.0 else far), high / (near if high > 0.0 else far)
 
 
-@inlined
+@part
 def span_columns(start: float, width: float, first: float, step: float, columns: int) -> tuple[float, float, float]:
     """Return a span of azimuth as columns: its first copy that ends at column 0 or later, its end, and the distance of
     copies, all as real numbers. Copies that begin beyond the last column are not seen."""
@@ -285,7 +359,7 @@ def span_columns(start: float, width: float, first: float, step: float, columns:
     return a - back, b - back, turn
 
 
-@inlined
+@part
 def put(depth: NDArray[np.int64], e: int, c: int, enter: float, leave: float, mask: int, p: int) -> None:
     """Draw solid p into a beam that is in it from ``enter`` to ``leave``, if that is ahead and nearest so far."""
     t = enter if enter > TOUCH else TOUCH
@@ -295,14 +369,14 @@ def put(depth: NDArray[np.int64], e: int, c: int, enter: float, leave: float, ma
     depth[e, c] = packed if packed < before else before
 
 
-@inlined
+@part
 def cut_footprint(
     table: FloatArray, k: int, axis_box: bool, column: FloatArray, first: np.uint64, end: np.uint64
 ) -> None:
     """Write where the columns' rays enter and leave a footprint, over ground [m], into rows ENTER and LEAVE."""
-    cx, cy, hx, hy = table[k, CX], table[k, CY], table[k, HX], table[k, HY]
-    if table[k, RADIUS] > 0.0:
-        square = table[k, RADIUS] * table[k, RADIUS]
+    cx, cy, hx, hy = field(table, k, CX), field(table, k, CY), field(table, k, HX), field(table, k, HY)
+    if field(table, k, RADIUS) > 0.0:
+        square = field(table, k, RADIUS) * field(table, k, RADIUS)
         for c in range(first, end):
             px, py = column[OX, c] - cx, column[OY, c] - cy
             b = px * column[UX, c] + py * column[UY, c]
@@ -321,7 +395,7 @@ def cut_footprint(
             column[ENTER, c] = nx if nx > ny else ny
             column[LEAVE, c] = fx if fx < fy else fy
         return
-    u, v = table[k, COS], table[k, SIN]
+    u, v = field(table, k, COS), field(table, k, SIN)
     for c in range(first, end):
         px, py = column[OX, c] - cx, column[OY, c] - cy
         lx, ly = u * px + v * py, u * py - v * px
@@ -335,7 +409,7 @@ def cut_footprint(
         column[LEAVE, c] = fx if fx < fy else fy
 
 
-@inlined
+@part
 def draw_upright(
     table: FloatArray,
     k: int,
@@ -351,8 +425,8 @@ def draw_upright(
     depth: NDArray[np.int64],
 ) -> None:
     """Draw an upright solid into columns first to end and rings ring0 to ring1; z: height of the lidar [m]."""
-    cut_footprint(table, k, table[k, SIN] == 0.0, column, first, end)
-    low, high = table[k, LOW] - z, table[k, HIGH] - z
+    cut_footprint(table, k, field(table, k, SIN) == 0.0, column, first, end)
+    low, high = field(table, k, LOW) - z, field(table, k, HIGH) - z
     for e in range(np.uint64(ring0), np.uint64(ring1)):
         cotangent = reciprocal(ring[0, e])
         a, b = low * cotangent, high * cotangent
@@ -370,7 +444,7 @@ def draw_upright(
             )
 
 
-@compiled
+@inner
 def draw_uprights(
     table: FloatArray,
     rows: IntArray,
@@ -384,34 +458,42 @@ def draw_uprights(
     exclude: int,
     ring: FloatArray,
     column: FloatArray,
+    span: FloatArray,
     mask: int,
     depth: NDArray[np.int64],
 ) -> None:
     """Draw upright boxes and cylinders as a level lidar sees them.
 
     Args:
-        table, rows: (N, FOOTPRINT_COLUMNS) and (N,), see ``Footprints``; the first ``count`` are drawn.
+        table, rows: see ``Footprints``; the first ``count`` are drawn.
         middle: (3,) where the lidar is in the middle of the sweep [m]. grow: how far it goes from there [m].
         first, step: azimuth of the first column and distance of columns in ``map`` [rad]. reach: farthest range [m].
         body: of all solids. exclude: moving body that is not seen, or -1.
-        ring: see ``Beams``. column: (COLUMN_ROWS, B), see ``UX``.
+        ring: see ``Beams``. column: (COLUMN_ROWS, B), see ``UX``. span: see ``find_spans``.
         mask: bits of ``depth`` that hold a row. depth: (E, B), written.
     """
     columns = column.shape[1]
+    find_spans(table, count, middle[0], middle[1], grow, first, step, columns, span)
+    turn, z = TURN / step, middle[2]
+    horizontal = ring.shape[1] == 1 and ring[0, 0] == 0.0
     for k in range(count):
-        start, width, near, far = footprint_span(table, k, middle[0], middle[1], grow)
+        at = k // BLOCK * (SPAN_FIELDS * BLOCK) + k % BLOCK
+        near = span[at + 2 * BLOCK]
         if near > reach * reach or (exclude >= 0 and body[as_index(rows[k])] == exclude):
             continue
-        least, most = height_tangents(
-            table[k, LOW] - middle[2], table[k, HIGH] - middle[2], np.sqrt(near), np.sqrt(far)
-        )
-        ring0, ring1 = ring_span(ring, least, most)
+        low, high = field(table, k, LOW) - z, field(table, k, HIGH) - z
+        if horizontal:
+            ring0, ring1 = as_index(0), as_index(1 if low <= 0.0 <= high else 0)
+        else:
+            least, most = height_tangents(low, high, np.sqrt(near), np.sqrt(span[at + 3 * BLOCK]))
+            ring0, ring1 = ring_span(ring, least, most)
         if ring0 >= ring1:
             continue
-        a, b, turn = span_columns(start, width, first, step, columns)
+        a, b = span[at], span[at + BLOCK]
+        away = turn if near > 0.0 else 2.0 * columns
         while a < columns:
-            c0 = as_index(max(np.ceil(a), 0.0))
-            c1 = as_index(min(np.floor(b) + 1.0, float(columns)))
+            c0 = as_index(np.ceil(a if a > 0.0 else 0.0))
+            c1 = min(as_index(np.floor(b)) + 1, columns)
             if c0 < c1:
                 draw_upright(
                     table,
@@ -421,17 +503,17 @@ def draw_uprights(
                     np.uint64(c1),
                     ring0,
                     ring1,
-                    middle[2],
+                    z,
                     ring,
                     column,
                     mask,
                     depth,
                 )
-            a += turn
-            b += turn
+            a += away
+            b += away
 
 
-@inlined
+@part
 def bounding_radius(kind: int, solid: FloatArray, p: int) -> float:
     """Return the radius [m] of a sphere about the centre of solid p that holds it."""
     a, b, c = solid[p, 3], solid[p, 4], solid[p, 5]
@@ -444,7 +526,7 @@ def bounding_radius(kind: int, solid: FloatArray, p: int) -> float:
     return a + b if kind == CAPSULE else a
 
 
-@inlined
+@part
 def sphere_span(x: float, y: float, z: float, radius: float, widen: float) -> tuple[float, float, float, float]:
     """Return the azimuth [rad] at which a sphere begins, its width [rad], and its least and greatest tangent of
     elevation.
@@ -468,7 +550,7 @@ def sphere_span(x: float, y: float, z: float, radius: float, widen: float) -> tu
     return np.arctan2(y, x) - half, 2.0 * half, least, most
 
 
-@inlined
+@part
 def draw_leaning_box(
     tables: Tables,
     p: int,
@@ -512,7 +594,7 @@ def draw_leaning_box(
             put(depth, e, c, enter if enter > nz else nz, leave if leave < fz else fz, mask, p)
 
 
-@inlined
+@part
 def draw_any(
     tables: Tables,
     p: int,
@@ -552,7 +634,7 @@ def draw_any(
             put(depth, e, c, enter, leave, mask, p)
 
 
-@compiled
+@inner
 def draw_others(
     tables: Tables,
     rows: IntArray,
@@ -624,7 +706,7 @@ def draw_others(
             b += turn
 
 
-@compiled
+@inner
 def draw_plane(
     hot: FloatArray,
     p: int,
@@ -651,7 +733,7 @@ def draw_plane(
             put(depth, e, k, t, NOTHING if inside | (slope < 0.0) else -1.0, mask, p)
 
 
-@compiled
+@inner
 def turn_by(x: float, y: float, z: float, out: FloatArray) -> None:
     """Write the matrix (3, 3) that turns by the rotation vector x, y, z [rad] (Rodrigues' formula)."""
     angle = np.sqrt(x * x + y * y + z * z)
@@ -663,7 +745,7 @@ def turn_by(x: float, y: float, z: float, out: FloatArray) -> None:
     out[2, 0], out[2, 1], out[2, 2] = versine * x * z - sine * y, versine * y * z + sine * x, cosine + versine * z * z
 
 
-@compiled
+@inner
 def sweep_poses(
     position: FloatArray,
     rotation: FloatArray,
@@ -688,7 +770,7 @@ def sweep_poses(
                 turns[c, i, j] = step[i, 0] * rotation[0, j] + step[i, 1] * rotation[1, j] + step[i, 2] * rotation[2, j]
 
 
-@inlined
+@part
 def is_level(rotation: FloatArray, velocity: FloatArray) -> bool:
     """Tell whether a lidar stands upright and stays so, at its height, while it moves."""
     square = rotation[0, 0] * rotation[0, 0] + rotation[1, 0] * rotation[1, 0]
@@ -703,7 +785,7 @@ def is_level(rotation: FloatArray, velocity: FloatArray) -> bool:
     )
 
 
-@compiled
+@inner
 def fill_columns(beams: Beams, origins: FloatArray, turns: FloatArray, column: FloatArray) -> None:
     """Fill the table of columns of a level lidar from its poses (K, 3) and (K, 3, 3), K = 1 or B."""
     moves = np.uint64(1 if origins.shape[0] > 1 else 0)
@@ -715,7 +797,7 @@ def fill_columns(beams: Beams, origins: FloatArray, turns: FloatArray, column: F
         column[OX, c], column[OY, c], column[OZ, c] = origins[k, 0], origins[k, 1], origins[k, 2]
 
 
-@compiled
+@inner
 def fill_directions(
     beams: Beams, origins: FloatArray, turns: FloatArray, column: FloatArray, direction: FloatArray
 ) -> None:
@@ -733,7 +815,7 @@ def fill_directions(
                 direction[i, e, c] = turns[k, i, 0] * x + turns[k, i, 1] * y + turns[k, i, 2] * z
 
 
-@compiled
+@inner
 def read_depth(
     depth: NDArray[np.int64],
     mask: int,
@@ -757,7 +839,7 @@ def read_depth(
             index[at + c] = np.int32(word & mask) if seen else np.int32(-1)
 
 
-@compiled
+@inner
 def raster_lidar(
     tables: Tables,
     fixed: Footprints,
@@ -770,6 +852,7 @@ def raster_lidar(
     exclude: int,
     mask: int,
     column: FloatArray,
+    span: FloatArray,
     direction: FloatArray,
     depth: NDArray[np.int64],
     truth: NDArray[np.float32],
@@ -782,8 +865,8 @@ def raster_lidar(
             do). moving: moving solids.
         beams: of the lidar. origins: (K, 3) [m] and turns: (K, 3, 3): its pose in ``map``, one or for each column.
         velocity: (6,), see ``sweep_poses``. reach: greatest range [m]. exclude: moving body that is not seen, or -1.
-        mask: bits of the depth that hold a row. column: (COLUMN_ROWS, B), direction: (3, E, B) or (3, 0, 0) if the
-            lidar is level, depth: (E, B): scratch.
+        mask: bits of the depth that hold a row. column, span: see ``draw_uprights``. direction: (3, E, B), or
+            (3, 0, B) if the lidar is level, depth: (E, B): scratch.
         truth: (E * B,) float32 [m] and index: (E * B,) int32, written: inf and -1 for nothing; 0 inside a solid.
     """
     ring, columns, last = beams.ring, column.shape[1], origins.shape[0] - 1
@@ -809,24 +892,24 @@ def raster_lidar(
             step += velocity[5] * (beams.time[columns - 1] - beams.time[0]) / (columns - 1)
         widen = 0.0
     for k in range(2):
-        part = fixed if k == 0 else moving
+        solids = fixed if k == 0 else moving
         skip = as_index(-1) if k == 0 else exclude
         if leaning:
             draw_others(
-                tables, part.row, part.used[0], middle, frame, grow, widen, first, step, reach, skip, leaning, ring,
+                tables, solids.row, solids.used[0], middle, frame, grow, widen, first, step, reach, skip, leaning, ring,
                 column, direction, mask, depth,
             )  # fmt: skip
         else:
             draw_uprights(
-                part.upright, part.row, part.used[0], middle, grow, first, step, reach, tables.body, skip, ring,
-                column, mask, depth,
+                solids.upright, solids.row, solids.used[0], middle, grow, first, step, reach, tables.body, skip, ring,
+                column, span, mask, depth,
             )  # fmt: skip
         draw_others(
-            tables, part.other, part.used[1], middle, frame, grow, widen, first, step, reach, skip, leaning, ring,
+            tables, solids.other, solids.used[1], middle, frame, grow, widen, first, step, reach, skip, leaning, ring,
             column, direction, mask, depth,
         )  # fmt: skip
-        for i in range(part.used[2]):
-            p = as_index(part.planes[i])
+        for i in range(solids.used[2]):
+            p = as_index(solids.planes[i])
             if skip < 0 or tables.body[p] != skip:
                 draw_plane(tables.hot, p, leaning, ring, column, direction, mask, depth)
     read_depth(depth, mask, beams, leaning, reach, truth, index)
@@ -840,10 +923,11 @@ class LidarScratch(NamedTuple):
     velocity: FloatArray
     mask: NDArray[np.int64]
     column: FloatArray
+    span: FloatArray
     depth: NDArray[np.int64]
 
 
-@compiled
+@inner
 def lidar_scratch(beams: Beams, solids: int, moves: bool) -> LidarScratch:
     """Return scratch memory for the beams of a lidar in a scene of so many solids."""
     columns, rings = beams.azimuth.shape[1], beams.ring.shape[1]
@@ -857,11 +941,12 @@ def lidar_scratch(beams: Beams, solids: int, moves: bool) -> LidarScratch:
         np.zeros(6),
         mask,
         np.empty((COLUMN_ROWS, columns)),
+        np.empty((solids + BLOCK - 1) // BLOCK * (SPAN_FIELDS * BLOCK)),
         np.empty((rings, columns), np.int64),
     )
 
 
-@compiled
+@inner
 def place_lidar(
     position: FloatArray, rotation: FloatArray, velocity: FloatArray, s: int, time: FloatArray, scratch: LidarScratch
 ) -> None:
@@ -877,7 +962,7 @@ def place_lidar(
             turns[0, i, j] = rotation[s, i, j]
 
 
-@compiled
+@inner
 def see_lidar(
     tables: Tables,
     fixed: Footprints,
@@ -902,10 +987,10 @@ def see_lidar(
         step = beams.step + velocity[5] * (time[columns - 1] - time[0]) / (columns - 1)
         level = level and step > 0.2 * beams.step
     direction = np.empty((3, 0 if level else beams.ring.shape[1], columns))
-    part = flat if level and scratch.origins[0, 2] == height else fixed
+    solids = flat if level and scratch.origins[0, 2] == height else fixed
     raster_lidar(
         tables,
-        part,
+        solids,
         moving,
         beams,
         scratch.origins,
@@ -915,6 +1000,7 @@ def see_lidar(
         exclude,
         scratch.mask[0],
         scratch.column,
+        scratch.span,
         direction,
         scratch.depth,
         truth,

@@ -30,9 +30,18 @@ from .grid import (
     link_moving,
     list_static,
 )
+from .handles import tables_handle
 from .intersect import HALF_SPACE, HOT_COLUMNS, SOLID_COLUMNS, pack_solid
 from .lamps import check_lamps
-from .lidar_raster import FOOTPRINT_COLUMNS, MAX_SLICES, Footprints, footprints, list_solid, slice_footprints
+from .lidar_raster import (
+    MAX_SLICES,
+    Footprints,
+    footprint_lists,
+    footprints,
+    footprints_handle,
+    list_solid,
+    slice_footprints,
+)
 from .lidar_signal import lidar_surface
 from .raycast import CAST_BAD_RANGE, CAST_NOT_FINITE, CAST_NOT_UNIT, Tables, cast_rays
 from .shading import crowding_volume, looks, srgb_to_linear
@@ -112,17 +121,9 @@ class Scene:
         self.reflectivity: NDArray[np.float32] = srgb_to_linear(both.color) @ LUMINANCE
         self._crowding: tuple[NDArray[np.float32], FloatArray] | None = None
         self._blocks: RasterBlocks | None = None
-        self._footprints: Footprints | None = None
         self._lidar_surface: NDArray[np.float32] | None = None
-        self._slices: dict[float, Footprints] = {}
-        movers = len(moving)
-        self.moving_footprints = Footprints(
-            np.zeros((movers, FOOTPRINT_COLUMNS)),
-            np.zeros(movers, np.int32),
-            np.zeros(movers, np.int32),
-            np.zeros(movers, np.int32),
-            np.zeros(3, np.int64),
-        )
+        self._slices: dict[float | None, tuple[Footprints, NDArray[np.int64]]] = {}
+        self.moving_footprints = footprint_lists(len(moving))
         """Moving solids as lidars want them; brought up to date by ``update``."""
         self._local_axes = rotation_matrix(_unit(moving.quaternion))
         self._local_position = np.ascontiguousarray(moving.position, dtype=np.float64)
@@ -131,6 +132,7 @@ class Scene:
         self._pose = np.tile([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0], (body_count, 1))
         self._used = np.zeros(1, np.int64)
         self.tables = self._build_tables(both, cell_size)
+        self.handle, self.moving_handle = tables_handle(self.tables), footprints_handle(self.moving_footprints)
         self.update(self._pose)
 
     def __len__(self) -> int:
@@ -241,19 +243,19 @@ class Scene:
             self._lidar_surface = lidar_surface(Primitives.concatenate([self.static, self.moving]))
         return self._lidar_surface
 
-    def footprints(self, height: float | None = None) -> Footprints:
+    def footprints_handle(self, height: float | None = None) -> NDArray[np.int64]:
         """Return the static solids as lidars want them; with a height [m] only those that stand there."""
-        if self._footprints is None:
-            self._footprints = footprints(self.tables, self._bounds, self.static_count)
-        if height is None:
-            return self._footprints
         found = self._slices.get(height)
         if found is None:
             if len(self._slices) >= MAX_SLICES:
                 self._slices.clear()
-            found = slice_footprints(self._footprints, self._bounds, height)
-            self._slices[height] = found
-        return found
+            lists = (
+                footprints(self.tables, self._bounds, self.static_count)
+                if height is None
+                else slice_footprints(self.tables, self._bounds, self.static_count, height)
+            )
+            found = self._slices[height] = lists, footprints_handle(lists)
+        return found[1]
 
     def world_primitives(self) -> Primitives:
         """Return all solids in ``map``: static, then moving at their current poses.
