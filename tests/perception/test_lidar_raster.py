@@ -174,6 +174,18 @@ def test_a_cylinder_and_a_sphere_at_any_bearing(bearing):
     assert_allclose(ranges[0], expected(lidar), rtol=1e-6)
 
 
+def test_boxes_straight_ahead_abeam_and_behind():
+    for x, y in ((3.0, 0.0), (0.0, 3.0), (-3.0, 0.0), (0.0, -3.0)):
+        for yaw in (0.0, np.pi / 2, np.pi):
+            lidar, ranges = seen(
+                lambda b, x=x, y=y, yaw=yaw: b.box((0.5, 0.5, 1.0), (x, y, 1.0), class_name="box", yaw=yaw)
+            )
+            off = np.abs(np.angle(np.exp(1j * (lidar.angles - np.arctan2(y, x)))))
+            hit = off < np.arctan(0.5 / 2.5) - 1e-9
+            assert_array_equal(np.isfinite(ranges[0]), hit)
+            assert_allclose(ranges[0][hit], 2.5 / np.cos(off[hit]), rtol=1e-6)
+
+
 def test_the_top_of_a_carton_and_the_floor_beyond():
     def carton(builder):
         builder.add(PLANE, (0.0,), (0.0, 0.0, 0.0), class_name="floor")
