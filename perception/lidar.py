@@ -58,6 +58,14 @@ class Lidar:
         self._beams_handle = beams_handle(self._beams)
         self._flat = config.elevations == (0.0,)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return all but the addresses of arrays, which a copy has elsewhere."""
+        return {name: value for name, value in self.__dict__.items() if name != "_beams_handle"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._beams_handle = beams_handle(self._beams)
+
     def scan(
         self,
         scene: Scene,

@@ -8,6 +8,7 @@ So a sensor that is buried in something gives finite answers, and never sees thr
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -137,6 +138,17 @@ class Scene:
 
     def __len__(self) -> int:
         return len(self.instance_id)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return all but the addresses of arrays, which a copy has elsewhere."""
+        state = self.__dict__.copy()
+        del state["handle"], state["moving_handle"]
+        state["_slices"] = {}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.handle, self.moving_handle = tables_handle(self.tables), footprints_handle(self.moving_footprints)
 
     def update(self, body_pose: ArrayLike) -> None:
         """Place the moving bodies for a frame.

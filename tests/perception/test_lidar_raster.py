@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -342,6 +345,18 @@ def test_scans_without_truth():
         bare[0]
     with pytest.raises(IndexError):
         full[1]
+
+
+def test_copies_of_scene_and_lidar_stand_alone():
+    scene, _ = random_scene(2)
+    lidar = Lidar(LidarConfig(beams=50))
+    expected = lidar.true_ranges(scene, [(0, 0, 0.5)], [level()])[0].tobytes()
+    for renew in (copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))):
+        other, again = renew(scene), renew(lidar)
+        other.update(scene._pose + np.array([0.5, 0.2, 0, 0, 0, 0, 0]))
+        assert lidar.true_ranges(scene, [(0, 0, 0.5)], [level()])[0].tobytes() == expected
+        other.update(scene._pose)
+        assert again.true_ranges(other, [(0, 0, 0.5)], [level()])[0].tobytes() == expected
 
 
 def test_velocities_that_do_not_fit_are_refused():
