@@ -23,17 +23,17 @@ from ..common.primitives import BOX, TRIANGLE
 from .blocks import RasterBlocks
 from .camera_raster import RasterScratch, raster_scratch, rasterise_view
 from .compiled import called, compiled, inlined, part
+from .deferred import ShadeScratch, ShadeTables, begin_shading, shade_row, shade_scratch, shade_tables
 from .frames import CameraFrame, CameraMotion, EarlierView
-from .grid import STATIC_HIGH, IntArray
+from .grid import IntArray
 from .imaging import Development, compress, develop_picture, develop_row, development, gaussian, meter, soften
 from .lens_raster import LensRays, LensScratch, lens_rays, lens_scratch, rasterise_rays
 from .lidar import check_sensor_poses
-from .materials import ceiling, paint
+from .materials import ceiling
 from .noise import CAMERA, as_word, noise_key
 from .optics import is_plain, lens_table, pixel_rays, project_point
-from .raycast import Tables, as_index, blocked, world_normal
+from .raycast import Tables, as_index, world_normal
 from .scene import Scene
-from .shading import BACK, CROWDING, GROUND, KEY, SKY, crowding, light_table, local_face
 from .threads import map_chunks
 
 if TYPE_CHECKING:
@@ -48,20 +48,10 @@ CROWDING_OFFSET = 0.3
 
 
 class Appearance(NamedTuple):
-    """How a scene looks, as the kernels read it; P solids.
+    """What the P solids of a scene are: instance_id and class_id (P,) int32."""
 
-    Attributes:
-        look: (P, 5) float32, see ``shading.looks``. instance_id, class_id: (P,) int32.
-        volume: (nz, ny, nx) float32 and corner: (4,) float64, see ``shading.crowding_volume``.
-        light: (15,) float64, see ``shading.light_table``.
-    """
-
-    look: NDArray[np.float32]
     instance_id: IntArray
     class_id: IntArray
-    volume: NDArray[np.float32]
-    corner: FloatArray
-    light: FloatArray
 
 
 class Sight(NamedTuple):
@@ -91,7 +81,7 @@ class CameraScratch(NamedTuple):
             same memory if there is one sample in each.
         ray: (w, 3) float64 directions in ``camera_optical`` of the samples of a row. row: (w, 3) float32 their light.
         light: (H, W, 3) float32 of the picture, or (1, W, 3) if rows are developed at once.
-        visited: (P,) int32 and stamp: (1,) int64, of the shadow rays.
+        solids: that there is room for.
     """
 
     raster: RasterScratch
@@ -101,8 +91,7 @@ class CameraScratch(NamedTuple):
     ray: FloatArray
     row: NDArray[np.float32]
     light: NDArray[np.float32]
-    visited: IntArray
-    stamp: NDArray[np.int64]
+    solids: int
 
 
 @dataclass(frozen=True)
@@ -150,6 +139,7 @@ class Camera:
         self._lens_table = lens_table(config)
         self._development: dict[int, Development] = {}
         self._scratch: list[CameraScratch] = []
+        self._shading: list[tuple[object, ShadeScratch]] = []
 
     def __reduce__(self) -> tuple[type[Camera], tuple[CameraConfig]]:
         return type(self), (self.config,)
@@ -234,9 +224,8 @@ class Camera:
         excluded = (-1,) * len(places) if exclude_body is None else tuple(exclude_body)
         _check_counts(len(places), sensors=sensors, exclude_body=excluded, motion=motion, earlier=earlier)
         _check_outputs(outputs, earlier)
-        volume, corner = scene.crowding
-        appearance = Appearance(scene.looks, scene.instance_id, scene.class_id, volume, corner, light_table(lighting))
-        take = _Take(self, scene, appearance, frozenset(outputs))
+        appearance = Appearance(scene.instance_id, scene.class_id)
+        take = _Take(self, scene, appearance, shade_tables(scene, lighting), frozenset(outputs))
         moving = (None,) * len(places) if motion is None else tuple(motion)
         before = (None,) * len(places) if earlier is None else tuple(earlier)
         frames: list[CameraFrame | None] = [None] * len(places)
@@ -263,11 +252,19 @@ class Camera:
             found = self._development[sensor] = development(self.config, sensor)
         return found
 
+    def _take_shading(self, shade: ShadeTables, moving: int) -> ShadeScratch:
+        """Return memory to shade in; hand it back by appending it to ``_shading`` with the shadow map it is for."""
+        while self._shading:
+            shadow, scratch = self._shading.pop()
+            if shadow is shade.shadow:
+                return scratch
+        return shade_scratch(shade, moving, self.config.width * self.config.supersampling)
+
     def _take_scratch(self, solids: int) -> CameraScratch:
         """Return memory to work in; hand it back by appending it to ``_scratch``."""
         while self._scratch:
             scratch = self._scratch.pop()
-            if len(scratch.visited) >= solids:
+            if scratch.solids >= solids:
                 return scratch
         height, width, n = self.config.height, self.config.width, self.config.supersampling
         pixels = Surfaces(np.zeros((height, width), np.float32), np.zeros((height, width), np.int32))
@@ -284,16 +281,18 @@ class Camera:
             ray=np.zeros((width * n, 3)),
             row=np.zeros((width * n, 3), np.float32),
             light=np.zeros((height if self._whole or self._moves else 1, width, 3), np.float32),
-            visited=np.zeros(solids, np.int32),
-            stamp=np.zeros(1, np.int64),
+            solids=solids,
         )
 
 
 class _Take:
     """One call's worth of a camera: it takes pictures of a scene one by one."""
 
-    def __init__(self, camera: Camera, scene: Scene, appearance: Appearance, outputs: frozenset[str]) -> None:
+    def __init__(
+        self, camera: Camera, scene: Scene, appearance: Appearance, shade: ShadeTables, outputs: frozenset[str]
+    ) -> None:
         self.camera, self.scene, self.appearance, self.outputs = camera, scene, appearance, outputs
+        self.shade = shade
 
     def picture(
         self,
@@ -356,12 +355,14 @@ class _Take:
     ) -> None:
         """Add what shows at one moment to rows of the picture: weight 0 adds no light."""
         scene, camera, config = self.scene, self.camera, self.camera.config
+        shading = camera._take_shading(self.shade, len(scene.moving))
         render_kernel(
             scene.tables,
             scene._bounds,
             as_index(scene.static_count),
             scene.blocks,
             self.appearance,
+            self.shade,
             camera._sight,
             camera._samples,
             develop,
@@ -377,11 +378,13 @@ class _Take:
             truth,
             at_once,
             scratch,
+            shading,
             frame.rgb,
             frame.depth,
             frame.instance,
             frame.semantic,
         )
+        camera._shading.append((self.shade.shadow, shading))
 
     def _expose_moving(
         self,
@@ -594,51 +597,6 @@ def background(x: float, y: float, clearance: float, dx: float, dy: float, dz: f
 
 
 @part
-def albedo(
-    kind: int,
-    look: NDArray[np.float32],
-    solid: FloatArray,
-    p: int,
-    x: float,
-    y: float,
-    z: float,
-    nx: float,
-    ny: float,
-    nz: float,
-    lx: float,
-    ly: float,
-    lz: float,
-    pixel: float,
-) -> tuple[float, float, float]:
-    """Return the linear albedo of solid p at a surface point: in ``map`` x, y, z, normal n, local point l [m]."""
-    a = solid[p, 6] * nx + solid[p, 7] * ny + solid[p, 8] * nz
-    b = solid[p, 9] * nx + solid[p, 10] * ny + solid[p, 11] * nz
-    c = solid[p, 12] * nx + solid[p, 13] * ny + solid[p, 14] * nz
-    hx, hy, hz = solid[p, 3], solid[p, 4], solid[p, 5]
-    if kind != 0:
-        # Round solids: patterns run around and along the axis, without rims.
-        hx, hy, hz = 1e3, 1e3, solid[p, 4] if solid[p, 4] > 0.0 else solid[p, 3]
-    return paint(
-        int(look[p, 3]),
-        look[p, 4],
-        look[p, 0],
-        look[p, 1],
-        look[p, 2],
-        local_face(kind, a, b, c),
-        lx,
-        ly,
-        lz,
-        hx,
-        hy,
-        hz,
-        x,
-        y,
-        z,
-        pixel,
-    )
-
-
-@part
 def face_normal(
     tables: Tables, p: int, f: int, x: float, y: float, z: float
 ) -> tuple[float, float, float, float, float, float]:
@@ -665,71 +623,6 @@ def pinhole_row(view: FloatArray, v: int, ray: FloatArray) -> None:
         ray[u, 0] = (u - view[2]) / view[0]
         ray[u, 1] = y
         ray[u, 2] = 1.0
-
-
-@called
-def shade_row(
-    tables: Tables,
-    appearance: Appearance,
-    focal: float,
-    position: FloatArray,
-    rotation: FloatArray,
-    ray: FloatArray,
-    inverse_depth: NDArray[np.float32],
-    face: IntArray,
-    visited: IntArray,
-    stamp: NDArray[np.int64],
-    out: NDArray[np.float32],
-) -> None:
-    """Shade a row of w samples.
-
-    Args:
-        tables: the scene. appearance: how it looks. focal: [pixels], tells how large a sample is.
-        position: (3,) float64 [m] of the camera in ``map``. rotation: (3, 3) float64, columns are its axes in ``map``.
-        ray: (w, 3) float64 directions in ``camera_optical``; a sample is at ``position + rotation @ ray / w``.
-        inverse_depth: (w,) float32 [1/m], 0 for nothing. face: (w,) int32 face codes.
-        visited: (P,) int32 and stamp: (1,), memory of the shadow rays.
-        out: (w, 3) float32 linear light, written; 1 = diffuse white in full light.
-    """
-    light, volume, corner = appearance.light, appearance.volume, appearance.corner
-    ox, oy, oz = position[0], position[1], position[2]
-    sun_x, sun_y, sun_z = light[0], light[1], light[2]
-    roof = tables.grid[STATIC_HIGH] + ROOF_CLEARANCE
-    shade_by = as_index(-1)
-    mark = stamp[0]
-    for u in range(face.shape[0]):
-        px, py, pz = ray[u, 0], ray[u, 1], ray[u, 2]
-        dx = rotation[0, 0] * px + rotation[0, 1] * py + rotation[0, 2] * pz
-        dy = rotation[1, 0] * px + rotation[1, 1] * py + rotation[1, 2] * pz
-        dz = rotation[2, 0] * px + rotation[2, 1] * py + rotation[2, 2] * pz
-        if face[u] < 0:
-            sky = background(ox, oy, roof - oz, dx, dy, dz, focal)
-            for i in range(3):
-                out[u, i] = light[BACK + i] * sky
-            continue
-        p, f = as_index(face[u] >> 3), as_index(face[u] & 7)
-        t = 1.0 / np.float64(inverse_depth[u])
-        x, y, z = ox + t * dx, oy + t * dy, oz + t * dz
-        nx, ny, nz, lx, ly, lz = face_normal(tables, p, f, x, y, z)
-        red, green, blue = albedo(
-            tables.kind[p], appearance.look, tables.solid, p, x, y, z, nx, ny, nz, lx, ly, lz, t / focal
-        )
-        facing = max(nx * sun_x + ny * sun_y + nz * sun_z, 0.0)
-        if facing > 0.0:
-            mark += 1
-            ax, ay, az = x + SHADOW_OFFSET * nx, y + SHADOW_OFFSET * ny, z + SHADOW_OFFSET * nz
-            shade_by = blocked(tables, visited, mark, shade_by, ax, ay, az, sun_x, sun_y, sun_z, 1e3)
-            if shade_by >= 0:
-                facing = 0.0
-        full = crowding(volume, corner, x + CROWDING_OFFSET * nx, y + CROWDING_OFFSET * ny, z + CROWDING_OFFSET * nz)
-        open_sky, up = 1.0 / (1.0 + CROWDING * full), 0.5 + 0.5 * nz
-        for i in range(3):
-            ambient = light[GROUND + i] + (light[SKY + i] - light[GROUND + i]) * up
-            out[u, i] = light[KEY + i] * facing + ambient * open_sky
-        out[u, 0] *= red
-        out[u, 1] *= green
-        out[u, 2] *= blue
-    stamp[0] = mark
 
 
 @called
@@ -820,12 +713,14 @@ def see(
 @called
 def light_row(
     tables: Tables,
-    appearance: Appearance,
+    shade: ShadeTables,
     sight: Sight,
     position: FloatArray,
     rotation: FloatArray,
     v: int,
+    moving: int,
     scratch: CameraScratch,
+    shading: ShadeScratch,
     weight: float,
     add: bool,
     out: NDArray[np.float32],
@@ -842,15 +737,15 @@ def light_row(
         inverse, face = surfaces.inverse_depth[at], surfaces.face[at]
         shade_row(
             tables,
-            appearance,
+            shade,
             sight.pinhole[0],
             position,
             rotation,
             ray,
             inverse,
             face,
-            scratch.visited,
-            scratch.stamp,
+            moving,
+            shading,
             row,
         )
         if sight.rays.ray.shape[1] > 0:
@@ -872,6 +767,7 @@ def render_kernel(
     static_count: int,
     blocks: RasterBlocks,
     appearance: Appearance,
+    shade: ShadeTables,
     sight: Sight,
     samples: Sight,
     develop: Development,
@@ -887,6 +783,7 @@ def render_kernel(
     truth: bool,
     at_once: bool,
     scratch: CameraScratch,
+    shading: ShadeScratch,
     rgb: NDArray[np.uint8],
     depth: NDArray[np.float32],
     instance: IntArray,
@@ -920,13 +817,14 @@ def render_kernel(
             scratch,
             surfaces,
         )
-    scratch.visited[:] = 0
-    scratch.stamp[0] = 0
+    moving = begin_shading(tables, bounds, static_count, shade, shading)
     whole = scratch.light.shape[0] > 1
     if weight > 0.0:
         for v in range(row0, row1):
             out = scratch.light[v if whole else 0]
-            light_row(tables, appearance, samples, position, rotation, v, scratch, weight, weight < 1.0, out)
+            light_row(
+                tables, shade, samples, position, rotation, v, moving, scratch, shading, weight, weight < 1.0, out
+            )
             if at_once:
                 develop_row(out, develop, exposure, gain, key, v, rgb[v])
     if truth:
