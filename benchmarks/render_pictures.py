@@ -33,6 +33,7 @@ from floorcast.robots.urdf import load_shape
 
 SEED = 4
 SUPERSAMPLING = 2
+LIGHT = Lighting(key=0.55, ambient=0.3, lamps=0.5)
 
 
 def moved(shape: Primitives, body: int, instance_id: int) -> Primitives:
@@ -65,7 +66,7 @@ def build(layout: Layout) -> Scene:
     loose = solids.loose
     parts.append(Primitives(**{**vars(loose), "body": (loose.body + len(poses)).astype(np.int32)}))
     pose = np.vstack([np.array(poses), solids.loose_pose])
-    scene = Scene(solids.static, Primitives.concatenate(parts), len(pose))
+    scene = Scene(solids.static, Primitives.concatenate(parts), len(pose), lamps=solids.lamps)
     scene.update(pose)
     return scene
 
@@ -82,7 +83,7 @@ def take(
         noise=1.5 * SUPERSAMPLING,
         shot_noise=1.0,
     )
-    return Camera(config).render(scene, position, optical(rotation), Lighting(), stream=SEED, sensor=0, frame=0)
+    return Camera(config).render(scene, position, optical(rotation), LIGHT, stream=SEED, sensor=0, frame=0)
 
 
 def reduced(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:

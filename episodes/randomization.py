@@ -245,6 +245,12 @@ def _lighting(scenario: Scenario, draw: _Draw) -> Lighting:
         key=draw.value("light.key", light.key),
         ambient=draw.value("light.ambient", light.ambient),
         temperature=draw.value("light.temperature", light.temperature),
+        lamps=draw.value("light.lamps", light.lamps),
+        lamp_temperature=None
+        if light.lamp_temperature is None
+        else draw.value("light.lamp_temperature", light.lamp_temperature),
+        lamp_failing=draw.value("light.lamp_failing", light.lamp_failing),
+        lamp_seed=int(generator(draw.seed, draw.index, "light.lamp_seed").integers(2**31)),
     )
 
 

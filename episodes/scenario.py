@@ -126,6 +126,12 @@ class LightRanges(StrictModel):
     elevation: ranges.Elevation = Constant(value=68, unit="deg")
     """Angle of the key light above the floor; 90 deg is straight down."""
     temperature: ranges.Temperature = Constant(value=5000, unit="K")
+    lamps: ranges.Power = Constant(value=0, unit="1")
+    """Factor of the light of the hall's lamps, beside the key and ambient light; 0 leaves them out."""
+    lamp_temperature: ranges.Temperature | None = None
+    """Colour temperature of all lamps, in place of what the layout says."""
+    lamp_failing: ranges.Fraction = Constant(value=0, unit="1")
+    """Share of the lamps that are dark; which ones differs from episode to episode."""
 
 
 class FloorRanges(StrictModel):

@@ -69,7 +69,7 @@ class Stage:
         parts += [
             _load(body=load_body + r, instance_id=first + robots + people + r, top=model.height) for r in range(robots)
         ]
-        self.scene = Scene(solids.static, Primitives.concatenate(parts), load_body + robots)
+        self.scene = Scene(solids.static, Primitives.concatenate(parts), load_body + robots, lamps=solids.lamps)
         self._robots = robots
 
     def update(self, body_pose: FloatArray, carrying: NDArray[np.bool_]) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..common.geometry import FloatArray
-from ..common.primitives import BOX, CAPSULE, CYLINDER, PLANE
+from ..common.primitives import BOX, CAPSULE, CYLINDER, PLANE, TRIANGLE
 from .borrow import borrowed
 from .compiled import compiled, inlined
 from .grid import STATIC_HIGH, IntArray
@@ -158,13 +158,22 @@ class ShadeScratch(NamedTuple):
 
 
 def shade_tables(scene: Scene, lighting: Lighting) -> ShadeTables:
-    """Return how a scene looks under a light; what depends on the scene alone, or on the light's direction, is kept."""
+    """Return how a scene looks under a light.
+
+    The last answer is kept until the scene's ``lamps`` or ``looks`` are replaced or the light is another one; the
+    shadow map and the lamps' light outlast changes of what they do not depend on.
+    """
+    kept = scene.__dict__.get("_shade_tables")
+    same = kept is not None and kept[1] is scene.lamps and kept[2].look is scene.looks
+    if same and (kept[0] is lighting or kept[0] == lighting):
+        found: ShadeTables = kept[2]
+        return found
     atlas, pattern, material = _patterns()
     light = light_table(lighting)
     shadow = scene_shadow(scene, light[:3])
     volume, corner = scene.crowding
     lamps = scene_lamps(scene, lighting)
-    return ShadeTables(
+    made = ShadeTables(
         look=scene.looks,
         material=material,
         light=light,
@@ -178,6 +187,8 @@ def shade_tables(scene: Scene, lighting: Lighting) -> ShadeTables:
         lamps=lamps.light,
         lamp_frame=lamps.frame,
     )
+    scene.__dict__["_shade_tables"] = (lighting, scene.lamps, made)
+    return made
 
 
 def scene_lamps(scene: Scene, lighting: Lighting) -> LampVolume:
@@ -187,7 +198,7 @@ def scene_lamps(scene: Scene, lighting: Lighting) -> LampVolume:
         return NO_LAMPS
     key = (lighting.lamp_failing, lighting.lamp_seed, lighting.lamp_temperature)
     kept = scene.__dict__.get("_lamp_volume")
-    if kept is None or kept[0] != key:
+    if kept is None or kept[0] != key or kept[1] is not table:
         made = lamp_volume(
             scene.tables,
             scene._bounds,
@@ -197,11 +208,11 @@ def scene_lamps(scene: Scene, lighting: Lighting) -> LampVolume:
             seed=lighting.lamp_seed,
             temperature=lighting.lamp_temperature,
         )
-        kept = (key, made)
+        kept = (key, table, made)
         scene.__dict__["_lamp_volume"] = kept
-    volume: LampVolume = kept[1]
+    volume: LampVolume = kept[2]
     frame = volume.frame.copy()
-    frame[7] = lighting.lamps
+    frame[7] *= lighting.lamps
     return volume._replace(frame=frame)
 
 
@@ -685,6 +696,10 @@ def _remember(
     # Seen from outside, a runs to the right and b up (on upper sides: as the local y axis).
     flip = -1.0 if face in (0, 3, 4) else 1.0
     sign = 1.0 if face & 1 else -1.0
+    if kind == TRIANGLE:
+        # Two-sided: the normal that looks at the camera.
+        up = solid[p, 12] * (position[0] - solid[p, 0]) + solid[p, 13] * (position[1] - solid[p, 1])
+        sign = 1.0 if up + solid[p, 14] * (position[2] - solid[p, 2]) >= 0.0 else -1.0
     half_a, half_b = UNBOUNDED, UNBOUNDED
     if kind == BOX:
         half_a, half_b = solid[p, 3 + ia], solid[p, 3 + ib]

@@ -57,6 +57,12 @@ def random_bits(key: np.uint64, element: int) -> np.uint64:
     return mix(key + (np.uint64(element) + np.uint64(1)) * _GOLDEN)
 
 
+def random_bits_of(key: np.uint64, elements: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Return ``random_bits`` of many elements, int64 of any shape, without compiling anything."""
+    bits: NDArray[np.uint64] = mix.py_func(key + (elements.astype(np.uint64) + np.uint64(1)) * _GOLDEN)
+    return bits
+
+
 @inlined
 def uniform(key: np.uint64, element: int) -> float:
     """Return a uniform number in (0, 1): 2^53 equal steps, never 0 and never 1."""

@@ -14,7 +14,7 @@ from ..common.geometry import FloatArray
 from ..common.primitives import BOX, PLANE, Primitives
 from .compiled import compiled, inlined
 from .materials import CLASS_MATERIAL
-from .noise import as_word, random_bits
+from .noise import as_word, random_bits_of
 
 if TYPE_CHECKING:
     from .config import Lighting
@@ -106,11 +106,11 @@ def looks(primitives: Primitives) -> NDArray[np.float32]:
     Objects are told apart by instance id, stuff (id 0) by its row.
     """
     table = np.zeros((len(primitives), 5), np.float32)
-    key = as_word(0x10C)
-    for p, instance in enumerate(primitives.instance_id.tolist()):
-        bits = int(random_bits(key, instance if instance > 0 else -1 - p))
-        table[p, LOOK_SEED] = (bits & 0xFFFF) / 65536.0
-        table[p, :3] = 1.0 + TINT * (((bits >> 16) & 0xFFFF) / 32768.0 - 1.0)
+    instance = primitives.instance_id.astype(np.int64)
+    bits = random_bits_of(as_word(0x10C), np.where(instance > 0, instance, -1 - np.arange(len(primitives))))
+    table[:, LOOK_SEED] = (bits & np.uint64(0xFFFF)) / 65536.0
+    brightness = ((bits >> np.uint64(16)) & np.uint64(0xFFFF)) / 32768.0
+    table[:, :3] = (1.0 + TINT * (brightness - 1.0))[:, None]
     plane = primitives.kind == PLANE
     table[plane, :3] = 1.0
     table[:, :3] *= srgb_to_linear(primitives.color)

@@ -204,3 +204,17 @@ def test_one_more_sensor_range_changes_no_other_draw():
     after = sample_scenario(with_varied_lidar(SMALL, **vary), 3, 1).values
     assert {key: after[key] for key in before} == before
     assert set(after) - set(before) == {"sensors.lidar.dropout"}
+
+
+def test_lamps_are_drawn_for_each_episode():
+    light = {
+        "lamps": {"distribution": "uniform", "low": 0.2, "high": 0.6, "unit": "1"},
+        "lamp_temperature": {"distribution": "uniform", "low": 3000, "high": 4000, "unit": "K"},
+        "lamp_failing": {"distribution": "uniform", "low": 0, "high": 30, "unit": "%"},
+    }
+    lit = [sample_scenario(Scenario(light=light), 3, index).lighting for index in range(4)]
+    assert all(0.2 <= one.lamps <= 0.6 and one.lamp_failing <= 0.3 for one in lit)
+    assert all(one.lamp_temperature is not None and 3000 <= one.lamp_temperature <= 4000 for one in lit)
+    assert len({(one.lamps, one.lamp_temperature, one.lamp_failing, one.lamp_seed) for one in lit}) == 4
+    plain = sample_scenario(Scenario(), 3, 0).lighting
+    assert (plain.lamps, plain.lamp_temperature, plain.lamp_failing) == (0.0, None, 0.0)

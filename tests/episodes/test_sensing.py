@@ -12,6 +12,7 @@ from floorcast.episodes.hall import hall_of
 from floorcast.episodes.randomization import sample_scenario
 from floorcast.episodes.sensing import ScanQueue, Stage, carried_velocity, localisation_errors, localised, upright
 from floorcast.layouts.generator import generate_layout
+from floorcast.layouts.model import Light
 from floorcast.layouts.recipe import LayoutRecipe
 from floorcast.perception.config import LidarConfig
 from floorcast.perception.lidar import Lidar
@@ -110,7 +111,9 @@ def test_the_stage_holds_everything_once():
 
 
 def test_the_lidar_sees_walls_at_their_distance_from_its_mount():
-    stage = Stage(hall_of(empty_hall()).solids, load_shape(MODEL.shape), MODEL, 1, 0, 0, 0)
+    hall = empty_hall().model_copy(update={"lights": (Light(position=(2, 2, 5), power=0.5),)})
+    stage = Stage(hall_of(hall).solids, load_shape(MODEL.shape), MODEL, 1, 0, 0, 0)
+    assert stage.scene.lamps[:, :4].tolist() == [[2, 2, 5, 0.5]]
     stage.update(upright(np.array([[4.0, 3.0, math.pi / 2]])), np.array([False]))
     config = LidarConfig(beams=4, range_noise=0, dropout=0, grazing_dropout=0)
     queue = ScanQueue(Lidar(config), MODEL, 0.0, 0, 1)

@@ -4,8 +4,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from floorcast.common.primitives import BOX, CAPSULE, CYLINDER, SPHERE, TRIANGLE
 from floorcast.perception.config import Lighting
-from floorcast.perception.deferred import whole
-from floorcast.perception.shading import light_color
+from floorcast.perception.deferred import shade_tables, whole
+from floorcast.perception.noise import as_word, random_bits
+from floorcast.perception.shading import light_color, looks, srgb_to_linear
 
 from .shading_views import AHEAD, DOWN, builder_with_floor, picture, places, scene_of
 
@@ -61,6 +62,51 @@ def test_every_kind_gives_finite_light_from_everywhere(kind, size):
         assert np.isfinite(light).all()
         assert light.min() >= 0.0
         assert (face >= 0).any()
+
+
+def test_a_triangle_is_lit_on_the_side_that_is_seen():
+    """Light from +x: who looks at the triangle from there sees it lit, from behind it is dark, however it is turned."""
+    lighting = Lighting(direction=(-1, 0, -0.2), key=0.8, ambient=0.0, temperature=5000)
+    cosine = 1 / np.hypot(1, 0.2)
+    half = np.sqrt(0.5)
+    for turn in (half, -half):  # Its normal along +x, then along -x.
+        builder = builder_with_floor()
+        builder.add(TRIANGLE, (2.0, 0.0, 2.0), (0, 0, 2.2), class_name="sign", instance_id=0, color=(188, 188, 188),
+                    quaternion=(0, turn, 0, half))  # fmt: skip
+        scene = scene_of(builder)
+        back = AHEAD * np.array([[-1], [-1], [1]])
+        for place, rotation, expected in ((-2, AHEAD, 0.0), (2, back, 0.8 * cosine)):
+            light, _, face = picture(scene, (place, 0, 2.2), rotation, lighting=lighting)
+            seen = (face >> 3) == 1
+            assert seen.sum() > 500
+            assert_allclose(light[seen], np.broadcast_to(expected * scene.looks[1, :3], light[seen].shape), atol=2e-3)
+
+
+def test_one_solids_look_is_its_objects():
+    solids = builder_with_floor()
+    for instance in (0, 0, 3, 3, 70000):
+        solids.box((1, 1, 1), (0, 0, 0), class_name="box", instance_id=instance, color=(120, 130, 140))
+    table = looks(solids.build())
+    assert_array_equal(table[3], table[4])
+    assert len(np.unique(table[1:, 4])) == 4
+    key = as_word(0x10C)
+    for row, element in ((1, -2), (3, 3), (5, 70000)):
+        bits = int(random_bits(key, element))
+        assert table[row, 4] == (bits & 0xFFFF) / 65536
+        assert_allclose(table[row, :3] / srgb_to_linear((120, 130, 140)), 0.93 + 0.14 * (bits >> 16 & 0xFFFF) / 65536,
+                        rtol=1e-6)  # fmt: skip
+
+
+def test_a_scenes_shading_is_kept_until_something_changes():
+    scene = scene_of(builder_with_floor(), lamps=[[0, 0, 3, 1, 4000, 2]])
+    kept = shade_tables(scene, Lighting())
+    assert shade_tables(scene, Lighting()) is kept
+    brighter = shade_tables(scene, Lighting(key=0.9))
+    assert brighter.light[3] > kept.light[3]
+    assert brighter.shadow is kept.shadow
+    assert brighter.lamps is kept.lamps
+    scene.lamps = np.array([[0.0, 0, 3, 2, 4000, 2]])
+    assert_allclose(shade_tables(scene, Lighting()).lamps, 2 * kept.lamps, rtol=1e-6)
 
 
 def test_what_is_hidden_by_nothing_is_the_roof():
