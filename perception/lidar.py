@@ -57,6 +57,7 @@ class Lidar:
         self._beams = lidar_beams(self.angles, step, self.elevations, beam_times(config))
         self._beams_handle = beams_handle(self._beams)
         self._flat = config.elevations == (0.0,)
+        self._casts_rays = max(config.divergence_horizontal, config.divergence_vertical, config.gloss) > 0.0
 
     def __getstate__(self) -> dict[str, Any]:
         """Return all but the addresses of arrays, which a copy has elsewhere."""
@@ -188,10 +189,11 @@ class Lidar:
             flat = scene.footprints_handle(height)
         surface = scene.lidar_surface if len(noise[1]) else _NO_SURFACE
         stream, words, frame = noise
+        tables = scene.handle if self._casts_rays and len(words) else scene.placed_handle
 
         def work(first: int, end: int) -> None:
             scan_kernel(
-                first, end, scene.handle, fixed, flat, height, scene.moving_handle, self._beams_handle, surface,
+                first, end, tables, fixed, flat, height, scene.moving_handle, self._beams_handle, surface,
                 scene.instance_id, scene.class_id, position, rotation, speed, self.directions, self._settings,
                 QUANTILES, stream, words, frame, exclude, *out,
             )  # fmt: skip

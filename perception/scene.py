@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numba import carray
 from numpy.typing import ArrayLike, NDArray
 
 from ..common.errors import InputError
 from ..common.geometry import FloatArray, quaternion_multiply, rotation_matrix
 from ..common.primitives import CAPSULE, CYLINDER, PLANE, SPHERE, TRIANGLE, PrimitiveBuilder, Primitives
 from .blocks import RasterBlocks, raster_blocks
-from .compiled import compiled, inlined
+from .compiled import compiled, inlined, part
 from .grid import (
     CELL,
     MAX_MOVING_CELLS,
@@ -31,7 +32,7 @@ from .grid import (
     link_moving,
     list_static,
 )
-from .handles import tables_handle
+from .handles import make_handle, open_tables, pointer, tables_handle
 from .intersect import HALF_SPACE, HOT_COLUMNS, SOLID_COLUMNS, pack_solid
 from .lamps import check_lamps
 from .lidar_raster import (
@@ -41,6 +42,7 @@ from .lidar_raster import (
     footprints,
     footprints_handle,
     list_solid,
+    open_footprints,
     slice_footprints,
 )
 from .lidar_signal import lidar_surface
@@ -132,8 +134,9 @@ class Scene:
         self._bounds = np.zeros((len(both), 6))
         self._pose = np.tile([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0], (body_count, 1))
         self._used = np.zeros(1, np.int64)
-        self.tables = self._build_tables(both, cell_size)
-        self.handle, self.moving_handle = tables_handle(self.tables), footprints_handle(self.moving_footprints)
+        self._tables = self._build_tables(both, cell_size)
+        self._linked = False
+        self._make_handles()
         self.update(self._pose)
 
     def __len__(self) -> int:
@@ -141,14 +144,32 @@ class Scene:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return all but the addresses of arrays, which a copy has elsewhere."""
-        state = self.__dict__.copy()
-        del state["handle"], state["moving_handle"]
-        state["_slices"] = {}
-        return state
+        addresses = ("placed_handle", "moving_handle", "_placing_handle")
+        return {**{k: v for k, v in self.__dict__.items() if k not in addresses}, "_slices": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self.handle, self.moving_handle = tables_handle(self.tables), footprints_handle(self.moving_footprints)
+        self._make_handles()
+
+    def _make_handles(self) -> None:
+        self.placed_handle = tables_handle(self._tables)
+        """The tables' handle, for kernels that cast no rays: moving solids need not be linked into the grid."""
+        self.moving_handle = footprints_handle(self.moving_footprints)
+        self._placing_handle = make_handle(self._size, self._local_position, self._local_axes, self._bounds, self._pose)
+
+    @property
+    def tables(self) -> Tables:
+        """What the kernels read, with the moving solids linked into the grid (when first asked for after an update)."""
+        if not self._linked:
+            _link_all(self._tables, self._bounds, self._owner, self._used, self.static_count)
+            self._linked = True
+        return self._tables
+
+    @property
+    def handle(self) -> NDArray[np.int64]:
+        """The handle of ``tables``, likewise."""
+        _ = self.tables
+        return self.placed_handle
 
     def update(self, body_pose: ArrayLike) -> None:
         """Place the moving bodies for a frame.
@@ -165,26 +186,14 @@ class Scene:
             raise InputError(
                 f"body poses have shape {pose.shape}", where="Scene.update", mend=f"give ({self.body_count}, 7)"
             )
-        bad = _first_bad_pose(pose)
+        bad = _place_all(self.placed_handle, self._placing_handle, self.moving_handle, pose, self.static_count)
         if bad >= 0:
             raise InputError(
                 f"pose of moving body {bad} is not usable: {pose[bad].tolist()}",
                 where="Scene.update",
                 mend="positions must be finite and quaternions xyzw of unit length",
             )
-        self._pose = pose.copy()
-        _place_moving(
-            self.tables,
-            self._size,
-            self._local_position,
-            self._local_axes,
-            pose,
-            self._bounds,
-            self._owner,
-            self._used,
-            self.static_count,
-            self.moving_footprints,
-        )
+        self._linked = False
 
     def cast(
         self,
@@ -238,7 +247,7 @@ class Scene:
         """How full of static solids each place is, for ambient light; see ``shading.crowding_volume``."""
         if self._crowding is None:
             n = self.static_count
-            self._crowding = crowding_volume(self._bounds[:n], self.tables.kind[:n])
+            self._crowding = crowding_volume(self._bounds[:n], self._tables.kind[:n])
         return self._crowding
 
     @property
@@ -262,9 +271,9 @@ class Scene:
             if len(self._slices) >= MAX_SLICES:
                 self._slices.clear()
             lists = (
-                footprints(self.tables, self._bounds, self.static_count)
+                footprints(self._tables, self._bounds, self.static_count)
                 if height is None
-                else slice_footprints(self.tables, self._bounds, self.static_count, height)
+                else slice_footprints(self._tables, self._bounds, self.static_count, height)
             )
             found = self._slices[height] = lists, footprints_handle(lists)
         return found[1]
@@ -275,7 +284,7 @@ class Scene:
         ``body`` is -1 for static solids and the moving body's index for parts; rows match ``Hits.index``.
         """
         moving = self.moving
-        solid = self.tables.solid
+        solid = self._tables.solid
         turned = quaternion_multiply(_unit(self._pose[:, 3:])[moving.body], _unit(moving.quaternion))
         placed = Primitives(
             kind=moving.kind,
@@ -365,7 +374,7 @@ def _pack_all(
         bounds[p, 3], bounds[p, 4], bounds[p, 5] = ex, ey, ez
 
 
-@compiled
+@part
 def _first_bad_pose(pose: FloatArray) -> int:
     for b in range(pose.shape[0]):
         total = 0.0
@@ -378,35 +387,42 @@ def _first_bad_pose(pose: FloatArray) -> int:
 
 
 @compiled
-def _place_moving(
-    tables: Tables,
-    size: FloatArray,
-    local_position: FloatArray,
-    local_axes: FloatArray,
+def _place_all(
+    scene: NDArray[np.int64],
+    placing: NDArray[np.int64],
+    lists: NDArray[np.int64],
     pose: FloatArray,
-    bounds: FloatArray,
-    owner: IntArray,
-    used: NDArray[np.int64],
     static_count: int,
-    listed: Footprints,
-) -> None:
-    """Move the parts to their bodies' poses and link them into the grid."""
-    hot, solid, shape, always, grid = tables.hot, tables.solid, tables.shape, tables.always, tables.grid
-    for k in range(used[0]):
-        tables.cells[owner[k], MOVING] = -1
-    grid[Z_LOW], grid[Z_HIGH] = grid[STATIC_LOW], grid[STATIC_HIGH]
-    fixed = 0
-    while fixed < always[0] and always[fixed + 1] < static_count:
-        fixed += 1
-    always[0] = fixed
-    count = 0
-    listed.used[:] = 0
+) -> int:
+    """Move the parts to their bodies' poses and list them for lidars; returns the first unusable pose, or -1.
+
+    Args:
+        scene: handle of the tables. placing: handle of size, local position and axes, bounds and the poses kept.
+        lists: handle of the moving footprints. pose: (B, 7). static_count: number of static solids.
+    """
+    bad = _first_bad_pose(pose)
+    if bad >= 0:
+        return bad
+    tables, listed = open_tables(scene), open_footprints(lists)
+    hot, solid, shape = tables.hot, tables.solid, tables.shape
+    size = carray(pointer(placing[0]), (placing[1], 3), np.float64)
+    local_position = carray(pointer(placing[2]), (placing[3], 3), np.float64)
+    local_axes = carray(pointer(placing[4]), (placing[5], 3, 3), np.float64)
+    bounds = carray(pointer(placing[6]), (placing[7], 6), np.float64)
+    kept = carray(pointer(placing[8]), (placing[9], 7), np.float64)
+    for b in range(pose.shape[0]):
+        for j in range(7):
+            kept[b, j] = pose[b, j]
+    for j in range(3):
+        listed.used[j] = 0
     turn, axes, center = np.empty((3, 3)), np.empty((3, 3)), np.empty(3)
+    before = -1
     for i in range(local_position.shape[0]):
         p = static_count + i
         b = tables.body[p]
-        if i == 0 or b != tables.body[p - 1]:
+        if b != before:
             _fill_rotation(pose[b, 3], pose[b, 4], pose[b, 5], pose[b, 6], turn)
+            before = b
         for r in range(3):
             center[r] = pose[b, r]
             for k in range(3):
@@ -421,18 +437,34 @@ def _place_moving(
         bounds[p, 0], bounds[p, 1], bounds[p, 2] = center[0], center[1], center[2]
         bounds[p, 3], bounds[p, 4], bounds[p, 5] = ex, ey, ez
         list_solid(tables, bounds, p, listed)
+    return -1
+
+
+@compiled
+def _link_all(tables: Tables, bounds: FloatArray, owner: IntArray, used: NDArray[np.int64], static_count: int) -> None:
+    """Link the moving solids into the cells that they stand over, for rays."""
+    hot, shape, always, grid = tables.hot, tables.shape, tables.always, tables.grid
+    for k in range(used[0]):
+        tables.cells[owner[k], MOVING] = -1
+    grid[Z_LOW], grid[Z_HIGH] = grid[STATIC_LOW], grid[STATIC_HIGH]
+    fixed = 0
+    while fixed < always[0] and always[fixed + 1] < static_count:
+        fixed += 1
+    always[0] = fixed
+    count = 0
+    for p in range(static_count, len(shape)):
         linked = -1
-        if code != HALF_SPACE:
+        if shape[p] != HALF_SPACE:
             linked = link_moving(
-                p, code, hot, bounds[p], grid, tables.columns, tables.cells, tables.moving, owner, count
+                p, shape[p], hot, bounds[p], grid, tables.columns, tables.cells, tables.moving, owner, count
             )
         if linked < 0:
             always[0] += 1
             always[always[0]] = p
         else:
             count = linked
-            grid[Z_LOW] = min(grid[Z_LOW], center[2] - ez - HEIGHT_PADDING)
-            grid[Z_HIGH] = max(grid[Z_HIGH], center[2] + ez + HEIGHT_PADDING)
+            grid[Z_LOW] = min(grid[Z_LOW], bounds[p, 2] - bounds[p, 5] - HEIGHT_PADDING)
+            grid[Z_HIGH] = max(grid[Z_HIGH], bounds[p, 2] + bounds[p, 5] + HEIGHT_PADDING)
     used[0] = count
 
 
