@@ -46,9 +46,15 @@ UX, UY, IX, IY, OX, OY, OZ, ENTER, LEAVE = range(9)
 """Rows of the table of columns: direction over ground x, y and its reciprocals, origin [m] (all in ``map``), and
 scratch: where the ray enters and leaves a footprint [m]."""
 COLUMN_ROWS = 9
+LANES = 8
+"""Columns that are drawn at once; the tables of columns and depths are filled up to a multiple."""
 
 LEVEL_TOLERANCE = 1e-9
 """A lidar is level if its axis leans by no more than this [rad]: a nanometre on a metre."""
+NEAR_FIRST = 6.0
+"""Solids nearer than this [m] are drawn first; what these hide is left out."""
+HIDDEN_MARGIN = 1e-6
+"""[m]"""
 SPAN_MARGIN = 5e-5
 """Spans of azimuth are wider by this [rad] on both sides: more than the error of ``quick_atan``."""
 TOUCH = 1e-9
@@ -370,43 +376,43 @@ def put(depth: NDArray[np.int64], e: int, c: int, enter: float, leave: float, ma
 
 
 @part
-def cut_footprint(
-    table: FloatArray, k: int, axis_box: bool, column: FloatArray, first: np.uint64, end: np.uint64
-) -> None:
-    """Write where the columns' rays enter and leave a footprint, over ground [m], into rows ENTER and LEAVE."""
+def cut_footprint(table: FloatArray, k: int, column: FloatArray, first: np.uint64, count: np.uint64) -> None:
+    """Write where the rays of so many columns enter and leave a footprint, over ground [m]: rows ENTER and LEAVE."""
     cx, cy, hx, hy = field(table, k, CX), field(table, k, CY), field(table, k, HX), field(table, k, HY)
+    u, v = field(table, k, COS), field(table, k, SIN)
     if field(table, k, RADIUS) > 0.0:
         square = field(table, k, RADIUS) * field(table, k, RADIUS)
-        for c in range(first, end):
+        for i in range(count // np.uint64(LANES) * np.uint64(LANES)):
+            c = first + i
             px, py = column[OX, c] - cx, column[OY, c] - cy
             b = px * column[UX, c] + py * column[UY, c]
             discriminant = b * b - (px * px + py * py - square)
             root = np.sqrt(discriminant if discriminant > 0.0 else 0.0)
             column[ENTER, c] = -b - root if discriminant >= 0.0 else NOTHING
             column[LEAVE, c] = -b + root
-        return
-    if axis_box:
+    elif v == 0.0:
         x0, x1, y0, y1 = cx - hx, cx + hx, cy - hy, cy + hy
-        for c in range(first, end):
+        for i in range(count // np.uint64(LANES) * np.uint64(LANES)):
+            c = first + i
             ax, bx = (x0 - column[OX, c]) * column[IX, c], (x1 - column[OX, c]) * column[IX, c]
             ay, by = (y0 - column[OY, c]) * column[IY, c], (y1 - column[OY, c]) * column[IY, c]
             nx, ny = (ax if ax < bx else bx), (ay if ay < by else by)
             fx, fy = (bx if ax < bx else ax), (by if ay < by else ay)
             column[ENTER, c] = nx if nx > ny else ny
             column[LEAVE, c] = fx if fx < fy else fy
-        return
-    u, v = field(table, k, COS), field(table, k, SIN)
-    for c in range(first, end):
-        px, py = column[OX, c] - cx, column[OY, c] - cy
-        lx, ly = u * px + v * py, u * py - v * px
-        ix = reciprocal(u * column[UX, c] + v * column[UY, c])
-        iy = reciprocal(u * column[UY, c] - v * column[UX, c])
-        ax, bx = (-hx - lx) * ix, (hx - lx) * ix
-        ay, by = (-hy - ly) * iy, (hy - ly) * iy
-        nx, ny = (ax if ax < bx else bx), (ay if ay < by else by)
-        fx, fy = (bx if ax < bx else ax), (by if ay < by else ay)
-        column[ENTER, c] = nx if nx > ny else ny
-        column[LEAVE, c] = fx if fx < fy else fy
+    else:
+        for i in range(count // np.uint64(LANES) * np.uint64(LANES)):
+            c = first + i
+            px, py = column[OX, c] - cx, column[OY, c] - cy
+            lx, ly = u * px + v * py, u * py - v * px
+            ix = reciprocal(u * column[UX, c] + v * column[UY, c])
+            iy = reciprocal(u * column[UY, c] - v * column[UX, c])
+            ax, bx = (-hx - lx) * ix, (hx - lx) * ix
+            ay, by = (-hy - ly) * iy, (hy - ly) * iy
+            nx, ny = (ax if ax < bx else bx), (ay if ay < by else by)
+            fx, fy = (bx if ax < bx else ax), (by if ay < by else ay)
+            column[ENTER, c] = nx if nx > ny else ny
+            column[LEAVE, c] = fx if fx < fy else fy
 
 
 @part
@@ -424,14 +430,20 @@ def draw_upright(
     mask: int,
     depth: NDArray[np.int64],
 ) -> None:
-    """Draw an upright solid into columns first to end and rings ring0 to ring1; z: height of the lidar [m]."""
-    cut_footprint(table, k, field(table, k, SIN) == 0.0, column, first, end)
+    """Draw an upright solid into columns first to end and rings ring0 to ring1; z: height of the lidar [m].
+
+    Columns are taken LANES at a time: those beside the span miss the solid by the same arithmetic that hits it.
+    """
     low, high = field(table, k, LOW) - z, field(table, k, HIGH) - z
+    at = first // np.uint64(LANES) * np.uint64(LANES)
+    count = (end - at + np.uint64(LANES - 1)) // np.uint64(LANES) * np.uint64(LANES)
+    cut_footprint(table, k, column, at, count)
     for e in range(np.uint64(ring0), np.uint64(ring1)):
         cotangent = reciprocal(ring[0, e])
         a, b = low * cotangent, high * cotangent
         below, above = min(a, b), max(a, b)
-        for c in range(first, end):
+        for i in range(count // np.uint64(LANES) * np.uint64(LANES)):
+            c = at + i
             enter, leave = column[ENTER, c], column[LEAVE, c]
             put(
                 depth,
@@ -445,48 +457,70 @@ def draw_upright(
 
 
 @inner
+def fill_cover(depth: NDArray[np.int64], mask: int, cover: FloatArray) -> None:
+    """Write the farthest distance [m] drawn so far in each ring and LANES columns, (E, columns / LANES)."""
+    for e in range(np.uint64(depth.shape[0])):
+        for block in range(np.uint64(cover.shape[1])):
+            farthest = 0.0
+            for lane in range(np.uint64(LANES)):
+                farthest = max(farthest, float_of(depth[e, block * np.uint64(LANES) + lane] & ~mask))
+            cover[e, block] = farthest
+
+
+@part
+def is_hidden(cover: FloatArray, near: float, ring0: int, ring1: int, first: int, end: int) -> bool:
+    """Tell whether all that a solid could show, from a distance ``near`` [m] on, lies behind what is drawn."""
+    first_block, end_block = first // LANES, (end + LANES - 1) // LANES
+    for e in range(np.uint64(ring0), np.uint64(ring1)):
+        for block in range(np.uint64(first_block), np.uint64(end_block)):
+            if near - HIDDEN_MARGIN <= cover[e, block]:
+                return False
+    return True
+
+
+@inner
 def draw_uprights(
     table: FloatArray,
     rows: IntArray,
     count: int,
-    middle: FloatArray,
-    grow: float,
-    first: float,
-    step: float,
-    reach: float,
+    z: float,
+    turn: float,
+    columns: int,
+    least: float,
+    most: float,
     body: IntArray,
     exclude: int,
     ring: FloatArray,
     column: FloatArray,
     span: FloatArray,
+    cover: FloatArray,
     mask: int,
     depth: NDArray[np.int64],
 ) -> None:
     """Draw upright boxes and cylinders as a level lidar sees them.
 
     Args:
-        table, rows: see ``Footprints``; the first ``count`` are drawn.
-        middle: (3,) where the lidar is in the middle of the sweep [m]. grow: how far it goes from there [m].
-        first, step: azimuth of the first column and distance of columns in ``map`` [rad]. reach: farthest range [m].
+        table, rows: see ``Footprints``; the first ``count`` are drawn. span: of them, by ``find_spans``.
+        z: height of the lidar [m]. turn: columns in a full turn. columns: how many there are.
+        least, most: squares [m2] of nearest distances: only solids from ``least`` up to below ``most`` are drawn.
         body: of all solids. exclude: moving body that is not seen, or -1.
-        ring: see ``Beams``. column: (COLUMN_ROWS, B), see ``UX``. span: see ``find_spans``.
-        mask: bits of ``depth`` that hold a row. depth: (E, B), written.
+        ring: see ``Beams``. column: (COLUMN_ROWS, whole LANES), see ``UX``.
+        cover: see ``fill_cover``; what it hides is left out.
+        mask: bits of ``depth`` that hold a row. depth: (E, whole LANES), written.
     """
-    columns = column.shape[1]
-    find_spans(table, count, middle[0], middle[1], grow, first, step, columns, span)
-    turn, z = TURN / step, middle[2]
     horizontal = ring.shape[1] == 1 and ring[0, 0] == 0.0
     for k in range(count):
         at = k // BLOCK * (SPAN_FIELDS * BLOCK) + k % BLOCK
         near = span[at + 2 * BLOCK]
-        if near > reach * reach or (exclude >= 0 and body[as_index(rows[k])] == exclude):
+        if near < least or near >= most or (exclude >= 0 and body[as_index(rows[k])] == exclude):
             continue
         low, high = field(table, k, LOW) - z, field(table, k, HIGH) - z
+        distance = np.sqrt(near)
         if horizontal:
             ring0, ring1 = as_index(0), as_index(1 if low <= 0.0 <= high else 0)
         else:
-            least, most = height_tangents(low, high, np.sqrt(near), np.sqrt(span[at + 3 * BLOCK]))
-            ring0, ring1 = ring_span(ring, least, most)
+            flattest, steepest = height_tangents(low, high, distance, np.sqrt(span[at + 3 * BLOCK]))
+            ring0, ring1 = ring_span(ring, flattest, steepest)
         if ring0 >= ring1:
             continue
         a, b = span[at], span[at + BLOCK]
@@ -494,7 +528,7 @@ def draw_uprights(
         while a < columns:
             c0 = as_index(np.ceil(a if a > 0.0 else 0.0))
             c1 = min(as_index(np.floor(b)) + 1, columns)
-            if c0 < c1:
+            if c0 < c1 and not is_hidden(cover, distance, ring0, ring1, c0, c1):
                 draw_upright(
                     table,
                     k,
@@ -645,6 +679,7 @@ def draw_others(
     widen: float,
     first: float,
     step: float,
+    columns: int,
     reach: float,
     exclude: int,
     leaning: bool,
@@ -663,13 +698,15 @@ def draw_others(
         leaning: whether the rays' directions stand in ``direction`` (3, E, B), unit; if not, in ``column``.
         others: as in ``draw_uprights``.
     """
-    columns = column.shape[1]
+    horizontal = not leaning and ring.shape[1] == 1 and ring[0, 0] == 0.0
     for k in range(count):
         p = as_index(rows[k])
         radius = bounding_radius(tables.kind[p], tables.solid, p) + grow
         x, y, z = tables.solid[p, 0] - middle[0], tables.solid[p, 1] - middle[1], tables.solid[p, 2] - middle[2]
         away = radius + reach
         if x * x + y * y + z * z > away * away or (exclude >= 0 and tables.body[p] == exclude):
+            continue
+        if horizontal and abs(z) > radius:
             continue
         start, width, least, most = sphere_span(
             frame[0, 0] * x + frame[0, 1] * y + frame[0, 2] * z,
@@ -719,7 +756,7 @@ def draw_plane(
 ) -> None:
     """Draw plane p into all beams: ``intersect.half_space_interval``, in closed form."""
     a, b, c, h = hot[p, 0], hot[p, 1], hot[p, 2], hot[p, 3]
-    columns = np.uint64(column.shape[1])
+    columns = np.uint64(direction.shape[2])
     for e in range(np.uint64(ring.shape[1])):
         for k in range(columns):
             dx, dy, dz = column[UX, k], column[UY, k], ring[0, e]
@@ -789,9 +826,11 @@ def is_level(rotation: FloatArray, velocity: FloatArray) -> bool:
 def fill_columns(beams: Beams, origins: FloatArray, turns: FloatArray, column: FloatArray) -> None:
     """Fill the table of columns of a level lidar from its poses (K, 3) and (K, 3, 3), K = 1 or B."""
     moves = np.uint64(1 if origins.shape[0] > 1 else 0)
+    last = np.uint64(beams.azimuth.shape[1] - 1)
     for c in range(np.uint64(column.shape[1])):
-        k = c * moves
-        x, y = beams.azimuth[0, c], beams.azimuth[1, c]
+        b = c if c < last else last  # Beyond the last: filled, so that whole LANES can be drawn, and never read.
+        k = b * moves
+        x, y = beams.azimuth[0, b], beams.azimuth[1, b]
         ux, uy = turns[k, 0, 0] * x + turns[k, 0, 1] * y, turns[k, 1, 0] * x + turns[k, 1, 1] * y
         column[UX, c], column[UY, c], column[IX, c], column[IY, c] = ux, uy, reciprocal(ux), reciprocal(uy)
         column[OX, c], column[OY, c], column[OZ, c] = origins[k, 0], origins[k, 1], origins[k, 2]
@@ -803,12 +842,13 @@ def fill_directions(
 ) -> None:
     """Fill origins (in ``column``) and directions (3, E, B) of a leaning lidar from its poses, K = 1 or B."""
     moves = np.uint64(1 if origins.shape[0] > 1 else 0)
-    for c in range(np.uint64(column.shape[1])):
+    columns = np.uint64(direction.shape[2])
+    for c in range(columns):
         k = c * moves
         column[OX, c], column[OY, c], column[OZ, c] = origins[k, 0], origins[k, 1], origins[k, 2]
     for e in range(np.uint64(direction.shape[1])):
         cosine, z = beams.ring[1, e], beams.ring[2, e]
-        for c in range(np.uint64(column.shape[1])):
+        for c in range(columns):
             k = c * moves
             x, y = cosine * beams.azimuth[0, c], cosine * beams.azimuth[1, c]
             for i in range(np.uint64(3)):
@@ -826,7 +866,7 @@ def read_depth(
     index: IntArray,
 ) -> None:
     """Turn the drawn image (E, B) into ranges [m] and rows, (E * B,) in the lidar's own order of rings."""
-    columns = np.uint64(depth.shape[1])
+    columns = np.uint64(beams.azimuth.shape[1])
     for e in range(np.uint64(depth.shape[0])):
         scale = 1.0 if leaning else 1.0 / beams.ring[1, e]
         at = np.uint64(beams.order[e]) * columns
@@ -866,10 +906,10 @@ def raster_lidar(
         beams: of the lidar. origins: (K, 3) [m] and turns: (K, 3, 3): its pose in ``map``, one or for each column.
         velocity: (6,), see ``sweep_poses``. reach: greatest range [m]. exclude: moving body that is not seen, or -1.
         mask: bits of the depth that hold a row. column, span: see ``draw_uprights``. direction: (3, E, B), or
-            (3, 0, B) if the lidar is level, depth: (E, B): scratch.
+            (3, 0, B) if the lidar is level, depth: (E, whole LANES): scratch.
         truth: (E * B,) float32 [m] and index: (E * B,) int32, written: inf and -1 for nothing; 0 inside a solid.
     """
-    ring, columns, last = beams.ring, column.shape[1], origins.shape[0] - 1
+    ring, columns, last = beams.ring, beams.azimuth.shape[1], origins.shape[0] - 1
     leaning = direction.shape[1] > 0
     depth[:] = bits_of(NOTHING) | mask
     half = 0.5 * (beams.time.max() - beams.time.min()) if last > 0 else 0.0
@@ -894,24 +934,35 @@ def raster_lidar(
     for k in range(2):
         solids = fixed if k == 0 else moving
         skip = as_index(-1) if k == 0 else exclude
-        if leaning:
-            draw_others(
-                tables, solids.row, solids.used[0], middle, frame, grow, widen, first, step, reach, skip, leaning, ring,
-                column, direction, mask, depth,
-            )  # fmt: skip
-        else:
-            draw_uprights(
-                solids.upright, solids.row, solids.used[0], middle, grow, first, step, reach, tables.body, skip, ring,
-                column, span, mask, depth,
-            )  # fmt: skip
-        draw_others(
-            tables, solids.other, solids.used[1], middle, frame, grow, widen, first, step, reach, skip, leaning, ring,
-            column, direction, mask, depth,
-        )  # fmt: skip
         for i in range(solids.used[2]):
             p = as_index(solids.planes[i])
             if skip < 0 or tables.body[p] != skip:
                 draw_plane(tables.hot, p, leaning, ring, column, direction, mask, depth)
+        if leaning:
+            draw_others(
+                tables, solids.row, solids.used[0], middle, frame, grow, widen, first, step, columns, reach, skip,
+                leaning, ring, column, direction, mask, depth,
+            )  # fmt: skip
+        draw_others(
+            tables, solids.other, solids.used[1], middle, frame, grow, widen, first, step, columns, reach, skip,
+            leaning, ring, column, direction, mask, depth,
+        )  # fmt: skip
+    if not leaning:
+        # What is near first: most of what is far is behind it.
+        blocks, split = depth.shape[1] // LANES, NEAR_FIRST * NEAR_FIRST
+        cover, turn = np.empty((depth.shape[0], blocks)), TURN / step
+        cover[:] = np.inf
+        for k in range(3):
+            solids = moving if k == 0 else fixed
+            if k < 2:
+                find_spans(solids.upright, solids.used[0], middle[0], middle[1], grow, first, step, columns, span)
+            if k == 2:
+                fill_cover(depth, mask, cover)
+            draw_uprights(
+                solids.upright, solids.row, solids.used[0], middle[2], turn, columns,
+                0.0 if k < 2 else split, split if k == 1 else reach * reach * (1.0 + 1e-9),
+                tables.body, exclude if k == 0 else as_index(-1), ring, column, span, cover, mask, depth,
+            )  # fmt: skip
     read_depth(depth, mask, beams, leaning, reach, truth, index)
 
 
@@ -931,7 +982,7 @@ class LidarScratch(NamedTuple):
 def lidar_scratch(beams: Beams, solids: int, moves: bool) -> LidarScratch:
     """Return scratch memory for the beams of a lidar in a scene of so many solids."""
     columns, rings = beams.azimuth.shape[1], beams.ring.shape[1]
-    poses = columns if moves else 1
+    poses, padded = (columns if moves else 1), (columns + LANES - 1) // LANES * LANES
     mask = np.ones(1, np.int64)
     while mask[0] < solids + 1:
         mask[0] = 2 * mask[0] + 1
@@ -940,9 +991,9 @@ def lidar_scratch(beams: Beams, solids: int, moves: bool) -> LidarScratch:
         np.empty((poses, 3, 3)),
         np.zeros(6),
         mask,
-        np.empty((COLUMN_ROWS, columns)),
+        np.empty((COLUMN_ROWS, padded)),
         np.empty((solids + BLOCK - 1) // BLOCK * (SPAN_FIELDS * BLOCK)),
-        np.empty((rings, columns), np.int64),
+        np.empty((rings, padded), np.int64),
     )
 
 
