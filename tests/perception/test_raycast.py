@@ -11,7 +11,9 @@ from numpy.testing import assert_allclose
 from floorcast.common.errors import InputError
 from floorcast.common.geometry import mounted, quaternion_from_rpy
 from floorcast.common.primitives import BOX, CAPSULE, CYLINDER, PLANE, SPHERE, PrimitiveBuilder, Primitives
-from floorcast.perception.bench.sensors import PyBulletPeer, agreement, bench_hall, same_range
+from floorcast.perception.bench.hall import bench_hall
+from floorcast.perception.bench.peer import RayFan, ray_agreement, same_range
+from floorcast.perception.bench.pybullet_peer import PyBulletPeer
 from floorcast.perception.scene import Scene, empty_primitives
 
 from .exact import exact_ranges, random_directions
@@ -225,8 +227,8 @@ def test_generated_warehouse_against_pybullet_pose_by_pose(hall):
         for place in hall.places:
             position, rotation = mounted(place, np.array([0, 0, 0.6, 0, 0, 0]))
             direction = fan(np.linspace(-15, 15, 9)) @ rotation.T
-            theirs = peer.ranges(position, direction, 60.0)
-            plain, with_leave_at_edges = agreement(hall.scene, position, direction, 60.0, theirs)
+            theirs = peer.ranges(peer.cast(peer.lay_out([RayFan(position, direction, 60.0)])))
+            plain, with_leave_at_edges = ray_agreement(hall.scene, position, direction, 60.0, theirs)
             assert plain >= 0.997
             assert with_leave_at_edges >= 0.999
             ours = hall.scene.cast(position, direction, 60.0).range
@@ -239,8 +241,8 @@ def test_the_agreement_notices_an_error_of_two_centimetres(hall):
     position, rotation = mounted(hall.places[0], np.array([0, 0, 0.6, 0, 0, 0]))
     direction = fan([0.0]) @ rotation.T
     ranges = hall.scene.cast(position, direction, 60.0).range.astype(float)
-    assert agreement(hall.scene, position, direction, 60.0, ranges) == (1.0, 1.0)
+    assert ray_agreement(hall.scene, position, direction, 60.0, ranges) == (1.0, 1.0)
     ranges[::10] += 0.02
-    plain, close = agreement(hall.scene, position, direction, 60.0, ranges)
+    plain, close = ray_agreement(hall.scene, position, direction, 60.0, ranges)
     assert plain == pytest.approx(0.9)
     assert close < 0.98
