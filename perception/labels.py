@@ -20,12 +20,23 @@ from numpy.typing import ArrayLike, NDArray
 from ..common.classes import class_name
 from ..common.primitives import PLANE, Primitives
 from .boxes import parts_of, place_parts, solid_boxes
-from .compiled import compiled
+from .compiled import compiled, spliced
 from .config import CameraConfig
 from .frames import CameraFrame, LidarScan, LidarTruth
 from .lidar_signal import TARGET
-from .masks import InstanceRuns, hash_place, hash_table, instance_runs, run_length_codes
-from .projection import FISHEYE, LENS, NEAR, PINHOLE, camera_view, project_ray
+from .masks import InstanceRuns, hash_ids, hash_place, instance_runs, run_length_codes
+from .projection import (
+    CENTER_X,
+    CENTER_Y,
+    FISHEYE,
+    FOCAL_X,
+    FOCAL_Y,
+    LENS,
+    NEAR,
+    PINHOLE,
+    camera_view,
+    project_ray,
+)
 from .silhouette import silhouettes
 
 MIN_PIXELS = 16
@@ -261,7 +272,8 @@ def label_frame(frame: CameraFrame, world: Primitives, *, min_pixels: int = MIN_
     """
     config, view = frame.config, camera_view(frame.config)
     runs = instance_runs(frame.instance, min_pixels=max(min_pixels, 1))
-    index, offset = _parts_of(world, runs.instance_id)
+    table = hash_ids(runs.instance_id)
+    index, offset = _parts_of(world, runs.instance_id, table)
     position, rotation = np.ascontiguousarray(frame.position), np.ascontiguousarray(frame.rotation)
     kind, size = world.kind[index], world.size[index]
     local, center, axes = place_parts(index, world.position, world.quaternion, position, rotation)
@@ -289,7 +301,7 @@ def label_frame(frame: CameraFrame, world: Primitives, *, min_pixels: int = MIN_
         extent=covered.extent,
         visib_fract=runs.area / covered.area,
         truncation=covered.truncation,
-        distance_m=nearest_distance(frame.depth, frame.instance, runs.instance_id, config),
+        distance_m=_distances(frame.depth, frame.instance, table, len(runs), config),
         center_camera=boxes.center,
         size=boxes.size,
         axes_camera=boxes.axes,
@@ -377,13 +389,8 @@ def nearest_distance(
         instance_id: (S,) the objects asked for, each above 0; inf for those that do not show.
         config: of the camera.
     """
-    least = _nearest(
-        np.ascontiguousarray(depth, dtype=np.float32),
-        np.ascontiguousarray(instance, dtype=np.int32),
-        np.asarray(instance_id, dtype=np.int32),
-        ray_lengths(config),
-    )
-    return least.astype(np.float64)
+    ids = np.asarray(instance_id, dtype=np.int32)
+    return _distances(depth, instance, hash_ids(ids), len(ids), config)
 
 
 @lru_cache(maxsize=8)
@@ -402,9 +409,33 @@ def ray_lengths(config: CameraConfig) -> NDArray[np.float32]:
     return lengths
 
 
-def _parts_of(world: Primitives, instance_id: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _distances(
+    depth: NDArray[np.floating],
+    instance: NDArray[np.integer],
+    table: NDArray[np.int32],
+    objects: int,
+    config: CameraConfig,
+) -> NDArray[np.float64]:
+    """Return what ``nearest_distance`` does for the objects (S,) that a table numbers."""
+    least, ranges = np.full(objects, np.inf, dtype=np.float32), np.empty(config.width, dtype=np.float32)
+    # Floats of one sign are ordered as their bits are; whole numbers have a least value in vector registers.
+    _nearest(
+        np.ascontiguousarray(depth, dtype=np.float32),
+        np.ascontiguousarray(instance, dtype=np.int32),
+        ray_lengths(config),
+        table,
+        ranges,
+        ranges.view(np.int32),
+        least.view(np.int32),
+    )
+    return least.astype(np.float64)
+
+
+def _parts_of(
+    world: Primitives, instance_id: NDArray[np.int32], table: NDArray[np.int32]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the rows of the given objects' solids (ascending ids), grouped, and where each group starts (S + 1,)."""
-    index, offset = parts_of(world.instance_id, instance_id)
+    index, offset = parts_of(world.instance_id, table, len(instance_id))
     missing = instance_id[np.diff(offset) == 0][:5].tolist()
     if missing:
         raise ValueError(f"the picture shows instances {missing} that the world does not have")
@@ -413,63 +444,82 @@ def _parts_of(world: Primitives, instance_id: NDArray[np.int32]) -> tuple[NDArra
     return index, offset
 
 
-@compiled
 def _project_boxes(
     corners: NDArray[np.float64], width: int, height: int, view: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     image = np.empty((len(corners), 4))
-    near = -np.inf if view[LENS] == FISHEYE else view[NEAR]
-    pieces = 1 if view[LENS] == PINHOLE else EDGE_PIECES
+    project = _project_straight if view[LENS] == PINHOLE else _project_bent
+    project(corners, view, image)
+    image[image[:, 0] > image[:, 2]] = np.nan
+    np.clip(image, -0.5, [width - 0.5, height - 0.5, width - 0.5, height - 0.5], out=image)
+    return image
+
+
+@spliced
+def _shown(corners: NDArray[np.float64], n: int, i: int, j: int, near: float) -> tuple[float, float]:
+    """Return where the edge from corner i to j of box n comes before the near plane and where it leaves (1, 0: no)."""
+    start, stop = corners[n, i, 2], corners[n, j, 2]
+    if i == j or (start < near and stop < near):
+        return 1.0, 0.0
+    crossing = (near - start) / (stop - start) if (start < near) != (stop < near) else 0.0
+    return crossing if start < near else 0.0, crossing if stop < near else 1.0
+
+
+@compiled
+def _project_straight(corners: NDArray[np.float64], view: NDArray[np.float64], image: NDArray[np.float64]) -> None:
+    """Write x1, y1, x2, y2 (N, 4) of boxes (N, 8, 3) seen through a pinhole; x1 > x2 for those behind."""
     for n in range(len(corners)):
         left, top, right, bottom = np.inf, np.inf, -np.inf, -np.inf
-        # The twelve edges, as far as they lie before the near plane.
         for edge in range(24):
             i, j = edge // 3, edge // 3 | 1 << edge % 3
-            start, stop = corners[n, i, 2], corners[n, j, 2]
-            if i == j or (start < near and stop < near):
+            first, last = _shown(corners, n, i, j, view[NEAR])
+            if first > last:
                 continue
-            crossing = (near - start) / (stop - start) if (start < near) != (stop < near) else 0.0
-            first = crossing if start < near else 0.0
-            last = crossing if stop < near else 1.0
-            for piece in range(pieces + 1):
-                t = first + (last - first) * piece / pieces
+            for end in range(2):
+                t = last if end else first
+                z = corners[n, i, 2] + t * (corners[n, j, 2] - corners[n, i, 2])
+                u = view[CENTER_X] + view[FOCAL_X] * (corners[n, i, 0] + t * (corners[n, j, 0] - corners[n, i, 0])) / z
+                v = view[CENTER_Y] + view[FOCAL_Y] * (corners[n, i, 1] + t * (corners[n, j, 1] - corners[n, i, 1])) / z
+                left, top, right, bottom = min(left, u), min(top, v), max(right, u), max(bottom, v)
+        image[n, 0], image[n, 1], image[n, 2], image[n, 3] = left, top, right, bottom
+
+
+@compiled
+def _project_bent(corners: NDArray[np.float64], view: NDArray[np.float64], image: NDArray[np.float64]) -> None:
+    """Do as ``_project_straight`` does, through any lens."""
+    near = -np.inf if view[LENS] == FISHEYE else view[NEAR]
+    for n in range(len(corners)):
+        left, top, right, bottom = np.inf, np.inf, -np.inf, -np.inf
+        for edge in range(24):
+            i, j = edge // 3, edge // 3 | 1 << edge % 3
+            first, last = _shown(corners, n, i, j, near)
+            for piece in range(EDGE_PIECES + 1 if first <= last else 0):
+                t = first + (last - first) * piece / EDGE_PIECES
                 u, v = project_ray(
                     corners[n, i, 0] + t * (corners[n, j, 0] - corners[n, i, 0]),
                     corners[n, i, 1] + t * (corners[n, j, 1] - corners[n, i, 1]),
-                    start + t * (stop - start),
+                    corners[n, i, 2] + t * (corners[n, j, 2] - corners[n, i, 2]),
                     view,
                 )
                 left, top, right, bottom = min(left, u), min(top, v), max(right, u), max(bottom, v)
-        if left > right:
-            image[n, 0], image[n, 1], image[n, 2], image[n, 3] = np.nan, np.nan, np.nan, np.nan
-            continue
-        image[n, 0] = min(max(left, -0.5), width - 0.5)
-        image[n, 1] = min(max(top, -0.5), height - 0.5)
-        image[n, 2] = min(max(right, -0.5), width - 0.5)
-        image[n, 3] = min(max(bottom, -0.5), height - 0.5)
-    return image
+        image[n, 0], image[n, 1], image[n, 2], image[n, 3] = left, top, right, bottom
 
 
 @compiled
 def _nearest(
     depth: NDArray[np.float32],
     ids: NDArray[np.int32],
-    instance_id: NDArray[np.int32],
     lengths: NDArray[np.float32],
-) -> NDArray[np.float32]:
-    """Return the least of depth times length over the pixels of each instance (S,)."""
+    table: NDArray[np.int32],
+    ranges: NDArray[np.float32],
+    bits: NDArray[np.int32],
+    least: NDArray[np.int32],
+) -> None:
+    """Lower ``least`` (S,) to depth times length over the pixels of each instance in the table, as bits.
+
+    ``ranges`` (W,) is scratch and ``bits`` the same memory.
+    """
     height, width = np.uint64(ids.shape[0]), np.uint64(ids.shape[1])
-    table = hash_table(2 * len(instance_id))
-    for s in range(len(instance_id)):
-        at = hash_place(table, instance_id[s])
-        table[at, 0], table[at, 1] = instance_id[s], s
-    # Floats of one sign are ordered as their bits are; whole numbers have a least value in vector registers.
-    least = np.empty(len(instance_id), dtype=np.float32)
-    for s in range(len(instance_id)):
-        least[s] = np.inf
-    least_bits = least.view(np.int32)
-    ranges = np.empty(ids.shape[1], dtype=np.float32)
-    bits = ranges.view(np.int32)
     for y in range(height):
         for x in range(width):
             ranges[x] = depth[y, x] * lengths[y, x]
@@ -482,9 +532,8 @@ def _nearest(
             if key > 0:
                 at = hash_place(table, key)
                 if table[at, 0] == key:
-                    nearest = least_bits[table[at, 1]]
+                    nearest = least[table[at, 1]]
                     for i in range(begin, end):
                         nearest = min(nearest, bits[i])
-                    least_bits[table[at, 1]] = nearest
+                    least[table[at, 1]] = nearest
             begin = end
-    return least

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import compiled
+from .compiled import compiled, spliced
 
 EDGE_BLOCK = 32
 """Pixels of a row that are compared at once with those above them."""
@@ -61,58 +61,56 @@ def instance_runs(instance: NDArray[np.integer], *, min_pixels: int = 1) -> Inst
     Ids of 0 and below are background, and so are instances of fewer than ``min_pixels`` pixels.
     """
     ids = np.ascontiguousarray(instance, dtype=np.int32)
-    edge_offset, row = _column_edges(ids)
-    return InstanceRuns(ids.shape, *_group(ids, edge_offset, row, min_pixels))
+    height, width = ids.shape
+    place, first = np.ones(width, dtype=np.int32), np.zeros(width + 1, dtype=np.int64)
+    row = np.zeros(0, dtype=np.int32)
+    _column_edges(ids, first, row, place)
+    row = np.zeros(first[-1], dtype=np.int32)
+    _column_edges(ids, first, row, place)
+    number = np.empty(len(row), dtype=np.int32)
+    count, table = -1, hash_table(512)
+    while count < 0:
+        most = len(table) // 2
+        found, total = np.empty(most, dtype=np.int32), np.zeros((2, most), dtype=np.int64)
+        count = _number_runs(ids, first, row, table, number, found, total)
+        table = hash_table(2 * most) if count < 0 else table
+    # The ids were numbered as they came; now in ascending order.
+    order = np.argsort(found[:count])
+    order = order[total[0, order] >= min_pixels]
+    offset = np.zeros(len(order) + 1, dtype=np.int64)
+    np.cumsum(total[1, order], out=offset[1:])
+    rank = np.full(count, -1, dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    start, stop = np.empty(offset[-1], dtype=np.int64), np.empty(offset[-1], dtype=np.int64)
+    box = np.empty((len(order), 4), dtype=np.int64)
+    _place(number, rank, first, row, offset[:-1].copy(), height, start, stop, box)
+    return InstanceRuns((height, width), found[order], offset, start, stop, total[0, order], box)
 
 
 def run_length_codes(runs: InstanceRuns) -> list[bytes]:
     """Return COCO's compressed run-length code of each instance: the bytes ``pycocotools`` makes of its mask."""
-    code, offset = _encode(runs.offset, runs.start, runs.stop, runs.shape[0] * runs.shape[1])
-    text = code.tobytes()
+    # A difference of two counts below 2^35 takes eight characters at most; there are two counts to a run and one more.
+    code = np.empty((2 * len(runs.start) + len(runs.offset)) * 8, dtype=np.uint8)
+    offset = np.zeros(len(runs.offset), dtype=np.int64)
+    counts = np.empty(2 * len(runs.start) + 1, dtype=np.int64)
+    _encode(runs.offset, runs.start, runs.stop, runs.shape[0] * runs.shape[1], counts, code, offset)
+    text = code[: offset[-1]].tobytes()
     return [text[a:b] for a, b in zip(offset[:-1].tolist(), offset[1:].tolist(), strict=True)]
 
 
-@compiled
-def _column_edges(ids: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Return the rows at which runs begin, column by column: column x has ``row[offset[x]:offset[x + 1]]``."""
-    one = np.uint64(1)
-    height, width = np.uint64(ids.shape[0]), np.uint64(ids.shape[1])
-    count = np.ones(ids.shape[1], dtype=np.int32)
-    for y in range(one, height):
-        for x in range(width):
-            count[x] += np.int32(ids[y, x] != ids[y - one, x])
-    offset = np.zeros(ids.shape[1] + 1, dtype=np.int64)
-    for x in range(width):
-        offset[x + one] = offset[x] + count[x]
-    row = np.zeros(offset[-1], dtype=np.int32)
-    at = np.empty(ids.shape[1], dtype=np.int64)
-    for x in range(width):
-        at[x] = offset[x] + 1
-    for y in range(one, height):
-        for block in range(np.uint64(0), width, np.uint64(EDGE_BLOCK)):
-            end = min(block + np.uint64(EDGE_BLOCK), width)
-            edges = np.int32(0)
-            for x in range(block, end):
-                edges += np.int32(ids[y, x] != ids[y - one, x])
-            if edges == 0:
-                continue
-            for x in range(block, end):
-                if ids[y, x] != ids[y - one, x]:
-                    row[at[x]] = y
-                    at[x] += 1
-    return offset, row
-
-
-@compiled
 def hash_table(entries: int) -> NDArray[np.int32]:
     """Return an empty table (N, 2) int32 of ids and their numbers, with room to spare for so many ids above 0."""
-    size = 64
-    while size < 2 * entries:
-        size *= 2
-    return np.zeros((size, 2), dtype=np.int32)
+    return np.zeros((max(1 << (2 * entries - 1).bit_length(), 64), 2), dtype=np.int32)
 
 
-@compiled
+def hash_ids(ids: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return a table of ids (N,) above 0, no two the same, and their places among them."""
+    table = hash_table(len(ids))
+    _hash_ids(table, ids)
+    return table
+
+
+@spliced
 def hash_place(table: NDArray[np.int32], key: int) -> int:
     """Return the row of a hash table where an id above 0 stands, or where it belongs."""
     mask = np.uint64(table.shape[0] - 1)
@@ -124,126 +122,125 @@ def hash_place(table: NDArray[np.int32], key: int) -> int:
 
 
 @compiled
-def _group(
-    ids: NDArray[np.int32], edge_offset: NDArray[np.int64], row: NDArray[np.int32], min_pixels: int
-) -> tuple[
-    NDArray[np.int32],
-    NDArray[np.int64],
-    NDArray[np.int64],
-    NDArray[np.int64],
-    NDArray[np.int64],
-    NDArray[np.int64],
-]:
-    """Group runs by instance; return instance_id, offset, start, stop, area, box of ``InstanceRuns``."""
-    height, width = ids.shape
-    edges = len(row)
-    # First number the ids as they come, then again in ascending order.
-    table = hash_table(edges)
-    number = np.empty(edges, dtype=np.int32)
-    found = np.empty(edges, dtype=np.int32)
-    total = np.zeros(edges, dtype=np.int64)
-    count = 0
-    for x in range(width):
-        for k in range(edge_offset[x], edge_offset[x + 1]):
+def _hash_ids(table: NDArray[np.int32], ids: NDArray[np.int32]) -> None:
+    for s in range(len(ids)):
+        at = hash_place(table, ids[s])
+        table[at, 0], table[at, 1] = ids[s], s
+
+
+@compiled
+def _column_edges(
+    ids: NDArray[np.int32], first: NDArray[np.int64], row: NDArray[np.int32], place: NDArray[np.int32]
+) -> None:
+    """Write the rows at which runs begin, column by column: column x has ``row[first[x]:first[x + 1]]``.
+
+    With an empty ``row``, and ones in ``place`` (W,), only count them: write ``first`` (W + 1,), and places to go on.
+    """
+    one = np.uint64(1)
+    height, width = np.uint64(ids.shape[0]), np.uint64(ids.shape[1])
+    if len(row) == 0:
+        for y in range(one, height):
+            for x in range(width):
+                place[x] += np.int32(ids[y, x] != ids[y - one, x])
+        for x in range(width):
+            first[x + one] = first[x] + place[x]
+            place[x] = first[x] + 1
+        return
+    for y in range(one, height):
+        for block in range(np.uint64(0), width, np.uint64(EDGE_BLOCK)):
+            end = min(block + np.uint64(EDGE_BLOCK), width)
+            edges = np.int32(0)
+            for x in range(block, end):
+                edges += np.int32(ids[y, x] != ids[y - one, x])
+            if edges == 0:
+                continue
+            for x in range(block, end):
+                if ids[y, x] != ids[y - one, x]:
+                    row[place[x]] = y
+                    place[x] += 1
+
+
+@compiled
+def _number_runs(
+    ids: NDArray[np.int32],
+    first: NDArray[np.int64],
+    row: NDArray[np.int32],
+    table: NDArray[np.int32],
+    number: NDArray[np.int32],
+    found: NDArray[np.int32],
+    total: NDArray[np.int64],
+) -> int:
+    """Number the instances as they come; return how many, or -1 for more than half the rows of the hash table.
+
+    Writes the number of each run (R,), -1 for none; the ids found; their pixels ``total[0]`` and runs ``total[1]``.
+    """
+    height, count = ids.shape[0], 0
+    for x in range(ids.shape[1]):
+        for k in range(first[x], first[x + 1]):
             key = ids[row[k], x]
             number[k] = -1
             if key <= 0:
                 continue
             at = hash_place(table, key)
             if table[at, 0] == 0:
+                if count >= len(found):
+                    return -1
                 table[at, 0], table[at, 1] = key, count
                 found[count] = key
                 count += 1
-            number[k] = table[at, 1]
-            total[number[k]] += (row[k + 1] if k + 1 < edge_offset[x + 1] else height) - row[k]
-    order = _ascending(found, count)
-    rank = np.empty(count, dtype=np.int32)
-    kept = 0
-    for i in range(count):
-        rank[order[i]] = -1
-        if total[order[i]] >= min_pixels:
-            rank[order[i]] = kept
-            kept += 1
-    instance_id = np.empty(kept, dtype=np.int32)
-    area = np.empty(kept, dtype=np.int64)
-    offset = np.zeros(kept + 1, dtype=np.int64)
-    for i in range(count):
-        if rank[i] >= 0:
-            instance_id[rank[i]], area[rank[i]] = found[i], total[i]
-    for k in range(edges):
-        number[k] = rank[number[k]] if number[k] >= 0 else -1
-        if number[k] >= 0:
-            offset[number[k] + 1] += 1
-    for s in range(kept):
-        offset[s + 1] += offset[s]
-    start, stop, box = _place(number, edge_offset, row, offset, width, height)
-    return instance_id, offset, start, stop, area, box
-
-
-@compiled
-def _ascending(values: NDArray[np.int32], count: int) -> NDArray[np.int32]:
-    """Return the order that sorts the first values (Shell's method; numpy's own sort takes seconds to compile)."""
-    order = np.empty(count, dtype=np.int32)
-    for i in range(count):
-        order[i] = i
-    gap = count // 2
-    while gap > 0:
-        for i in range(gap, count):
-            item = order[i]
-            j = i
-            while j >= gap and values[order[j - gap]] > values[item]:
-                order[j] = order[j - gap]
-                j -= gap
-            order[j] = item
-        gap //= 2
-    return order
+            n = table[at, 1]
+            number[k] = n
+            total[0, n] += (row[k + 1] if k + 1 < first[x + 1] else height) - row[k]
+            total[1, n] += 1
+    return count
 
 
 @compiled
 def _place(
     number: NDArray[np.int32],
-    edge_offset: NDArray[np.int64],
+    rank: NDArray[np.int64],
+    first: NDArray[np.int64],
     row: NDArray[np.int32],
-    offset: NDArray[np.int64],
-    width: int,
+    at: NDArray[np.int64],
     height: int,
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return start (R,), stop (R,) and box (S, 4) of runs whose instances are numbered (-1 = none)."""
-    start, stop = np.empty(offset[-1], dtype=np.int64), np.empty(offset[-1], dtype=np.int64)
-    instances = len(offset) - 1
-    box = np.empty((instances, 4), dtype=np.int64)
-    for s in range(instances):
-        box[s, 0], box[s, 1], box[s, 2], box[s, 3] = width, height, -1, -1
-    at = offset.copy()
-    for x in range(width):
-        for k in range(edge_offset[x], edge_offset[x + 1]):
-            s = number[k]
+    start: NDArray[np.int64],
+    stop: NDArray[np.int64],
+    box: NDArray[np.int64],
+) -> None:
+    """Write start (R,), stop (R,) and box (S, 4) of runs; those of instance n go to ``at[rank[n]]`` and on."""
+    for s in range(len(box)):
+        box[s, 0], box[s, 1], box[s, 2], box[s, 3] = len(first), height, 0, 0
+    for x in range(len(first) - 1):
+        for k in range(first[x], first[x + 1]):
+            s = rank[number[k]] if number[k] >= 0 else -1
             if s < 0:
                 continue
-            first, last = np.int64(row[k]), np.int64(row[k + 1] if k + 1 < edge_offset[x + 1] else height)
-            start[at[s]], stop[at[s]] = x * height + first, x * height + last
+            y = np.int64(row[k])
+            end = np.int64(row[k + 1]) if k + 1 < first[x + 1] else height
+            start[at[s]], stop[at[s]] = x * height + y, x * height + end
             at[s] += 1
-            box[s, 0], box[s, 2] = min(box[s, 0], x), max(box[s, 2], x)
-            box[s, 1], box[s, 3] = min(box[s, 1], first), max(box[s, 3], last - 1)
-    for s in range(instances):
-        box[s, 2] += 1 - box[s, 0]
-        box[s, 3] += 1 - box[s, 1]
-    return start, stop, box
+            box[s, 0], box[s, 2] = min(box[s, 0], x), x + 1
+            box[s, 1], box[s, 3] = min(box[s, 1], y), max(box[s, 3], end)
+    for s in range(len(box)):
+        box[s, 2] -= box[s, 0]
+        box[s, 3] -= box[s, 1]
 
 
 @compiled
 def _encode(
-    offset: NDArray[np.int64], start: NDArray[np.int64], stop: NDArray[np.int64], pixels: int
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    offset: NDArray[np.int64],
+    start: NDArray[np.int64],
+    stop: NDArray[np.int64],
+    pixels: int,
+    counts: NDArray[np.int64],
+    code: NDArray[np.uint8],
+    code_offset: NDArray[np.int64],
+) -> None:
     """Write the counts of zeros and ones in turn, each less the count two before it, five bits to a character.
 
     The format is that of ``rleToString`` in the COCO toolbox (maskApi.c): the first three counts as they are. Runs that
     go on in the next column are one there.
     """
-    # A difference of two counts below 2^35 takes eight characters at most; there are two counts to a run and one more.
-    code = np.empty((2 * len(start) + len(offset)) * 8, dtype=np.uint8)
-    code_offset = np.zeros(len(offset), dtype=np.int64)
-    counts = np.empty(2 * len(start) + 1, dtype=np.int64)
     at = 0
     for s in range(len(offset) - 1):
         n = 0
@@ -270,4 +267,3 @@ def _encode(
                 code[at] = bits + 48
                 at += 1
         code_offset[s + 1] = at
-    return code[:at], code_offset

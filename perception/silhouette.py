@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..common.primitives import BOX, CAPSULE, CYLINDER, SPHERE, TRIANGLE
-from .compiled import compiled, inlined
+from .compiled import called, compiled, part, spliced
 from .projection import CENTER_X, CENTER_Y, FISHEYE, FOCAL_X, FOCAL_Y, LENS, MAX_PIECES, NEAR, PINHOLE, bend_ring
 
 RIM_POINTS = 48
@@ -90,55 +90,55 @@ def silhouettes(
         not seen (through a fisheye it is); truncation is sampled on a grid (``CANVAS_COLUMNS``, ``CANVAS_ROWS``).
         Outside the picture a distorting lens goes on as ``projection`` says.
     """
+    objects = len(primitive_offset) - 1
+    ring, first = _all_rings(kind, size, center, axes, view)
+    area, box = np.zeros(objects, dtype=np.int64), np.zeros((objects, 4), dtype=np.int64)
+    whole, extent, truncation = np.empty((objects, 4)), np.empty((objects, 4)), np.zeros(objects)
+    cover, lines = np.zeros((height, width), dtype=np.int16), np.empty((2, width), dtype=np.int16)
+    # All memory comes from here: code that makes arrays takes long to compile.
     runs = (run_start, run_stop, run_offset)
-    return Silhouettes(*_measure(kind, size, center, axes, primitive_offset, *runs, width, height, view))
+    leaving = _cover(ring, first, primitive_offset, *runs, cover, lines[0], lines[1], whole, extent, area, box)
+    if leaving > 0:
+        canvas = np.zeros((3 * CANVAS_ROWS, 3 * CANVAS_COLUMNS), dtype=np.int16)
+        lines = np.empty((2, 3 * CANVAS_COLUMNS), dtype=np.int16)
+        bands = np.empty((6, 4))
+        place = np.empty(3 * CANVAS_COLUMNS)
+        _truncations(
+            ring, first, primitive_offset, whole, width, height, canvas, lines[0], lines[1], bands, place, truncation
+        )
+    return Silhouettes(area, box, extent, truncation)
 
 
-@inlined
-def _circle(
-    points: NDArray[np.float64],
-    count: int,
-    cx: float,
-    cy: float,
-    cz: float,
-    ax: float,
-    ay: float,
-    az: float,
-    bx: float,
-    by: float,
-    bz: float,
-) -> int:
-    """Add a rim about a centre, spanned by two vectors as long as the radius."""
-    for i in range(RIM_POINTS):
-        cos, sin = _RIM_SCALE * _COS[i], _RIM_SCALE * _SIN[i]
-        points[count + i, 0] = cx + cos * ax + sin * bx
-        points[count + i, 1] = cy + cos * ay + sin * by
-        points[count + i, 2] = cz + cos * az + sin * bz
-    return count + RIM_POINTS
+def _all_rings(
+    kind: NDArray[np.uint8],
+    size: NDArray[np.float64],
+    center: NDArray[np.float64],
+    axes: NDArray[np.float64],
+    view: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return the rings (N, 2) of P primitives, and where each begins (P + 1,)."""
+    count = len(kind)
+    points, picture, hull = np.empty((_MAX_OUTLINE, 3)), np.empty((_MAX_PICTURE, 2)), np.empty((_MAX_PICTURE + 1, 2))
+    bent = view[LENS] != PINHOLE
+    ring = np.empty(((48 if bent else 12) * count + (2 * MAX_PIECES * RIM_POINTS if bent else _MAX_PICTURE), 2))
+    first = np.zeros(count + 1, dtype=np.int64)
+    done = 0
+    while done < count:
+        if bent:
+            done = _bent_rings(
+                kind, size, center, axes, view, done, points, picture, hull, np.zeros((3, 3)), ring, first
+            )
+        else:
+            done = _rings(kind, size, center, axes, view, done, points, picture, hull, ring, first)
+        if done < count:
+            longer = np.empty((2 * len(ring), 2))
+            longer[: first[done]] = ring[: first[done]]
+            ring = longer
+    return ring, first
 
 
-@compiled
-def _tangent_circle(points: NDArray[np.float64], count: int, cx: float, cy: float, cz: float, radius: float) -> int:
-    """Add the circle in which the cone of sight from the origin touches a sphere; nothing from inside the sphere."""
-    squared = cx * cx + cy * cy + cz * cz
-    if squared <= radius * radius:
-        return count
-    distance = np.sqrt(squared)
-    tx, ty, tz = cx / distance, cy / distance, cz / distance
-    # Any vector that is not along the line of sight spans the circle's plane: x or y, whichever is farther from it.
-    if abs(tx) < abs(ty):
-        ax, ay, az = 0.0, tz, -ty
-    else:
-        ax, ay, az = -tz, 0.0, tx
-    share = 1.0 - radius * radius / squared
-    scale = radius * np.sqrt(share) / np.sqrt(ax * ax + ay * ay + az * az)
-    ax, ay, az = scale * ax, scale * ay, scale * az
-    bx, by, bz = ty * az - tz * ay, tz * ax - tx * az, tx * ay - ty * ax
-    return _circle(points, count, cx * share, cy * share, cz * share, ax, ay, az, bx, by, bz)
-
-
-@compiled
-def _outline(
+@spliced
+def _corners(
     kind: int,
     size: NDArray[np.float64],
     center: NDArray[np.float64],
@@ -146,45 +146,69 @@ def _outline(
     p: int,
     points: NDArray[np.float64],
 ) -> int:
-    """Write points whose convex hull has the silhouette of primitive p; return how many."""
+    """Write the corners of box or triangle p; return how many."""
     a, b, c = size[p, 0], size[p, 1], size[p, 2]
-    if kind in (BOX, TRIANGLE):
-        flat = kind == TRIANGLE
-        for i in range(3 if flat else 8):
-            if flat:
-                x, y, z = (-a if i == 0 else (a if i == 1 else b)), (c if i == 2 else -c), 0.0
-            else:
-                x, y, z = (a if i & 1 else -a), (b if i & 2 else -b), (c if i & 4 else -c)
-            for k in range(3):
-                points[i, k] = center[p, k] + x * axes[p, k, 0] + y * axes[p, k, 1] + z * axes[p, k, 2]
-        return 3 if flat else 8
+    flat = kind == TRIANGLE
+    count = 3 if flat else 8
+    for i in range(count):
+        if flat:
+            x, y, z = (-a if i == 0 else (a if i == 1 else b)), (c if i == 2 else -c), 0.0
+        else:
+            x, y, z = (a if i & 1 else -a), (b if i & 2 else -b), (c if i & 4 else -c)
+        for k in range(3):
+            points[i, k] = center[p, k] + x * axes[p, k, 0] + y * axes[p, k, 1] + z * axes[p, k, 2]
+    return count
+
+
+@spliced
+def _rims(
+    kind: int,
+    size: NDArray[np.float64],
+    center: NDArray[np.float64],
+    axes: NDArray[np.float64],
+    p: int,
+    points: NDArray[np.float64],
+) -> int:
+    """Write the rims of cylinder p, or the circles in which the cone of sight touches a round solid; return how many.
+
+    There is none about a ball that the camera is in, and none of a plane.
+    """
+    a, b = size[p, 0], size[p, 1]
     count = 0
     ends = 1 if kind == SPHERE else (2 if kind in (CYLINDER, CAPSULE) else 0)
     for end in range(ends):
         along = 0.0 if kind == SPHERE else (2.0 * end - 1.0) * b
-        x = center[p, 0] + along * axes[p, 0, 2]
-        y = center[p, 1] + along * axes[p, 1, 2]
-        z = center[p, 2] + along * axes[p, 2, 2]
-        if kind == CYLINDER:
-            count = _circle(
-                points,
-                count,
-                x,
-                y,
-                z,
-                a * axes[p, 0, 0],
-                a * axes[p, 1, 0],
-                a * axes[p, 2, 0],
-                a * axes[p, 0, 1],
-                a * axes[p, 1, 1],
-                a * axes[p, 2, 1],
-            )
-        else:
-            count = _tangent_circle(points, count, x, y, z, a)
+        cx = center[p, 0] + along * axes[p, 0, 2]
+        cy = center[p, 1] + along * axes[p, 1, 2]
+        cz = center[p, 2] + along * axes[p, 2, 2]
+        ax, ay, az = a * axes[p, 0, 0], a * axes[p, 1, 0], a * axes[p, 2, 0]
+        bx, by, bz = a * axes[p, 0, 1], a * axes[p, 1, 1], a * axes[p, 2, 1]
+        if kind != CYLINDER:
+            squared = cx * cx + cy * cy + cz * cz
+            if squared <= a * a:
+                continue
+            distance = np.sqrt(squared)
+            tx, ty, tz = cx / distance, cy / distance, cz / distance
+            # What is not along the line of sight spans the circle's plane: x or y, whichever is farther from it.
+            if abs(tx) < abs(ty):
+                ax, ay, az = 0.0, tz, -ty
+            else:
+                ax, ay, az = -tz, 0.0, tx
+            share = 1.0 - a * a / squared
+            scale = a * np.sqrt(share) / np.sqrt(ax * ax + ay * ay + az * az)
+            ax, ay, az = scale * ax, scale * ay, scale * az
+            bx, by, bz = ty * az - tz * ay, tz * ax - tx * az, tx * ay - ty * ax
+            cx, cy, cz = cx * share, cy * share, cz * share
+        for i in range(RIM_POINTS):
+            cos, sin = _RIM_SCALE * _COS[i], _RIM_SCALE * _SIN[i]
+            points[count + i, 0] = cx + cos * ax + sin * bx
+            points[count + i, 1] = cy + cos * ay + sin * by
+            points[count + i, 2] = cz + cos * az + sin * bz
+        count += RIM_POINTS
     return count
 
 
-@compiled
+@spliced
 def _picture(points: NDArray[np.float64], count: int, view: NDArray[np.float64], picture: NDArray[np.float64]) -> int:
     """Project points (count, 3), cut at the near plane, to pixels (n, 2); return n."""
     focal, center_u, center_v, near = view[FOCAL_X], view[CENTER_X], view[CENTER_Y], view[NEAR]
@@ -211,7 +235,7 @@ def _picture(points: NDArray[np.float64], count: int, view: NDArray[np.float64],
     return n
 
 
-@compiled
+@spliced
 def _sort_points(picture: NDArray[np.float64], n: int) -> None:
     """Sort points (n, 2) in place by u, then v (Shell's method with Ciura's gaps)."""
     gap = 1750
@@ -229,23 +253,23 @@ def _sort_points(picture: NDArray[np.float64], n: int) -> None:
         gap = 701 if gap == 1750 else (301 if gap == 701 else (4 if gap == 10 else (gap * 10 // 23)))
 
 
-@compiled
+@part
 def _turn(ring: NDArray[np.float64], at: int, u: float, v: float) -> float:
     """Return how far the ring turns to the right, seen in the picture, at its last corner on the way to (u, v)."""
     du, dv = ring[at - 1, 0] - ring[at - 2, 0], ring[at - 1, 1] - ring[at - 2, 1]
     return du * (v - ring[at - 2, 1]) - dv * (u - ring[at - 2, 0])
 
 
-@compiled
-def _hull(picture: NDArray[np.float64], n: int, ring: NDArray[np.float64], first: int) -> int:
-    """Write the hull of sorted points to ``ring`` from ``first`` on; return the index past its last corner.
+@spliced
+def _hull(picture: NDArray[np.float64], n: int, ring: NDArray[np.float64]) -> int:
+    """Write the hull of sorted points to ``ring``; return how many corners it has.
 
     Andrew's monotone chain: the upper edge from left to right, then the lower edge back.
     """
-    at = first
+    at = 0
     for i in range(n):
         u, v = picture[i, 0], picture[i, 1]
-        while at - first >= 2 and _turn(ring, at, u, v) <= 0.0:
+        while at >= 2 and _turn(ring, at, u, v) <= 0.0:
             at -= 1
         ring[at, 0], ring[at, 1] = u, v
         at += 1
@@ -259,7 +283,7 @@ def _hull(picture: NDArray[np.float64], n: int, ring: NDArray[np.float64], first
     return at - 1
 
 
-@compiled
+@spliced
 def _add_ring(
     cover: NDArray[np.int16], ring: NDArray[np.float64], first: int, last: int, width: int, height: int
 ) -> None:
@@ -283,7 +307,7 @@ def _add_ring(
                 cover[y, x] += change
 
 
-@compiled
+@spliced
 def _sweep(
     cover: NDArray[np.int16],
     depth: NDArray[np.int16],
@@ -313,32 +337,11 @@ def _sweep(
     return first, last
 
 
-@compiled
-def _add_runs(
-    cover: NDArray[np.int16],
-    run_start: NDArray[np.int64],
-    run_stop: NDArray[np.int64],
-    first: int,
-    last: int,
-    height: int,
-    window: NDArray[np.int64],
-) -> None:
-    """Add visible runs, each within one column; widen the window (x, y, past x, past y)."""
-    for run in range(first, last):
-        x = run_start[run] // height
-        start, stop = run_start[run] - x * height, run_stop[run] - x * height
-        cover[start, x] += 1
-        if stop < height:
-            cover[stop, x] -= 1
-        window[0], window[2] = min(window[0], x), max(window[2], x + 1)
-        window[1], window[3] = min(window[1], start), max(window[3], stop)
-
-
-@compiled
-def _bands(low: float, high: float, size: int, most: int, bands: NDArray[np.float64]) -> int:
+@spliced
+def _bands(low: float, high: float, size: int, most: int, bands: NDArray[np.float64], row: int) -> int:
     """Lay samples before, in and past a picture between two bounds; return how many.
 
-    Writes start, step, count and 1 / step of each band (3, 4).
+    Writes start, step, count and 1 / step of each band to three rows.
 
     Bands without extent get no samples.
     """
@@ -349,136 +352,49 @@ def _bands(low: float, high: float, size: int, most: int, bands: NDArray[np.floa
         count = 0
         if stop > start:
             count = int(min(np.ceil(CANVAS_DENSITY * (stop - start)), most))
-        bands[band, 0], bands[band, 1], bands[band, 2] = start, (stop - start) / max(count, 1), count
-        bands[band, 3] = count / (stop - start) if count > 0 else 0.0
+        bands[row + band, 0], bands[row + band, 1], bands[row + band, 2] = start, (stop - start) / max(count, 1), count
+        bands[row + band, 3] = count / (stop - start) if count > 0 else 0.0
         total += count
     return total
 
 
-@compiled
-def _sample_at(bands: NDArray[np.float64], value: float) -> int:
+@called
+def _sample_at(bands: NDArray[np.float64], row: int, value: float) -> int:
     """Return how many samples lie before a coordinate."""
     total = 0.0
-    for band in range(3):
+    for band in range(row, row + 3):
         total += min(max(np.ceil((value - bands[band, 0]) * bands[band, 3] - 0.5), 0.0), bands[band, 2])
     return int(total)
 
 
-@compiled
+@spliced
 def _add_ring_to_canvas(
     cover: NDArray[np.int16],
     ring: NDArray[np.float64],
     first: int,
     last: int,
-    across: NDArray[np.float64],
-    down: NDArray[np.float64],
+    bands: NDArray[np.float64],
+    rows: int,
     u: NDArray[np.float64],
 ) -> None:
     """Add a ring as ``_add_ring`` does, to samples in bands whose columns lie at u."""
-    rows = np.int64(down[0, 2] + down[1, 2] + down[2, 2])
     for i in range(first, last):
         j = i + 1 if i + 1 < last else first
         change = np.int16(1)
         if ring[i, 0] > ring[j, 0]:
             i, j = j, i
             change = np.int16(-1)
-        start, stop = _sample_at(across, ring[i, 0]), _sample_at(across, ring[j, 0])
+        start, stop = _sample_at(bands, 0, ring[i, 0]), _sample_at(bands, 0, ring[j, 0])
         if start >= stop:
             continue
         slope = (ring[j, 1] - ring[i, 1]) / (ring[j, 0] - ring[i, 0])
         for x in range(start, stop):
-            y = _sample_at(down, ring[i, 1] + slope * (u[x] - ring[i, 0]))
+            y = _sample_at(bands, 3, ring[i, 1] + slope * (u[x] - ring[i, 0]))
             if y < rows:
                 cover[y, x] += change
 
 
-@compiled
-def _truncation(
-    ring: NDArray[np.float64],
-    ring_offset: NDArray[np.int64],
-    rings: int,
-    extent: NDArray[np.float64],
-    width: int,
-    height: int,
-    cover: NDArray[np.int16],
-) -> float:
-    """Return the share of a union of rings, as far as the canvas holds it, that lies outside the picture."""
-    across, down = np.empty((3, 4)), np.empty((3, 4))
-    columns = _bands(extent[0], extent[2], width, CANVAS_COLUMNS, across)
-    rows = _bands(extent[1], extent[3], height, CANVAS_ROWS, down)
-    if columns == 0 or rows == 0:
-        return 0.0
-    u = np.empty(columns)
-    at = 0
-    for band in range(3):
-        for i in range(int(across[band, 2])):
-            u[at] = across[band, 0] + (i + 0.5) * across[band, 1]
-            at += 1
-    for r in range(rings):
-        _add_ring_to_canvas(cover, ring, ring_offset[r], ring_offset[r + 1], across, down, u)
-    depth, seen = np.zeros(columns, dtype=np.int16), np.empty(columns, dtype=np.int16)
-    whole, inside = 0.0, 0.0
-    top = 0
-    for band in range(3):
-        bottom = top + int(down[band, 2])
-        _clear(seen, 0, columns)
-        _sweep(cover, depth, seen, 0, columns, top, bottom)
-        top = bottom
-        left = 0
-        for side in range(3):
-            right = left + int(across[side, 2])
-            covered = 0
-            for x in range(left, right):
-                covered += seen[x]
-            left = right
-            area = covered * across[side, 1] * down[band, 1]
-            whole += area
-            if band == 1 and side == 1:
-                inside += area
-    return min(max(1.0 - inside / whole, 0.0), 1.0) if whole > 0.0 else 0.0
-
-
-@compiled
-def _add_part(
-    kind: NDArray[np.uint8],
-    size: NDArray[np.float64],
-    center: NDArray[np.float64],
-    axes: NDArray[np.float64],
-    p: int,
-    view: NDArray[np.float64],
-    points: NDArray[np.float64],
-    picture: NDArray[np.float64],
-    hull: NDArray[np.float64],
-    basis: NDArray[np.float64],
-    ring: NDArray[np.float64],
-    at: int,
-) -> tuple[NDArray[np.float64], int]:
-    """Write the ring of primitive p from ``ring[at]`` on; return the ring, longer if need be, and the index past it."""
-    count = _outline(kind[p], size, center, axes, p, points)
-    if view[LENS] == FISHEYE:
-        n = _seen_about(points, count, _toward(kind[p], size, center, axes, p, points, basis), basis, picture)
-    else:
-        n = _picture(points, count, view, picture)
-        basis[0, 0], basis[1, 1] = 1.0 / view[FOCAL_X], 1.0 / view[FOCAL_Y]
-        basis[2, 0], basis[2, 1], basis[2, 2] = -view[CENTER_X] * basis[0, 0], -view[CENTER_Y] * basis[1, 1], 1.0
-    if n < 3:
-        return ring, at
-    _sort_points(picture, n)
-    bent = view[LENS] != PINHOLE
-    corners = _hull(picture, n, hull, 0)
-    if corners < 3:
-        return ring, at
-    room = at + corners * (MAX_PIECES if bent else 1)
-    while len(ring) < room:
-        ring = _longer(ring, at)
-    if bent:
-        return ring, bend_ring(hull, corners, basis, view, ring, at)
-    for i in range(corners):
-        ring[at + i, 0], ring[at + i, 1] = hull[i, 0], hull[i, 1]
-    return ring, at + corners
-
-
-@compiled
+@spliced
 def _toward(
     kind: int,
     size: NDArray[np.float64],
@@ -530,7 +446,7 @@ def _toward(
     return True
 
 
-@compiled
+@spliced
 def _seen_about(
     points: NDArray[np.float64], count: int, good: bool, basis: NDArray[np.float64], picture: NDArray[np.float64]
 ) -> int:
@@ -548,110 +464,215 @@ def _seen_about(
 
 
 @compiled
-def _measure(
+def _rings(
     kind: NDArray[np.uint8],
     size: NDArray[np.float64],
     center: NDArray[np.float64],
     axes: NDArray[np.float64],
+    view: NDArray[np.float64],
+    done: int,
+    points: NDArray[np.float64],
+    picture: NDArray[np.float64],
+    hull: NDArray[np.float64],
+    ring: NDArray[np.float64],
+    first: NDArray[np.int64],
+) -> int:
+    """Write the rings of primitives from ``done`` on as a pinhole shows them, until there is no room; return how many.
+
+    Points, picture and hull are scratch; ``first`` (P + 1,) is told where rings begin.
+    """
+    for p in range(done, len(kind)):
+        at = first[p]
+        box = kind[p] == BOX or kind[p] == TRIANGLE
+        count = (
+            _corners(kind[p], size, center, axes, p, points) if box else _rims(kind[p], size, center, axes, p, points)
+        )
+        n = _picture(points, count, view, picture)
+        corners = 0
+        if n >= 3:
+            _sort_points(picture, n)
+            corners = _hull(picture, n, hull)
+        if at + corners > len(ring):
+            return p
+        if corners >= 3:
+            for i in range(corners):
+                ring[at + i, 0], ring[at + i, 1] = hull[i, 0], hull[i, 1]
+            at += corners
+        first[p + 1] = at
+    return len(kind)
+
+
+@compiled
+def _bent_rings(
+    kind: NDArray[np.uint8],
+    size: NDArray[np.float64],
+    center: NDArray[np.float64],
+    axes: NDArray[np.float64],
+    view: NDArray[np.float64],
+    done: int,
+    points: NDArray[np.float64],
+    picture: NDArray[np.float64],
+    hull: NDArray[np.float64],
+    basis: NDArray[np.float64],
+    ring: NDArray[np.float64],
+    first: NDArray[np.int64],
+) -> int:
+    """Do as ``_rings`` does, for any other lens."""
+    for p in range(done, len(kind)):
+        at = first[p]
+        box = kind[p] == BOX or kind[p] == TRIANGLE
+        count = (
+            _corners(kind[p], size, center, axes, p, points) if box else _rims(kind[p], size, center, axes, p, points)
+        )
+        if view[LENS] == FISHEYE:
+            n = _seen_about(points, count, _toward(kind[p], size, center, axes, p, points, basis), basis, picture)
+        else:
+            n = _picture(points, count, view, picture)
+            basis[0, 0], basis[1, 1] = 1.0 / view[FOCAL_X], 1.0 / view[FOCAL_Y]
+            basis[2, 0], basis[2, 1], basis[2, 2] = -view[CENTER_X] * basis[0, 0], -view[CENTER_Y] * basis[1, 1], 1.0
+        corners = 0
+        if n >= 3:
+            _sort_points(picture, n)
+            corners = _hull(picture, n, hull)
+        if at + corners * MAX_PIECES > len(ring):
+            return p
+        first[p + 1] = bend_ring(hull, corners, basis, view, ring, at) if corners >= 3 else at
+    return len(kind)
+
+
+@compiled
+def _cover(
+    ring: NDArray[np.float64],
+    first: NDArray[np.int64],
     primitive_offset: NDArray[np.int64],
     run_start: NDArray[np.int64],
     run_stop: NDArray[np.int64],
     run_offset: NDArray[np.int64],
-    width: int,
-    height: int,
-    view: NDArray[np.float64],
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    objects = len(primitive_offset) - 1
-    area = np.zeros(objects, dtype=np.int64)
-    box = np.zeros((objects, 4), dtype=np.int64)
-    extents = np.empty((objects, 4))
-    extent = np.empty(4)
-    truncation = np.zeros(objects)
-    cover = np.zeros((height, width), dtype=np.int16)
-    canvas = np.zeros((3 * CANVAS_ROWS, 3 * CANVAS_COLUMNS), dtype=np.int16)
-    depth, seen = np.empty(width, dtype=np.int16), np.empty(width, dtype=np.int16)
-    points, picture = np.empty((_MAX_OUTLINE, 3)), np.empty((_MAX_PICTURE, 2))
-    window = np.empty(4, dtype=np.int64)
-    most = 0
-    for s in range(objects):
-        most = max(most, primitive_offset[s + 1] - primitive_offset[s])
-    ring_offset = np.zeros(most + 1, dtype=np.int64)
-    hull, ring, basis = np.empty((_MAX_PICTURE + 1, 2)), np.empty((256, 2)), np.zeros((3, 3))
-    for s in range(objects):
-        extent[0], extent[1], extent[2], extent[3] = np.inf, np.inf, -np.inf, -np.inf
-        rings = primitive_offset[s + 1] - primitive_offset[s]
-        for r in range(rings):
-            at = ring_offset[r]
-            p = primitive_offset[s] + r
-            ring, end = _add_part(kind, size, center, axes, p, view, points, picture, hull, basis, ring, at)
-            ring_offset[r + 1] = end
-            for i in range(at, ring_offset[r + 1]):
-                extent[0], extent[2] = min(extent[0], ring[i, 0]), max(extent[2], ring[i, 0])
-                extent[1], extent[3] = min(extent[1], ring[i, 1]), max(extent[3], ring[i, 1])
-            _add_ring(cover, ring, at, ring_offset[r + 1], width, height)
-        _window(extent, width, height, window)
-        _add_runs(cover, run_start, run_stop, run_offset[s], run_offset[s + 1], height, window)
-        _clear(depth, window[0], window[2])
-        _clear(seen, window[0], window[2])
-        first, last = _sweep(cover, depth, seen, window[0], window[2], window[1], window[3])
-        area[s] = _tight(seen, window[0], window[2], first, last, box, s)
-        if extent[0] < -0.5 or extent[2] > width - 0.5 or extent[1] < -0.5 or extent[3] > height - 0.5:
-            truncation[s] = _truncation(ring, ring_offset, rings, extent, width, height, canvas)
-        _cut_extent(extent, box, s, width, height, extents)
-    return area, box, extents, truncation
-
-
-@compiled
-def _window(extent: NDArray[np.float64], width: int, height: int, window: NDArray[np.int64]) -> None:
-    """Write the pixels (x, y, past x, past y) in which a silhouette may change coverage."""
-    right, below = float(width), float(height)
-    window[0] = np.int64(np.floor(min(max(extent[0], 0.0), right)))
-    window[1] = np.int64(np.floor(min(max(extent[1], 0.0), below)))
-    window[2] = np.int64(min(np.floor(min(max(extent[2], -1.0), right)) + 1.0, right))
-    window[3] = np.int64(min(np.floor(min(max(extent[3], -1.0), below)) + 2.0, below))
-
-
-@compiled
-def _tight(
-    seen: NDArray[np.int16], left: int, right: int, first: int, last: int, box: NDArray[np.int64], s: int
-) -> int:
-    """Write the box x, y, width, height of covered pixels, given the covered rows of each column; return how many."""
-    total, low, high = 0, right, left
-    for x in range(left, right):
-        if seen[x] > 0:
-            total += seen[x]
-            low, high = min(low, x), x + 1
-    if total > 0:
-        box[s, 0], box[s, 1], box[s, 2], box[s, 3] = low, first, high - low, last - first
-    return total
-
-
-@compiled
-def _cut_extent(
+    cover: NDArray[np.int16],
+    depth: NDArray[np.int16],
+    seen: NDArray[np.int16],
+    whole: NDArray[np.float64],
     extent: NDArray[np.float64],
+    area: NDArray[np.int64],
     box: NDArray[np.int64],
-    s: int,
+) -> int:
+    """Write the bounds (S, 4) of all rings of each object, its extent, area and box; return how many leave the picture.
+
+    ``cover`` (H, W) is 0 before and after; depth and seen (W,) are scratch.
+    """
+    height, width = cover.shape
+    right, below = float(width), float(height)
+    leaving = 0
+    for s in range(len(area)):
+        x1, y1, x2, y2 = np.inf, np.inf, -np.inf, -np.inf
+        for p in range(primitive_offset[s], primitive_offset[s + 1]):
+            for i in range(first[p], first[p + 1]):
+                x1, x2 = min(x1, ring[i, 0]), max(x2, ring[i, 0])
+                y1, y2 = min(y1, ring[i, 1]), max(y2, ring[i, 1])
+            _add_ring(cover, ring, first[p], first[p + 1], width, height)
+        whole[s, 0], whole[s, 1], whole[s, 2], whole[s, 3] = x1, y1, x2, y2
+        leaving += x1 < -0.5 or y1 < -0.5 or x2 > width - 0.5 or y2 > height - 0.5
+        # The pixels in which the silhouette may change coverage.
+        x_start = np.int64(np.floor(min(max(x1, 0.0), right)))
+        y_start = np.int64(np.floor(min(max(y1, 0.0), below)))
+        x_stop = np.int64(min(np.floor(min(max(x2, -1.0), right)) + 1.0, right))
+        y_stop = np.int64(min(np.floor(min(max(y2, -1.0), below)) + 2.0, below))
+        for run in range(run_offset[s], run_offset[s + 1]):
+            x = run_start[run] // height
+            start, stop = run_start[run] - x * height, run_stop[run] - x * height
+            cover[start, x] += 1
+            if stop < height:
+                cover[stop, x] -= 1
+            x_start, x_stop = min(x_start, x), max(x_stop, x + 1)
+            y_start, y_stop = min(y_start, start), max(y_stop, stop)
+        for x in range(x_start, x_stop):
+            depth[x], seen[x] = 0, 0
+        top, bottom = _sweep(cover, depth, seen, x_start, x_stop, y_start, y_stop)
+        total, low, high = 0, x_stop, x_start
+        for x in range(x_start, x_stop):
+            if seen[x] > 0:
+                total += seen[x]
+                low, high = min(low, np.int64(x)), np.int64(x + 1)
+        area[s] = total
+        if total > 0:
+            box[s, 0], box[s, 1], box[s, 2], box[s, 3] = low, top, high - low, bottom - top
+        # Widened to its visible pixels and cut at the canvas.
+        extent[s, 0] = max(min(x1, float(box[s, 0])), -0.5 - width)
+        extent[s, 1] = max(min(y1, float(box[s, 1])), -0.5 - height)
+        extent[s, 2] = min(max(x2, box[s, 0] + box[s, 2] - 1.0), 2 * width - 0.5)
+        extent[s, 3] = min(max(y2, box[s, 1] + box[s, 3] - 1.0), 2 * height - 0.5)
+    return leaving
+
+
+@spliced
+def _outside(
+    cover: NDArray[np.int16],
+    depth: NDArray[np.int16],
+    seen: NDArray[np.int16],
+    bands: NDArray[np.float64],
+    columns: int,
+) -> float:
+    """Sweep a canvas; return the share of what it holds that lies outside the picture, 0 for nothing."""
+    total, inside = 0.0, 0.0
+    top = 0
+    for band in range(3, 6):
+        bottom = top + int(bands[band, 2])
+        for x in range(columns):
+            seen[x] = 0
+        _sweep(cover, depth, seen, 0, columns, top, bottom)
+        top = bottom
+        left = 0
+        for side in range(3):
+            right = left + int(bands[side, 2])
+            covered = 0
+            for x in range(left, right):
+                covered += seen[x]
+            left = right
+            share = covered * bands[side, 1] * bands[band, 1]
+            total += share
+            if band == 4 and side == 1:
+                inside += share
+    return min(max(1.0 - inside / total, 0.0), 1.0) if total > 0.0 else 0.0
+
+
+@compiled
+def _truncations(
+    ring: NDArray[np.float64],
+    first: NDArray[np.int64],
+    primitive_offset: NDArray[np.int64],
+    whole: NDArray[np.float64],
     width: int,
     height: int,
-    extents: NDArray[np.float64],
+    cover: NDArray[np.int16],
+    depth: NDArray[np.int16],
+    seen: NDArray[np.int16],
+    bands: NDArray[np.float64],
+    place: NDArray[np.float64],
+    truncation: NDArray[np.float64],
 ) -> None:
-    """Write the extent of object s, widened to its visible pixels and cut at the canvas."""
-    extents[s, 0] = max(min(extent[0], float(box[s, 0])), -0.5 - width)
-    extents[s, 1] = max(min(extent[1], float(box[s, 1])), -0.5 - height)
-    extents[s, 2] = min(max(extent[2], box[s, 0] + box[s, 2] - 1.0), 2 * width - 0.5)
-    extents[s, 3] = min(max(extent[3], box[s, 1] + box[s, 3] - 1.0), 2 * height - 0.5)
+    """Write the share of each silhouette, as far as the canvas holds it, that lies outside the picture.
 
-
-@compiled
-def _clear(values: NDArray[np.int16], first: int, last: int) -> None:
-    for i in range(first, last):
-        values[i] = 0
-
-
-@compiled
-def _longer(ring: NDArray[np.float64], used: int) -> NDArray[np.float64]:
-    """Return a copy of a ring's memory with twice the room."""
-    longer = np.empty((2 * len(ring), 2))
-    for i in range(used):
-        longer[i, 0], longer[i, 1] = ring[i, 0], ring[i, 1]
-    return longer
+    ``whole`` (S, 4) bounds the rings of each object; ``cover`` is 0 before and after, the next four are scratch.
+    """
+    for s in range(len(truncation)):
+        if not (whole[s, 0] < -0.5 or whole[s, 1] < -0.5 or whole[s, 2] > width - 0.5 or whole[s, 3] > height - 0.5):
+            continue
+        columns, rows = 0, 0
+        for side in range(2):
+            low, high = whole[s, side], whole[s, side + 2]
+            count = _bands(
+                low, high, height if side else width, CANVAS_ROWS if side else CANVAS_COLUMNS, bands, 3 * side
+            )
+            columns, rows = rows, count
+        if columns == 0 or rows == 0:
+            continue
+        at = 0
+        for band in range(3):
+            for i in range(int(bands[band, 2])):
+                place[at] = bands[band, 0] + (i + 0.5) * bands[band, 1]
+                at += 1
+        for p in range(primitive_offset[s], primitive_offset[s + 1]):
+            _add_ring_to_canvas(cover, ring, first[p], first[p + 1], bands, rows, place)
+        for x in range(columns):
+            depth[x] = 0
+        truncation[s] = _outside(cover, depth, seen, bands, columns)

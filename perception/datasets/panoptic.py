@@ -17,7 +17,7 @@ from ...common.classes import CLASS_NAMES, STUFF_CLASSES
 from ...common.errors import InputError
 from ..compiled import compiled
 from ..labels import LabelledFrame
-from ..masks import hash_place, hash_table
+from ..masks import hash_ids, hash_place
 from .coco import IMAGE_LINE, PANOPTIC_LINE, categories, header_chunks, image_chunks, json_text
 from .overlay import class_color
 
@@ -51,7 +51,7 @@ def panoptic_segments(labelled: LabelledFrame) -> tuple[NDArray[np.int32], list[
         )
     instance = np.ascontiguousarray(frame.instance, dtype=np.int32)
     semantic = np.ascontiguousarray(frame.semantic, dtype=np.uint8)
-    ids, count, box = _segments(instance, semantic, things, STUFF_BASE)
+    ids, count, box = _segments(instance, semantic, hash_ids(things), STUFF_BASE)
     segments = [
         {
             "id": label.instance_id,
@@ -103,7 +103,7 @@ def panoptic_chunks(
 
 @compiled
 def _segments(
-    instance: NDArray[np.int32], semantic: NDArray[np.uint8], things: NDArray[np.int32], stuff_base: int
+    instance: NDArray[np.int32], semantic: NDArray[np.uint8], table: NDArray[np.int32], stuff_base: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
     """Return segment ids (H, W), and of each class without instances pixels (256,) and x1, y1, x2, y2 (256, 4)."""
     height, width = instance.shape
@@ -111,9 +111,6 @@ def _segments(
     count = np.zeros(256, dtype=np.int64)
     box = np.zeros((256, 4), dtype=np.int64)
     box[:, 0], box[:, 1] = width, height
-    table = hash_table(2 * len(things))
-    for key in things:
-        table[hash_place(table, key), 0] = key
     for y in range(height):
         begin = 0
         while begin < width:
