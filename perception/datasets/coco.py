@@ -3,10 +3,12 @@
 Records beyond the COCO standard. Images carry ``episode``, ``robot``, ``number``, ``time_s``, the camera
 (``intrinsics`` fx, fy, cx, cy [pixels], ``position`` [m] and ``rotation`` row by row of ``camera_optical`` in ``map``,
 ``near_m``) and ``min_pixels``, below which an object got no label; a lens that distorts adds ``lens`` (coefficients as
-OpenCV has them, see ``CameraConfig``). All boxes and masks are those of the picture as it is, distorted. Annotations
-carry ``track_id`` (the instance id: the same object in all pictures of an episode), ``visib_fract``, ``truncated``,
-``distance_m``, ``amodal_bbox`` (x, y, width, height of the whole silhouette, cut at the picture's edges),
-``amodal_extent`` (x1, y1, x2, y2 of it, not cut there), ``occluded`` (as in KITTI) and the upright 3D box:
+OpenCV has them, see ``CameraConfig``), and a rolling shutter ``readout_time_s`` from the first row to the last. All
+boxes and masks are those of the picture as it is, distorted; but 3D boxes, their projections and amodal silhouettes are
+those of the moment of the pose, and rows that a rolling shutter reads at another may show things beside them.
+Annotations carry ``track_id`` (the instance id: the same object in all pictures of an episode), ``visib_fract``,
+``truncated``, ``distance_m``, ``amodal_bbox`` (x, y, width, height of the whole silhouette, cut at the picture's
+edges), ``amodal_extent`` (x1, y1, x2, y2 of it, not cut there), ``occluded`` (as in KITTI) and the upright 3D box:
 ``center_camera`` [m], ``size_lwh`` [m], ``rotation_y`` [rad] (see ``labels.ObjectLabel``), ``cuboid``. Where an object
 leans, ``oriented_box`` is its tight box: ``center`` [m], ``size`` [m] and ``axes``, the columns of which are the
 directions of the sizes in ``camera_optical``, row by row.
@@ -147,9 +149,11 @@ def _image_record(labelled: LabelledFrame) -> dict[str, Any]:
     """Return the record of a picture, without its id."""
     frame = labelled.frame
     config = frame.config
-    lens = {}
+    extra: dict[str, Any] = {}
     if camera_view(config)[LENS] != PINHOLE:
-        lens["lens"] = {key: getattr(config, key) for key in LENS_KEYS}
+        extra["lens"] = {key: getattr(config, key) for key in LENS_KEYS}
+    if config.readout_time > 0:
+        extra["readout_time_s"] = config.readout_time
     return {
         "file_name": f"{labelled.stem}.png",
         "width": config.width,
@@ -163,7 +167,7 @@ def _image_record(labelled: LabelledFrame) -> dict[str, Any]:
         "position": _rounded(frame.position, 6),
         "rotation": _rounded(frame.rotation.ravel(), 9),
         "min_pixels": labelled.min_pixels,
-        **lens,
+        **extra,
     }
 
 

@@ -14,12 +14,12 @@ from scipy.spatial.transform import Rotation
 
 from floorcast.common.geometry import quaternion_from_rpy, rotation_matrix
 from floorcast.common.primitives import BOX, CAPSULE, CYLINDER, PLANE, SPHERE, TRIANGLE, PrimitiveBuilder
-from floorcast.perception import optics
+from floorcast.perception import optics, silhouette
 from floorcast.perception.config import CameraConfig
 from floorcast.perception.datasets.overlay import draw_labels
 from floorcast.perception.labels import label_frame, level_rotation
 from floorcast.perception.masks import instance_runs, run_length_codes
-from floorcast.perception.projection import project_points
+from floorcast.perception.projection import camera_view, project_points
 
 from .datasets.small_dataset import POSES, SMALL, small_frame, small_world
 from .reference_renderer import camera_pose, lens_rays, render
@@ -490,3 +490,31 @@ def test_overlay_tints_the_masks_only():
         assert (drawn[label.mask] != frame.rgb[label.mask]).any()
     assert (draw_labels(frame.rgb, [], config=SMALL) == frame.rgb).all()
     assert (draw_labels(frame.rgb, labels, config=SMALL) != drawn).any()
+
+
+def test_runs_of_thousands_of_instances():
+    ids = np.random.default_rng(3).integers(-2, 3000, (90, 120)).astype(np.int32)
+    runs = instance_runs(ids, min_pixels=2)
+    found, count = np.unique(ids[ids > 0], return_counts=True)
+    assert (runs.instance_id == found[count >= 2]).all()
+    assert (runs.area == count[count >= 2]).all()
+    for s in range(0, len(runs), 97):
+        rows, columns = np.nonzero(ids == runs.instance_id[s])
+        box = columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1
+        assert tuple(runs.box[s]) == box
+
+
+@pytest.mark.parametrize("lens", [{}, {"lens": "fisheye", "k1": -0.02}])
+def test_rings_that_outgrow_their_memory(lens):
+    """However many solids there are, each has the ring that it has alone."""
+    rng, view = np.random.default_rng(4), camera_view(CameraConfig(width=160, height=120, **lens))
+    count = 250
+    kind = np.where(np.arange(count) % 3 > 0, SPHERE, BOX).astype(np.uint8)
+    size, center = rng.uniform(0.05, 0.3, (count, 3)), rng.uniform([-3, -2, 1], [3, 2, 9], (count, 3))
+    axes = np.ascontiguousarray(Rotation.random(count, random_state=5).as_matrix())
+    ring, first = silhouette._all_rings(kind, size, center, axes, view)
+    assert first[-1] > 48 * 160
+    for p in range(count):
+        one = slice(p, p + 1)
+        alone, bounds = silhouette._all_rings(kind[one], size[one], center[one], axes[one], view)
+        assert np.array_equal(ring[first[p] : first[p + 1]], alone[: bounds[1]])

@@ -344,3 +344,32 @@ def test_a_cut_annotation_file(folder):
     path.write_text(path.read_text()[:-100])
     with pytest.raises(InputError, match="JSON"):
         check_dataset(folder)
+
+
+@pytest.mark.parametrize("readout", [0.0, 0.03])
+def test_rows_read_late_may_lie_beside_the_box(tmp_path, readout):
+    """Masks whose lower rows slid aside are wrong, but not where a rolling shutter read those rows later."""
+    config = SMALL.model_copy(update={"readout_time": readout})
+    frame = render(small_world(), config, *POSES[0])
+    for image in (frame.instance, frame.semantic, frame.depth):
+        image[60:] = np.roll(image[60:], 6, axis=1)
+    with ShardWriter(tmp_path, 0) as writer:
+        writer.add(LabelledFrame(0, 0, 0, 0.0, frame, label_frame(frame, small_world())))
+        manifest = writer.close()
+    assemble_dataset(tmp_path, [manifest], info={}, license=None)
+    report = check_dataset(tmp_path)
+    assert report.ok == (readout > 0), report.problems
+    assert all("projected 3D box" in problem or "out of the" in problem for problem in report.problems)
+
+
+@pytest.mark.parametrize(("noise", "most"), [(0, 4000), (4, 150_000)])
+def test_colour_pictures_are_kept_exactly_and_small(tmp_path, noise, most):
+    """Flat ones as repeats; noise of 9 equal levels (3.2 bits each) in little more than its entropy of differences."""
+    levels = np.random.default_rng(5).integers(-noise, noise + 1, (240, 320, 3)) + 128
+    data = png.encode_rgb(levels.astype(np.uint8))
+    (tmp_path / "a.png").write_bytes(data)
+    assert (png.read_rgb(tmp_path / "a.png") == levels).all()
+    assert len(data) < most
+    for height in (1, 2, 16, 17):
+        (tmp_path / "a.png").write_bytes(png.encode_rgb(levels[:height].astype(np.uint8)))
+        assert (png.read_rgb(tmp_path / "a.png") == levels[:height]).all()
