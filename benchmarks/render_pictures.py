@@ -23,6 +23,7 @@ from floorcast.layouts.generator import generate_layout
 from floorcast.layouts.geometry import layout_solids
 from floorcast.layouts.model import Layout
 from floorcast.layouts.recipe import LayoutRecipe
+from floorcast.perception.appearance import Appearance
 from floorcast.perception.camera import Camera
 from floorcast.perception.config import CameraConfig, Lighting
 from floorcast.perception.datasets.overlay import draw_labels
@@ -52,7 +53,7 @@ def place_along(layout: Layout, aisle: int, share: float, side: float, turn: flo
     return [x, y, 0.0, 0.0, 0.0, np.sin(yaw / 2), np.cos(yaw / 2)]
 
 
-def build(layout: Layout) -> Scene:
+def build(layout: Layout, appearance: Appearance | None = None) -> Scene:
     solids = layout_solids(layout)
     rng = generator(SEED, "pictures")
     poses: list[list[float]] = []
@@ -66,7 +67,7 @@ def build(layout: Layout) -> Scene:
     loose = solids.loose
     parts.append(Primitives(**{**vars(loose), "body": (loose.body + len(poses)).astype(np.int32)}))
     pose = np.vstack([np.array(poses), solids.loose_pose])
-    scene = Scene(solids.static, Primitives.concatenate(parts), len(pose), lamps=solids.lamps)
+    scene = Scene(solids.static, Primitives.concatenate(parts), len(pose), lamps=solids.lamps, appearance=appearance)
     scene.update(pose)
     return scene
 
@@ -123,7 +124,7 @@ def randomizations(layout: Layout, count: int, size: tuple[int, int]) -> list[np
     pictures = []
     for index in range(count):
         sampled = sample_scenario(scenario, SEED, index)
-        scene = build(sampled.layout)
+        scene = build(sampled.layout, sampled.appearance)
         config = sampled.camera.model_copy(update={"width": size[0], "height": size[1]})
         frame = Camera(config).render(
             scene, position, optical(rotation), sampled.lighting, stream=SEED, sensor=0, frame=index

@@ -133,7 +133,16 @@ class _Episode:
         self.world.set_people(self.people.pose, self.people.velocity)
 
         self.stream = int(generator(seed, index, "noise").integers(2**62))
-        self.stage = Stage(self.hall.solids, load_shape(model.shape), model, robots, len(self.people), seed, index)
+        self.stage = Stage(
+            self.hall.solids,
+            load_shape(model.shape),
+            model,
+            robots,
+            len(self.people),
+            seed,
+            index,
+            self.sampled.appearance,
+        )
         lidar = Lidar(self.sampled.lidar)
         self.scans = ScanQueue(lidar, model, self.sampled.lidar_latency, self.stream, robots)
         self.reckoning = DeadReckoning(

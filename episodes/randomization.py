@@ -19,11 +19,12 @@ from ..common.seeding import generator
 from ..layouts.generator import generate_layout
 from ..layouts.model import Good, Layout
 from ..layouts.recipe import LayoutRecipe
+from ..perception.appearance import Appearance, MaterialTexture
 from ..perception.config import CameraConfig, ImuConfig, LidarConfig, Lighting, WheelOdometryConfig
 from ..robots.model import DriveParameters, RobotModel
 from .distributions import Sampler
 from .people import Walker
-from .scenario import DRIVE_QUANTITIES, RECIPE_QUANTITIES, Scenario
+from .scenario import DRIVE_QUANTITIES, MATERIAL_QUANTITIES, RECIPE_QUANTITIES, Scenario
 from .sensor_ranges import CAMERA_ELEMENTS
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class SampledScenario:
     Attributes:
         layout: the hall with the goods of this episode.
         lighting: its light.
+        appearance: how its surfaces look.
         friction: coefficient between drive wheels and floor [-].
         loose_mass: factor on the masses of loose goods [-].
         model: the nominal robot (what policies are told).
@@ -67,6 +69,7 @@ class SampledScenario:
 
     layout: Layout
     lighting: Lighting
+    appearance: Appearance
     friction: float
     loose_mass: float
     model: RobotModel
@@ -128,6 +131,7 @@ def sample_scenario(scenario: Scenario, seed: int, index: int, twin: Twin | None
     return SampledScenario(
         layout=layout,
         lighting=_lighting(scenario, draw),
+        appearance=_appearance(scenario, draw),
         friction=draw.value("floor.friction", scenario.floor.friction),
         loose_mass=draw.value("goods.mass", scenario.goods.mass),
         model=model,
@@ -252,6 +256,26 @@ def _lighting(scenario: Scenario, draw: _Draw) -> Lighting:
         lamp_failing=draw.value("light.lamp_failing", light.lamp_failing),
         lamp_seed=int(generator(draw.seed, draw.index, "light.lamp_seed").integers(2**31)),
     )
+
+
+def _appearance(scenario: Scenario, draw: _Draw) -> Appearance:
+    materials = scenario.materials
+    drawn = {name: draw.value(f"materials.{name}", getattr(materials, name)) for name in MATERIAL_QUANTITIES}
+    textures = []
+    for material, images in sorted(materials.textures.items()):
+        place = int(generator(draw.seed, draw.index, f"materials.textures.{material}").integers(len(images)))
+        draw.values[f"materials.textures.{material}"] = float(place)
+        textures.append(MaterialTexture(material=material, image=images[place]))
+        textures[-1].image.content()
+    seed = int(generator(draw.seed, draw.index, "materials.seed").integers(2**31))
+    try:
+        return Appearance.model_validate({**drawn, "seed": seed, "textures": tuple(textures)})
+    except ValueError as error:
+        raise InputError(
+            f"the materials drawn are impossible: {error}",
+            where=f"scenario '{scenario.name}', materials",
+            mend="narrow the ranges",
+        ) from error
 
 
 def _drive(scenario: Scenario, draw: _Draw, robot: int, twin: Twin | None) -> DriveParameters:

@@ -6,12 +6,13 @@ import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from ..common.config import StrictModel, load_model
 from ..common.errors import InputError
 from ..layouts.model import Layout
 from ..layouts.recipe import LayoutRecipe
+from ..perception.appearance import MaterialName, TextureImage
 from ..perception.config import CameraConfig, ImuConfig, LidarConfig, WheelOdometryConfig
 from ..robots.model import RobotModel
 from . import distributions as ranges
@@ -134,6 +135,36 @@ class LightRanges(StrictModel):
     """Share of the lamps that are dark; which ones differs from episode to episode."""
 
 
+MATERIAL_QUANTITIES = ("gloss", "wear", "labels", "tape", "wrap", "texture_scale", "hue")
+"""Ranges of ``MaterialRanges``; the fields of an ``Appearance``."""
+
+_Gloss = Annotated[ranges.AnyRange, AfterValidator(Quantity("1", minimum=0, maximum=20))]
+_Wear = Annotated[ranges.AnyRange, AfterValidator(Quantity("1", minimum=0, maximum=4))]
+_Scale = Annotated[ranges.AnyRange, AfterValidator(Quantity("1", minimum=0.05, maximum=20))]
+_Hue = Annotated[ranges.AnyRange, AfterValidator(Quantity("rad", minimum=0, maximum=3.1416))]
+
+
+class MaterialRanges(StrictModel):
+    """How surfaces look to cameras, drawn once per episode; see ``perception.appearance.Appearance``."""
+
+    gloss: _Gloss = Constant(value=1, unit="1")
+    """Factor of all highlights."""
+    wear: _Wear = Constant(value=1, unit="1")
+    """Factor of the contrast of stains, tyre marks, scuffs and grain."""
+    labels: ranges.Fraction = Constant(value=0.7, unit="1")
+    """Share of the cartons that carry labels."""
+    tape: ranges.Fraction = Constant(value=0.65, unit="1")
+    """Share of the cartons whose tape comes down the sides."""
+    wrap: ranges.Fraction = Constant(value=0, unit="1")
+    """Share of the cartons that look wrapped in film."""
+    texture_scale: _Scale = Constant(value=1, unit="1")
+    """Factor of the lengths after which patterns repeat."""
+    hue: _Hue = Constant(value=0, unit="deg")
+    """Objects' colours are turned by up to this angle either way, each by its own."""
+    textures: dict[MaterialName, Annotated[tuple[TextureImage, ...], Field(min_length=1)]] = Field(default_factory=dict)
+    """Pictures by material, one of each list drawn per episode, in place of the built-in pattern and the colours."""
+
+
 class FloorRanges(StrictModel):
     """The floor, drawn once per episode."""
 
@@ -224,6 +255,7 @@ class Scenario(StrictModel):
     layout: LayoutSource = LayoutSource()
     goods: GoodsRanges = GoodsRanges()
     light: LightRanges = LightRanges()
+    materials: MaterialRanges = MaterialRanges()
     floor: FloorRanges = FloorRanges()
     robots: RobotRanges = RobotRanges()
     people: PeopleRanges = PeopleRanges()
@@ -282,7 +314,8 @@ def load_scenario(name_or_path: str | Path) -> Scenario:
         name_or_path: a name of ``built_in_scenarios()``, or a path (anything with a slash or a suffix).
 
     Returns:
-        The scenario; a hall that it takes from a file has been read, checked and put into ``layout.fixed``.
+        The scenario; a hall that it takes from a file has been read, checked and put into ``layout.fixed``, and
+        pictures into ``materials.textures``.
 
     Raises:
         InputError: no such scenario (the known names are listed), or the file or its layout file is wrong (every wrong
@@ -297,7 +330,7 @@ def load_scenario(name_or_path: str | Path) -> Scenario:
             mend = f"did you mean '{close[0]}'?" if close else f"built-in scenarios: {', '.join(known)}; or give a file"
             raise InputError(f"no scenario named '{name_or_path}'", mend=mend)
         path = built_in if built_in.is_file() else path
-    scenario = load_model(path, Scenario)
+    scenario = _with_textures(load_model(path, Scenario), path)
     if scenario.layout.file is None:
         if scenario.layout.fixed is not None:
             _require_valid(scenario.layout.fixed, f"{path}, layout.fixed")
@@ -306,6 +339,18 @@ def load_scenario(name_or_path: str | Path) -> Scenario:
     layout = Layout.load(file)
     _require_valid(layout, str(file))
     return scenario.model_copy(update={"layout": LayoutSource(fixed=layout)})
+
+
+def _with_textures(scenario: Scenario, path: Path) -> Scenario:
+    """Return a scenario with its texture files read."""
+    textures = scenario.materials.textures
+    if not textures:
+        return scenario
+    read = {
+        name: tuple(image.embedded(path.parent, f"{path}, materials.textures.{name}") for image in images)
+        for name, images in textures.items()
+    }
+    return scenario.model_copy(update={"materials": scenario.materials.model_copy(update={"textures": read})})
 
 
 def _require_valid(layout: Layout, source: str) -> None:

@@ -14,6 +14,7 @@ from ..common.geometry import mounted, quaternion_from_yaw, relative, wrap_angle
 from ..common.primitives import PrimitiveBuilder, Primitives
 from ..common.seeding import generator
 from ..layouts.geometry import LayoutSolids
+from ..perception.appearance import Appearance
 from ..perception.imu import GRAVITY, Imu
 from ..perception.lidar import Lidar
 from ..perception.scene import Scene
@@ -40,6 +41,7 @@ class Stage:
         model: the robot.
         robots, people: how many.
         seed, index: the episode, for the people's looks.
+        appearance: how surfaces look; None for the built-in looks.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Stage:
         people: int,
         seed: int,
         index: int,
+        appearance: Appearance | None = None,
     ) -> None:
         first = solids.next_instance_id
         loose = len(solids.loose_pose)
@@ -69,7 +72,9 @@ class Stage:
         parts += [
             _load(body=load_body + r, instance_id=first + robots + people + r, top=model.height) for r in range(robots)
         ]
-        self.scene = Scene(solids.static, Primitives.concatenate(parts), load_body + robots, lamps=solids.lamps)
+        self.scene = Scene(
+            solids.static, Primitives.concatenate(parts), load_body + robots, lamps=solids.lamps, appearance=appearance
+        )
         self._robots = robots
 
     def update(self, body_pose: FloatArray, carrying: NDArray[np.bool_]) -> None:

@@ -12,8 +12,8 @@ Blinn-Phong lobes, normalised by (n + 8) / 8 (Akenine-Moeller et al., *Real-time
 
 from __future__ import annotations
 
-from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..common.geometry import FloatArray
 from ..common.primitives import BOX, CAPSULE, CYLINDER, PLANE, TRIANGLE
 from .borrow import borrowed
-from .compiled import compiled, inlined
+from .compiled import compiled, inlined, inner, part
 from .grid import STATIC_HIGH, IntArray
 from .intersect import surface
 from .lamps import NO_LAMPS, LampVolume, lamp_light, lamp_volume
@@ -33,15 +33,17 @@ from .materials import (
     EXPONENT,
     GLOSS,
     HAZARD_HEIGHT,
-    MATERIALS,
+    LABEL,
     PALLET,
     RIM,
     SIDE,
     STEEL,
+    TAPE,
     TEXTURE,
     TILE_A,
     TILE_B,
     TOP,
+    dressed_materials,
     material_table,
 )
 from .raycast import Tables, as_index
@@ -73,9 +75,11 @@ from .textures import (
     LOG_WIDTH,
     Atlas,
     built_in_atlas,
+    dressed_atlas,
 )
 
 if TYPE_CHECKING:
+    from .appearance import Appearance
     from .config import Lighting
     from .scene import Scene
 
@@ -160,19 +164,20 @@ class ShadeScratch(NamedTuple):
 def shade_tables(scene: Scene, lighting: Lighting) -> ShadeTables:
     """Return how a scene looks under a light.
 
-    The last answer is kept until the scene's ``lamps`` or ``looks`` are replaced or the light is another one; the
-    shadow map and the lamps' light outlast changes of what they do not depend on.
+    The last answer is kept until the scene's ``lamps``, ``looks`` or ``appearance`` are replaced or the light is
+    another one; the shadow map and the lamps' light outlast changes of what they do not depend on.
     """
     kept = scene.__dict__.get("_shade_tables")
-    same = kept is not None and kept[1] is scene.lamps and kept[2].look is scene.looks
-    if same and (kept[0] is lighting or kept[0] == lighting):
-        found: ShadeTables = kept[2]
-        return found
-    atlas, pattern, material = _patterns()
+    if kept is not None:
+        light, lamps, appearance, found = kept
+        same = lamps is scene.lamps and appearance is scene.appearance and found.look is scene.looks
+        if same and (light is lighting or light == lighting):
+            return cast(ShadeTables, found)
+    atlas, pattern, material = _patterns(scene.appearance)
     light = light_table(lighting)
     shadow = scene_shadow(scene, light[:3])
     volume, corner = scene.crowding
-    lamps = scene_lamps(scene, lighting)
+    light_of_lamps = scene_lamps(scene, lighting)
     made = ShadeTables(
         look=scene.looks,
         material=material,
@@ -184,10 +189,10 @@ def shade_tables(scene: Scene, lighting: Lighting) -> ShadeTables:
         pattern=pattern,
         shadow=shadow.texels,
         frame=shadow.frame,
-        lamps=lamps.light,
-        lamp_frame=lamps.frame,
+        lamps=light_of_lamps.light,
+        lamp_frame=light_of_lamps.frame,
     )
-    scene.__dict__["_shade_tables"] = (lighting, scene.lamps, made)
+    scene.__dict__["_shade_tables"] = (lighting, scene.lamps, scene.appearance, made)
     return made
 
 
@@ -216,10 +221,12 @@ def scene_lamps(scene: Scene, lighting: Lighting) -> LampVolume:
     return volume._replace(frame=frame)
 
 
-@cache
-def _patterns() -> tuple[Atlas, IntArray, NDArray[np.float32]]:
-    atlas, rows = built_in_atlas()
-    return atlas, np.array([rows[name] for name in PATTERNS], np.int32), material_table(MATERIALS, rows)
+@lru_cache(maxsize=4)
+def _patterns(appearance: Appearance) -> tuple[Atlas, IntArray, NDArray[np.float32]]:
+    plain = appearance.wear == 1.0 and not appearance.textures
+    atlas, rows = built_in_atlas() if plain else dressed_atlas(appearance)
+    material = material_table(dressed_materials(appearance), rows, appearance)
+    return atlas, np.array([rows[name] for name in PATTERNS], np.int32), material
 
 
 def scene_shadow(scene: Scene, towards: FloatArray) -> ShadowMap:
@@ -290,7 +297,7 @@ def whole(value: float) -> int:
     return np.int32(cut - np.int32(value < np.float32(cut)))  # type: ignore[return-value]
 
 
-@inlined
+@part
 def texture_level(
     texture: IntArray, tex: int, sa: float, sb: float, au: float, av: float, bu: float, bv: float
 ) -> tuple[int, float]:
@@ -311,7 +318,7 @@ def texture_level(
     return level, size
 
 
-@inlined
+@part
 def mix_texels(texels: NDArray[np.uint32], first: int, log_width: int, log_height: int, s: float, t: float) -> int:
     """Return the texture at texel coordinates s, t > 0, between the middles of texels, as a packed texel."""
     x, y = np.float32(s - 0.5), np.float32(t - 0.5)
@@ -330,7 +337,7 @@ def mix_texels(texels: NDArray[np.uint32], first: int, log_width: int, log_heigh
     return np.int64((total | (total >> np.uint64(24))) & np.uint64(0xFFFFFFFF))  # type: ignore[return-value]
 
 
-@inlined
+@part
 def _put_decal(
     out: NDArray[np.float32],
     o: int,
@@ -358,13 +365,14 @@ def _put_decal(
     return n + 1
 
 
-@inlined
+@inner
 def _decorate(
     material: int,
     seed: float,
     face: int,
     half_a: float,
     half_b: float,
+    table: NDArray[np.float32],
     texture: IntArray,
     pattern: IntArray,
     out: NDArray[np.float32],
@@ -380,11 +388,11 @@ def _decorate(
             wide, tall = (half_a, narrow) if half_a >= half_b else (narrow, half_b)
             n = _put_decal(out, o, n, 0.0, 0.0, wide, tall, texture, pattern[P_TAPE], 0.0)
         else:
-            if half_a < 0.5 and seed > 0.35:
+            if half_a < 0.5 and seed >= table[material, TAPE]:
                 # The tape's end comes down the side.
                 reach = min(0.04, 0.5 * half_b)
                 n = _put_decal(out, o, n, 0.0, half_b - reach, min(0.03, half_a), reach, texture, pattern[P_TAPE], 0.0)
-            if seed > 0.3:
+            if seed >= table[material, LABEL]:
                 wide, tall = min(0.075, 0.35 * half_a), min(0.05, 0.3 * half_b)
                 variant = as_index(seed * 997.0) % LABEL_VARIANTS
                 n = _put_decal(
@@ -410,7 +418,7 @@ def _decorate(
     return n
 
 
-@inlined
+@inner
 def _wear(
     shade: ShadeTables,
     material: int,
@@ -446,10 +454,10 @@ def _wear(
     out[o + F_GLOSS], out[o + F_EXPONENT] = table[material, GLOSS], table[material, EXPONENT]
     out[o + F_DECALS] = 0.0
     if kind == BOX:
-        out[o + F_DECALS] = _decorate(material, seed, face, half_a, half_b, shade.texture, shade.pattern, out, o)
+        out[o + F_DECALS] = _decorate(material, seed, face, half_a, half_b, table, shade.texture, shade.pattern, out, o)
 
 
-@inlined
+@part
 def _roof(
     shade: ShadeTables, clearance: float, x: float, y: float, dx: float, dy: float, dz: float, focal: float
 ) -> float:
@@ -485,7 +493,7 @@ def _roof(
     return 0.75 + near * ((texel & 255) * (2.0 / 128.0) - 0.75)
 
 
-@inlined
+@part
 def _highlight(
     exponent: float,
     nx: float,
@@ -510,7 +518,7 @@ def _highlight(
     return (exponent + 8.0) * 0.125 * np.exp(power)
 
 
-@inlined
+@part
 def _open_sky(shade: ShadeTables, x: float, y: float, z: float, nx: float, ny: float, nz: float) -> float:
     """Return the share of ambient light that comes to a surface point."""
     full = crowding(
@@ -519,7 +527,7 @@ def _open_sky(shade: ShadeTables, x: float, y: float, z: float, nx: float, ny: f
     return 1.0 / (1.0 + CROWDING * full)
 
 
-@inlined
+@part
 def _fetch_texels(
     shade: ShadeTables,
     tex: int,
@@ -571,7 +579,7 @@ def _fetch_texels(
         word[I_TEXEL * LANES + j] = np.int32(texels[np.uint32(word[I_TEXEL * LANES + j])])
 
 
-@inlined
+@part
 def _unpack(
     face: NDArray[np.float32], o: int, rim: float, rise: float, per: float, lane: NDArray[np.float32], word: IntArray
 ) -> None:
@@ -593,7 +601,7 @@ def _unpack(
         lane[L_BLUE * LANES + j] = np.float32(np.int32((texel >> 16) & 255)) * (blue + cover * blue1) * dim
 
 
-@inlined
+@part
 def _lay_decals(
     shade: ShadeTables,
     face: NDArray[np.float32],
@@ -636,7 +644,7 @@ def _lay_decals(
                     lane[(L_R + c) * LANES + j] = tint * (base + cover * (np.float32(1.0 / 255.0) - base))
 
 
-@inlined
+@part
 def _light_lanes(
     key: tuple[float, float, float],
     glow: NDArray[np.float32],
@@ -657,7 +665,7 @@ def _light_lanes(
         lane[L_BLUE * LANES + j] = lane[L_BLUE * LANES + j] * (k2 * lit + b0 + b1 * at) + k2 * shine
 
 
-@inlined
+@part
 def _round_albedo(shade: ShadeTables, p: int, around: float, along: float, pixel: float) -> int:
     """Return the texel of a round solid at lengths around and along its axis [m]."""
     material = as_index(shade.look[p, 3])
@@ -675,7 +683,7 @@ def _round_albedo(shade: ShadeTables, p: int, around: float, along: float, pixel
     return as_index(shade.texels[first + ((t & ((1 << tall) - 1)) << wide) + (s & ((1 << wide) - 1))])
 
 
-@inlined
+@inner
 def _remember(
     tables: Tables,
     shade: ShadeTables,
@@ -732,7 +740,7 @@ def _remember(
     out[o + F_BIAS] = shadow_bias(shade.frame, light[2], nx, ny, facing)
 
 
-@inlined
+@part
 def shadow_bias(frame: FloatArray, sun_z: float, nx: float, ny: float, facing: float) -> float:
     """Return by how many levels of the shadow map a surface may lie below it and still be lit.
 
@@ -743,7 +751,7 @@ def shadow_bias(frame: FloatArray, sun_z: float, nx: float, ny: float, facing: f
     return 1.0 + (2e-3 + 0.75 * min(slope, 8.0) / frame[SHADOW_PER_METRE]) * frame[SHADOW_PER_HEIGHT]
 
 
-@inlined
+@part
 def _place_lanes(
     face: NDArray[np.float32],
     o: int,
@@ -769,7 +777,7 @@ def _place_lanes(
         lane[L_H * LANES + j] = z0 + h
 
 
-@inlined
+@part
 def _shadow_lanes(
     tables: Tables,
     shade: ShadeTables,
@@ -828,7 +836,7 @@ def _shadow_lanes(
                         lane[L_LIT * LANES + j] = nothing
 
 
-@inlined
+@part
 def _glow(
     shade: ShadeTables,
     gloss: float,
@@ -855,7 +863,7 @@ def _glow(
     return red + lamp_red, green + lamp_green, blue + lamp_blue, shine
 
 
-@inlined
+@part
 def _shade_run(
     tables: Tables,
     shade: ShadeTables,
@@ -944,7 +952,7 @@ def _shade_run(
             out[at + j, 2] = lane[L_BLUE * LANES + j]
 
 
-@inlined
+@part
 def _point_lit(
     tables: Tables,
     shade: ShadeTables,
@@ -976,7 +984,7 @@ def _point_lit(
     return True
 
 
-@compiled
+@inner
 def shade_round(
     tables: Tables,
     shade: ShadeTables,
@@ -1024,7 +1032,7 @@ def shade_round(
             out[u, i] = albedo * (light[KEY + i] * facing + ambient) + light[KEY + i] * facing * shine
 
 
-@compiled
+@inner
 def shade_row(
     tables: Tables,
     shade: ShadeTables,
@@ -1083,7 +1091,7 @@ def shade_row(
         u = stop
 
 
-@compiled
+@inner
 def begin_shading(
     tables: Tables, bounds: FloatArray, static_count: int, shade: ShadeTables, scratch: ShadeScratch
 ) -> int:

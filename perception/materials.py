@@ -8,18 +8,18 @@ they get thinner than a pixel.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..common.classes import CLASS_NAMES
+from .appearance import Appearance, MaterialName
 from .compiled import inlined
 
 PLAIN, CARTON, WOOD, CONCRETE, CLADDING, STEEL, COLUMN, DOOR, CRATE, CLOTHES, PALLET, FILM = range(12)
-MATERIAL_NAMES = (
-    "plain", "carton", "wood", "concrete", "cladding", "steel", "column", "door", "crate", "clothes", "pallet", "film",
-)  # fmt: skip
+MATERIAL_NAMES: tuple[str, ...] = get_args(MaterialName)
 
 _BY_CLASS = {
     "person": CLOTHES,
@@ -44,10 +44,10 @@ CLASS_MATERIAL: NDArray[np.uint8] = np.array(
 SIDE, TOP, FACE_MATERIAL_COLUMNS = 0, 3, 3
 """First columns of what sides, and tops and undersides, of solids wear."""
 TEXTURE, TILE_A, TILE_B = range(3)
-GLOSS, EXPONENT, RIM, MATERIAL_COLUMNS = 6, 7, 8, 9
+GLOSS, EXPONENT, RIM, TAPE, LABEL, MATERIAL_COLUMNS = 6, 7, 8, 9, 10, 11
 """Columns of the table of materials: texture row, and the length [m] along a and b that the texture repeats after (0:
 it is stretched over the face), for sides and for tops; then share of light in the highlight, its Blinn-Phong exponent,
-and how dark the rims of faces are."""
+how dark the rims of faces are; and the least own number of cartons with tape on their sides, and with labels."""
 
 
 @dataclass(frozen=True)
@@ -101,19 +101,33 @@ MATERIALS: tuple[Material, ...] = (
 """The built-in materials, in the order of their numbers."""
 
 
-def material_table(materials: Sequence[Material], rows: Mapping[str, int]) -> NDArray[np.float32]:
+def material_table(
+    materials: Sequence[Material], rows: Mapping[str, int], appearance: Appearance
+) -> NDArray[np.float32]:
     """Return materials as the kernels read them (M, MATERIAL_COLUMNS) float32; ``rows``: texture row by name."""
+    scale = appearance.texture_scale
     return np.array(
         [
             [
-                *(rows[m.side.texture], m.side.right, m.side.up),
-                *(rows[m.top.texture], m.top.right, m.top.up),
-                *(m.gloss, m.exponent, m.rim),
+                *(rows[m.side.texture], scale * m.side.right, scale * m.side.up),
+                *(rows[m.top.texture], scale * m.top.right, scale * m.top.up),
+                *(min(appearance.gloss * m.gloss, 1.0), m.exponent, m.rim),
+                *(1.0 - appearance.tape, 1.0 - appearance.labels),
             ]
             for m in materials
         ],
         np.float32,
     )
+
+
+def dressed_materials(appearance: Appearance) -> tuple[Material, ...]:
+    """Return the built-in materials, with the textures of an appearance in place: named ``image0`` and so on."""
+    materials = list(MATERIALS)
+    for k, texture in enumerate(appearance.textures):
+        row = MATERIAL_NAMES.index(texture.material)
+        wear = Wear(f"image{k}", texture.image.width, texture.image.height)
+        materials[row] = replace(materials[row], side=wear, top=wear)
+    return tuple(materials)
 
 
 SLAB = 6.0

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..common.errors import InputError
 from ..common.geometry import FloatArray, quaternion_multiply, rotation_matrix
 from ..common.primitives import CAPSULE, CYLINDER, PLANE, SPHERE, TRIANGLE, PrimitiveBuilder, Primitives
+from .appearance import Appearance
 from .blocks import RasterBlocks, raster_blocks
 from .compiled import compiled, inlined, part
 from .grid import (
@@ -86,6 +87,7 @@ class Scene:
         body_count: number of moving bodies B.
         cell_size: cell size of the grid [m].
         lamps: (L, 6) x, y, z [m], power, colour temperature [K] and beam angle [rad] of each, see ``lamps``.
+        appearance: how surfaces look to cameras beside their colours; None for the built-in looks.
 
     Raises:
         InputError: sizes not positive, values not finite, quaternions of no length, a body index outside
@@ -102,6 +104,7 @@ class Scene:
         *,
         cell_size: float = CELL_SIZE,
         lamps: ArrayLike | None = None,
+        appearance: Appearance | None = None,
     ) -> None:
         if not cell_size > 0 or not np.isfinite(cell_size):
             raise InputError(f"the cell size is {cell_size} m", where="Scene.cell_size", mend="give a size above 0")
@@ -114,13 +117,14 @@ class Scene:
                 mend=f"use indices 0 to {body_count - 1}",
             )
         self.lamps: FloatArray = check_lamps(lamps)
+        self.appearance = appearance or Appearance()
         self.static, self.moving, self.body_count = static, moving, body_count
         self.static_count = len(static)
         both = Primitives.concatenate([static, moving])
         self.instance_id: IntArray = both.instance_id.astype(np.int32)
         self.class_id: IntArray = both.class_id.astype(np.int32)
         self.color: NDArray[np.uint8] = np.ascontiguousarray(both.color)
-        self.looks: NDArray[np.float32] = looks(both)
+        self.looks: NDArray[np.float32] = looks(both, self.appearance)
         self.reflectivity: NDArray[np.float32] = srgb_to_linear(both.color) @ LUMINANCE
         self._crowding: tuple[NDArray[np.float32], FloatArray] | None = None
         self._blocks: RasterBlocks | None = None
@@ -144,8 +148,8 @@ class Scene:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return all but the addresses of arrays, which a copy has elsewhere."""
-        addresses = ("placed_handle", "moving_handle", "_placing_handle")
-        return {**{k: v for k, v in self.__dict__.items() if k not in addresses}, "_slices": {}}
+        left = ("placed_handle", "moving_handle", "_placing_handle", "_shade_tables")
+        return {**{k: v for k, v in self.__dict__.items() if k not in left}, "_slices": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -13,10 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 from ..common.geometry import FloatArray
 from ..common.primitives import BOX, PLANE, Primitives
 from .compiled import compiled, inlined
-from .materials import CLASS_MATERIAL
+from .materials import CARTON, CLASS_MATERIAL, FILM
 from .noise import as_word, random_bits_of
 
 if TYPE_CHECKING:
+    from .appearance import Appearance
     from .config import Lighting
 
 LOOK_RED, LOOK_GREEN, LOOK_BLUE, LOOK_MATERIAL, LOOK_SEED = range(5)
@@ -100,7 +101,7 @@ def light_table(lighting: Lighting) -> FloatArray:
     )
 
 
-def looks(primitives: Primitives) -> NDArray[np.float32]:
+def looks(primitives: Primitives, appearance: Appearance | None = None) -> NDArray[np.float32]:
     """Return how each solid looks (P, 5) float32; solids of one object share their tint.
 
     Objects are told apart by instance id, stuff (id 0) by its row.
@@ -115,7 +116,22 @@ def looks(primitives: Primitives) -> NDArray[np.float32]:
     table[plane, :3] = 1.0
     table[:, :3] *= srgb_to_linear(primitives.color)
     table[:, LOOK_MATERIAL] = CLASS_MATERIAL[np.clip(primitives.class_id, 0, len(CLASS_MATERIAL) - 1)]
+    if appearance is not None and (appearance.wrap > 0 or appearance.hue > 0):
+        _vary_objects(table, instance, appearance)
     return table
+
+
+def _vary_objects(table: NDArray[np.float32], instance: NDArray[np.int64], appearance: Appearance) -> None:
+    """Wrap some cartons, and turn the colours of objects about the grey axis, keeping their sum (Rodrigues)."""
+    bits = random_bits_of(as_word(0x10D + 2 * appearance.seed), instance)
+    carton = (instance > 0) & (table[:, LOOK_MATERIAL] == CARTON)
+    table[carton & ((bits & np.uint64(0xFFFF)) / 65536.0 < appearance.wrap), LOOK_MATERIAL] = FILM
+    share = ((bits >> np.uint64(16)) & np.uint64(0xFFFF)) / 32768.0 - 1.0
+    angle = np.where(instance > 0, appearance.hue * share, 0.0)[:, None]
+    color = table[:, :3].astype(np.float64)
+    across = (np.roll(color, -2, axis=1) - np.roll(color, -1, axis=1)) / np.sqrt(3.0)
+    grey = color.mean(axis=1, keepdims=True)
+    table[:, :3] = np.clip(grey + (color - grey) * np.cos(angle) + across * np.sin(angle), 0.0, 1.0)
 
 
 def crowding_volume(bounds: FloatArray, kind: NDArray[np.uint8]) -> tuple[NDArray[np.float32], FloatArray]:

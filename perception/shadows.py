@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..common.geometry import FloatArray
 from .borrow import borrowed
-from .compiled import compiled, inlined
+from .compiled import compiled, inlined, inner
 from .grid import IntArray
 from .intersect import AXIS_BOX, HALF_SPACE, interval, reciprocal
 from .raycast import Tables, as_index
@@ -170,7 +170,7 @@ def mover_shadows(shadow: ShadowMap, moving: int) -> MoverShadows:
     return MoverShadows(head, np.zeros((room, 2), np.int32), np.zeros((room, 5), np.float32), size)
 
 
-@compiled
+@inner
 def list_movers(tables: Tables, bounds: FloatArray, static_count: int, frame: FloatArray, movers: MoverShadows) -> int:
     """List the moving solids in the cells that their shadows may cover; return how many there are."""
     head, link, box = movers.head, movers.link, movers.box
@@ -204,7 +204,7 @@ def list_movers(tables: Tables, bounds: FloatArray, static_count: int, frame: Fl
     return len(tables.shape) - static_count
 
 
-@compiled
+@inner
 def solid_blocks(
     shape: int, hot: FloatArray, solid: FloatArray, p: int, x: float, y: float, z: float, towards: FloatArray
 ) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..common.errors import InputError
+from .appearance import Appearance
 
 Image = NDArray[np.float32]
 """(height, width, 4) float32 in texel units (0 to 255): red, green, blue, cover; row 0 is the lowest."""
@@ -31,6 +33,8 @@ MAX_IMAGE_PIXELS = 64_000_000
 MAX_TEXTURE = 1024
 """Greatest width and height of a texture [texels]; larger images are reduced."""
 LABEL_VARIANTS = 4
+WORN = ("cardboard", "concrete", "planks", "steel", "cladding", "clothes")
+"""Patterns whose contrast is wear."""
 BAR_MODULES = 57
 """Width of a barcode in modules: the narrowest bar."""
 
@@ -87,11 +91,24 @@ def built_in_atlas() -> tuple[Atlas, dict[str, int]]:
     return make_atlas(list(images.values())), {name: row for row, name in enumerate(images)}
 
 
-def image_texture(path: str | Path, *, where: str = "texture") -> Image:
+def dressed_atlas(appearance: Appearance) -> tuple[Atlas, dict[str, int]]:
+    """Return the atlas for an appearance, its pictures as ``image0`` and so on, and the row of each texture by name."""
+    images = dict(procedural_images())
+    if appearance.wear != 1.0:
+        for name in WORN:
+            image = images[name].copy()
+            image[..., :3] = np.clip(NEUTRAL + appearance.wear * (image[..., :3] - NEUTRAL), 0.0, 255.0)
+            images[name] = image
+    for k, texture in enumerate(appearance.textures):
+        images[f"image{k}"] = image_texture(texture.image.content(), where=f"texture of {texture.material}")
+    return make_atlas(list(images.values())), {name: row for row, name in enumerate(images)}
+
+
+def image_texture(path: str | Path | bytes, *, where: str = "texture") -> Image:
     """Read a PNG or JPEG as a texture of full cover: its sRGB colours are the albedo.
 
     Args:
-        path: of the file. where: named in errors.
+        path: of the file, or its bytes. where: named in errors.
 
     Returns:
         The image, reduced or enlarged to sizes that are powers of two, at most ``MAX_TEXTURE``.
@@ -103,11 +120,11 @@ def image_texture(path: str | Path, *, where: str = "texture") -> Image:
 
     from .shading import srgb_to_linear
 
-    source = Path(path)
-    if not source.is_file():
+    source = "the image" if isinstance(path, bytes) else Path(path)
+    if isinstance(source, Path) and not source.is_file():
         raise InputError(f"there is no image {source}", where=where, mend="give the path of a PNG or JPEG file")
     try:
-        with Pictures.open(source) as picture:
+        with Pictures.open(BytesIO(path) if isinstance(path, bytes) else path) as picture:
             if picture.width * picture.height > MAX_IMAGE_PIXELS:
                 raise InputError(
                     f"{source} has {picture.width} x {picture.height} pixels",
@@ -293,16 +310,15 @@ def clothes() -> Image:
 
 
 def film() -> Image:
-    """Return 1 m x 1 m of shrink-wrap: whitish, with bright slanted creases."""
+    """Return 1 m x 1 m of shrink-wrap: whitish, with thin bright creases, mostly upright."""
     rng = np.random.default_rng(19)
     size = 128
-    x = _places(size, 1.0)
-    warp = 0.06 * tiled_noise(rng, size, size, 6, 6)
-    crease = np.sin(2.0 * np.pi * (3.0 * x[:, None] + x[None, :] * 2.0 + 6.0 * warp)) ** 8
+    upright, slanted = (np.abs(2.0 * tiled_noise(rng, size, size, *cells) - 1.0) for cells in ((4, 14), (9, 9)))
+    crease = np.clip(1.0 - 9.0 * upright, 0.0, 1.0) + 0.5 * np.clip(1.0 - 9.0 * slanted, 0.0, 1.0)
     haze = tiled_noise(rng, size, size, 12, 24)
     image = np.empty((size, size, 4), np.float32)
-    image[..., 3] = 255.0 * np.clip(0.34 + 0.2 * haze + 0.4 * crease, 0.0, 1.0)
-    level = np.clip(0.55 + 0.15 * haze + 0.3 * crease, 0.0, 1.0)[..., None]
+    image[..., 3] = 255.0 * np.clip(0.28 + 0.2 * haze + 0.16 * crease, 0.0, 1.0)
+    level = np.clip(0.55 + 0.15 * haze + 0.15 * crease, 0.0, 1.0)[..., None]
     image[..., :3] = level * (NEUTRAL + image[..., 3:] * 0.5)
     return image
 

@@ -7,6 +7,7 @@ from floorcast.common.errors import InputError
 from floorcast.episodes.distributions import Constant, Uniform, UniformInteger
 from floorcast.episodes.randomization import layout_hash, sample_scenario
 from floorcast.episodes.scenario import Scenario, load_scenario
+from floorcast.perception.appearance import Appearance
 from floorcast.robots.twin import Twin
 
 SMALL = load_scenario("small")
@@ -218,3 +219,17 @@ def test_lamps_are_drawn_for_each_episode():
     assert len({(one.lamps, one.lamp_temperature, one.lamp_failing, one.lamp_seed) for one in lit}) == 4
     plain = sample_scenario(Scenario(), 3, 0).lighting
     assert (plain.lamps, plain.lamp_temperature, plain.lamp_failing) == (0.0, None, 0.0)
+
+
+def test_materials_are_drawn_for_each_episode():
+    between = {"distribution": "uniform", "low": 0.2, "high": 0.8, "unit": "1"}
+    materials = dict.fromkeys(("gloss", "wear", "labels", "tape", "wrap", "texture_scale"), between)
+    drawn = [sample_scenario(Scenario(materials=materials), 3, index) for index in range(3)]
+    for name in materials:
+        values = [getattr(one.appearance, name) for one in drawn]
+        assert len(set(values)) == 3
+        assert all(0.2 <= value <= 0.8 for value in values)
+        assert values == [one.values[f"materials.{name}"] for one in drawn]
+    assert len({one.appearance.seed for one in drawn}) == 3
+    plain = sample_scenario(Scenario(), 3, 0).appearance
+    assert plain == Appearance(seed=plain.seed)

@@ -1,5 +1,7 @@
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from floorcast.common.config import config_hash, to_yaml
 from floorcast.common.errors import InputError
@@ -107,3 +109,23 @@ def test_layout_file_is_read_checked_and_part_of_the_hash(tmp_path):
     assert "hall.yaml" in message
     assert "rack" in message
     assert "hall2.yaml" in refusal(write(tmp_path, "layout: {file: hall2.yaml}"))
+
+
+def test_texture_files_are_read_checked_and_part_of_the_hash(tmp_path):
+    picture = np.zeros((4, 8, 3), np.uint8)
+    text = "materials: {textures: {concrete: [{file: floor.png, width: 2, height: 1}]}}"
+    path = write(tmp_path, text)
+    assert "floor.png" in refusal(path)
+    (tmp_path / "floor.png").write_text("not a picture")
+    assert "cannot be read as an image" in refusal(path)
+    Image.fromarray(picture).save(tmp_path / "floor.png")
+    scenario = load_scenario(path)
+    drawn = sample_scenario(scenario, 0, 0).appearance.textures
+    assert [(one.material, one.image.width) for one in drawn] == [("concrete", 2.0)]
+    assert drawn[0].image.content() == (tmp_path / "floor.png").read_bytes()
+    assert Scenario.model_validate_json(scenario.model_dump_json()) == scenario
+    Image.fromarray(picture + 9).save(tmp_path / "floor.png")
+    assert config_hash(load_scenario(path)) != config_hash(scenario)
+    with pytest.raises(InputError, match="was not read"):
+        sample_scenario(Scenario.model_validate(yaml.safe_load(text)), 0, 0)
+    assert "materials.textures.conrete" in refusal(write(tmp_path, text.replace("concrete", "conrete")))

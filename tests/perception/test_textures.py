@@ -4,8 +4,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
 from floorcast.common.errors import InputError
+from floorcast.common.primitives import PLANE, PrimitiveBuilder
+from floorcast.perception.appearance import Appearance, MaterialTexture, TextureImage
 from floorcast.perception.config import Lighting
-from floorcast.perception.shading import srgb_to_linear
+from floorcast.perception.materials import FILM, GLOSS, LABEL, MATERIALS, TAPE, material_table
+from floorcast.perception.scene import Scene
+from floorcast.perception.shading import looks, srgb_to_linear
 from floorcast.perception.textures import (
     BAR_MODULES,
     FIRST_LEVEL,
@@ -14,13 +18,14 @@ from floorcast.perception.textures import (
     LEVELS,
     barcode,
     built_in_atlas,
+    dressed_atlas,
     image_texture,
     label,
     make_atlas,
     procedural_images,
 )  # fmt: skip
 
-from .shading_views import AHEAD, builder_with_floor, picture, places, scene_of
+from .shading_views import AHEAD, DOWN, builder_with_floor, picture, places, scene_of
 
 EVEN = Lighting(direction=(0, 0, -1), key=0.0, ambient=1.0)
 
@@ -97,3 +102,64 @@ def test_image_files_that_cannot_be_used(tmp_path):
     Image.new("1", (9000, 9000)).save(tmp_path / "huge.png")
     with pytest.raises(InputError, match="9000 x 9000"):
         image_texture(tmp_path / "huge.png")
+
+
+def texture_of(tmp_path, pixels, material="concrete", **size):
+    Image.fromarray(pixels).save(tmp_path / "texture.png")
+    image = TextureImage(file="texture.png", **size).embedded(tmp_path, "test")
+    return MaterialTexture(material=material, image=image)
+
+
+def test_a_picture_lies_on_the_floor_the_right_way_up(tmp_path):
+    """Red to the left, green to the right, white in the upper half: 4 m x 4 m of floor."""
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    pixels[:, :32, 0] = pixels[:, 32:, 1] = 255
+    pixels[:32] = 255
+    appearance = Appearance(textures=(texture_of(tmp_path, pixels, width=4, height=4),))
+    builder = PrimitiveBuilder()
+    builder.add(PLANE, (0, 0, 0), (0, 0, 0), class_name="floor", instance_id=0, color=(188, 188, 188))
+    scene = Scene(builder.build(), PrimitiveBuilder().build(), 0, appearance=appearance)
+    lighting = Lighting(direction=(0, 0, -1), key=0.0, ambient=1.0)
+    light, inverse, _ = picture(scene, (2, 2, 3), lighting=lighting)
+    x, y = np.moveaxis(places(inverse, (2, 2, 3), DOWN)[..., :2], -1, 0)
+    inside = (np.abs(x % 2 - 1) < 0.9) & (np.abs(y % 2 - 1) < 0.9)
+    upper, left = y % 4 > 2, x % 4 < 2
+    expected = np.where(upper[..., None], 1.0, np.where(left[..., None], [1.0, 0, 0], [0, 1.0, 0]))
+    assert_allclose(light[inside], (expected * [1.02, 1.06, 1.12])[inside], atol=0.01)
+
+
+def test_wear_changes_the_contrast_of_patterns_only():
+    plain, worn = dressed_atlas(Appearance(wear=0.0))[0], dressed_atlas(Appearance(wear=1.0))[0]
+    rows = built_in_atlas()[1]
+    for name, same in (("concrete", False), ("hazard", True), ("label0", True)):
+        first = plain.table[rows[name], FIRST_LEVEL]
+        assert (plain.texels[first : first + 64] == worn.texels[first : first + 64]).all() == same
+    assert np.unique(plain.texels[plain.table[rows["concrete"], FIRST_LEVEL] :][:4096] & 255).tolist() == [128]
+
+
+def test_shares_and_hues_of_objects():
+    builder = PrimitiveBuilder()
+    for instance in range(1, 2001):
+        builder.box((1, 1, 1), (0, 0, 0), class_name="box", instance_id=instance, color=(160, 120, 80))
+    builder.box((1, 1, 1), (0, 0, 0), class_name="wall", instance_id=0, color=(160, 120, 80))
+    solids = builder.build()
+    before, after = looks(solids), looks(solids, Appearance(wrap=0.3, hue=0.3, seed=5))
+    wrapped = after[:-1, 3] == FILM
+    assert abs(wrapped.mean() - 0.3) < 0.04
+    assert (before[:, 3] != FILM).all()
+    assert_array_equal(after[-1], before[-1])
+    # A turn about grey keeps sum and length, and brings colours up to 0.3 rad apart.
+    assert_allclose(after[:, :3].sum(axis=1), before[:, :3].sum(axis=1), rtol=1e-5)
+    one, two = (table[:, :3] - table[:, :3].mean(axis=1, keepdims=True) for table in (before, after))
+    cosine = (one * two).sum(axis=1) / np.linalg.norm(one, axis=1) / np.linalg.norm(two, axis=1)
+    assert 0.28 < np.arccos(np.clip(cosine, -1, 1)).max() <= 0.301
+    assert (looks(solids, Appearance(wrap=0.3, seed=6))[:-1, 3] == FILM).tolist() != wrapped.tolist()
+
+
+def test_gloss_and_shares_reach_the_table_of_materials():
+    rows = dict.fromkeys(procedural_images(), 0)
+    table = material_table(MATERIALS, rows, Appearance(gloss=2.0, labels=0.2, tape=0.9, texture_scale=3.0))
+    base = material_table(MATERIALS, rows, Appearance())
+    assert_allclose(table[:, GLOSS], 2 * base[:, GLOSS])
+    assert_allclose(table[:, (TAPE, LABEL)], np.broadcast_to([0.1, 0.8], (len(table), 2)), atol=1e-6)
+    assert_allclose(table[:, (1, 2, 4, 5)], 3 * base[:, (1, 2, 4, 5)])
