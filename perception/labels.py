@@ -348,14 +348,15 @@ def level_rotation(rotation: ArrayLike) -> NDArray[np.float64]:
             without rounding; one that looks straight up or down keeps its x axis.
     """
     rotation = np.asarray(rotation, dtype=np.float64)
-    down = np.array([0.0, 0.0, -1.0])
-    if np.abs(rotation[:, 1] - down).max() < 1e-9:
+    if max(abs(rotation[0, 1]), abs(rotation[1, 1]), abs(rotation[2, 1] + 1.0)) < 1e-9:
         return rotation.copy()
-    forward = rotation[:, 2] * [1.0, 1.0, 0.0]
-    if np.linalg.norm(forward) < 1e-6:
-        forward = np.cross(rotation[:, 0], down)
-    forward /= np.linalg.norm(forward)
-    return np.stack([np.cross(down, forward), down, forward], axis=1)
+    x, y = rotation[0, 2], rotation[1, 2]
+    norm = np.sqrt(x * x + y * y)
+    if norm < 1e-6:
+        x, y = -rotation[1, 0], rotation[0, 0]
+        norm = np.sqrt(x * x + y * y)
+    x, y = x / norm, y / norm
+    return np.array([[y, 0.0, x], [-x, 0.0, y], [0.0, -1.0, 0.0]])
 
 
 def intrinsic_matrix(config: CameraConfig) -> NDArray[np.float64]:
