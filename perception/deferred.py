@@ -34,6 +34,7 @@ from .materials import (
     GLOSS,
     HAZARD_HEIGHT,
     LABEL,
+    MATERIALS,
     PALLET,
     RIM,
     SIDE,
@@ -222,10 +223,11 @@ def scene_lamps(scene: Scene, lighting: Lighting) -> LampVolume:
 
 
 @lru_cache(maxsize=4)
-def _patterns(appearance: Appearance) -> tuple[Atlas, IntArray, NDArray[np.float32]]:
-    plain = appearance.wear == 1.0 and not appearance.textures
-    atlas, rows = built_in_atlas() if plain else dressed_atlas(appearance)
-    material = material_table(dressed_materials(appearance), rows, appearance)
+def _patterns(appearance: Appearance | None) -> tuple[Atlas, IntArray, NDArray[np.float32]]:
+    plain = appearance is None or (appearance.wear == 1.0 and not appearance.textures)
+    atlas, rows = built_in_atlas() if appearance is None or plain else dressed_atlas(appearance)
+    materials = MATERIALS if appearance is None else dressed_materials(appearance)
+    material = material_table(materials, rows, appearance)
     return atlas, np.array([rows[name] for name in PATTERNS], np.int32), material
 
 

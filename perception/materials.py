@@ -9,17 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..common.classes import CLASS_NAMES
-from .appearance import Appearance, MaterialName
 from .compiled import inlined
 
+if TYPE_CHECKING:
+    from .appearance import Appearance
+
 PLAIN, CARTON, WOOD, CONCRETE, CLADDING, STEEL, COLUMN, DOOR, CRATE, CLOTHES, PALLET, FILM = range(12)
-MATERIAL_NAMES: tuple[str, ...] = get_args(MaterialName)
+MATERIAL_NAMES = (
+    "plain", "carton", "wood", "concrete", "cladding", "steel", "column", "door", "crate", "clothes", "pallet", "film",
+)  # fmt: skip
 
 _BY_CLASS = {
     "person": CLOTHES,
@@ -102,17 +106,20 @@ MATERIALS: tuple[Material, ...] = (
 
 
 def material_table(
-    materials: Sequence[Material], rows: Mapping[str, int], appearance: Appearance
+    materials: Sequence[Material], rows: Mapping[str, int], appearance: Appearance | None = None
 ) -> NDArray[np.float32]:
     """Return materials as the kernels read them (M, MATERIAL_COLUMNS) float32; ``rows``: texture row by name."""
-    scale = appearance.texture_scale
+    gloss, scale, tape, labels = 1.0, 1.0, 0.65, 0.7
+    if appearance is not None:
+        gloss, scale = appearance.gloss, appearance.texture_scale
+        tape, labels = appearance.tape, appearance.labels
     return np.array(
         [
             [
                 *(rows[m.side.texture], scale * m.side.right, scale * m.side.up),
                 *(rows[m.top.texture], scale * m.top.right, scale * m.top.up),
-                *(min(appearance.gloss * m.gloss, 1.0), m.exponent, m.rim),
-                *(1.0 - appearance.tape, 1.0 - appearance.labels),
+                *(min(gloss * m.gloss, 1.0), m.exponent, m.rim),
+                *(1.0 - tape, 1.0 - labels),
             ]
             for m in materials
         ],

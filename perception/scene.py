@@ -8,7 +8,7 @@ So a sensor that is buried in something gives finite answers, and never sees thr
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import carray
@@ -17,7 +17,6 @@ from numpy.typing import ArrayLike, NDArray
 from ..common.errors import InputError
 from ..common.geometry import FloatArray, quaternion_multiply, rotation_matrix
 from ..common.primitives import CAPSULE, CYLINDER, PLANE, SPHERE, TRIANGLE, PrimitiveBuilder, Primitives
-from .appearance import Appearance
 from .blocks import RasterBlocks, raster_blocks
 from .compiled import compiled, inlined, part
 from .grid import (
@@ -49,6 +48,9 @@ from .lidar_raster import (
 from .lidar_signal import lidar_surface
 from .raycast import CAST_BAD_RANGE, CAST_NOT_FINITE, CAST_NOT_UNIT, Tables, cast_rays
 from .shading import crowding_volume, looks, srgb_to_linear
+
+if TYPE_CHECKING:
+    from .appearance import Appearance
 
 CELL_SIZE = 0.5
 """Cell size of the floor-plan grid [m]; the fastest of 0.25 to 1.0 in a hall of 1,000 m^2 with 2,400 solids."""
@@ -117,7 +119,7 @@ class Scene:
                 mend=f"use indices 0 to {body_count - 1}",
             )
         self.lamps: FloatArray = check_lamps(lamps)
-        self.appearance = appearance or Appearance()
+        self.appearance = appearance
         self.static, self.moving, self.body_count = static, moving, body_count
         self.static_count = len(static)
         both = Primitives.concatenate([static, moving])

@@ -13,13 +13,15 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..common.errors import InputError
-from .appearance import Appearance
+
+if TYPE_CHECKING:
+    from .appearance import Appearance
 
 Image = NDArray[np.float32]
 """(height, width, 4) float32 in texel units (0 to 255): red, green, blue, cover; row 0 is the lowest."""

@@ -1,3 +1,5 @@
+from typing import get_args
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -5,9 +7,9 @@ from PIL import Image
 
 from floorcast.common.errors import InputError
 from floorcast.common.primitives import PLANE, PrimitiveBuilder
-from floorcast.perception.appearance import Appearance, MaterialTexture, TextureImage
+from floorcast.perception.appearance import Appearance, MaterialName, MaterialTexture, TextureImage
 from floorcast.perception.config import Lighting
-from floorcast.perception.materials import FILM, GLOSS, LABEL, MATERIALS, TAPE, material_table
+from floorcast.perception.materials import FILM, GLOSS, LABEL, MATERIAL_NAMES, MATERIALS, TAPE, material_table
 from floorcast.perception.scene import Scene
 from floorcast.perception.shading import looks, srgb_to_linear
 from floorcast.perception.textures import (
@@ -160,6 +162,8 @@ def test_gloss_and_shares_reach_the_table_of_materials():
     rows = dict.fromkeys(procedural_images(), 0)
     table = material_table(MATERIALS, rows, Appearance(gloss=2.0, labels=0.2, tape=0.9, texture_scale=3.0))
     base = material_table(MATERIALS, rows, Appearance())
+    assert_array_equal(base, material_table(MATERIALS, rows))
+    assert get_args(MaterialName) == MATERIAL_NAMES
     assert_allclose(table[:, GLOSS], 2 * base[:, GLOSS])
     assert_allclose(table[:, (TAPE, LABEL)], np.broadcast_to([0.1, 0.8], (len(table), 2)), atol=1e-6)
     assert_allclose(table[:, (1, 2, 4, 5)], 3 * base[:, (1, 2, 4, 5)])
