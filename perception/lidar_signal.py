@@ -65,7 +65,7 @@ film before goods; it was mirrored; the return is dust; or another lidar's pulse
 SECTORS = 36
 """Parts of the window that are dirty or clean, 10 degrees each."""
 EDGE_STEPS = 5
-"""Halvings in the search for an edge: the share of a footprint is right to 1/128."""
+"""Halvings in the search for an edge of a solid that is no upright box: the share of a footprint is right to 1/128."""
 EDGE_STEP = 0.02
 """Neighbouring beams whose ranges differ by less than this [m] do not make an edge."""
 FRESNEL = 0.04
@@ -243,17 +243,6 @@ def dropout_probability(base: float, grazing: float, cosine: float) -> float:
 
 
 @part
-def beam_direction(rotations: FloatArray, k: int, directions: FloatArray, b: int) -> tuple[float, float, float]:
-    """Return the direction of beam b in ``map``."""
-    x, y, z = directions[b, 0], directions[b, 1], directions[b, 2]
-    return (
-        rotations[k, 0, 0] * x + rotations[k, 0, 1] * y + rotations[k, 0, 2] * z,
-        rotations[k, 1, 0] * x + rotations[k, 1, 1] * y + rotations[k, 1, 2] * z,
-        rotations[k, 2, 0] * x + rotations[k, 2, 1] * y + rotations[k, 2, 2] * z,
-    )
-
-
-@part
 def incidence(
     shape: NDArray[np.uint8],
     kind: NDArray[np.uint8],
@@ -346,9 +335,7 @@ def turn_of(rotations: FloatArray, k: int) -> tuple[float, ...]:
 
 @part
 def edge_share(
-    shape: NDArray[np.uint8],
-    hot: FloatArray,
-    solid: FloatArray,
+    tables: Tables,
     near: int,
     other: int,
     own_near: bool,
@@ -365,19 +352,29 @@ def edge_share(
     """Find the edge of a solid in one half of a beam's footprint.
 
     Args:
-        shape, hot, solid: tables of the scene. near: the nearer of the two solids, whose edge it is. other: the
-            neighbouring beam's solid, or -1. own_near: whether the beam's own solid is the nearer one.
+        tables: the scene. near: the nearer of the two solids, whose edge it is. other: the neighbouring beam's solid,
+            or -1. own_near: whether the beam's own solid is the nearer one.
         ox, oy, oz: origin [m]. dx, dy, dz: unit direction of the beam. ex, ey, ez: from there to the footprint's rim.
 
     Returns:
         Share of the whole footprint beyond the edge (0 if there is none), the range [m] of the other solid in the
         middle of that part (inf if it is not met there), and where that is: from 0, the beam's middle, to 1, the rim.
     """
+    shape, hot, solid = tables.shape, tables.hot, tables.solid
+    edge, steps = -1.0, EDGE_STEPS + 1
+    if shape[near] <= YAW_BOX:
+        edge = box_edge(shape[near], hot, near, own_near, ox, oy, oz, dx, dy, dz, ex, ey, ez)
+        if edge >= 1.0:
+            return 0.0, np.inf, 0.0
+        steps = 0 if edge >= 0.0 else steps
     low, high, u, t = 0.0, 1.0, 1.0, np.inf
-    for k in range(EDGE_STEPS + 2):
-        last = k > EDGE_STEPS
+    if edge >= 0.0:
+        low, high = edge, edge
+    for k in range(steps + 1):
+        last = k == steps
         if last and other < 0:
             break
+        u = 0.5 * (1.0 + high) if last else (1.0 if k == 0 else 0.5 * (low + high))
         q = other if last else near
         x, y, z = dx + u * ex, dy + u * ey, dz + u * ez
         enter, leave = interval(
@@ -405,8 +402,75 @@ def edge_share(
             low = u
         else:
             high = u
-        u = 0.5 * (1.0 + high) if k == EDGE_STEPS else 0.5 * (low + high)
     return 0.5 * (1.0 - 0.5 * (low + high)), t, 0.5 * (1.0 + high)
+
+
+@part
+def box_edge(
+    shape: int,
+    hot: FloatArray,
+    p: int,
+    own: bool,
+    ox: float,
+    oy: float,
+    oz: float,
+    dx: float,
+    dy: float,
+    dz: float,
+    ex: float,
+    ey: float,
+    ez: float,
+) -> float:
+    """Return where the edge of an upright box p lies between direction d (0) and d + e (1); 1: nowhere, -1: unknown.
+
+    A ray enters the box where it has passed the nearer plane of all three axes, and leaves it at the first of the
+    farther planes. It misses if it passes some axis' nearer plane after another's farther one; times the two
+    components of the direction, that is linear in the direction, so the edge is known in closed form. It is unknown
+    where a component changes its sign.
+
+    Args:
+        shape, hot: of the scene's tables. own: whether d meets the box and d + e does not, or the other way round.
+        ox to ez: origin [m], direction d, and step e.
+    """
+    if shape == AXIS_BOX:
+        hx, hy, hz = 0.5 * (hot[p, 3] - hot[p, 0]), 0.5 * (hot[p, 4] - hot[p, 1]), 0.5 * (hot[p, 5] - hot[p, 2])
+        lx, ly, lz = ox - hot[p, 0] - hx, oy - hot[p, 1] - hy, oz - hot[p, 2] - hz
+    else:
+        hx, hy, hz, c, s = hot[p, 3], hot[p, 4], hot[p, 5], hot[p, 6], hot[p, 7]
+        x, y, lz = ox - hot[p, 0], oy - hot[p, 1], oz - hot[p, 2]
+        lx, ly = c * x + s * y, c * y - s * x
+        dx, dy = c * dx + s * dy, c * dy - s * dx
+        ex, ey = c * ex + s * ey, c * ey - s * ex
+    # Mirrored so that the ray goes up along all axes.
+    lx, ex, dx = (lx if dx > 0.0 else -lx), (ex if dx > 0.0 else -ex), abs(dx)
+    ly, ey, dy = (ly if dy > 0.0 else -ly), (ey if dy > 0.0 else -ey), abs(dy)
+    lz, ez, dz = (lz if dz > 0.0 else -lz), (ez if dz > 0.0 else -ez), abs(dz)
+    fx, fy, fz = dx + ex, dy + ey, dz + ez
+    if min(fx, min(fy, fz)) < 0.0:
+        return -1.0
+    nx, ny, nz, mx, my, mz = -hx - lx, -hy - ly, -hz - lz, hx - lx, hy - ly, hz - lz
+    # How far the ray is from meeting the box, by each pair of axes: positive if it misses.
+    a0, a1 = nx * dy - my * dx, nx * fy - my * fx
+    b0, b1 = ny * dx - mx * dy, ny * fx - mx * fy
+    c0, c1 = nx * dz - mz * dx, nx * fz - mz * fx
+    d0, d1 = nz * dx - mx * dz, nz * fx - mx * fz
+    e0, e1 = ny * dz - mz * dy, ny * fz - mz * fy
+    f0, f1 = nz * dy - my * dz, nz * fy - my * fz
+    misses = max(max(max(a1, b1), max(c1, d1)), max(e1, f1)) > 0.0
+    if misses != own:
+        return 1.0
+    if own:
+        away = max(max(passing(a1, a0), passing(b1, b0)), max(passing(c1, c0), passing(d1, d0)))
+        return 1.0 - max(away, max(passing(e1, e0), passing(f1, f0)))
+    away = max(max(passing(a0, a1), passing(b0, b1)), max(passing(c0, c1), passing(d0, d1)))
+    return max(away, max(passing(e0, e1), passing(f0, f1)))
+
+
+@part
+def passing(out: float, within: float) -> float:
+    """Return where a linear function passes zero, as a share of the way from ``out`` to ``within``; 0 if out <= 0."""
+    inside = within if within < 0.0 else 0.0
+    return out / (out - inside) if out > 0.0 else 0.0
 
 
 @part
@@ -444,8 +508,8 @@ def mix_edges(
     edges about a beam the one with the greatest share counts. Only those solids are looked at.
     Arrays as in ``measure_scan``; the last four are (beams,).
     """
-    shape, kind = borrowed(tables.shape), borrowed(tables.kind)
-    hot, solid = borrowed(tables.hot), borrowed(tables.solid)
+    tables = borrowed(tables)
+    shape, kind, hot, solid = tables.shape, tables.kind, tables.hot, tables.solid
     rotations, directions = borrowed(rotations), borrowed(directions)
     beams, step = directions.shape[0], (1 if origins.shape[0] > 1 else 0)
     full_turn, stride = settings[S_FULL_TURN] > 0.0, int(settings[S_STRIDE])
@@ -460,32 +524,28 @@ def mix_edges(
         best, t_best, q_best = 0.0, np.inf, as_index(-1)
         cx, cy, cz = 0.0, 0.0, 0.0
         spread = 0.5 * settings[S_APERTURE] / truth[b]
+        lx, ly, lz = directions[b, 0], directions[b, 1], directions[b, 2]
+        flat = np.sqrt(lx * lx + ly * ly)
+        dx, dy, dz = turned(rotations, k, lx, ly, lz)
         for side in range(4):
             if (sides >> side) & 1 == 0:
                 continue
             n = neighbour(side, column, b, columns, beams, full_turn, stride)
             half = spread + (settings[S_HALF_H] if side < 2 else settings[S_HALF_V])
-            dx, dy, dz = beam_direction(rotations, k, directions, b)
-            ex, ey, ez = across_beam(rotations, k, directions, b, side, half)
+            move = (-half if side in (0, 2) else half) / flat
+            upward = side > 1
+            ex, ey, ez = turned(
+                rotations,
+                k,
+                move * (-lz * lx if upward else -ly),
+                move * (-lz * ly if upward else lx),
+                move * flat * flat if upward else 0.0,
+            )
             own_near, q = truth[b] < truth[n], as_index(row[n])
             near = as_index(row[b]) if own_near else q
             share, t, u = edge_share(
-                shape,
-                hot,
-                solid,
-                near,
-                q,
-                own_near,
-                origins[k, 0],
-                origins[k, 1],
-                origins[k, 2],
-                dx,
-                dy,
-                dz,
-                ex,
-                ey,
-                ez,
-            )
+                tables, near, q, own_near, origins[k, 0], origins[k, 1], origins[k, 2], dx, dy, dz, ex, ey, ez,
+            )  # fmt: skip
             if share > best:
                 best, t_best, q_best = share, (t if t < np.inf else float(truth[n])), q
                 cx, cy, cz = dx + u * ex, dy + u * ey, dz + u * ez
@@ -540,20 +600,12 @@ def mark_edges(
 
 
 @part
-def across_beam(
-    rotations: FloatArray, k: int, directions: FloatArray, b: int, side: int, half: float
-) -> tuple[float, float, float]:
-    """Return the step in ``map`` from a beam's unit direction to its footprint's rim on a side (see ``neighbour``)."""
-    x, y, z = directions[b, 0], directions[b, 1], directions[b, 2]
-    flat = np.sqrt(x * x + y * y)
-    step = (-half if side in (0, 2) else half) / flat
-    upward = side > 1
-    lx, ly = step * (-z * x if upward else -y), step * (-z * y if upward else x)
-    lz = step * flat * flat if upward else 0.0
+def turned(rotations: FloatArray, k: int, x: float, y: float, z: float) -> tuple[float, float, float]:
+    """Return a vector of the lidar's frame in ``map``."""
     return (
-        rotations[k, 0, 0] * lx + rotations[k, 0, 1] * ly + rotations[k, 0, 2] * lz,
-        rotations[k, 1, 0] * lx + rotations[k, 1, 1] * ly + rotations[k, 1, 2] * lz,
-        rotations[k, 2, 0] * lx + rotations[k, 2, 1] * ly + rotations[k, 2, 2] * lz,
+        rotations[k, 0, 0] * x + rotations[k, 0, 1] * y + rotations[k, 0, 2] * z,
+        rotations[k, 1, 0] * x + rotations[k, 1, 1] * y + rotations[k, 1, 2] * z,
+        rotations[k, 2, 0] * x + rotations[k, 2, 1] * y + rotations[k, 2, 2] * z,
     )
 
 
@@ -626,7 +678,7 @@ def mirror_beams(
         if mirror * mirror < (0.02 if weak else amplitude[b]):
             continue
         k = (b % columns) * step
-        dx, dy, dz = beam_direction(rotations, k, directions, b)
+        dx, dy, dz = turned(rotations, k, directions[b, 0], directions[b, 1], directions[b, 2])
         x, y, z = origins[k, 0] + t * dx, origins[k, 1] + t * dy, origins[k, 2] + t * dz
         nx, ny, nz, _, _, _ = world_normal(kind[p], solid, p, x, y, z)
         along = nx * dx + ny * dy + nz * dz

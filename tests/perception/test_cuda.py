@@ -26,6 +26,7 @@ def run(arguments, **environment):
     )
 
 
+@pytest.mark.slow
 def test_the_simulator_sees_what_the_cpu_sees():
     pytest.importorskip("numba_cuda")
     done = run(["-m", "pytest", "-q", "-p", "no:cacheprovider", str(HERE / "on_device.py")], NUMBA_ENABLE_CUDASIM="1")
@@ -49,6 +50,7 @@ def nvvm():
     return None
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(nvvm() is None, reason="libnvvm is not there")
 def test_every_kernel_compiles_to_ptx():
     pytest.importorskip("numba_cuda")

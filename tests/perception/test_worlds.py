@@ -47,6 +47,7 @@ def test_worlds_see_what_scenes_see_bit_for_bit():
             assert np.array_equal(got.class_id[w, s], truth.class_id)
 
 
+@pytest.mark.slow  # It compiles the camera.
 def test_pictures_of_worlds_are_those_of_scenes_bit_for_bit():
     halls, worlds, poses, positions, rotations = make(3)
     worlds.update(poses)
