@@ -348,7 +348,7 @@ def bench_sensors(
 ) -> None:
     """Time our lidar and camera against the peers on the same scene in one run, and check that all see the same.
 
-    Peers come with the extra 'bench' (pip install 'floorcast[bench]'); those that are missing are said to be.
+    Peers come with the extra 'bench' (pip install 'floorcast\\[bench]'); those that are missing are said to be.
     """
     from .common.files import write_json_atomic
     from .perception.bench.sensors import bench_sensors as run

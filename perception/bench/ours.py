@@ -100,6 +100,9 @@ def scan_work(hall: BenchHall, config: LidarConfig, poses: Sequence[Pose], varia
 
     def work(bodies: FloatArray) -> None:
         scene.update(bodies)
+        if variant == "geometry":
+            lidar.true_ranges(scene, position, rotation)
+            return
         batch = lidar.scan_batch(scene, position, rotation, stream=0, sensors=sensors, frame=0, truth=labelled)
         if labelled:
             for scan, truth in batch:
