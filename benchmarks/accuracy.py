@@ -155,7 +155,7 @@ def _add(builder: PrimitiveBuilder, rng: Any, kind: int, size: FloatArray, insta
     if rng.random() < 0.3:
         turn = quaternion_from_yaw(float(rng.uniform(-np.pi, np.pi)))
     place = tuple((rng.random(3) * size).tolist())
-    builder.add(kind, half, place, class_name="box", instance_id=instance, body=body, quaternion=turn)
+    builder.add(kind, half, place, class_name="box", instance_id=instance, body=body, quaternion=turn.tolist())
 
 
 def _shifted(loose: Primitives, by: int) -> Primitives:
@@ -168,8 +168,8 @@ def _free_pose(scene: Scene, rng: Any, size: FloatArray, level: bool) -> tuple[F
     for _ in range(1000):
         position = rng.random(3) * np.array([size[0], size[1], 2.2]) + np.array([0.0, 0.0, CLEARANCE])
         if scene.cast(position, directions).range.min() > CLEARANCE:
-            lean = (0.0, 0.0) if level else tuple(rng.uniform(-0.6, 0.6, 2).tolist())
-            return position, rotation_matrix(quaternion_from_rpy(*lean, float(rng.uniform(-np.pi, np.pi))))
+            roll, pitch = (0.0, 0.0) if level else rng.uniform(-0.6, 0.6, 2).tolist()
+            return position, rotation_matrix(quaternion_from_rpy(roll, pitch, float(rng.uniform(-np.pi, np.pi))))
     raise RuntimeError("no free place was found")
 
 
