@@ -189,6 +189,9 @@ def _draw_panel(axes: Any, points: list[Point]) -> None:
         )
     axes.set_xscale("log")
     axes.set_yscale("log")
+    axes.minorticks_off()
+    places = sorted({point.at for point in points})
+    axes.set_xticks(places, [f"{value:,.0f}" for value in places], rotation=25, ha="right")
     axes.grid(True, which="major", color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
     for side in ("top", "right"):
