@@ -15,7 +15,7 @@ from ..common.primitives import PrimitiveBuilder, Primitives
 from ..common.seeding import generator
 from ..layouts.geometry import LayoutSolids
 from ..perception.appearance import Appearance
-from ..perception.imu import GRAVITY, Imu
+from ..perception.imu import Imu, planar_motion
 from ..perception.lidar import Lidar
 from ..perception.scene import Scene
 from ..perception.wheel_odometry import WheelOdometry
@@ -180,11 +180,8 @@ class DeadReckoning:
             return pose, np.empty((len(pose), 0, 6))
         share = np.arange(1, self._samples + 1) / self._samples
         v, omega = np.moveaxis(before[:, None] + share[:, None] * (velocity - before)[:, None], -1, 0)
-        angular, force = np.zeros((*v.shape, 3)), np.zeros((*v.shape, 3))
-        angular[..., 2] = omega
-        force[..., 0] = ((velocity - before)[:, 0] / self._period)[:, None]
-        force[..., 1] = v * omega
-        force[..., 2] = GRAVITY
+        acceleration = (velocity - before)[:, :1] / self._period
+        angular, force = planar_motion(v, omega, acceleration)
         return pose, np.concatenate(self._imu.measure(angular, force), axis=2)
 
 

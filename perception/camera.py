@@ -22,7 +22,7 @@ from ..common.geometry import FloatArray, quaternion_multiply
 from ..common.primitives import BOX, TRIANGLE
 from .blocks import RasterBlocks
 from .camera_raster import RasterScratch, raster_scratch, rasterise_view
-from .compiled import called, compiled, inlined, part
+from .compiled import compiled, inlined, inner, part
 from .deferred import ShadeScratch, ShadeTables, begin_shading, shade_row, shade_scratch, shade_tables
 from .frames import CameraFrame, CameraMotion, EarlierView
 from .grid import IntArray
@@ -615,7 +615,7 @@ def face_normal(
     return sign * solid[p, axis], sign * solid[p, axis + 1], sign * solid[p, axis + 2], lx, ly, lz
 
 
-@called
+@inner
 def pinhole_row(view: FloatArray, v: int, ray: FloatArray) -> None:
     """Fill the directions (w, 3) in ``camera_optical``, z = 1, of row v of a pinhole view."""
     y = (v - view[3]) / view[1]
@@ -625,7 +625,7 @@ def pinhole_row(view: FloatArray, v: int, ray: FloatArray) -> None:
         ray[u, 2] = 1.0
 
 
-@called
+@inner
 def truth_row(
     instance_id: IntArray,
     class_id: IntArray,
@@ -645,7 +645,7 @@ def truth_row(
         instance[u], semantic[u] = instance_id[p], class_id[p]
 
 
-@called
+@inner
 def fill_rays(sight: Sight, v: int, ray: FloatArray) -> None:
     """Fill the directions (w, 3) in ``camera_optical`` of row v of the samples; zero where they see nothing."""
     if sight.rays.ray.shape[1] == 0:
@@ -657,7 +657,7 @@ def fill_rays(sight: Sight, v: int, ray: FloatArray) -> None:
             ray[u, i] = value if np.isfinite(value) else 0.0
 
 
-@called
+@inner
 def see(
     tables: Tables,
     bounds: FloatArray,
@@ -710,7 +710,7 @@ def see(
         )
 
 
-@called
+@inner
 def light_row(
     tables: Tables,
     shade: ShadeTables,

@@ -51,9 +51,3 @@ def spliced(function: Callable[..., Any]) -> Any:
     It saves compiling it twice. Not for functions within each other: numba takes long to splice those.
     """
     return njit(inline="always", error_model="numpy")(function)
-
-
-def called(function: Callable[..., Any]) -> Any:
-    """As ``part``, but called and not inlined: for large functions, and for those used in several places."""
-    options: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    return njit(nogil=True, error_model="numpy", **options)(function)

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..common.geometry import FloatArray
-from .compiled import called, compiled, part
+from .compiled import compiled, inner, part
 from .noise import CAMERA_UNIT, QUANTILES, as_word, mix, noise_key, random_bits, table_normal, uniform
 from .shading import ENCODE_STEPS, ENCODING
 
@@ -226,7 +226,7 @@ def gaussian(deviation: float) -> NDArray[np.float32]:
     return (weights / (2.0 * weights.sum() - weights[0])).astype(np.float32)
 
 
-@called
+@inner
 def develop_row(
     light: NDArray[np.float32],
     develop: Development,
@@ -297,7 +297,7 @@ def _gather(light: NDArray[np.float32], develop: Development, exposure: float, k
             light[u, i] = min(electrons, well) * unit
 
 
-@called
+@inner
 def _encode_row(
     light: NDArray[np.float32], develop: Development, key: np.uint64, first: int, rgb: NDArray[np.uint8]
 ) -> None:

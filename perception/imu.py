@@ -109,11 +109,11 @@ class Imu:
         return measured[0], measured[1]
 
 
-def planar_motion(speed: ArrayLike, yaw_rate: ArrayLike, rate: float) -> tuple[FloatArray, FloatArray]:
+def planar_motion(speed: ArrayLike, yaw_rate: ArrayLike, acceleration: ArrayLike) -> tuple[FloatArray, FloatArray]:
     """Return what an IMU at the origin of a robot on a level floor would feel.
 
     Args:
-        speed: (R, N) forward speed [m/s] and yaw_rate: (R, N) [rad/s] at ``rate`` [Hz].
+        speed: (R, N) forward speed [m/s]. yaw_rate: (R, N) [rad/s]. acceleration: (R, N) or (R, 1), dv/dt [m/s^2].
 
     Returns:
         Angular velocity (R, N, 3) [rad/s] and specific force (R, N, 3) [m/s^2]: dv/dt ahead, v * yaw rate to the left,
@@ -122,7 +122,7 @@ def planar_motion(speed: ArrayLike, yaw_rate: ArrayLike, rate: float) -> tuple[F
     v, turn = np.asarray(speed, dtype=np.float64), np.asarray(yaw_rate, dtype=np.float64)
     angular, force = np.zeros((*v.shape, 3)), np.zeros((*v.shape, 3))
     angular[..., 2] = turn
-    force[..., 0] = np.gradient(v, 1.0 / rate, axis=-1) if v.shape[-1] > 1 else 0.0
+    force[..., 0] = acceleration
     force[..., 1] = v * turn
     force[..., 2] = GRAVITY
     return angular, force

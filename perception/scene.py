@@ -343,7 +343,6 @@ class Scene:
         self._owner = np.empty(room, np.int32)
         always = np.zeros(count + 1, np.int32)
         planes = np.flatnonzero(shape[:static] == HALF_SPACE)
-        self._plane_count = len(planes)
         always[0] = len(planes)
         always[1 : 1 + len(planes)] = planes
         body = np.concatenate([np.full(static, STATIC_BODY), self.moving.body]).astype(np.int32)

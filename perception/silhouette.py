@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..common.primitives import BOX, CAPSULE, CYLINDER, SPHERE, TRIANGLE
-from .compiled import called, compiled, part, spliced
+from .compiled import compiled, inner, part, spliced
 from .projection import CENTER_X, CENTER_Y, FISHEYE, FOCAL_X, FOCAL_Y, LENS, MAX_PIECES, NEAR, PINHOLE, bend_ring
 
 RIM_POINTS = 48
@@ -358,7 +358,7 @@ def _bands(low: float, high: float, size: int, most: int, bands: NDArray[np.floa
     return total
 
 
-@called
+@inner
 def _sample_at(bands: NDArray[np.float64], row: int, value: float) -> int:
     """Return how many samples lie before a coordinate."""
     total = 0.0

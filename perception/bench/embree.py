@@ -31,7 +31,6 @@ Float32 = NDArray[np.float32]
 SPOT = 8.0
 """Bodies of the scene that is built once stand this far apart [m]."""
 SHADOW_OFFSET = 1e-3
-SHADOW_REACH = 1e3
 
 
 @dataclass(frozen=True)

@@ -104,27 +104,27 @@ class Peer(ABC):
 
     def lay_out(self, fans: list[RayFan]) -> Any:
         """Return the rays of a batch of scans as ``cast`` takes them."""
-        raise NotImplementedError
+        raise PeerUnavailable(f"{self.name} makes no scans")
 
     def cast(self, rays: Any) -> Any:
         """Cast rays."""
-        raise NotImplementedError
+        raise PeerUnavailable(f"{self.name} makes no scans")
 
     def ranges(self, answer: Any) -> FloatArray:
         """Return the ranges [m] of an answer of ``cast``, of all fans in a row; inf for none."""
-        raise NotImplementedError
+        raise PeerUnavailable(f"{self.name} makes no scans")
 
+    @abstractmethod
     def aim(self, view: View) -> Any:
         """Return a view as ``picture`` takes it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def picture(self, aimed: Any) -> Any:
         """Take a picture."""
-        raise NotImplementedError
 
+    @abstractmethod
     def show(self, taken: Any) -> PeerPicture:
         """Return an answer of ``picture`` as arrays."""
-        raise NotImplementedError
 
     def tune(self, work: Callable[[FloatArray], None]) -> None:  # noqa: B027  (most have nothing to choose)
         """Choose the fastest settings for a piece of work (a function of the bodies' poses)."""
