@@ -11,13 +11,13 @@ from typing import Any
 
 from numba import njit
 
-from ..common.kernels import import_stamp, stamped
+from ..common.kernels import import_stamp, kept
 
 
 def compiled(function: Callable[..., Any]) -> Any:
     """Compile a kernel that Python calls: cached on disk, without the interpreter's lock, division as IEEE 754 says."""
     kernel = njit(cache=True, nogil=True, error_model="numpy")(function)
-    return stamped(kernel, import_stamp(function.__code__.co_filename))
+    return kept(kernel, import_stamp(function.__code__.co_filename))
 
 
 def inlined(function: Callable[..., Any]) -> Any:
@@ -27,7 +27,7 @@ def inlined(function: Callable[..., Any]) -> Any:
     these functions. It is never called from Python but in tests.
     """
     kernel = njit(cache=True, nogil=True, error_model="numpy", forceinline=True)(function)
-    return stamped(kernel, import_stamp(function.__code__.co_filename))
+    return kept(kernel, import_stamp(function.__code__.co_filename))
 
 
 def part(function: Callable[..., Any]) -> Any:

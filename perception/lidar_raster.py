@@ -782,6 +782,17 @@ def turn_by(x: float, y: float, z: float, out: FloatArray) -> None:
     out[2, 0], out[2, 1], out[2, 2] = versine * x * z - sine * y, versine * y * z + sine * x, cosine + versine * z * z
 
 
+@part
+def middle_frame(turns: FloatArray, velocity: FloatArray, t: float, out: FloatArray) -> None:
+    """Write the axes in ``map`` of a lidar that moves, t [s] after the first of ``turns``, as rows (3, 3)."""
+    turn = np.empty((3, 3))
+    turn_by(t * velocity[3], t * velocity[4], t * velocity[5], turn)
+    # Not as a product of matrices: numba would load scipy for it.
+    for i in range(3):
+        for j in range(3):
+            out[j, i] = turn[i, 0] * turns[0, 0, j] + turn[i, 1] * turns[0, 1, j] + turn[i, 2] * turns[0, 2, j]
+
+
 @inner
 def sweep_poses(
     position: FloatArray,
@@ -912,7 +923,7 @@ def raster_lidar(
     ring, columns, last = beams.ring, beams.azimuth.shape[1], origins.shape[0] - 1
     leaning = direction.shape[1] > 0
     depth[:] = bits_of(NOTHING) | mask
-    half = 0.5 * (beams.time.max() - beams.time.min()) if last > 0 else 0.0
+    half = 0.5 * abs(beams.time[columns - 1] - beams.time[0]) if last > 0 else 0.0
     grow = half * np.sqrt(velocity[0] ** 2 + velocity[1] ** 2 + velocity[2] ** 2) + 1e-9
     widen = half * np.sqrt(velocity[3] ** 2 + velocity[4] ** 2 + velocity[5] ** 2)
     middle, frame = np.empty(3), np.zeros((3, 3))
@@ -922,8 +933,7 @@ def raster_lidar(
     if leaning:
         fill_directions(beams, origins, turns, column, direction)
         t = 0.5 * (beams.time[0] + beams.time[columns - 1]) - beams.time[0] if last > 0 else 0.0
-        turn_by(t * velocity[3], t * velocity[4], t * velocity[5], frame)
-        frame = np.ascontiguousarray((frame @ turns[0]).T)
+        middle_frame(turns, velocity, t, frame)
     else:
         fill_columns(beams, origins, turns, column)
         frame[0, 0], frame[1, 1], frame[2, 2] = 1.0, 1.0, 1.0

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..common.errors import InputError
 from ..common.geometry import wrap_angle
-from ..common.kernels import content_stamp, stamped
+from ..common.kernels import content_stamp, kept
 from ..physics import proximity
 from ..physics.world import World
 from . import drive, odometry
@@ -303,7 +303,7 @@ _STAMP = content_stamp([__file__, drive.__file__, odometry.__file__, proximity._
 
 def _jit(function: Any) -> Any:
     # These kernels call functions of the modules named in the stamp.
-    return stamped(njit(cache=True, nogil=True, error_model="numpy")(function), _STAMP)
+    return kept(njit(cache=True, nogil=True, error_model="numpy")(function), _STAMP)
 
 
 @_jit

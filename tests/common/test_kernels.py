@@ -45,3 +45,40 @@ def test_the_fleet_is_stamped_with_all_that_it_calls():
 
     for kernel in (fleet._advance_all, fleet._free_run_kernel):
         assert fleet._STAMP in kernel._cache._cache_file._source_stamp
+
+
+KEPT = """
+import sys
+import time
+from pathlib import Path
+
+from numba import njit
+from floorcast.common.kernels import is_kept, kept
+
+
+def kernel(x):
+    return x + 1.5
+
+
+kernel = kept(njit(cache=True)(kernel), "stamp")
+before = is_kept(kernel)
+Path(sys.argv[1]).touch()
+while not all(Path(name).exists() for name in sys.argv[2:]):
+    time.sleep(0.002)
+kernel(1.0)
+print(sum(kernel.stats.cache_misses.values()), before, is_kept(kernel), "numba.np.arraymath" in sys.modules)
+"""
+
+
+def start(folder, name, *wait_for):
+    command = [sys.executable, "-B", "entry.py", name, *wait_for]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
+
+
+def test_processes_that_want_a_kernel_at_once_compile_it_once_and_later_ones_load_only_it(tmp_path):
+    (tmp_path / "entry.py").write_text(KEPT)
+    both = [start(tmp_path, name, "a", "b") for name in ("a", "b")]
+    said = sorted(process.communicate(timeout=120)[0].split() for process in both)
+    assert [words[:3] for words in said] == [["0", "False", "True"], ["1", "False", "True"]]
+    # Compiling needs all that numba knows; loading does not.
+    assert start(tmp_path, "c").communicate(timeout=120)[0].split() == ["0", "True", "True", "False"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from floorcast.common.kernels import import_stamp, imported_files
+from floorcast.common.kernels import import_stamp, imported_files, read_module
 from floorcast.perception import camera, lidar, raycast
 
 
@@ -29,5 +29,5 @@ def test_a_change_in_an_indirect_import_changes_the_stamp(tmp_path):
     before = import_stamp(str(tmp_path / "a.py"))
     (tmp_path / "deep" / "__init__.py").write_text("y = 2\n")
     import_stamp.cache_clear()
-    imported_files.cache_clear()
+    read_module.cache_clear()
     assert import_stamp(str(tmp_path / "a.py")) != before
