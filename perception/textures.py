@@ -1,4 +1,4 @@
-"""Textures: an atlas of patterns with mip levels, drawn once per process from fixed seeds, and images from files.
+"""Textures: an atlas of patterns with mip levels, drawn from fixed seeds and kept on disk, and images from files.
 
 A texel is four bytes in a uint32: red, green, blue and *cover* (lowest byte red, highest cover). Where cover is 0, red,
 green and blue multiply the colour of the thing, in units of 1/128 (128 leaves it as it is); where it is 255, they are
@@ -9,6 +9,10 @@ before (Williams, *Pyramidal parametrics*, 1983).
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import sys
+import zlib
 from collections.abc import Callable, Mapping
 from functools import cache
 from io import BytesIO
@@ -18,7 +22,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..common.errors import InputError
+from ..common.errors import InputError, OutputError
+from ..common.files import write_bytes_atomic
+from ..common.kernels import cache_folder
+from .noise import noise_key
 
 if TYPE_CHECKING:
     from .appearance import Appearance
@@ -31,6 +38,8 @@ LOG_WIDTH, LOG_HEIGHT, LEVELS, FIRST_LEVEL = 0, 1, 2, 3
 """Columns of the table of textures: binary logarithms of the size, number of levels, then each level's first texel."""
 NEUTRAL = 128.0
 """The texel value that leaves a colour as it is."""
+ATLAS_FILE = "textures.atlas"
+"""Name of the file that the built-in atlas is kept in."""
 MAX_IMAGE_PIXELS = 64_000_000
 MAX_TEXTURE = 1024
 """Greatest width and height of a texture [texels]; larger images are reduced."""
@@ -88,9 +97,57 @@ def procedural_images() -> Mapping[str, Image]:
 
 @cache
 def built_in_atlas() -> tuple[Atlas, dict[str, int]]:
-    """Return the atlas of the built-in patterns and the row of each by name."""
-    images = procedural_images()
-    return make_atlas(list(images.values())), {name: row for row, name in enumerate(images)}
+    """Return the atlas of the built-in patterns and the row of each by name.
+
+    Drawing it takes a quarter of a second: it is kept in a file beside the compiled kernels, if that can be written.
+    """
+    folder = cache_folder(noise_key)
+    file = None if folder is None else folder / ATLAS_FILE
+    atlas = None if file is None else read_atlas(file)
+    if atlas is None:
+        atlas = make_atlas(list(procedural_images().values()))
+        if file is not None:
+            with contextlib.suppress(OutputError):
+                write_atlas(file, atlas)
+    names = [*_PATTERNS, *(f"label{k}" for k in range(LABEL_VARIANTS))]
+    return atlas, {name: row for row, name in enumerate(names)}
+
+
+def read_atlas(file: Path) -> Atlas | None:
+    """Return the built-in atlas from a file; None if there is none, it is damaged, or another version has written it.
+
+    The file holds words of 32 bits: digest of what drew it (8), checksum of the rest, count of textures, table, texels.
+    """
+    try:
+        words = np.fromfile(file, np.uint32)
+        same = words[:8].tobytes() == _drawn_by()
+    except OSError:
+        return None
+    if not same or len(words) < 10 or words[8] != zlib.crc32(words[9:].data):
+        return None
+    end = 10 + int(words[9]) * TEXTURE_COLUMNS
+    return Atlas(words[end:], words[10:end].view(np.int32).reshape(-1, TEXTURE_COLUMNS))
+
+
+def write_atlas(file: Path, atlas: Atlas) -> None:
+    """Write the built-in atlas to a file, whole or not at all; raises OutputError where that cannot be."""
+    try:
+        head = _drawn_by()
+    except OSError as error:
+        raise OutputError(f"the source of the textures cannot be read: {error}", where=str(file)) from error
+    count = np.uint32(len(atlas.table))
+    rest = count.tobytes() + atlas.table.tobytes() + atlas.texels.tobytes()
+    write_bytes_atomic(file, head + np.uint32(zlib.crc32(rest)).tobytes() + rest)
+
+
+@cache
+def _drawn_by() -> bytes:
+    """Return 32 bytes that identify all that decides the texels: this module, numpy and the processor."""
+    from llvmlite.binding import get_host_cpu_name  # type: ignore[import-untyped]
+
+    source = hashlib.sha256(Path(__file__).read_bytes())
+    source.update(f"{np.__version__} {sys.byteorder} {get_host_cpu_name()}".encode())
+    return source.digest()
 
 
 def dressed_atlas(appearance: Appearance) -> tuple[Atlas, dict[str, int]]:

@@ -7,6 +7,7 @@ from PIL import Image
 
 from floorcast.common.errors import InputError
 from floorcast.common.primitives import PLANE, PrimitiveBuilder
+from floorcast.perception import textures
 from floorcast.perception.appearance import Appearance, MaterialName, MaterialTexture, TextureImage
 from floorcast.perception.config import Lighting
 from floorcast.perception.materials import FILM, GLOSS, LABEL, MATERIAL_NAMES, MATERIALS, TAPE, material_table
@@ -25,6 +26,8 @@ from floorcast.perception.textures import (
     label,
     make_atlas,
     procedural_images,
+    read_atlas,
+    write_atlas,
 )  # fmt: skip
 
 from .shading_views import AHEAD, DOWN, builder_with_floor, picture, places, scene_of
@@ -39,6 +42,35 @@ def test_the_atlas_is_small_and_the_same_every_time():
     assert_array_equal(atlas.texels, again.texels)
     assert atlas.texels.nbytes < 20e6
     assert len(rows) == len(atlas.table)
+
+
+def test_an_atlas_from_a_file_is_the_one_that_was_drawn_and_a_damaged_one_is_not_used(tmp_path):
+    drawn, file = built_in_atlas()[0], tmp_path / "kept" / "textures.atlas"
+    assert read_atlas(file) is None
+    write_atlas(file, drawn)
+    kept = read_atlas(file)
+    for name in ("texels", "table"):
+        mine, other = getattr(drawn, name), getattr(kept, name)
+        assert_array_equal(mine, other)
+        # Otherwise the camera's kernel would be compiled for it anew.
+        assert (mine.dtype, mine.flags.c_contiguous) == (other.dtype, other.flags.c_contiguous)
+        assert mine.flags.writeable
+        assert other.flags.writeable
+    whole = file.read_bytes()
+    for place in (3, len(whole) // 2):  # in what says who drew it, and in the texels
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        assert read_atlas(file) is None
+    for length in (0, 20, 40, len(whole) - 4, len(whole) - 1):
+        file.write_bytes(whole[:length])
+        assert read_atlas(file) is None
+
+
+def test_the_atlas_is_drawn_where_its_file_cannot_be_written(tmp_path, monkeypatch):
+    (tmp_path / "a file").touch()
+    monkeypatch.setattr(textures, "cache_folder", lambda kernel: tmp_path / "a file" / "folder")
+    again, rows = built_in_atlas.__wrapped__()
+    assert_array_equal(again.texels, built_in_atlas()[0].texels)
+    assert list(rows) == list(procedural_images())
 
 
 def test_each_level_is_the_mean_of_the_one_before():
