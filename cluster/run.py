@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from .farm import farm
 from .jobs import DATASET_FOLDER, EpisodeJob, EpisodeResult, file_sha256, result_dict, run_job
 from .progress import progress
 from .run_folder import LedgerEntry, RunFolder
+from .warm import compiling_ahead
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,9 @@ def run_episodes(
         (folder.path / DATASET_FOLDER / CHECKSUM_FILE).unlink(missing_ok=True)
     failed: list[LedgerEntry] = []
     refused: dict[int, InputError] = {}
-    with progress(title, len(plan.episodes), done=len(finished)) as advance:
+    workers_here = bool(jobs) and resources.address is None and resources.workers > 0
+    ahead = compiling_ahead(pictures=frames is not None) if workers_here else contextlib.nullcontext()
+    with progress(title, len(plan.episodes), done=len(finished)) as advance, ahead:
         outcomes = farm(
             run_job,
             jobs,
