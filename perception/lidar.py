@@ -129,7 +129,7 @@ class Lidar:
         if len(word) != count:
             raise InputError(f"{len(word)} sensor indices for {count} poses", where="lidar", mend="give one per pose")
         if self.config.angle_offset > 0.0:
-            rotation = rotation @ _about_z(unit_azimuth(self.config, stream, word))
+            rotation = rotation @ about_z(unit_azimuth(self.config, stream, word))
         shape = (len(self.elevations), len(self.angles))
         two = self.config.returns == 2
         measured = np.empty((2, count, *shape), np.float32)
@@ -237,7 +237,7 @@ def _full_turn(config: LidarConfig) -> bool:
     return abs(config.angle_max - config.angle_min - 2.0 * np.pi) < 1e-9
 
 
-def _about_z(angle: FloatArray) -> FloatArray:
+def about_z(angle: FloatArray) -> FloatArray:
     """Return matrices (S, 3, 3) that turn by angles (S,) [rad] about z."""
     turn = np.zeros((len(angle), 3, 3))
     turn[:, 0, 0], turn[:, 1, 1], turn[:, 2, 2] = np.cos(angle), np.cos(angle), 1.0

@@ -150,7 +150,7 @@ class Scene:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return all but the addresses of arrays, which a copy has elsewhere."""
-        left = ("placed_handle", "moving_handle", "_placing_handle", "_shade_tables")
+        left = ("placed_handle", "moving_handle", "placing_handle", "linking_handle", "_shade_tables")
         return {**{k: v for k, v in self.__dict__.items() if k not in left}, "_slices": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -161,13 +161,16 @@ class Scene:
         self.placed_handle = tables_handle(self._tables)
         """The tables' handle, for kernels that cast no rays: moving solids need not be linked into the grid."""
         self.moving_handle = footprints_handle(self.moving_footprints)
-        self._placing_handle = make_handle(self._size, self._local_position, self._local_axes, self._bounds, self._pose)
+        self.placing_handle = make_handle(self._size, self._local_position, self._local_axes, self._bounds, self._pose)
+        """The handle of what ``place_bodies`` needs besides: where parts are in their bodies, bounds and poses."""
+        self.linking_handle = make_handle(self._bounds, self._owner, self._used)
+        """The handle of what ``link_bodies`` needs besides the tables."""
 
     @property
     def tables(self) -> Tables:
         """What the kernels read, with the moving solids linked into the grid (when first asked for after an update)."""
         if not self._linked:
-            _link_all(self._tables, self._bounds, self._owner, self._used, self.static_count)
+            link_bodies(self.placed_handle, self.linking_handle, self.static_count)
             self._linked = True
         return self._tables
 
@@ -192,7 +195,7 @@ class Scene:
             raise InputError(
                 f"body poses have shape {pose.shape}", where="Scene.update", mend=f"give ({self.body_count}, 7)"
             )
-        bad = _place_all(self.placed_handle, self._placing_handle, self.moving_handle, pose, self.static_count)
+        bad = place_bodies(self.placed_handle, self.placing_handle, self.moving_handle, pose, self.static_count)
         if bad >= 0:
             raise InputError(
                 f"pose of moving body {bad} is not usable: {pose[bad].tolist()}",
@@ -380,7 +383,8 @@ def _pack_all(
 
 
 @part
-def _first_bad_pose(pose: FloatArray) -> int:
+def first_bad_pose(pose: FloatArray) -> int:
+    """Return the first of poses (B, 7) that is not finite or of no unit length, or -1."""
     for b in range(pose.shape[0]):
         total = 0.0
         for j in range(7):
@@ -392,7 +396,7 @@ def _first_bad_pose(pose: FloatArray) -> int:
 
 
 @compiled
-def _place_all(
+def place_bodies(
     scene: NDArray[np.int64],
     placing: NDArray[np.int64],
     lists: NDArray[np.int64],
@@ -405,7 +409,7 @@ def _place_all(
         scene: handle of the tables. placing: handle of size, local position and axes, bounds and the poses kept.
         lists: handle of the moving footprints. pose: (B, 7). static_count: number of static solids.
     """
-    bad = _first_bad_pose(pose)
+    bad = first_bad_pose(pose)
     if bad >= 0:
         return bad
     tables, listed = open_tables(scene), open_footprints(lists)
@@ -446,8 +450,17 @@ def _place_all(
 
 
 @compiled
-def _link_all(tables: Tables, bounds: FloatArray, owner: IntArray, used: NDArray[np.int64], static_count: int) -> None:
-    """Link the moving solids into the cells that they stand over, for rays."""
+def link_bodies(scene: NDArray[np.int64], linking: NDArray[np.int64], static_count: int) -> None:
+    """Link the moving solids into the cells that they stand over, for rays.
+
+    Args:
+        scene: handle of the tables. linking: handle of bounds, owners of moving entries and their number.
+        static_count: number of static solids.
+    """
+    tables = open_tables(scene)
+    bounds = carray(pointer(linking[0]), (linking[1], 6), np.float64)
+    owner = carray(pointer(linking[2]), (linking[3],), np.int32)
+    used = carray(pointer(linking[4]), (linking[5],), np.int64)
     hot, shape, always, grid = tables.hot, tables.shape, tables.always, tables.grid
     for k in range(used[0]):
         tables.cells[owner[k], MOVING] = -1

@@ -3,27 +3,36 @@
 A world is one of the halls and, for each frame, the poses of the same B moving bodies; so W worlds take little memory
 beyond their halls, on a GPU about 100 bytes for each moving part. What a sensor sees in a world is what it sees in a
 ``Scene`` of that hall and those poses: bit for bit on the CPU, to the rounding of its arithmetic on a GPU.
+
+On the CPU the lidars of all worlds scan in one compiled call, on the threads that ``threads.set_threads`` allows.
 """
 
 from __future__ import annotations
 
+import copy
 import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numba import carray
 from numpy.typing import ArrayLike, NDArray
 
 from ..common.errors import InputError
 from ..common.geometry import FloatArray
 from ..common.primitives import Primitives
+from .compiled import compiled
 from .device import resolve_device
-from .lidar import Lidar, check_sensor_poses
-from .lidar_signal import FILM, GLOSS, REFLECTIVITY, lidar_settings, lidar_surface
+from .grid import IntArray
+from .handles import make_handle, pointer
+from .lidar import Lidar, about_z, check_sensor_poses, scan_kernel
+from .lidar_raster import MAX_SLICES
+from .lidar_signal import FILM, GLOSS, REFLECTIVITY, lidar_settings, lidar_surface, unit_azimuth
 from .noise import QUANTILES, as_word
-from .scene import CELL_SIZE, Scene
+from .scene import CELL_SIZE, Scene, first_bad_pose, link_bodies, place_bodies
 from .shading import ENCODING, light_table
+from .threads import get_threads, map_chunks
 
 if TYPE_CHECKING:
     from .camera import Camera
@@ -137,6 +146,8 @@ class Worlds:
         self.scenes = [Scene(hall, moving, body_count, cell_size=cell_size) for hall in every]
         """One scene for each hall; which world's poses it is in changes from call to call."""
         self._pose = np.tile([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0], (world_count, body_count, 1))
+        self._scene_sets: list[list[Scene]] = [self.scenes]
+        """Scenes of the halls for each thread."""
         self._cuda: CudaWorlds | None = None
         if self.device == "cuda":
             from .cuda.engine import CudaWorlds
@@ -194,10 +205,11 @@ class Worlds:
             )
         if self._cuda is not None:
             self._cuda.update(body_pose if _is_on_device(body_pose) else _checked_pose(body_pose), index)
-        elif index is None:
-            self._pose = _checked_pose(body_pose).copy()
-        else:
-            self._pose[index] = _checked_pose(body_pose)
+            return
+        pose = np.ascontiguousarray(body_pose, dtype=np.float64)
+        bad = keep_poses(pose, np.arange(count, dtype=np.int32) if index is None else index, self._pose)
+        if bad >= 0:
+            raise _unusable(pose, *divmod(bad, self.body_count))
 
     def scene(self, world: int) -> Scene:
         """Return the scene of a world (``cpu`` only), in its poses until another world's is asked for."""
@@ -244,23 +256,77 @@ class Worlds:
                     lidar.directions, rings, settings, QUANTILES, *places, exclude, streams, words, frames
                 )
             )
-        position, rotation = np.asarray(positions), np.asarray(rotations)
+        position, rotation = _checked_places(positions, rotations, "lidar")
         shape = (self.world_count, count, len(lidar.elevations), len(lidar.angles))
-        out = {name: np.empty(shape, np.float32) for name in ("ranges", "intensity", "true_ranges")}
-        out |= {name: np.empty(shape, np.int32) for name in ("instance_id", "class_id")}
-        for w in range(self.world_count):
-            results = lidar.scan_batch(
-                self.scene(w),
-                position[w],
-                rotation[w],
-                stream=int(streams[w]),
-                sensors=words,
-                frame=int(frames[w]),
-                exclude_body=exclude[w],
-            )
-            for name, array in out.items():
-                array[w] = getattr(results, name)
-        return WorldScans(**out)
+        measured, true_ranges, labels = self._scan(lidar, position, rotation, (streams, words, frames), exclude)
+        return WorldScans(*(a.reshape(shape) for a in (measured[0], measured[1], true_ranges, labels[0], labels[1])))
+
+    def _scan(
+        self,
+        lidar: Lidar,
+        position: FloatArray,
+        rotation: FloatArray,
+        noise: tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64]],
+        exclude: IntArray,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], IntArray]:
+        """Call the kernel for all worlds, on all threads; returns (2, W * S, E, B), (W * S, E, B), (2, W * S, E, B)."""
+        stream, words, frame = noise
+        total, size = self.world_count * len(words), (len(lidar.elevations), len(lidar.angles))
+        if lidar.config.angle_offset > 0.0:
+            offsets = [unit_azimuth(lidar.config, int(word), words) for word in stream]
+            rotation = np.stack([turn @ about_z(offset) for turn, offset in zip(rotation, offsets, strict=True)])
+        place, turn = position.reshape(total, 3), np.ascontiguousarray(rotation.reshape(total, 3, 3))
+        sensors, without = np.tile(words, self.world_count), np.ascontiguousarray(exclude.reshape(total))
+        measured = np.empty((2, total, *size), np.float32)
+        second = np.empty((2, total, *size) if lidar.config.returns == 2 else (2, 1, 0, 0), np.float32)
+        truth, labels = np.empty((total, *size), np.float32), np.empty((2, total, *size), np.int32)
+        out = (measured, second, np.empty((total, *size), np.uint8), truth, labels, np.zeros((0, 0, 0), np.int32))
+        fixed, flat, height, held = self._static_lists(lidar, position)
+        known = np.stack([make_handle(scene.lidar_surface, scene.instance_id, scene.class_id) for scene in self.scenes])
+        static_count = np.array([scene.static_count for scene in self.scenes])
+        # Bodies are placed in a scene's own tables, so that each thread needs scenes of its own.
+        while len(self._scene_sets) < min(get_threads(), self.world_count):
+            self._scene_sets.append(copy.deepcopy(self.scenes))
+        free = list(self._scene_sets)
+
+        def work(first: int, end: int) -> None:
+            scenes = free.pop()
+            scan_worlds(
+                first, end, self.hall_of_world, self._pose,
+                np.stack([scene.placed_handle for scene in scenes]),
+                np.stack([scene.placing_handle for scene in scenes]),
+                np.stack([scene.linking_handle for scene in scenes]),
+                np.stack([scene.moving_handle for scene in scenes]),
+                fixed, flat, height, known, static_count, lidar._casts_rays, lidar._beams_handle, place, turn,
+                np.zeros((0, 6)), lidar.directions, lidar._settings, QUANTILES, stream, sensors, frame, without, *out,
+            )  # fmt: skip
+            for scene in scenes:
+                scene._linked = False
+
+        map_chunks(work, self.world_count)
+        del held  # It kept the lists that the handles stand for.
+        return measured, truth, labels
+
+    def _static_lists(
+        self, lidar: Lidar, position: FloatArray
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray, list[Any]]:
+        """Return the halls' static solids as a lidar wants them.
+
+        Returns:
+            Handles of those of each hall (H, N), of those at the height of each world's first lidar (W, N), these
+            heights (W,) [m], NaN where there are too many to list, and what must live as long as the handles are used.
+        """
+        fixed = np.stack([scene.footprints_handle() for scene in self.scenes])
+        flat, height = fixed[self.hall_of_world], np.full(self.world_count, np.nan)
+        held: list[Any] = []
+        for h, scene in enumerate(self.scenes if lidar._flat and position.shape[1] else ()):
+            here = self.hall_of_world == h
+            heights = np.unique(position[here, 0, 2])
+            for z in heights.tolist() if len(heights) < MAX_SLICES else ():
+                same = here & (position[:, 0, 2] == z)
+                flat[same], height[same] = scene.footprints_handle(z), z
+                held.append(scene._slices[z])
+        return fixed, flat, height, held
 
     def render(
         self,
@@ -352,6 +418,79 @@ class Worlds:
         return int(place[1])
 
 
+@compiled
+def keep_poses(pose: FloatArray, world: IntArray, kept: FloatArray) -> int:
+    """Copy poses (K, B, 7) of worlds (K,) into those kept (W, B, 7), if all are usable.
+
+    Returns the first unusable one, counted over K * B, or -1.
+    """
+    for k in range(len(world)):
+        bad = first_bad_pose(pose[k])
+        if bad >= 0:
+            return k * pose.shape[1] + bad
+    for k in range(len(world)):
+        kept[world[k]] = pose[k]
+    return -1
+
+
+@compiled
+def scan_worlds(
+    first: int,
+    end: int,
+    hall_of_world: IntArray,
+    pose: FloatArray,
+    placed: NDArray[np.int64],
+    placing: NDArray[np.int64],
+    linking: NDArray[np.int64],
+    moving: NDArray[np.int64],
+    fixed: NDArray[np.int64],
+    flat: NDArray[np.int64],
+    height: FloatArray,
+    known: NDArray[np.int64],
+    static_count: NDArray[np.int64],
+    casts_rays: bool,
+    lidar: NDArray[np.int64],
+    position: FloatArray,
+    rotation: FloatArray,
+    velocity: FloatArray,
+    directions: FloatArray,
+    settings: FloatArray,
+    quantiles: NDArray[np.float32],
+    stream: NDArray[np.uint64],
+    sensors: NDArray[np.uint64],
+    frame: NDArray[np.uint64],
+    exclude: IntArray,
+    measured: NDArray[np.float32],
+    second: NDArray[np.float32],
+    flags: NDArray[np.uint8],
+    true_ranges: NDArray[np.float32],
+    labels: IntArray,
+    rows: IntArray,
+) -> None:
+    """Scan in worlds first to end - 1: place each one's bodies in its hall, then do as ``scan_kernel``.
+
+    Args:
+        pose: (W, B, 7). placed, placing, linking, moving, fixed: handles of the halls' scenes, a row for each hall.
+        known: likewise, of what lidars meet, and of instance and class of all solids.
+        flat: handles (W, N), height: (W,), of each world; see ``scan_kernel``.
+        position to rows: as there, of all lidars of all worlds; stream, frame: (W,).
+    """
+    count = len(position) // len(hall_of_world)
+    for w in range(first, end):
+        h = hall_of_world[w]
+        place_bodies(placed[h], placing[h], moving[h], pose[w], static_count[h])
+        if casts_rays:
+            link_bodies(placed[h], linking[h], static_count[h])
+        surface = carray(pointer(known[h, 0]), (known[h, 1], 4), np.float32)
+        instance_id = carray(pointer(known[h, 2]), (known[h, 3],), np.int32)
+        class_id = carray(pointer(known[h, 4]), (known[h, 5],), np.int32)
+        scan_kernel(
+            w * count, (w + 1) * count, placed[h], fixed[h], flat[w], height[w], moving[h], lidar, surface,
+            instance_id, class_id, position, rotation, velocity, directions, settings, quantiles, stream[w], sensors,
+            frame[w], exclude, measured, second, flags, true_ranges, labels, rows,
+        )  # fmt: skip
+
+
 def _look_table(scene: Scene) -> NDArray[np.float32]:
     """Return (P, 8) float32: linear albedo (3), material, the object's number; reflectivity, film, gloss for lidars."""
     table = np.zeros((len(scene), LOOK_COLUMNS), np.float32)
@@ -411,13 +550,16 @@ def _checked_pose(body_pose: Any) -> FloatArray:
     square = np.einsum("...i,...i->...", pose[..., 3:], pose[..., 3:])
     bad = ~(np.isfinite(pose).all(axis=-1) & (np.abs(square - 1.0) < 0.02))
     if bad.any():
-        world, body = (int(i[0]) for i in np.nonzero(bad))
-        raise InputError(
-            f"pose of moving body {body} is not usable: {pose[world, body].tolist()}",
-            where=f"Worlds.update, world {world}",
-            mend="positions must be finite and quaternions xyzw of unit length",
-        )
+        raise _unusable(pose, *(int(i[0]) for i in np.nonzero(bad)))
     return pose
+
+
+def _unusable(pose: FloatArray, world: int, body: int) -> InputError:
+    return InputError(
+        f"pose of moving body {body} is not usable: {pose[world, body].tolist()}",
+        where=f"Worlds.update, world {world}",
+        mend="positions must be finite and quaternions xyzw of unit length",
+    )
 
 
 def _checked_places(positions: Any, rotations: Any, sensor: str) -> tuple[Any, Any]:
@@ -431,7 +573,9 @@ def _checked_places(positions: Any, rotations: Any, sensor: str) -> tuple[Any, A
 
 def _words(values: Any, count: int, name: str) -> NDArray[np.uint64]:
     """Return one or ``count`` whole numbers as (count,) uint64."""
-    words = np.array([as_word(v) for v in np.atleast_1d(np.asarray(values)).tolist()], dtype=np.uint64)
+    array = np.atleast_1d(np.asarray(values))
+    whole = array.dtype.kind in "iu"
+    words = array.astype(np.uint64) if whole else np.array([as_word(v) for v in array.tolist()], dtype=np.uint64)
     if words.shape not in ((1,), (count,)):
         raise InputError(f"{name} has shape {words.shape}", where="Worlds.scan", mend=f"give one or ({count},)")
     return np.ascontiguousarray(np.broadcast_to(words, (count,)))

@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 
@@ -6,6 +8,7 @@ from floorcast.perception.camera import Camera
 from floorcast.perception.config import CameraConfig, LidarConfig, Lighting
 from floorcast.perception.lidar import Lidar
 from floorcast.perception.scene import Scene
+from floorcast.perception.threads import set_threads
 from floorcast.perception.worlds import Worlds
 
 from .worlds_hall import BODIES, movers, random_places, random_poses, small_hall
@@ -21,17 +24,36 @@ def make(worlds=5, **options):
     return halls, made, random_poses(rng, worlds), *random_places(rng, worlds, 2)
 
 
-def test_worlds_see_what_scenes_see_bit_for_bit():
+LIDARS = {
+    "rings": LIDAR.config,
+    "level": LidarConfig(beams=90, angle_offset=0.02, returns=2, film_share=0.5),
+    "wide beams": LidarConfig(beams=60, divergence_horizontal=0.01, gloss=1.0),
+}
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("name", LIDARS)
+def test_worlds_see_what_scenes_see_bit_for_bit(name, threads):
     halls, worlds, poses, positions, rotations = make()
+    lidar = Lidar(LIDARS[name])
+    if name != "rings":
+        rotations[:] = np.eye(3)
+        positions[..., 2] = np.linspace(0.3, 0.7, 10).reshape(5, 2)
     worlds.update(poses)
     streams, frames = np.arange(10, 15), np.arange(5)
-    got = worlds.scan(LIDAR, positions, rotations, stream=streams, sensors=[3, 4], frame=frames, exclude_body=[0, -1])
+    options = {"stream": streams, "sensors": [3, 4], "frame": frames, "exclude_body": [0, -1]}
+    set_threads(threads)
+    try:
+        got = worlds.scan(lidar, positions, rotations, **options)
+        again = worlds.scan(lidar, positions, rotations, **options)
+    finally:
+        set_threads(1)
     assert 0.2 < np.isfinite(got.ranges).mean() < 1.0
     for w in range(5):
         scene = Scene(halls[w % 2], movers(), BODIES)
         scene.update(poses[w])
         for s in range(2):
-            scan, truth = LIDAR.scan(
+            scan, truth = lidar.scan(
                 scene,
                 positions[w, s],
                 rotations[w, s],
@@ -45,6 +67,40 @@ def test_worlds_see_what_scenes_see_bit_for_bit():
             assert np.array_equal(got.true_ranges[w, s], truth.ranges)
             assert np.array_equal(got.instance_id[w, s], truth.instance_id)
             assert np.array_equal(got.class_id[w, s], truth.class_id)
+    assert all(getattr(again, name).tobytes() == getattr(got, name).tobytes() for name in NAMES)
+
+
+def test_more_heights_than_are_listed_change_nothing(monkeypatch):
+    _, worlds, poses, positions, rotations = make()
+    lidar = Lidar(LIDARS["level"])
+    rotations[:] = np.eye(3)
+    positions[..., 2] = np.linspace(0.3, 0.7, 10).reshape(5, 2)
+    worlds.update(poses)
+    listed = worlds.scan(lidar, positions, rotations)
+    monkeypatch.setattr("floorcast.perception.worlds.MAX_SLICES", 1)
+    assert np.array_equal(worlds.scan(lidar, positions, rotations).ranges, listed.ranges)
+
+
+def test_a_scan_leaves_scenes_that_rays_can_be_cast_into():
+    halls, worlds, poses, positions, rotations = make()
+    worlds.update(poses)
+    rays = LIDAR.directions[::7]
+    scene = worlds.scene(4)
+    before = scene.cast(positions[4, 0], rays).range
+    worlds.scan(LIDAR, positions, rotations)
+    alone = Scene(halls[0], movers(), BODIES)
+    alone.update(poses[4])
+    assert np.array_equal(scene.cast(positions[4, 0], rays).range, alone.cast(positions[4, 0], rays).range)
+    assert np.array_equal(worlds.scene(4).cast(positions[4, 0], rays).range, before)
+
+
+def test_copies_of_worlds_scan_alike():
+    _, worlds, poses, positions, rotations = make()
+    worlds.update(poses)
+    before = worlds.scan(LIDAR, positions, rotations)
+    other = pickle.loads(pickle.dumps(worlds))
+    worlds.update(poses[::-1].copy())
+    assert np.array_equal(other.scan(LIDAR, positions, rotations).ranges, before.ranges)
 
 
 @pytest.mark.slow  # It compiles the camera.
