@@ -12,7 +12,7 @@ import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,12 +21,36 @@ from ..common.errors import InputError
 from ..common.geometry import FloatArray, quaternion_multiply
 from ..common.primitives import BOX, TRIANGLE
 from .blocks import RasterBlocks
+from .borrow import borrowed
 from .camera_raster import RasterScratch, raster_scratch, rasterise_view
 from .compiled import compiled, inlined, inner, part
-from .deferred import ShadeScratch, ShadeTables, begin_shading, shade_row, shade_scratch, shade_tables
+from .deferred import (
+    ShadeScratch,
+    ShadeTables,
+    begin_shading,
+    pinhole_way,
+    shade_row,
+    shade_scratch,
+    shade_tables,
+)
 from .frames import CameraFrame, CameraMotion, EarlierView
 from .grid import IntArray
 from .imaging import Development, compress, develop_picture, develop_row, development, gaussian, meter, soften
+from .lanes import (
+    LANES,
+    gather,
+    greater,
+    item,
+    leading,
+    load,
+    row_stride,
+    select,
+    single,
+    spread,
+    store,
+    store_bytes,
+    unsigned,
+)
 from .lens_raster import LensRays, LensScratch, lens_rays, lens_scratch, rasterise_rays
 from .lidar import check_sensor_poses
 from .materials import ceiling
@@ -79,8 +103,9 @@ class CameraScratch(NamedTuple):
     Attributes:
         raster, lens: of the geometry. samples: what the samples of light see; pixels: what the pixels' centres see, the
             same memory if there is one sample in each.
-        ray: (w, 3) float64 directions in ``camera_optical`` of the samples of a row. row: (w, 3) float32 their light.
-        light: (H, W, 3) float32 of the picture, or (1, W, 3) if rows are developed at once.
+        ray: (w, 3) float64 directions in ``camera_optical`` of the samples of a row. row: (3 * stride,) float32 their
+            light, see ``deferred.shade_row``.
+        light: (H, 3, stride) float32 of the picture, or (1, 3, stride) if rows are developed at once.
         solids: that there is room for.
     """
 
@@ -232,7 +257,7 @@ class Camera:
 
         def some(first: int, end: int) -> None:
             for s in range(first, end):
-                key = np.uint64(noise_key(as_word(stream), CAMERA, as_word(sensors[s]), as_word(frame)))
+                key = unsigned(noise_key(as_word(stream), CAMERA, as_word(sensors[s]), as_word(frame)))
                 frames[s] = take.picture(places[s], turns[s], sensors[s], key, excluded[s], moving[s], before[s])
 
         if len(places) == 1 or (motion is not None and self._moves):
@@ -279,8 +304,8 @@ class Camera:
             samples=samples,
             pixels=pixels,
             ray=np.zeros((width * n, 3)),
-            row=np.zeros((width * n, 3), np.float32),
-            light=np.zeros((height if self._whole or self._moves else 1, width, 3), np.float32),
+            row=np.zeros(3 * row_stride(width * n), np.float32),
+            light=np.zeros((height if self._whole or self._moves else 1, 3, row_stride(width)), np.float32),
             solids=solids,
         )
 
@@ -330,7 +355,7 @@ class _Take:
             self._extras(frame, position, rotation, 0, shape[0], earlier, scratch)
         if len(scratch.light) > 1:
             if camera._soft is not None:
-                soften(scratch.light, camera._soft, np.empty_like(scratch.light))
+                soften(scratch.light, camera._soft, np.empty_like(scratch.light), as_index(config.width))
             exposure, gain = meter(scratch.light, config, develop.transmission)
             develop_picture(scratch.light, develop, exposure, gain, key, frame.rgb)
         camera._scratch.append(scratch)
@@ -396,7 +421,7 @@ class _Take:
         scratch: CameraScratch,
     ) -> None:
         """Expose band by band and moment by moment; the scene is left as it was."""
-        scene, key = self.scene, np.uint64(0)
+        scene, key = self.scene, unsigned(0)
         velocity, turning, bodies = _checked_motion(motion, scene.body_count)
         standing = scene._pose.copy()
         scratch.light[:] = 0.0
@@ -615,20 +640,19 @@ def face_normal(
     return sign * solid[p, axis], sign * solid[p, axis + 1], sign * solid[p, axis + 2], lx, ly, lz
 
 
-@inner
-def pinhole_row(view: FloatArray, v: int, ray: FloatArray) -> None:
-    """Fill the directions (w, 3) in ``camera_optical``, z = 1, of row v of a pinhole view."""
-    y = (v - view[3]) / view[1]
-    for u in range(ray.shape[0]):
-        ray[u, 0] = (u - view[2]) / view[0]
-        ray[u, 1] = y
-        ray[u, 2] = 1.0
+@part
+def _truth(appearance: Appearance, inverse: float, code: int) -> tuple[float, int, int]:
+    """Return depth [m], instance and class of one pixel from its inverse depth and face."""
+    no_id: Any = np.int32(0)
+    if code < 0:
+        return single(np.inf), no_id, no_id
+    p = unsigned(code >> 3)
+    return single(1.0) / inverse, appearance.instance_id[p], appearance.class_id[p]
 
 
 @inner
 def truth_row(
-    instance_id: IntArray,
-    class_id: IntArray,
+    appearance: Appearance,
     inverse_depth: NDArray[np.float32],
     face: IntArray,
     depth: NDArray[np.float32],
@@ -636,25 +660,60 @@ def truth_row(
     semantic: NDArray[np.uint8],
 ) -> None:
     """Fill depth [m], instance and class of a row (w,) from its inverse depth and faces."""
-    for u in range(face.shape[0]):
-        if face[u] < 0:
-            depth[u], instance[u], semantic[u] = np.inf, 0, 0
-            continue
-        p = np.uint64(face[u] >> 3)
-        depth[u] = np.float32(1.0) / inverse_depth[u]
-        instance[u], semantic[u] = instance_id[p], class_id[p]
+    appearance, inverse_depth, face = borrowed(appearance), borrowed(inverse_depth), borrowed(face)
+    depth, instance, semantic = borrowed(depth), borrowed(instance), borrowed(semantic)
+    width, lanes = unsigned(len(face)), unsigned(LANES)
+    if width < lanes:
+        for u in range(width):
+            depth[u], instance[u], semantic[u] = _truth(appearance, inverse_depth[u], face[u])
+        return
+    at = unsigned(0)
+    while at < width:
+        # The last vector ends where the row does.
+        at = min(at, width - lanes)
+        code, first = load(face, at), item(face, at)
+        if leading(code == first) == lanes:
+            p = unsigned(max(first, np.int32(0)) >> 3)
+            ids = spread(item(appearance.instance_id, p) if first >= 0 else np.int32(0))
+            classes = spread(item(appearance.class_id, p) if first >= 0 else np.int32(0))
+        else:
+            rows = greater(code, np.int32(0)) >> 3
+            ids = select(code < 0, np.int32(0), gather(appearance.instance_id, rows))
+            classes = select(code < 0, np.int32(0), gather(appearance.class_id, rows))
+        store(depth, at, select(code < 0, single(np.inf), single(1.0) / load(inverse_depth, at)))
+        store(instance, at, ids)
+        store_bytes(semantic, at, classes)
+        at += lanes
 
 
 @inner
 def fill_rays(sight: Sight, v: int, ray: FloatArray) -> None:
     """Fill the directions (w, 3) in ``camera_optical`` of row v of the samples; zero where they see nothing."""
     if sight.rays.ray.shape[1] == 0:
-        pinhole_row(sight.pinhole, v, ray)
+        y = (v - sight.pinhole[3]) / sight.pinhole[1]
+        for u in range(ray.shape[0]):
+            ray[u, 0] = (u - sight.pinhole[2]) / sight.pinhole[0]
+            ray[u, 1] = y
+            ray[u, 2] = 1.0
         return
     for u in range(sight.rays.ray.shape[2]):
         for i in range(3):
             value = np.float64(sight.rays.ray[i, v, u])
             ray[u, i] = value if np.isfinite(value) else 0.0
+
+
+@inner
+def lens_way(sight: Sight, rotation: FloatArray, v: int, way: NDArray[np.float32]) -> None:
+    """Fill the directions in ``map`` of row v of samples through a lens, zero where they see nothing: see
+    ``ShadeScratch.way``."""
+    ray, rotation, way = borrowed(sight.rays.ray), borrowed(rotation), borrowed(way)
+    across = as_index(len(way) >> 2)
+    for u in range(ray.shape[2]):
+        x, y, z = np.float64(ray[0, v, u]), np.float64(ray[1, v, u]), np.float64(ray[2, v, u])
+        seen = np.isfinite(x + y + z)
+        for i in range(3):
+            along = rotation[i, 0] * x + rotation[i, 1] * y + rotation[i, 2] * z
+            way[i * across + u] = along if seen else 0.0
 
 
 @inner
@@ -725,39 +784,36 @@ def light_row(
     add: bool,
     out: NDArray[np.float32],
 ) -> None:
-    """Fill, or add to, row v of the picture (W, 3): the mean of its samples, times the weight."""
-    surfaces, row, ray = scratch.samples, scratch.row, scratch.ray
-    n = np.uint64(surfaces.face.shape[0] // scratch.pixels.face.shape[0])
-    share = np.float32(weight) / np.float32(n * n)
-    if not add:
+    """Fill, or add to, row v of the picture (3, stride): the mean of its samples, times the weight."""
+    surfaces, row = scratch.samples, scratch.row
+    width = scratch.pixels.face.shape[1]
+    n = unsigned(surfaces.face.shape[0] // scratch.pixels.face.shape[0])
+    share = single(weight) / single(n * n)
+    # Of one sample in each pixel, that counts whole, the light is the row's.
+    direct = n == 1 and weight == 1.0 and not add
+    if not add and not direct:
         out[:] = 0.0
     for k in range(n):
         at = np.int64(v * n + k)
-        fill_rays(sight, at, ray)
+        into = out.reshape(-1) if direct else row
+        if sight.rays.ray.shape[1] == 0:
+            pinhole_way(sight.pinhole, rotation, at, shading.way)
+        else:
+            lens_way(sight, rotation, at, shading.way)
         inverse, face = surfaces.inverse_depth[at], surfaces.face[at]
-        shade_row(
-            tables,
-            shade,
-            sight.pinhole[0],
-            position,
-            rotation,
-            ray,
-            inverse,
-            face,
-            moving,
-            shading,
-            row,
-        )
+        shade_row(tables, shade, sight.pinhole[0], position, rotation, inverse, face, moving, shading, into)
+        across = unsigned(len(into)) // unsigned(3)
         if sight.rays.ray.shape[1] > 0:
-            for u in range(row.shape[0]):
+            for u in range(sight.rays.ray.shape[2]):
                 if not np.isfinite(sight.rays.ray[2, at, u]):
-                    row[u, 0], row[u, 1], row[u, 2] = 0.0, 0.0, 0.0
-        for u in range(np.uint64(out.shape[0])):
-            for i in range(3):
-                total = np.float32(0.0)
-                for j in range(n):
-                    total += row[u * n + j, i]
-                out[u, i] += share * total
+                    into[u], into[across + u], into[2 * across + u] = 0.0, 0.0, 0.0
+        if not direct:
+            for i in range(unsigned(3)):
+                for u in range(unsigned(width)):
+                    total = single(0.0)
+                    for j in range(n):
+                        total += row[i * across + u * n + j]
+                    out[i, u] += share * total
 
 
 @compiled
@@ -826,7 +882,7 @@ def render_kernel(
                 tables, shade, samples, position, rotation, v, moving, scratch, shading, weight, weight < 1.0, out
             )
             if at_once:
-                develop_row(out, develop, exposure, gain, key, v, rgb[v])
+                develop_row(out.reshape(-1), develop, exposure, gain, key, v, rgb[v].reshape(-1))
     if truth:
         if n > 1:
             see(
@@ -845,8 +901,7 @@ def render_kernel(
             )
         for v in range(row0, row1):
             truth_row(
-                appearance.instance_id,
-                appearance.class_id,
+                appearance,
                 pixels.inverse_depth[v],
                 pixels.face[v],
                 depth[v],

@@ -2,9 +2,9 @@
 
 Along a row a plane's coordinates times the inverse depth are linear in the column, so each pixel's place on its face is
 one division and a few products. What is constant over a face (frame, pattern, normal, light) is worked out once per
-picture and face; runs are shaded ``LANES`` pixels at a time, in loops of fixed length that the compiler turns into
-vector instructions; light that changes slowly (ambient, lamps, highlights) is found at both ends of those and
-interpolated. Round solids take a path of their own, pixel by pixel.
+picture and face; runs are shaded ``LANES`` pixels at a time as vectors (``lanes``); light that changes slowly (ambient,
+lamps, highlights) is found at both ends of those and interpolated. Round solids take a path of their own, pixel by
+pixel.
 
 Light is radiance relative to a white diffuse surface under full light: albedo times irradiance. Highlights are
 Blinn-Phong lobes, normalised by (n + 8) / 8 (Akenine-Moeller et al., *Real-time rendering*, 2018, 9.8, in these units).
@@ -21,10 +21,35 @@ from numpy.typing import ArrayLike, NDArray
 from ..common.geometry import FloatArray
 from ..common.primitives import BOX, CAPSULE, CYLINDER, PLANE, TRIANGLE
 from .borrow import borrowed
-from .compiled import compiled, inlined, inner, part
+from .compiled import compiled, inner, part
 from .grid import STATIC_HIGH, IntArray
 from .intersect import surface
 from .lamps import NO_LAMPS, LampVolume, lamp_light, lamp_volume
+from .lanes import (
+    LANES,
+    Lanes,
+    absolute,
+    any_lane,
+    bits_of,
+    float_of,
+    floor,
+    gather,
+    greater,
+    item,
+    lane,
+    lane_numbers,
+    leading,
+    lesser,
+    load,
+    row_stride,
+    select,
+    single,
+    spread,
+    store,
+    to_float,
+    to_int,
+    unsigned,
+)
 from .materials import (
     CARTON,
     CLADDING,
@@ -48,7 +73,7 @@ from .materials import (
     material_table,
 )
 from .raycast import Tables, as_index
-from .shading import BACK, CROWDING, GROUND, KEY, SKY, crowding, light_table
+from .shading import BACK, CROWDING, GROUND, KEY, SKY, light_table
 from .shadows import (
     CELL_SHIFT,
     SHADOW_COLUMNS,
@@ -84,7 +109,6 @@ if TYPE_CHECKING:
     from .config import Lighting
     from .scene import Scene
 
-LANES = 16
 SLOTS = 1024
 """Faces remembered at once (a power of two)."""
 NO_FACE = -2
@@ -105,14 +129,11 @@ FA, FB, F_HALF_A, F_HALF_B, F_RIM = 0, 4, 8, 9, 10
 F_TEXTURE, F_SA, F_OA, F_SB, F_OB = 11, 12, 13, 14, 15
 F_RED, F_NORMAL, F_FACING, F_BIAS, F_GLOSS, F_EXPONENT = 16, 19, 22, 23, 24, 25
 F_DECALS, F_AU, F_AV, F_BU, F_BV, F_WU, F_WV = 26, 27, 28, 29, 30, 31, 32
-F_DECAL, DECAL_COLUMNS = 34, 10
+F_SOFT = 33
+F_DECAL, DECAL_COLUMNS = 36, 10
 FACE_COLUMNS = 64
 # A decal: middle and half size along a and b [m], then texture, and texels of a and b as scale and offset.
 D_A, D_B, D_HALF_A, D_HALF_B, D_TEXTURE, D_SA, D_OA, D_SB, D_OB = range(9)
-
-# Lanes of the buffer of a piece of a run.
-L_Z, L_A, L_B, L_X, L_Y, L_H, L_S, L_T, L_R, L_G, L_BLUE, L_LIT, L_INDEX = range(13)
-I_TEXEL, I_SHADOW, I_CELL = range(3)
 
 # Textures that patterns on faces use: columns of ``ShadeTables.pattern``.
 P_PLAIN, P_UPRIGHT, P_HAZARD, P_TAPE, P_PLINTH, P_BAND, P_ROOF, P_LABEL = range(8)
@@ -148,8 +169,9 @@ class ShadeScratch(NamedTuple):
 
     Attributes:
         key: (SLOTS,) int32 and face: (SLOTS * FACE_COLUMNS,) float32: faces worked out in this picture.
-        lane: (16 * LANES,) float32, word: (4 * LANES,) int32: a piece of a run.
-        way: (4, width + LANES) float32: directions in ``map`` and inverse depths of a row. glow: (8,) float32.
+        lane: (6 * LANES,) float32, word: (LANES,) int32: vectors whose lanes are dealt with one by one.
+        way: (4 * stride,) float32, see ``lanes.row_stride``: the directions x, y, z in ``map`` of samples, planar
+            depth 1, and their inverse depths. sees: (stride,) int32 their faces. glow: (8,) float32.
         movers: see ``shadows.MoverShadows``.
     """
 
@@ -158,6 +180,7 @@ class ShadeScratch(NamedTuple):
     lane: NDArray[np.float32]
     word: NDArray[np.int32]
     way: NDArray[np.float32]
+    sees: NDArray[np.int32]
     glow: NDArray[np.float32]
     movers: MoverShadows
 
@@ -246,9 +269,10 @@ def shade_scratch(tables: ShadeTables, moving: int, width: int) -> ShadeScratch:
     return ShadeScratch(
         key=np.full(SLOTS, NO_FACE, np.int32),
         face=np.zeros(SLOTS * FACE_COLUMNS, np.float32),
-        lane=np.tile(np.arange(LANES, dtype=np.float32), 16),
-        word=np.zeros(4 * LANES, np.int32),
-        way=np.zeros((4, width + LANES), np.float32),
+        lane=np.zeros(6 * LANES, np.float32),
+        word=np.zeros(LANES, np.int32),
+        way=np.zeros(4 * row_stride(width), np.float32),
+        sees=np.full(row_stride(width), NO_FACE, np.int32),
         glow=np.zeros(8, np.float32),
         movers=mover_shadows(ShadowMap(tables.shadow, tables.frame), moving),
     )
@@ -275,7 +299,7 @@ def shade_picture(
         (height, width, 3) float32 linear red, green and blue; 1 is a white diffuse surface under full light.
     """
     tables = shade_tables(scene, lighting)
-    out = np.empty((*face.shape, 3), np.float32)
+    out = np.empty((len(face), 3, row_stride(face.shape[1])), np.float32)
     shade_rows(
         scene.tables,
         scene._bounds,
@@ -287,16 +311,9 @@ def shade_picture(
         inverse_depth,
         face,
         shade_scratch(tables, len(scene.moving), face.shape[1]),
-        out,
+        out.reshape(len(face), -1),
     )
-    return out
-
-
-@inlined
-def whole(value: float) -> int:
-    """Return the greatest whole number not above a float32 value; turns into vector instructions, unlike a call."""
-    cut = np.int32(value)
-    return np.int32(cut - np.int32(value < np.float32(cut)))  # type: ignore[return-value]
+    return np.ascontiguousarray(out[:, :, : face.shape[1]].transpose(0, 2, 1))
 
 
 @part
@@ -310,33 +327,12 @@ def texture_level(
 
     The level fits the pixel's shorter side, and not less than half of the longer: a compromise of blur and shimmer.
     """
-    along = (au * sa) ** 2 + (bu * sb) ** 2
-    down = (av * sa) ** 2 + (bv * sb) ** 2
-    size = max(min(along, down), 0.25 * max(along, down))
-    level, left, last = as_index(0), size, texture[tex, LEVELS] - 1
-    while left > 2.0 and level < last:
-        left *= 0.25
-        level += 1
-    return level, size
-
-
-@part
-def mix_texels(texels: NDArray[np.uint32], first: int, log_width: int, log_height: int, s: float, t: float) -> int:
-    """Return the texture at texel coordinates s, t > 0, between the middles of texels, as a packed texel."""
-    x, y = np.float32(s - 0.5), np.float32(t - 0.5)
-    i, j = whole(x), whole(y)
-    u, v = int((x - np.float32(i)) * np.float32(16.0)), int((y - np.float32(j)) * np.float32(16.0))
-    mask_a, mask_b = (1 << log_width) - 1, (1 << log_height) - 1
-    i0, i1 = i & mask_a, (i + 1) & mask_a
-    j0, j1 = first + ((j & mask_b) << log_width), first + (((j + 1) & mask_b) << log_width)
-    total = np.uint64(128 * 0x0001000100010001)
-    for k in range(4):
-        texel = np.uint64(texels[(j1 if k > 1 else j0) + (i1 if k & 1 else i0)])
-        weight = np.uint64((v if k > 1 else 16 - v) * (u if k & 1 else 16 - u))
-        spread = (texel | (texel << np.uint64(24))) & np.uint64(0x00FF00FF00FF00FF)
-        total += spread * weight
-    total = (total >> np.uint64(8)) & np.uint64(0x00FF00FF00FF00FF)
-    return np.int64((total | (total >> np.uint64(24))) & np.uint64(0xFFFFFFFF))  # type: ignore[return-value]
+    one, two, three, four = au * sa, bu * sb, av * sa, bv * sb
+    along, down = one * one + two * two, three * three + four * four
+    size = single(max(min(along, down), single(0.25) * max(along, down)))
+    # The least level at which it is at most 2: half of the binary logarithm, read off the number's exponent.
+    power = (np.int64(bits_of(single(0.5) * size)) - 1 >> 23) - 127
+    return as_index(min(max((power >> 1) + 1, 0), np.int64(texture[tex, LEVELS]) - 1)), size
 
 
 @part
@@ -460,39 +456,39 @@ def _wear(
 
 
 @part
-def _roof(
-    shade: ShadeTables, clearance: float, x: float, y: float, dx: float, dy: float, dz: float, focal: float
-) -> float:
-    """Return the brightness of what lies behind everything: a roof that is painted, not modelled; else plain haze.
+def _shade_roof(
+    shade: ShadeTables,
+    clearance: float,
+    position: FloatArray,
+    focal: float,
+    way: NDArray[np.float32],
+    at: int,
+    count: int,
+    out: NDArray[np.float32],
+) -> None:
+    """Shade ``count`` columns from ``at`` on that see nothing: a roof that is painted, not modelled; else plain haze.
 
-    Args:
-        clearance: from the camera up to the roof [m]. x, y: of the camera [m]. dx, dy, dz: direction, planar depth 1.
-        focal: focal length [pixels].
+    ``clearance``: from the camera up to the roof [m].
     """
-    if clearance <= 0.0 or dz <= 1e-6:
-        return 0.75
-    t = clearance / dz
-    near = 1.0 / (1.0 + 0.0004 * t * t)
-    if near < 0.005:
-        return 0.75
-    tex = as_index(shade.pattern[P_ROOF])
-    log_width, log_height = as_index(shade.texture[tex, LOG_WIDTH]), as_index(shade.texture[tex, LOG_HEIGHT])
-    per = float(1 << log_width) * (1.0 / 30.0)
-    size = per * t / focal
-    level, left = as_index(0), 2.0 * size * size
-    while left > 2.0 and level < shade.texture[tex, LEVELS] - 1:
-        left *= 0.25
-        level += 1
-    scale = per / float(1 << level)
-    texel = mix_texels(
-        shade.texels,
-        as_index(shade.texture[tex, FIRST_LEVEL + level]),
-        max(log_width - level, as_index(0)),
-        max(log_height - level, as_index(0)),
-        (x + t * dx) * scale,
-        (y + t * dy) * scale,
-    )
-    return 0.75 + near * ((texel & 255) * (2.0 / 128.0) - 0.75)
+    across = unsigned(len(way)) >> unsigned(2)
+    level = spread(single(0.75))
+    steep = item(way, across + across + at + (count >> unsigned(1)))
+    least = single(1e-6)
+    if clearance > 0.0 and steep > least and clearance < 700.0 * steep:
+        tex = unsigned(shade.pattern[P_ROOF])
+        per = single(float(1 << as_index(shade.texture[tex, LOG_WIDTH])) * (1.0 / 30.0))
+        dz = load(way, across + across + at)
+        t = single(clearance) / greater(dz, least)
+        near = single(1.0) / (t * t * single(0.0004) + single(1.0))
+        s = (t * load(way, at) + single(position[0])) * per
+        q = (t * load(way, across + at) + single(position[1])) * per
+        size = single(np.sqrt(2.0)) * per * single(clearance) / (steep * single(focal))
+        nothing, one = single(0.0), single(1.0)
+        mip, _ = texture_level(shade.texture, tex, one, one, size, nothing, nothing, size)
+        seen = to_float(_mixed_texels(shade, tex, mip, s, q) & 255) * single(2.0 / 128.0) - single(0.75)
+        level = level + select(dz > least, near * seen, nothing)
+    for i in range(unsigned(3)):
+        store(out, i * across + at, level * single(shade.light[unsigned(BACK) + i]))
 
 
 @part
@@ -522,149 +518,89 @@ def _highlight(
 
 @part
 def _open_sky(shade: ShadeTables, x: float, y: float, z: float, nx: float, ny: float, nz: float) -> float:
-    """Return the share of ambient light that comes to a surface point."""
-    full = crowding(
-        shade.volume, shade.corner, x + CROWDING_OFFSET * nx, y + CROWDING_OFFSET * ny, z + CROWDING_OFFSET * nz
-    )
-    return 1.0 / (1.0 + CROWDING * full)
+    """Return the share of ambient light (float32) that comes to a surface point [m] with normal n."""
+    off, scale, half = single(CROWDING_OFFSET), single(1.0 / shade.corner[3]), single(0.5)
+    x = (x + off * nx - single(shade.corner[0])) * scale - half
+    y = (y + off * ny - single(shade.corner[1])) * scale - half
+    z = (z + off * nz - single(shade.corner[2])) * scale - half
+    layers, rows, columns = shade.volume.shape
+    one = single(1.0)
+    outside = min(min(x, y), z) < single(0.0)
+    if outside or x >= single(columns - 1) or y >= single(rows - 1) or z >= single(layers - 1):
+        return one
+    i, j, k = unsigned(x), unsigned(y), unsigned(z)
+    u, v, w = x - single(i), y - single(j), z - single(k)
+    volume, across = shade.volume.reshape(-1), unsigned(columns)
+    a = (k * unsigned(rows) + j) * across + i
+    b = a + unsigned(rows) * across
+    a0 = _between(item(volume, a), item(volume, a + 1), u)
+    a1 = _between(item(volume, a + across), item(volume, a + across + 1), u)
+    b0 = _between(item(volume, b), item(volume, b + 1), u)
+    b1 = _between(item(volume, b + across), item(volume, b + across + 1), u)
+    return one / (one + single(CROWDING) * _between(_between(a0, a1, v), _between(b0, b1, v), w))
 
 
 @part
-def _fetch_texels(
-    shade: ShadeTables,
-    tex: int,
-    sa: float,
-    oa: float,
-    sb: float,
-    ob: float,
-    slopes: tuple[float, float, float, float],
-    count: int,
-    lane: NDArray[np.float32],
-    word: NDArray[np.int32],
-) -> None:
-    """Fill each lane's texel: the nearest of the level that fits, or a mixture of four where they are large."""
-    texture, texels = shade.texture, shade.texels
-    level, size = texture_level(texture, tex, sa, sb, slopes[0], slopes[1], slopes[2], slopes[3])
-    log_width = max(as_index(texture[tex, LOG_WIDTH]) - level, as_index(0))
-    log_height = max(as_index(texture[tex, LOG_HEIGHT]) - level, as_index(0))
-    first = as_index(texture[tex, FIRST_LEVEL + level])
-    # A side that is down to one texel shrinks no more.
-    scale_a = np.float32(sa * float(1 << log_width) / float(1 << as_index(texture[tex, LOG_WIDTH])))
-    scale_b = np.float32(sb * float(1 << log_height) / float(1 << as_index(texture[tex, LOG_HEIGHT])))
-    move_a = np.float32(oa * float(1 << log_width) / float(1 << as_index(texture[tex, LOG_WIDTH])))
-    move_b = np.float32(ob * float(1 << log_height) / float(1 << as_index(texture[tex, LOG_HEIGHT])))
-    if log_width + log_height == 0:
-        texel = np.int32(texels[first])
-        for j in range(LANES):
-            word[I_TEXEL * LANES + j] = texel
-        return
-    if size < BILINEAR:
-        for j in range(count):
-            word[I_TEXEL * LANES + j] = np.int32(
-                mix_texels(
-                    texels,
-                    first,
-                    log_width,
-                    log_height,
-                    lane[L_A * LANES + j] * scale_a + move_a,
-                    lane[L_B * LANES + j] * scale_b + move_b,
-                )
-            )
-        return
-    mask_a, mask_b = np.int32((1 << log_width) - 1), np.int32((1 << log_height) - 1)
-    base, shift = np.int32(first), np.int32(log_width)
-    for j in range(LANES):
-        a = whole(lane[L_A * LANES + j] * scale_a + move_a)
-        b = whole(lane[L_B * LANES + j] * scale_b + move_b)
-        word[I_TEXEL * LANES + j] = base + ((b & mask_b) << shift) + (a & mask_a)
-    for j in range(count):
-        word[I_TEXEL * LANES + j] = np.int32(texels[np.uint32(word[I_TEXEL * LANES + j])])
+def _between(first: float, second: float, share: float) -> float:
+    return first + (second - first) * share
 
 
 @part
-def _unpack(
-    face: NDArray[np.float32], o: int, rim: float, rise: float, per: float, lane: NDArray[np.float32], word: IntArray
-) -> None:
-    """Fill each lane's albedo from its texel, darkened at the face's rim: depth there, value at the rim and
-    steps per metre."""
-    half_a, half_b = face[o + F_HALF_A], face[o + F_HALF_B]
-    red, green, blue = face[o + F_RED], face[o + F_RED + 1], face[o + F_RED + 2]
-    scale, least = np.float32(1.0 / 128.0), np.float32(1.0 / 255.0)
-    red, green, blue = red * scale, green * scale, blue * scale
-    red1, green1, blue1 = (least - red) * least, (least - green) * least, (least - blue) * least
-    one, nothing = np.float32(1.0), np.float32(0.0)
-    for j in range(LANES):
-        texel = word[I_TEXEL * LANES + j]
-        off = min(half_a - abs(lane[L_A * LANES + j]), half_b - abs(lane[L_B * LANES + j]))
-        dim = one - rim * min(max(rise - off * per, nothing), one)
-        cover = np.float32(np.int32((texel >> 24) & 255))
-        lane[L_R * LANES + j] = np.float32(np.int32(texel & 255)) * (red + cover * red1) * dim
-        lane[L_G * LANES + j] = np.float32(np.int32((texel >> 8) & 255)) * (green + cover * green1) * dim
-        lane[L_BLUE * LANES + j] = np.float32(np.int32((texel >> 16) & 255)) * (blue + cover * blue1) * dim
+def power_of_half(power: int) -> float:
+    """Return 2^-power as float32, power 0 to 126."""
+    return float_of(np.int32((np.int64(127) - np.int64(power)) << 23))
 
 
 @part
-def _lay_decals(
-    shade: ShadeTables,
-    face: NDArray[np.float32],
-    o: int,
-    slopes: tuple[float, float, float, float],
-    count: int,
-    lane: NDArray[np.float32],
-) -> None:
-    """Replace the albedo of lanes that lie within the face's rectangles."""
-    texture, texels = shade.texture, shade.texels
-    a_first, a_last = lane[L_A * LANES], lane[L_A * LANES + count - 1]
-    b_first, b_last = lane[L_B * LANES], lane[L_B * LANES + count - 1]
-    for n in range(as_index(face[o + F_DECALS])):
-        k = F_DECAL + DECAL_COLUMNS * n
-        a, b, half_a, half_b = face[o + k + D_A], face[o + k + D_B], face[o + k + D_HALF_A], face[o + k + D_HALF_B]
-        if min(a_first, a_last) > a + half_a or max(a_first, a_last) < a - half_a:
-            continue
-        if min(b_first, b_last) > b + half_b or max(b_first, b_last) < b - half_b:
-            continue
-        tex = as_index(face[o + k + D_TEXTURE])
-        sa, sb = face[o + k + D_SA], face[o + k + D_SB]
-        level, _ = texture_level(texture, tex, sa, sb, slopes[0], slopes[1], slopes[2], slopes[3])
-        log_width = max(as_index(texture[tex, LOG_WIDTH]) - level, as_index(0))
-        log_height = max(as_index(texture[tex, LOG_HEIGHT]) - level, as_index(0))
-        shrink_a = float(1 << log_width) / float(1 << as_index(texture[tex, LOG_WIDTH]))
-        shrink_b = float(1 << log_height) / float(1 << as_index(texture[tex, LOG_HEIGHT]))
-        first = as_index(texture[tex, FIRST_LEVEL + level])
-        for j in range(count):
-            la, lb = lane[L_A * LANES + j], lane[L_B * LANES + j]
-            if abs(la - a) <= half_a and abs(lb - b) <= half_b:
-                s = (la * sa + face[o + k + D_OA]) * shrink_a
-                t = (lb * sb + face[o + k + D_OB]) * shrink_b
-                i = whole(np.float32(s)) & ((1 << log_width) - 1)
-                i += (whole(np.float32(t)) & ((1 << log_height) - 1)) << log_width
-                texel = as_index(texels[first + i])
-                cover = np.float32((texel >> 24) & 255) * np.float32(1.0 / 255.0)
-                for c in range(3):
-                    base = face[o + F_RED + c] * np.float32(1.0 / 128.0)
-                    tint = np.float32((texel >> (8 * c)) & 255)
-                    lane[(L_R + c) * LANES + j] = tint * (base + cover * (np.float32(1.0 / 255.0) - base))
+def whole_lanes(value: Lanes) -> Lanes:
+    """Return the greatest whole numbers (int32) not above values, which are cut off at a thousand million."""
+    most = single(1e9)
+    return to_int(floor(lesser(greater(value, -most), most)))
 
 
 @part
-def _light_lanes(
-    key: tuple[float, float, float],
-    glow: NDArray[np.float32],
-    lane: NDArray[np.float32],
-) -> None:
-    """Turn albedo into light: the key light where it comes to; ambient light and highlight (``glow``: four values at
-    the first lane, then at the last) linear over the lanes."""
-    step = np.float32(1.0 / (LANES - 1))
-    r0, g0, b0, s0 = glow[0], glow[1], glow[2], glow[3]
-    r1, g1, b1, s1 = (glow[4] - r0) * step, (glow[5] - g0) * step, (glow[6] - b0) * step, (glow[7] - s0) * step
-    k0, k1, k2 = key
-    for j in range(LANES):
-        at = lane[L_INDEX * LANES + j]
-        lit = lane[L_LIT * LANES + j]
-        shine = (s0 + s1 * at) * lit
-        lane[L_R * LANES + j] = lane[L_R * LANES + j] * (k0 * lit + r0 + r1 * at) + k0 * shine
-        lane[L_G * LANES + j] = lane[L_G * LANES + j] * (k1 * lit + g0 + g1 * at) + k1 * shine
-        lane[L_BLUE * LANES + j] = lane[L_BLUE * LANES + j] * (k2 * lit + b0 + b1 * at) + k2 * shine
+def _nearest_texels(shade: ShadeTables, tex: int, level: int, s: Lanes, t: Lanes) -> Lanes:
+    """Return the texels of a mip level at coordinates s, t in texels of the full size."""
+    wide, tall = as_index(shade.texture[tex, LOG_WIDTH]), as_index(shade.texture[tex, LOG_HEIGHT])
+    less_a, less_b = min(level, wide), min(level, tall)
+    a, b = whole_lanes(s * power_of_half(less_a)), whole_lanes(t * power_of_half(less_b))
+    mask_a, mask_b = np.int32((1 << (wide - less_a)) - 1), np.int32((1 << (tall - less_b)) - 1)
+    row = ((b & mask_b) << np.int32(wide - less_a)) + shade.texture[tex, FIRST_LEVEL + level]
+    return gather(shade.texels, row + (a & mask_a))
+
+
+@part
+def _mixed_texels(shade: ShadeTables, tex: int, level: int, s: Lanes, t: Lanes) -> Lanes:
+    """As ``_nearest_texels``, interpolated between the middles of four, in steps of 1/16."""
+    wide, tall = as_index(shade.texture[tex, LOG_WIDTH]), as_index(shade.texture[tex, LOG_HEIGHT])
+    less_a, less_b = min(level, wide), min(level, tall)
+    x = s * power_of_half(less_a) - single(0.5)
+    y = t * power_of_half(less_b) - single(0.5)
+    a, b = whole_lanes(x), whole_lanes(y)
+    u, v = to_int((x - to_float(a)) * single(16.0)) & 15, to_int((y - to_float(b)) * single(16.0)) & 15
+    mask_a, mask_b = np.int32((1 << (wide - less_a)) - 1), np.int32((1 << (tall - less_b)) - 1)
+    shift, first = np.int32(wide - less_a), shade.texture[tex, FIRST_LEVEL + level]
+    a0, a1 = a & mask_a, (a + 1) & mask_a
+    b0, b1 = ((b & mask_b) << shift) + first, (((b + 1) & mask_b) << shift) + first
+    u0, v0 = 16 - u, 16 - v
+    # Two channels at once in the halves of each word; the weights' sum is 256.
+    low, high = spread(np.int32(0x00800080)), spread(np.int32(0x00800080))
+    texel, weight = gather(shade.texels, b0 + a0), v0 * u0
+    low, high = low + (texel & 0x00FF00FF) * weight, high + ((texel >> 8) & 0x00FF00FF) * weight
+    texel, weight = gather(shade.texels, b0 + a1), v0 * u
+    low, high = low + (texel & 0x00FF00FF) * weight, high + ((texel >> 8) & 0x00FF00FF) * weight
+    texel, weight = gather(shade.texels, b1 + a0), v * u0
+    low, high = low + (texel & 0x00FF00FF) * weight, high + ((texel >> 8) & 0x00FF00FF) * weight
+    texel, weight = gather(shade.texels, b1 + a1), v * u
+    low, high = low + (texel & 0x00FF00FF) * weight, high + ((texel >> 8) & 0x00FF00FF) * weight
+    return ((low >> 8) & 0x00FF00FF) | (high & -16711936)
+
+
+@part
+def _tinted(channel: Lanes, cover: Lanes, color: float) -> Lanes:
+    """Return the albedo of texels in one channel: that of the thing times the texel, or, where it covers, the texel."""
+    base = color * single(1.0 / 128.0)
+    return to_float(channel & 255) * (cover * ((single(1.0 / 255.0) - base) * single(1.0 / 255.0)) + base)
 
 
 @part
@@ -679,8 +615,8 @@ def _round_albedo(shade: ShadeTables, p: int, around: float, along: float, pixel
     sa, sb = float(1 << log_width) / tile_a, float(1 << log_height) / tile_b
     level, _ = texture_level(shade.texture, tex, sa, sb, pixel, 0.0, 0.0, pixel)
     wide, tall = max(log_width - level, as_index(0)), max(log_height - level, as_index(0))
-    s = whole(np.float32((around / tile_a + shade.look[p, 4]) * float(1 << wide)))
-    t = whole(np.float32((along / tile_b + shade.look[p, 4]) * float(1 << tall)))
+    s = as_index(np.floor((around / tile_a + shade.look[p, 4]) * float(1 << wide)))
+    t = as_index(np.floor((along / tile_b + shade.look[p, 4]) * float(1 << tall)))
     first = as_index(shade.texture[tex, FIRST_LEVEL + level])
     return as_index(shade.texels[first + ((t & ((1 << tall) - 1)) << wide) + (s & ((1 << wide) - 1))])
 
@@ -740,6 +676,9 @@ def _remember(
     facing = nx * light[0] + ny * light[1] + out[o + F_NORMAL + 2] * light[2]
     out[o + F_FACING] = max(facing, 0.0) * (1.0 - shade.frame[SHADOW_DARK])
     out[o + F_BIAS] = shadow_bias(shade.frame, light[2], nx, ny, facing)
+    up = 0.5 + 0.5 * out[o + F_NORMAL + 2]
+    for i in range(3):
+        out[o + F_SOFT + i] = light[GROUND + i] + (light[SKY + i] - light[GROUND + i]) * up
 
 
 @part
@@ -754,88 +693,73 @@ def shadow_bias(frame: FloatArray, sun_z: float, nx: float, ny: float, facing: f
 
 
 @part
-def _place_lanes(
-    face: NDArray[np.float32],
-    o: int,
-    way: NDArray[np.float32],
-    at: int,
-    x0: float,
-    y0: float,
-    z0: float,
-    lane: NDArray[np.float32],
-) -> None:
-    """Fill depth, coordinates on the face and place in ``map`` of each lane; x0, y0, z0: the camera's [m]."""
-    ax, ay, az, a0 = face[o + FA], face[o + FA + 1], face[o + FA + 2], face[o + FA + 3]
-    bx, by, bz, b0 = face[o + FB], face[o + FB + 1], face[o + FB + 2], face[o + FB + 3]
-    least = np.float32(1e-6)
-    for j in range(LANES):
-        z = np.float32(1.0) / max(way[3, at + j], least)
-        x, y, h = way[0, at + j] * z, way[1, at + j] * z, way[2, at + j] * z
-        lane[L_Z * LANES + j] = z
-        lane[L_A * LANES + j] = a0 + ax * x + ay * y + az * h
-        lane[L_B * LANES + j] = b0 + bx * x + by * y + bz * h
-        lane[L_X * LANES + j] = x0 + x
-        lane[L_Y * LANES + j] = y0 + y
-        lane[L_H * LANES + j] = z0 + h
-
-
-@part
-def _shadow_lanes(
+def _lit_lanes(
     tables: Tables,
     shade: ShadeTables,
-    movers: MoverShadows,
+    scratch: ShadeScratch,
     moving: int,
     p: int,
     bias: float,
     lift: tuple[float, float, float],
+    x: Lanes,
+    y: Lanes,
+    h: Lanes,
     count: int,
-    lane: NDArray[np.float32],
-    word: IntArray,
-) -> None:
-    """Fill 1 for each lane that the key light comes to, 0 for the others. ``lift``: off the surface [m]."""
-    frame, shadow = shade.frame, shade.shadow
-    per = np.float32(frame[SHADOW_PER_METRE])
-    kx, ky = np.float32(frame[SHADOW_KX]), np.float32(frame[SHADOW_KY])
-    x0, y0 = np.float32(frame[SHADOW_X]), np.float32(frame[SHADOW_Y])
-    last_x, last_y = np.float32(frame[SHADOW_COLUMNS] - 1.0), np.float32(frame[SHADOW_ROWS] - 1.0)
-    low, steps = np.float32(frame[SHADOW_Z]), np.float32(frame[SHADOW_PER_HEIGHT])
-    nothing = np.float32(0.0)
-    wide, across = np.int32(frame[SHADOW_COLUMNS]), np.int32(movers.size[0])
-    for j in range(LANES):
-        h = lane[L_H * LANES + j]
-        x = (lane[L_X * LANES + j] - h * kx - x0) * per
-        y = (lane[L_Y * LANES + j] - h * ky - y0) * per
-        i, k = np.int32(min(max(x, nothing), last_x)), np.int32(min(max(y, nothing), last_y))
-        word[I_SHADOW * LANES + j] = k * wide + i
-        word[I_CELL * LANES + j] = (k >> CELL_SHIFT) * across + (i >> CELL_SHIFT)
-        lane[L_S * LANES + j] = x - np.float32(0.5)
-        lane[L_T * LANES + j] = y - np.float32(0.5)
-        lane[L_LIT * LANES + j] = (h - low) * steps + bias
-    own = np.uint32(p & 0xFFFF)
-    for j in range(count):
-        texel = np.uint32(shadow[np.uint32(word[I_SHADOW * LANES + j])])
-        height = np.float32(np.uint32(texel >> np.uint32(16)))
-        clear = (height <= lane[L_LIT * LANES + j]) | (np.uint32(texel & np.uint32(0xFFFF)) == own)
-        lane[L_LIT * LANES + j] = np.float32(clear)
+) -> Lanes:
+    """Return 1 for each lane that the key light comes to, 0 for the others; places [m] in ``map``.
+
+    ``lift``: off the surface [m]. ``count``: lanes that matter.
+    """
+    frame, movers = shade.frame, scratch.movers
+    per = single(frame[SHADOW_PER_METRE])
+    column = (x - h * single(frame[SHADOW_KX]) - single(frame[SHADOW_X])) * per
+    row = (y - h * single(frame[SHADOW_KY]) - single(frame[SHADOW_Y])) * per
+    nothing = single(0.0)
+    i = to_int(lesser(greater(column, nothing), single(frame[SHADOW_COLUMNS] - 1.0)))
+    k = to_int(lesser(greater(row, nothing), single(frame[SHADOW_ROWS] - 1.0)))
+    texel = gather(shade.shadow, k * np.int32(frame[SHADOW_COLUMNS]) + i)
+    level = (h - single(frame[SHADOW_Z])) * single(frame[SHADOW_PER_HEIGHT]) + single(bias)
+    clear = (to_float(texel >> 16) <= level) | ((texel & 0xFFFF) == np.int32(p & 0xFFFF))
+    lit = select(clear, single(1.0), nothing)
     if moving > 0:
-        everywhere = as_index(movers.head[len(movers.head) - 1])
-        for j in range(count):
-            link = as_index(movers.head[np.uint32(word[I_CELL * LANES + j])])
-            if max(link, everywhere) >= 0 and lane[L_LIT * LANES + j] > nothing:
-                for pool in range(2):
-                    if mover_blocks(
-                        tables,
-                        movers,
-                        link if pool == 0 else everywhere,
-                        p,
-                        lane[L_S * LANES + j],
-                        lane[L_T * LANES + j],
-                        lane[L_X * LANES + j] + lift[0],
-                        lane[L_Y * LANES + j] + lift[1],
-                        lane[L_H * LANES + j] + lift[2],
-                        shade.light,
-                    ):
-                        lane[L_LIT * LANES + j] = nothing
+        across = np.int64(movers.size[0])
+        everywhere = as_index(item(movers.head, len(movers.head) - 1))
+        # The lanes lie on a line, so their cells lie within those of its ends.
+        last = count - unsigned(1)
+        i0, i1 = np.int64(lane(i, 0) >> CELL_SHIFT), np.int64(lane(i, last) >> CELL_SHIFT)
+        k0, k1 = np.int64(lane(k, 0) >> CELL_SHIFT), np.int64(lane(k, last) >> CELL_SHIFT)
+        near = everywhere >= 0
+        for b in range(min(k0, k1), max(k0, k1) + 1):
+            for a in range(min(i0, i1), max(i0, i1) + 1):
+                near |= item(movers.head, b * across + a) >= 0
+        if near:
+            memory, word = scratch.lane, scratch.word
+            store(memory, 0, lit)
+            store(memory, LANES, column - single(0.5))
+            store(memory, 2 * LANES, row - single(0.5))
+            store(memory, 3 * LANES, x + single(lift[0]))
+            store(memory, 4 * LANES, y + single(lift[1]))
+            store(memory, 5 * LANES, h + single(lift[2]))
+            store(word, 0, (k >> CELL_SHIFT) * np.int32(across) + (i >> CELL_SHIFT))
+            for j in range(count):
+                link = as_index(movers.head[np.uint32(word[j])])
+                if max(link, everywhere) >= 0 and memory[j] > nothing:
+                    for pool in range(2):
+                        if mover_blocks(
+                            tables,
+                            movers,
+                            link if pool == 0 else everywhere,
+                            p,
+                            memory[LANES + j],
+                            memory[2 * LANES + j],
+                            memory[3 * LANES + j],
+                            memory[4 * LANES + j],
+                            memory[5 * LANES + j],
+                            shade.light,
+                        ):
+                            memory[j] = nothing
+            lit = load(memory, 0)
+    return lit
 
 
 @part
@@ -843,6 +767,7 @@ def _glow(
     shade: ShadeTables,
     gloss: float,
     exponent: float,
+    soft: tuple[float, float, float],
     nx: float,
     ny: float,
     nz: float,
@@ -851,107 +776,139 @@ def _glow(
     z: float,
     position: FloatArray,
 ) -> tuple[float, float, float, float]:
-    """Return the light that comes to a surface point apart from the key light, and the key light's highlight."""
+    """Return the light that comes to a surface point apart from the key light, and the key light's highlight.
+
+    ``soft``: the ambient light that comes to a surface with this normal in the open.
+    """
     light = shade.light
-    sky, up = _open_sky(shade, x, y, z, nx, ny, nz), 0.5 + 0.5 * nz
-    red = (light[GROUND] + (light[SKY] - light[GROUND]) * up) * sky
-    green = (light[GROUND + 1] + (light[SKY + 1] - light[GROUND + 1]) * up) * sky
-    blue = (light[GROUND + 2] + (light[SKY + 2] - light[GROUND + 2]) * up) * sky
-    lamp_red, lamp_green, lamp_blue = lamp_light(shade.lamps, shade.lamp_frame, x, y, z, nx, ny, nz)
-    shine = 0.0
+    sky = _open_sky(shade, x, y, z, nx, ny, nz)
+    red, green, blue = soft[0] * sky, soft[1] * sky, soft[2] * sky
+    if shade.lamp_frame[4] > 0.0:
+        lamp_red, lamp_green, lamp_blue = lamp_light(shade.lamps, shade.lamp_frame, x, y, z, nx, ny, nz)
+        red, green, blue = red + single(lamp_red), green + single(lamp_green), blue + single(lamp_blue)
+    shine = single(0.0)
     if gloss > 0.0:
         vx, vy, vz = position[0] - x, position[1] - y, position[2] - z
-        shine = gloss * _highlight(exponent, nx, ny, nz, light[0], light[1], light[2], vx, vy, vz)
-    return red + lamp_red, green + lamp_green, blue + lamp_blue, shine
+        shine = single(gloss * _highlight(exponent, nx, ny, nz, light[0], light[1], light[2], vx, vy, vz))
+    return red, green, blue, shine
 
 
 @part
-def _shade_run(
+def _shade_piece(
     tables: Tables,
     shade: ShadeTables,
     o: int,
     p: int,
-    start: int,
-    stop: int,
+    at: int,
+    count: int,
+    goes_on: bool,
     focal: float,
     position: FloatArray,
     moving: int,
     scratch: ShadeScratch,
-    glow: NDArray[np.float32],
     out: NDArray[np.float32],
 ) -> None:
-    """Shade the columns start to stop - 1 of a row, which see one plane face, remembered from column o on."""
-    face, lane, word, light, way = scratch.face, scratch.lane, scratch.word, shade.light, scratch.way
-    nx, ny, nz = face[o + F_NORMAL], face[o + F_NORMAL + 1], face[o + F_NORMAL + 2]
-    facing = face[o + F_FACING]
-    gloss = face[o + F_GLOSS] if facing > 0.0 else np.float32(0.0)
-    key = (np.float32(light[KEY] * facing), np.float32(light[KEY + 1] * facing), np.float32(light[KEY + 2] * facing))
-    lift = (SHADOW_OFFSET * nx, SHADOW_OFFSET * ny, SHADOW_OFFSET * nz)
-    x0, y0, z0 = np.float32(position[0]), np.float32(position[1]), np.float32(position[2])
-    wu, wv, rim = face[o + F_WU], face[o + F_WV], face[o + F_RIM]
-    for at in range(start, stop, LANES):
-        count = min(as_index(LANES), stop - at)
-        _place_lanes(face, o, way, at, x0, y0, z0, lane)
-        middle = count >> 1
-        z = lane[L_Z * LANES + middle]
-        da, db = lane[L_A * LANES + middle] - face[o + FA + 3], lane[L_B * LANES + middle] - face[o + FB + 3]
-        slopes = (
-            z * (face[o + F_AU] - da * wu),
-            z * (face[o + F_AV] - da * wv),
-            z * (face[o + F_BU] - db * wu),
-            z * (face[o + F_BV] - db * wv),
+    """Shade ``count`` columns from ``at`` on that see one plane face, remembered from column o on.
+
+    A whole vector is written: what is beyond the count is not of it. ``goes_on``: the piece before is of the same face.
+    """
+    face, light, way, glow = scratch.face, shade.light, scratch.way, scratch.glow
+    across = unsigned(len(way)) >> unsigned(2)
+    way_y, way_z, way_w = across, across + across, across + across + across
+    one, nothing, least = single(1.0), single(0.0), single(1e-6)
+    a_x, a_y, a_z, a_0 = item(face, o + FA), item(face, o + FA + 1), item(face, o + FA + 2), item(face, o + FA + 3)
+    b_x, b_y, b_z, b_0 = item(face, o + FB), item(face, o + FB + 1), item(face, o + FB + 2), item(face, o + FB + 3)
+    z = one / greater(load(way, way_w + at), least)
+    x, y, h = load(way, at) * z, load(way, way_y + at) * z, load(way, way_z + at) * z
+    a = x * a_x + y * a_y + h * a_z + a_0
+    b = x * b_x + y * b_y + h * b_z + b_0
+    # How fast a and b change from pixel to pixel, in the middle.
+    middle = at + (count >> unsigned(1))
+    depth = one / max(item(way, way_w + middle), least)
+    dx, dy, dh = depth * item(way, middle), depth * item(way, way_y + middle), depth * item(way, way_z + middle)
+    da, db = a_x * dx + a_y * dy + a_z * dh, b_x * dx + b_y * dy + b_z * dh
+    wu, wv = item(face, o + F_WU), item(face, o + F_WV)
+    au, av = depth * (item(face, o + F_AU) - da * wu), depth * (item(face, o + F_AV) - da * wv)
+    bu, bv = depth * (item(face, o + F_BU) - db * wu), depth * (item(face, o + F_BV) - db * wv)
+    tex = unsigned(item(face, o + F_TEXTURE))
+    scale_a, scale_b = item(face, o + F_SA), item(face, o + F_SB)
+    level, size = texture_level(shade.texture, tex, scale_a, scale_b, au, av, bu, bv)
+    s, t = a * scale_a + item(face, o + F_OA), b * scale_b + item(face, o + F_OB)
+    if size < single(BILINEAR):
+        texel = _mixed_texels(shade, tex, level, s, t)
+    else:
+        texel = _nearest_texels(shade, tex, level, s, t)
+    red, green, blue = item(face, o + F_RED), item(face, o + F_RED + 1), item(face, o + F_RED + 2)
+    cover = to_float(texel >> 24)
+    r, g, c = _tinted(texel, cover, red), _tinted(texel >> 8, cover, green), _tinted(texel >> 16, cover, blue)
+    rim = item(face, o + F_RIM)
+    if rim > nothing:
+        half_pixel = single(0.5) * depth / single(focal)
+        per, reach = one / (half_pixel + least), max(single(RIM_WIDTH), half_pixel)
+        inside = lesser(item(face, o + F_HALF_A) - absolute(a), item(face, o + F_HALF_B) - absolute(b))
+        rise = lesser(greater((reach * per + single(0.5)) - inside * per, nothing), one)
+        dim = one - rise * (rim * single(RIM_WIDTH) / reach)
+        r, g, c = r * dim, g * dim, c * dim
+    for n in range(unsigned(item(face, o + F_DECALS))):
+        k = o + unsigned(F_DECAL) + unsigned(DECAL_COLUMNS) * n
+        within = (absolute(a - item(face, k + D_A)) <= item(face, k + D_HALF_A)) & (
+            absolute(b - item(face, k + D_B)) <= item(face, k + D_HALF_B)
         )
-        _fetch_texels(
-            shade,
-            as_index(face[o + F_TEXTURE]),
-            face[o + F_SA],
-            face[o + F_OA],
-            face[o + F_SB],
-            face[o + F_OB],
-            slopes,
-            count,
-            lane,
-            word,
-        )
-        half_pixel = 0.5 * z / focal
-        per, reach = 1.0 / (half_pixel + 1e-6), max(RIM_WIDTH, half_pixel)
-        dark = np.float32(rim * RIM_WIDTH / reach)
-        _unpack(face, o, dark, np.float32(reach * per + 0.5), np.float32(per), lane, word)
-        if face[o + F_DECALS] > 0.0:
-            _lay_decals(shade, face, o, slopes, count, lane)
-        if facing > 0.0:
-            _shadow_lanes(tables, shade, scratch.movers, moving, p, face[o + F_BIAS], lift, count, lane, word)
-        else:
-            for j in range(LANES):
-                lane[L_LIT * LANES + j] = np.float32(0.0)
-        # Light at the first lane, unless known from the piece before, and at the last that counts.
-        for k in range(0 if at == start else 1, 2):
-            i = (count - 1) * k
-            red, green, blue, shine = _glow(
-                shade,
-                gloss,
-                face[o + F_EXPONENT],
-                nx,
-                ny,
-                nz,
-                lane[L_X * LANES + i],
-                lane[L_Y * LANES + i],
-                lane[L_H * LANES + i],
-                position,
-            )
-            glow[4 * k], glow[4 * k + 1], glow[4 * k + 2], glow[4 * k + 3] = red, green, blue, shine
-        if count < LANES:
-            # As ``_light_lanes`` goes on to the last lane.
-            grow = np.float32(LANES - 1) / np.float32(max(count - 1, 1))
-            for k in range(4):
-                glow[4 + k] = glow[k] + (glow[4 + k] - glow[k]) * grow
-        _light_lanes(key, glow, lane)
+        if any_lane(within):
+            over = unsigned(item(face, k + D_TEXTURE))
+            scale_a, scale_b = item(face, k + D_SA), item(face, k + D_SB)
+            level, _ = texture_level(shade.texture, over, scale_a, scale_b, au, av, bu, bv)
+            s, t = a * scale_a + item(face, k + D_OA), b * scale_b + item(face, k + D_OB)
+            texel = _nearest_texels(shade, over, level, s, t)
+            cover = to_float(texel >> 24)
+            r = select(within, _tinted(texel, cover, red), r)
+            g = select(within, _tinted(texel >> 8, cover, green), g)
+            c = select(within, _tinted(texel >> 16, cover, blue), c)
+    nx, ny, nz = item(face, o + F_NORMAL), item(face, o + F_NORMAL + 1), item(face, o + F_NORMAL + 2)
+    facing = item(face, o + F_FACING)
+    x0, y0, z0 = single(position[0]), single(position[1]), single(position[2])
+    # Ambient light and highlight at the first lane, unless known from the piece before, and at the last that counts.
+    if goes_on:
         for k in range(4):
             glow[k] = glow[4 + k]
-        for j in range(count):
-            out[at + j, 0] = lane[L_R * LANES + j]
-            out[at + j, 1] = lane[L_G * LANES + j]
-            out[at + j, 2] = lane[L_BLUE * LANES + j]
+    gloss = item(face, o + F_GLOSS) if facing > nothing else nothing
+    soft = (item(face, o + F_SOFT), item(face, o + F_SOFT + 1), item(face, o + F_SOFT + 2))
+    for k in range(unsigned(1 if goes_on else 0), unsigned(2)):
+        v = at + (count - unsigned(1)) * k
+        depth = one / max(item(way, way_w + v), least)
+        j = unsigned(4) * k
+        glow[j], glow[j + 1], glow[j + 2], glow[j + 3] = _glow(
+            shade,
+            gloss,
+            item(face, o + F_EXPONENT),
+            soft,
+            nx,
+            ny,
+            nz,
+            x0 + depth * item(way, v),
+            y0 + depth * item(way, way_y + v),
+            z0 + depth * item(way, way_z + v),
+            position,
+        )
+    part = to_float(lane_numbers()) * (one / single(max(np.int64(count) - 1, 1)))
+    soft_r = part * (item(glow, 4) - item(glow, 0)) + item(glow, 0)
+    soft_g = part * (item(glow, 5) - item(glow, 1)) + item(glow, 1)
+    soft_c = part * (item(glow, 6) - item(glow, 2)) + item(glow, 2)
+    if facing > nothing:
+        lift = (single(SHADOW_OFFSET) * nx, single(SHADOW_OFFSET) * ny, single(SHADOW_OFFSET) * nz)
+        bias = item(face, o + F_BIAS)
+        lit = _lit_lanes(tables, shade, scratch, moving, p, bias, lift, x + x0, y + y0, h + z0, count)
+        shine = lit * (part * (item(glow, 7) - item(glow, 3)) + item(glow, 3))
+        k0, k1, k2 = single(light[KEY]), single(light[KEY + 1]), single(light[KEY + 2])
+        lit = lit * facing
+        r = r * (lit * k0 + soft_r) + shine * (facing * k0)
+        g = g * (lit * k1 + soft_g) + shine * (facing * k1)
+        c = c * (lit * k2 + soft_c) + shine * (facing * k2)
+    else:
+        r, g, c = r * soft_r, g * soft_g, c * soft_c
+    store(out, at, r)
+    store(out, way_y + at, g)
+    store(out, way_z + at, c)
 
 
 @part
@@ -1003,12 +960,14 @@ def shade_round(
     tables, shade, scratch = borrowed(tables), borrowed(shade), borrowed(scratch)
     position, out = borrowed(position), borrowed(out)
     solid, kind, light, way = tables.solid, tables.kind[p], shade.light, scratch.way
+    across = as_index(len(way) >> 2)
     material = as_index(shade.look[p, 3])
     gloss, exponent = shade.material[material, GLOSS], shade.material[material, EXPONENT]
     banded = material == CLOTHES and kind == CAPSULE and solid[p, 4] > 0.15
     for u in range(start, stop):
-        depth = 1.0 / max(way[3, u], np.float32(1e-6))
-        x, y, h = position[0] + depth * way[0, u], position[1] + depth * way[1, u], position[2] + depth * way[2, u]
+        depth = 1.0 / max(way[3 * across + u], single(1e-6))
+        x, y = position[0] + depth * way[u], position[1] + depth * way[across + u]
+        h = position[2] + depth * way[2 * across + u]
         dx, dy, dz = x - solid[p, 0], y - solid[p, 1], h - solid[p, 2]
         a = solid[p, 6] * dx + solid[p, 7] * dy + solid[p, 8] * dz
         b = solid[p, 9] * dx + solid[p, 10] * dy + solid[p, 11] * dz
@@ -1026,12 +985,29 @@ def shade_round(
             bias = shadow_bias(shade.frame, light[2], nx, ny, facing)
             if not _point_lit(tables, shade, scratch.movers, moving, p, bias, x, y, h):
                 facing = 0.0
-        red, green, blue, shine = _glow(shade, gloss, exponent, nx, ny, nz, x, y, h, position)
+        up = 0.5 + 0.5 * nz
+        red, green, blue, shine = _glow(
+            shade,
+            gloss,
+            exponent,
+            (
+                single(light[GROUND] + (light[SKY] - light[GROUND]) * up),
+                single(light[GROUND + 1] + (light[SKY + 1] - light[GROUND + 1]) * up),
+                single(light[GROUND + 2] + (light[SKY + 2] - light[GROUND + 2]) * up),
+            ),
+            single(nx),
+            single(ny),
+            single(nz),
+            single(x),
+            single(y),
+            single(h),
+            position,
+        )
         for i in range(3):
             base = shade.look[p, i] * (1.0 / 128.0)
             albedo = ((texel >> (8 * i)) & 255) * (base + cover * (1.0 / 255.0 - base))
             ambient = red if i == 0 else (green if i == 1 else blue)
-            out[u, i] = albedo * (light[KEY + i] * facing + ambient) + light[KEY + i] * facing * shine
+            out[i * across + u] = albedo * (light[KEY + i] * facing + ambient) + light[KEY + i] * facing * shine
 
 
 @inner
@@ -1041,56 +1017,77 @@ def shade_row(
     focal: float,
     position: FloatArray,
     rotation: FloatArray,
-    ray: FloatArray,
     inverse_depth: NDArray[np.float32],
     face: IntArray,
     moving: int,
     scratch: ShadeScratch,
     out: NDArray[np.float32],
 ) -> None:
-    """Shade a row of w samples; ``begin_shading`` first, once for each picture.
+    """Shade a row of w samples; ``begin_shading`` first, once for each picture, and a function that fills the way.
 
     Args:
         tables: the scene. shade: how it looks. focal: [pixels], tells how large a sample is.
         position: (3,) float64 [m] of the camera in ``map``. rotation: (3, 3) float64, columns are its axes in ``map``.
-        ray: (w, 3) float64 directions in ``camera_optical``; a sample is at ``position + rotation @ ray / inverse``.
         inverse_depth: (w,) float32, 0 for nothing. face: (w,) int32 face codes.
-        moving: what ``begin_shading`` returned. scratch: memory to work in, as wide as the row or wider.
-        out: (w, 3) float32 linear light, written; 1 = white diffuse surface in full light.
+        moving: what ``begin_shading`` returned. scratch: memory to work in, for rows as wide or wider.
+        out: (3 * stride,) float32, ``stride`` being that of ``scratch.way``: linear red, green and blue of the row,
+            written from 0, stride and 2 * stride on, up to ``LANES`` more than w of each; 1 = white diffuse surface in
+            full light.
     """
     tables, shade, scratch = borrowed(tables), borrowed(shade), borrowed(scratch)
-    position, rotation, ray = borrowed(position), borrowed(rotation), borrowed(ray)
+    position, rotation = borrowed(position), borrowed(rotation)
     inverse_depth, face, out = borrowed(inverse_depth), borrowed(face), borrowed(out)
     width = as_index(face.shape[0])
-    way, glow = scratch.way, scratch.glow
-    for i in range(3):
-        r0, r1, r2 = rotation[i, 0], rotation[i, 1], rotation[i, 2]
-        for u in range(width):
-            way[i, u] = r0 * ray[u, 0] + r1 * ray[u, 1] + r2 * ray[u, 2]
+    way, sees = scratch.way, scratch.sees
+    across = as_index(len(way) >> 2)
     for u in range(width):
-        way[3, u] = inverse_depth[u]
+        way[3 * across + u] = inverse_depth[u]
+    for u in range(width):
+        sees[u] = face[u]
+    sees[width] = NO_FACE
     roof = tables.grid[STATIC_HIGH] + ROOF_CLEARANCE - position[2]
-    u = as_index(0)
+    u, before = unsigned(0), np.int32(NO_FACE)
     while u < width:
-        code = as_index(face[u])
-        stop = u + 1
-        while stop < width and face[stop] == code:
-            stop += 1
+        code = item(sees, u)
+        count = leading(load(sees, u) == code)
         if code < 0:
-            for w in range(u, stop):
-                sky = _roof(shade, roof, position[0], position[1], way[0, w], way[1, w], way[2, w], focal)
-                for i in range(3):
-                    out[w, i] = shade.light[BACK + i] * sky
+            _shade_roof(shade, roof, position, focal, way, u, count, out)
         elif (code & 7) >= 6:
-            shade_round(tables, shade, code >> 3, u, stop, focal, position, moving, scratch, out)
+            shade_round(tables, shade, code >> 3, u, u + count, focal, position, moving, scratch, out)
         else:
-            slot = (code ^ (code >> 10)) & (SLOTS - 1)
-            o = slot * FACE_COLUMNS
-            if scratch.key[slot] != code:
+            slot = unsigned((code ^ (code >> 10)) & (SLOTS - 1))
+            o = slot * unsigned(FACE_COLUMNS)
+            if code != before and scratch.key[slot] != code:
                 scratch.key[slot] = code
-                _remember(tables, shade, code, focal, position, rotation, scratch.face, o)
-            _shade_run(tables, shade, o, code >> 3, u, stop, focal, position, moving, scratch, glow, out)
-        u = stop
+                _remember(tables, shade, as_index(code), focal, position, rotation, scratch.face, as_index(o))
+            _shade_piece(
+                tables,
+                shade,
+                o,
+                as_index(code >> 3),
+                u,
+                count,
+                code == before,
+                focal,
+                position,
+                moving,
+                scratch,
+                out,
+            )
+        before = code
+        u += count
+
+
+@inner
+def pinhole_way(view: FloatArray, rotation: FloatArray, v: int, way: NDArray[np.float32]) -> None:
+    """Fill the directions in ``map``, planar depth 1, of row v of a pinhole view: see ``ShadeScratch.way``."""
+    across = as_index(len(way) >> 2)
+    y = (v - view[3]) / view[1]
+    for i in range(3):
+        first = single(rotation[i, 1] * y + rotation[i, 2] - rotation[i, 0] * view[2] / view[0])
+        step = single(rotation[i, 0] / view[0])
+        for u in range(0, across, LANES):
+            store(way, i * across + u, to_float(lane_numbers() + np.int32(u)) * step + first)
 
 
 @inner
@@ -1120,12 +1117,10 @@ def shade_rows(
     scratch: ShadeScratch,
     out: NDArray[np.float32],
 ) -> None:
-    """Fill ``out`` (height, width, 3) float32 with linear light; see ``shade_picture``."""
-    ray = np.empty((face.shape[1], 3))
+    """Fill ``out`` (height, 3 * stride) float32 with linear light; see ``shade_row``."""
     moving = begin_shading(tables, bounds, static_count, shade, scratch)
     for v in range(face.shape[0]):
-        for u in range(face.shape[1]):
-            ray[u, 0] = (u - view[2]) / view[0]
-            ray[u, 1] = (v - view[3]) / view[1]
-            ray[u, 2] = 1.0
-        shade_row(tables, shade, view[0], position, rotation, ray, inverse_depth[v], face[v], moving, scratch, out[v])
+        pinhole_way(view, rotation, v, scratch.way)
+        shade_row(
+            tables, shade, view[0], position, rotation, inverse_depth[v], face[v], moving, scratch, out[v]
+        )  # fmt: skip

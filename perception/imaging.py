@@ -23,9 +23,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..common.geometry import FloatArray
+from .borrow import borrowed
 from .compiled import compiled, inner, part
-from .noise import CAMERA_UNIT, QUANTILES, as_word, mix, noise_key, random_bits, table_normal, uniform
-from .shading import ENCODE_STEPS, ENCODING
+from .lanes import (
+    LANES,
+    Lanes,
+    gather,
+    gather_bytes,
+    greater,
+    item,
+    lane,
+    lane_words,
+    lesser,
+    load,
+    root,
+    row_stride,
+    single,
+    store_colors,
+    to_float,
+    to_int,
+    unsigned,
+)
+from .noise import (
+    CAMERA_UNIT,
+    QUANTILES,
+    as_word,
+    mix,
+    noise_key,
+    normal_lanes,
+    random_bits,
+    random_lanes,
+    table_normal,
+    uniform,
+)
+from .shading import BYTE_STEPS, ENCODE_STEPS, ENCODED_BYTES, ENCODING
 
 if TYPE_CHECKING:
     from .config import CameraConfig
@@ -47,14 +78,16 @@ class Development(NamedTuple):
     """How linear light becomes grey levels, as the kernels read it.
 
     Attributes:
-        encoding: ``shading.ENCODING``. quantiles: ``noise.QUANTILES``.
+        encoding: ``shading.ENCODING``. encoded: ``shading.ENCODED_BYTES``. quantiles: ``noise.QUANTILES``.
         read_noise, shot_noise: standard deviations [grey levels]; full_well [electrons], 0 for none; dark_noise
             [electrons]; see ``CameraConfig``.
         monochrome: whether the channels are one.
-        transmission: (H, W) float32 of the lens, response, offset: (H, W, 3) float32 of the sensor; or of no size.
+        transmission: (H * stride,) float32 of the lens, response, offset: (H * 3 * stride,) float32 of the sensor, rows
+            of ``lanes.row_stride(W)``; or of no size.
     """
 
     encoding: NDArray[np.float32]
+    encoded: NDArray[np.uint8]
     quantiles: NDArray[np.float32]
     read_noise: float
     shot_noise: float
@@ -71,16 +104,26 @@ def development(config: CameraConfig, sensor: int) -> Development:
     response, offset = fixed_pattern(config, sensor)
     return Development(
         encoding=ENCODING,
+        encoded=ENCODED_BYTES,
         quantiles=QUANTILES,
         read_noise=0.0 if config.full_well > 0 else config.noise,
         shot_noise=0.0 if config.full_well > 0 else config.shot_noise,
         full_well=config.full_well,
         dark_noise=config.read_noise,
         monochrome=config.monochrome,
-        transmission=transmission(config, sensor),
-        response=response,
-        offset=offset,
+        transmission=_in_rows(transmission(config, sensor)),
+        response=_in_rows(np.moveaxis(response, 2, 1)),
+        offset=_in_rows(np.moveaxis(offset, 2, 1)),
     )
+
+
+def _in_rows(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return values (..., W) in rows that vectors may start anywhere in, flat."""
+    if not values.size:
+        return np.zeros(0, np.float32)
+    rows = np.zeros((*values.shape[:-1], row_stride(values.shape[-1])), np.float32)
+    rows[..., : values.shape[-1]] = values
+    return rows.reshape(-1)
 
 
 def transmission(config: CameraConfig, sensor: int) -> NDArray[np.float32]:
@@ -133,7 +176,7 @@ def fixed_pattern(config: CameraConfig, sensor: int) -> tuple[NDArray[np.float32
 
 
 def _unit_key(sensor: int, part: int) -> np.uint64:
-    return np.uint64(noise_key(np.uint64(0), CAMERA_UNIT, as_word(sensor), as_word(part)))
+    return unsigned(noise_key(unsigned(0), CAMERA_UNIT, as_word(sensor), as_word(part)))
 
 
 @compiled
@@ -147,15 +190,15 @@ def _fill_pattern(
 ) -> None:
     height, width, _ = response.shape
     gain, dark, row, column, hot = deviations[0], deviations[1], deviations[2], deviations[3], deviations[4]
-    own = mix(key + np.uint64(1))
+    own = mix(key + unsigned(1))
     for v in range(height):
         row_bits = random_bits(own, v)
         for u in range(width):
             column_bits = random_bits(own, height + u)
             a, b = random_bits(key, 2 * (v * width + u)), random_bits(key, 2 * (v * width + u) + 1)
             shine = 0.0
-            if np.float64(a >> np.uint64(36)) < hot * 268435456.0:
-                shine = HOT_LEAST + (HOT_MOST - HOT_LEAST) * np.float64(b >> np.uint64(36)) / 268435456.0
+            if np.float64(a >> unsigned(36)) < hot * 268435456.0:
+                shine = HOT_LEAST + (HOT_MOST - HOT_LEAST) * np.float64(b >> unsigned(36)) / 268435456.0
             for i in range(3):
                 part = 0 if monochrome else i
                 response[v, u, i] = 1.0 + gain * table_normal(a, part, quantiles)
@@ -172,16 +215,18 @@ def meter(
     """Return what a camera sets itself to: its exposure, and its gains of red, green and blue (3,) float32.
 
     Args:
-        light: (H, W, 3) float32 linear light. config: the camera.
-        transmitted: (H, W) float32 share of the light that the lens lets through, or of no size.
+        light: (H, 3, stride) float32 linear light. config: the camera.
+        transmitted: (H * stride,) float32 share of the light that the lens lets through, or of no size.
     """
     exposure = config.exposure
     balance = np.array(config.white_balance, dtype=np.float64)
     if config.auto_exposure or config.auto_white_balance:
-        step = max(1, math.isqrt(light.shape[0] * light.shape[1] // METERED))
-        seen = light[step // 2 :: step, step // 2 :: step].astype(np.float64)
+        step = max(1, math.isqrt(config.height * config.width // METERED))
+        some = (slice(step // 2, None, step), slice(None), slice(step // 2, config.width, step))
+        seen = light[some].astype(np.float64)
         if transmitted.size:
-            seen = seen * transmitted[step // 2 :: step, step // 2 :: step, None]
+            seen = seen * transmitted.reshape(config.height, 1, -1)[some]
+        seen = seen.transpose(0, 2, 1)
         if config.auto_exposure:
             level = float(np.percentile(seen @ np.array(LUMINANCE), config.exposure_percentile))
             wanted = config.exposure_target / max(level * config.exposure * config.gain, DARKEST)
@@ -196,27 +241,27 @@ def meter(
 
 
 @compiled
-def soften(light: NDArray[np.float32], weights: NDArray[np.float32], line: NDArray[np.float32]) -> None:
-    """Blur a picture (H, W, 3) in place by a symmetric kernel: weights (R + 1,) from its middle outwards.
+def soften(light: NDArray[np.float32], weights: NDArray[np.float32], line: NDArray[np.float32], width: int) -> None:
+    """Blur a picture (H, 3, stride) of a width in place by a symmetric kernel: weights (R + 1,) from its middle on.
 
-    Beyond the picture its border goes on. ``line``: (H, W, 3) float32, memory.
+    Beyond the picture its border goes on. ``line``: (H, 3, stride) float32, memory.
     """
-    height, width, _ = light.shape
+    height = light.shape[0]
     reach = len(weights) - 1
     for v in range(height):
-        for u in range(width):
-            for i in range(3):
-                total = weights[0] * light[v, u, i]
+        for i in range(3):
+            for u in range(width):
+                total = weights[0] * light[v, i, u]
                 for r in range(1, reach + 1):
-                    total += weights[r] * (light[max(v - r, 0), u, i] + light[min(v + r, height - 1), u, i])
-                line[v, u, i] = total
+                    total += weights[r] * (light[max(v - r, 0), i, u] + light[min(v + r, height - 1), i, u])
+                line[v, i, u] = total
     for v in range(height):
-        for u in range(width):
-            for i in range(3):
-                total = weights[0] * line[v, u, i]
+        for i in range(3):
+            for u in range(width):
+                total = weights[0] * line[v, i, u]
                 for r in range(1, reach + 1):
-                    total += weights[r] * (line[v, max(u - r, 0), i] + line[v, min(u + r, width - 1), i])
-                light[v, u, i] = total
+                    total += weights[r] * (line[v, i, max(u - r, 0)] + line[v, i, min(u + r, width - 1)])
+                light[v, i, u] = total
 
 
 def gaussian(deviation: float) -> NDArray[np.float32]:
@@ -236,87 +281,93 @@ def develop_row(
     v: int,
     rgb: NDArray[np.uint8],
 ) -> None:
-    """Develop row v of a picture.
+    """Develop row v of a picture of width W.
 
     Args:
-        light: (W, 3) float32 linear light; used up. develop: how. exposure: factor; gain: (3,) float32 of each channel.
-        key: noise key of the picture. rgb: (W, 3) uint8, written.
+        light: (3 * stride,) float32 linear red, green and blue, ``stride`` being ``lanes.row_stride(W)``. develop: how.
+        exposure: factor; gain: (3,) float32 of each channel. key: noise key of the picture.
+        rgb: (3 * W,) uint8, written.
     """
-    first = v * light.shape[0]
-    if develop.transmission.size > 0:
-        for u in range(light.shape[0]):
-            for i in range(3):
-                light[u, i] *= develop.transmission[v, u]
-    if develop.monochrome:
-        _desaturate(light)
-    if develop.full_well > 0.0:
-        _gather(light, develop, exposure, key, first)
+    light, develop, rgb = borrowed(light), borrowed(develop), borrowed(rgb)
+    stride, width = unsigned(len(light)) // unsigned(3), unsigned(len(rgb)) // unsigned(3)
+    row, lanes = unsigned(v), unsigned(LANES)
+    first = row * width
+    red_gain, green_gain, blue_gain = item(gain, 0), item(gain, 1), item(gain, 2)
+    electrons, grey = develop.full_well > 0.0, develop.read_noise + develop.shot_noise > 0.0
+    one = unsigned(0 if develop.monochrome else 1)
+    at = unsigned(0)
+    while at < width:
+        # The last vector ends where the row does.
+        if at + lanes > width and width >= lanes:
+            at = width - lanes
+        r, g, b = load(light, at), load(light, stride + at), load(light, stride + stride + at)
+        if develop.transmission.size > 0:
+            share = load(develop.transmission, row * stride + at)
+            r, g, b = r * share, g * share, b * share
+        if develop.monochrome:
+            level = r * single(LUMINANCE[0]) + g * single(LUMINANCE[1]) + b * single(LUMINANCE[2])
+            r, g, b = level, level, level
+        bits = random_lanes(key, first + at) if electrons or grey else lane_words()
+        if electrons:
+            r = _gathered(r, develop, exposure, bits, unsigned(0))
+            g = _gathered(g, develop, exposure, bits, one)
+            b = _gathered(b, develop, exposure, bits, one + one)
+        else:
+            r, g, b = r * single(exposure), g * single(exposure), b * single(exposure)
+        if develop.response.size > 0:
+            k = unsigned(3) * row * stride + at
+            r = r * load(develop.response, k) + load(develop.offset, k)
+            g = g * load(develop.response, k + stride) + load(develop.offset, k + stride)
+            b = b * load(develop.response, k + stride + stride) + load(develop.offset, k + stride + stride)
+        r, g, b = r * red_gain, g * green_gain, b * blue_gain
+        if grey:
+            i = _noisy_level(r, develop, bits, unsigned(0))
+            j = _noisy_level(g, develop, bits, one)
+            k = _noisy_level(b, develop, bits, one + one)
+            _put_pixels(rgb, at, width, i, j, k)
+        else:
+            _put_pixels(rgb, at, width, _level(r, develop), _level(g, develop), _level(b, develop))
+        at += lanes
+
+
+@part
+def _gathered(light: Lanes, develop: Development, exposure: float, bits: Lanes, channel: np.uint64) -> Lanes:
+    """Return what a linear sensor gathers of light in one channel; what is over the full well is lost."""
+    electrons = greater(light * single(exposure * develop.full_well), single(0.0))
+    spread = root(electrons + single(develop.dark_noise**2))
+    electrons = electrons + spread * normal_lanes(bits, channel, develop.quantiles)
+    return lesser(electrons, single(develop.full_well)) * single(1.0 / develop.full_well)
+
+
+@part
+def _level(light: Lanes, develop: Development) -> Lanes:
+    """Return the grey levels (int32) of linear light."""
+    place = lesser(greater(light, single(0.0)), single(1.0)) * single(BYTE_STEPS) + single(0.5)
+    return gather_bytes(develop.encoded, to_int(place))
+
+
+@part
+def _noisy_level(light: Lanes, develop: Development, bits: Lanes, channel: np.uint64) -> Lanes:
+    """Return the grey levels (int32) of linear light, with noise that is given in these."""
+    read, shot = single(develop.read_noise**2), single(develop.shot_noise**2 / 255.0)
+    place = lesser(greater(light, single(0.0)), single(1.0)) * single(ENCODE_STEPS)
+    k = to_int(place)
+    low = gather(develop.encoding, k)
+    level = low + (gather(develop.encoding, k + 1) - low) * (place - to_float(k))
+    level = level + root(level * shot + read) * normal_lanes(bits, channel, develop.quantiles)
+    return to_int(lesser(greater(level + single(0.5), single(0.0)), single(255.0)))
+
+
+@part
+def _put_pixels(rgb: NDArray[np.uint8], at: int, width: int, red: Lanes, green: Lanes, blue: Lanes) -> None:
+    """Write a vector of pixels, of a row narrower than that what there is of it."""
+    if width >= unsigned(LANES):
+        store_colors(rgb, at, red, green, blue)
     else:
-        _multiply(light, np.float32(exposure), np.float32(exposure), np.float32(exposure))
-    if develop.response.size > 0:
-        for u in range(light.shape[0]):
-            for i in range(3):
-                light[u, i] = light[u, i] * develop.response[v, u, i] + develop.offset[v, u, i]
-    _multiply(light, gain[0], gain[1], gain[2])
-    _encode_row(light, develop, key, first, rgb)
-
-
-@part
-def _multiply(light: NDArray[np.float32], red: float, green: float, blue: float) -> None:
-    if red == 1.0 and green == 1.0 and blue == 1.0:
-        return
-    for u in range(np.uint64(light.shape[0])):
-        light[u, 0] *= red
-        light[u, 1] *= green
-        light[u, 2] *= blue
-
-
-@part
-def _desaturate(light: NDArray[np.float32]) -> None:
-    """Set the channels of a row (W, 3) to its luminance."""
-    for u in range(np.uint64(light.shape[0])):
-        level = (
-            np.float32(LUMINANCE[0]) * light[u, 0]
-            + np.float32(LUMINANCE[1]) * light[u, 1]
-            + np.float32(LUMINANCE[2]) * light[u, 2]
-        )
-        light[u, 0], light[u, 1], light[u, 2] = level, level, level
-
-
-@part
-def _gather(light: NDArray[np.float32], develop: Development, exposure: float, key: np.uint64, first: int) -> None:
-    """Turn the light of a row (W, 3) into what a linear sensor gathers of it; what is over the full well is lost."""
-    scale, well = np.float32(exposure * develop.full_well), np.float32(develop.full_well)
-    dark, unit = np.float32(develop.dark_noise**2), np.float32(1.0 / develop.full_well)
-    one = np.uint64(0 if develop.monochrome else 1)
-    for u in range(np.uint64(light.shape[0])):
-        bits = random_bits(key, first + u)
-        for i in range(np.uint64(3)):
-            electrons = max(light[u, i] * scale, np.float32(0.0))
-            electrons += np.sqrt(electrons + dark) * table_normal(bits, i * one, develop.quantiles)
-            light[u, i] = min(electrons, well) * unit
-
-
-@inner
-def _encode_row(
-    light: NDArray[np.float32], develop: Development, key: np.uint64, first: int, rgb: NDArray[np.uint8]
-) -> None:
-    """Turn linear light (W, 3) float32 into grey levels, with noise that is given in these."""
-    encoding, quantiles = develop.encoding, develop.quantiles
-    read, shot = np.float32(develop.read_noise**2), np.float32(develop.shot_noise**2 / 255.0)
-    noisy = read + shot > 0.0
-    top, low, white = np.float32(ENCODE_STEPS), np.float32(0.0), np.float32(255.0)
-    one = np.uint64(0 if develop.monochrome else 1)
-    for u in range(np.uint64(light.shape[0])):
-        bits = random_bits(key, first + u) if noisy else np.uint64(0)
-        for i in range(np.uint64(3)):
-            place = min(max(light[u, i] * top, low), top)
-            k = np.uint64(np.int32(place))
-            level = encoding[k]
-            level += (encoding[k + np.uint64(1)] - level) * (place - np.float32(np.int32(place)))
-            if noisy:
-                level += np.sqrt(read + shot * level) * table_normal(bits, i * one, quantiles)
-            rgb[u, i] = np.uint8(np.int32(min(max(level + np.float32(0.5), low), white)))
+        for u in range(width):
+            rgb[3 * u] = np.uint8(lane(red, u))
+            rgb[3 * u + 1] = np.uint8(lane(green, u))
+            rgb[3 * u + 2] = np.uint8(lane(blue, u))
 
 
 @compiled
@@ -328,9 +379,9 @@ def develop_picture(
     key: np.uint64,
     rgb: NDArray[np.uint8],
 ) -> None:
-    """Develop a picture (H, W, 3); see ``develop_row``."""
-    for v in range(light.shape[0]):
-        develop_row(light[v], develop, exposure, gain, key, v, rgb[v])
+    """Develop a picture: light (H, 3, stride), rgb (H, W, 3); see ``develop_row``."""
+    for v in range(rgb.shape[0]):
+        develop_row(light[v].reshape(-1), develop, exposure, gain, key, v, rgb[v].reshape(-1))
 
 
 def compress(rgb: NDArray[np.uint8], quality: int, monochrome: bool) -> NDArray[np.uint8]:

@@ -8,11 +8,13 @@ Splittable Pseudorandom Number Generators*, 2014), so the elements of a key are 
 from __future__ import annotations
 
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import compiled, inlined
+from .compiled import compiled, inlined, part
+from .lanes import gather, lane_words, low_half
 
 LIDAR, CAMERA = 1, 2
 """Purposes: a lidar and a camera that share stream, sensor and frame draw different numbers."""
@@ -126,6 +128,22 @@ def table_normal(bits: np.uint64, part: int, quantiles: NDArray[np.float32]) -> 
         quantiles: QUANTILES.
     """
     return quantiles[np.int64((bits >> np.uint64(QUANTILE_BITS * part)) & np.uint64((1 << QUANTILE_BITS) - 1))]
+
+
+@part
+def random_lanes(key: np.uint64, first: np.uint64) -> Any:
+    """Return ``random_bits`` of the elements ``first`` to ``first + LANES - 1``, ``Lanes`` of uint64."""
+    z = lane_words() * _GOLDEN + (key + (first + np.uint64(1)) * _GOLDEN)
+    z = (z ^ (z >> _S30)) * _MIX_1
+    z = (z ^ (z >> _S27)) * _MIX_2
+    return z ^ (z >> _S31)
+
+
+@part
+def normal_lanes(bits: Any, part: np.uint64, quantiles: NDArray[np.float32]) -> Any:
+    """Return ``table_normal`` of random bits, ``Lanes`` of float32."""
+    shift = np.uint64(QUANTILE_BITS) * part
+    return gather(quantiles, low_half(bits >> shift) & ((1 << QUANTILE_BITS) - 1))
 
 
 def as_word(value: int) -> np.uint64:

@@ -56,6 +56,9 @@ def linear_to_srgb(light: ArrayLike) -> FloatArray:
 
 ENCODING: NDArray[np.float32] = linear_to_srgb(np.arange(ENCODE_STEPS + 2) / ENCODE_STEPS).astype(np.float32)
 """sRGB value 0 to 255 of linear light in ENCODE_STEPS steps; read with interpolation."""
+BYTE_STEPS = 32768
+ENCODED_BYTES: NDArray[np.uint8] = np.rint(linear_to_srgb(np.arange(BYTE_STEPS + 1) / BYTE_STEPS)).astype(np.uint8)
+"""The same rounded, in BYTE_STEPS steps, read without: where they are coarsest they are a tenth of a grey level."""
 
 
 def light_color(temperature: float) -> FloatArray:

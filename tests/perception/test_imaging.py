@@ -8,15 +8,25 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from floorcast.perception.config import CameraConfig
 from floorcast.perception.imaging import compress, develop_picture, development, gaussian, meter, soften, transmission
+from floorcast.perception.lanes import row_stride
+from floorcast.perception.noise import QUANTILES, random_bits_of
 from floorcast.perception.shading import linear_to_srgb, srgb_to_linear
 
 SHAPE = (150, 200, 3)
 QUIET = {"width": 200, "height": 150, "noise": 0.0, "shot_noise": 0.0}
 
 
+def rows_of(light):
+    """Lay light (H, W, 3) out as the kernels want it."""
+    height, width, _ = light.shape
+    rows = np.full((height, 3, row_stride(width)), np.nan, np.float32)
+    rows[..., :width] = np.moveaxis(light, 2, 1)
+    return rows
+
+
 def develop(light, config, *, key=1, sensor=0):
     """Develop light (H, W, 3), or one level everywhere."""
-    light = np.array(np.broadcast_to(np.asarray(light, dtype=np.float32), SHAPE), dtype=np.float32)
+    light = rows_of(np.broadcast_to(np.asarray(light, dtype=np.float32), SHAPE))
     how = development(config, sensor)
     exposure, gain = meter(light, config, how.transmission)
     rgb = np.zeros(SHAPE, np.uint8)
@@ -146,13 +156,29 @@ def test_monochrome_is_luminance_with_one_noise():
 def test_softness_is_a_gaussian_that_keeps_the_light():
     light = np.zeros((61, 61, 3), np.float32)
     light[30, 30] = 1.0
-    soften(light, gaussian(2.0), np.empty_like(light))
+    light = rows_of(light)
+    soften(light, gaussian(2.0), np.empty_like(light), 61)
     v, u = np.indices((61, 61)) - 30
     expected = np.exp(-(v**2 + u**2) / 8.0)
-    assert_allclose(light[..., 0], expected / expected.sum(), atol=2e-5)
-    flat = np.full((20, 30, 3), 0.37, np.float32)
-    soften(flat, gaussian(3.0), np.empty_like(flat))
-    assert_allclose(flat, 0.37, rtol=1e-5)
+    assert_allclose(light[:, 0, :61], expected / expected.sum(), atol=2e-5)
+    flat = rows_of(np.full((20, 30, 3), 0.37, np.float32))
+    soften(flat, gaussian(3.0), np.empty_like(flat), 30)
+    assert_allclose(flat[..., :30], 0.37, rtol=1e-5)
+
+
+@pytest.mark.parametrize("width", [2, 5, 15, 16, 17, 40])
+def test_every_pixel_of_a_row_is_developed_whatever_its_width(width):
+    levels = np.random.default_rng(width).random((3, width, 3)).astype(np.float32)
+    config = CameraConfig(width=width, height=3, noise=2.0, shot_noise=3.0)
+    one = development(config, 0)
+    rgb = np.zeros((3, width, 3), np.uint8)
+    develop_picture(rows_of(levels), one, 1.0, np.ones(3, np.float32), np.uint64(9), rgb)
+    expected = linear_to_srgb(levels)
+    bits = random_bits_of(np.uint64(9), np.arange(3 * width)).reshape(3, width)
+    for i in range(3):
+        normal = QUANTILES[(bits >> np.uint64(12 * i)) & np.uint64(4095)]
+        noisy = expected[..., i] + np.sqrt(4.0 + 9.0 * expected[..., i] / 255.0) * normal
+        assert np.abs(rgb[..., i] - np.clip(noisy, 0, 255)).max() <= 0.51
 
 
 @pytest.mark.parametrize("monochrome", [False, True])

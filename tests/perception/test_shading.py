@@ -4,7 +4,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from floorcast.common.primitives import BOX, CAPSULE, CYLINDER, SPHERE, TRIANGLE
 from floorcast.perception.config import Lighting
-from floorcast.perception.deferred import shade_tables, whole
+from floorcast.perception.deferred import shade_tables
 from floorcast.perception.noise import as_word, random_bits
 from floorcast.perception.shading import light_color, looks, srgb_to_linear
 
@@ -126,8 +126,3 @@ def test_a_shiny_floor_shows_the_light_where_it_mirrors():
     light, _, _ = picture(shiny, (0, 0, 3), lighting=lighting)
     ratio = (light / dull)[..., 1]
     assert ratio[28:36, 28:36].mean() > ratio[:4, :4].mean() + 0.2
-
-
-def test_whole_numbers_are_floors():
-    values = np.array([-3.0, -2.5, -0.1, 0.0, 0.9, 7.0, 1e6 + 0.5], np.float32)
-    assert [whole(value) for value in values] == np.floor(values).astype(int).tolist()
