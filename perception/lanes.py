@@ -27,7 +27,7 @@ Lanes = Any
 """What kernels call a vector."""
 single: Any = np.float32
 unsigned: Any = np.uint64
-"""``single(value)``, ``unsigned(value)`` in kernels: the value as float32, as uint64 (an index that is not negative)."""
+"""``single(value)``, ``unsigned(value)`` in kernels: a number as float32, as uint64 (an index not below 0)."""
 _intrinsic: Any = intrinsic
 
 
