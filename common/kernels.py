@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,18 @@ def stamped(dispatcher: Any, stamp: str) -> Any:
     if cache_file is not None and hasattr(cache_file, "_source_stamp"):
         cache_file._source_stamp = (cache_file._source_stamp, stamp)
     return dispatcher
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """Compile a kernel that Python calls: kept on disk, without the interpreter's lock, division as IEEE 754 says.
+
+    It is kept under the stamp of its module; see ``kept``.
+    """
+    from numba import njit
+
+    return kept(
+        njit(cache=True, nogil=True, error_model="numpy")(function), import_stamp(function.__code__.co_filename)
+    )
 
 
 def kept(dispatcher: Any, stamp: str) -> Any:

@@ -7,10 +7,10 @@ that reaches into the robot's height.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ..common.geometry import rotation_matrix
+from ..common.kernels import compiled
 from ..common.primitives import BOX, CAPSULE, CYLINDER, PLANE, SPHERE, Primitives
 
 FloatArray = NDArray[np.float64]
@@ -103,7 +103,7 @@ def clearances(
     return everything, people
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _point_to_rectangle(x: float, y: float, b: FloatArray) -> float:
     """Squared distance from a point to the rectangle of an outline row."""
     dx, dy = x - b[0], y - b[1]
@@ -112,7 +112,7 @@ def _point_to_rectangle(x: float, y: float, b: FloatArray) -> float:
     return u * u + v * v
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _separated(a: FloatArray, b: FloatArray) -> bool:
     """Tell whether an axis of rectangle a separates it from rectangle b."""
     dx, dy = b[0] - a[0], b[1] - a[1]
@@ -123,7 +123,7 @@ def _separated(a: FloatArray, b: FloatArray) -> bool:
     return along > a[4] + b[4] * cos + b[5] * sin or across > a[5] + b[4] * sin + b[5] * cos
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _outline_distance(a: FloatArray, b: FloatArray) -> float:
     """Distance between two outlines (rectangles grown by their radii); 0 where they overlap."""
     if not (_separated(a, b) or _separated(b, a)):
@@ -141,13 +141,13 @@ def _outline_distance(a: FloatArray, b: FloatArray) -> float:
     return max(0.0, np.sqrt(best) - a[6] - b[6])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _bound(b: FloatArray) -> float:
     """Radius of the circle around an outline."""
     return np.sqrt(b[4] * b[4] + b[5] * b[5]) + b[6]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _nearer(a: FloatArray, b: FloatArray, best: float) -> float:
     """Return the smaller of ``best`` and the distance between two outlines, looking closely only if it can matter."""
     centres = np.sqrt((a[0] - b[0]) ** 2 + (a[1] - b[1]) ** 2)
@@ -156,14 +156,14 @@ def _nearer(a: FloatArray, b: FloatArray, best: float) -> float:
     return min(best, _outline_distance(a, b))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _place(outline: FloatArray, pose: FloatArray, half_extents: FloatArray) -> None:
     outline[0], outline[1] = pose[0], pose[1]
     outline[2], outline[3] = np.cos(pose[2]), np.sin(pose[2])
     outline[4], outline[5], outline[6] = half_extents[0], half_extents[1], 0.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _list_near(static: FloatArray, x: float, y: float, near: NDArray[np.int64]) -> int:
     """Write down which outlines come within _NEAR of a point; returns how many."""
     count = 0
@@ -175,7 +175,7 @@ def _list_near(static: FloatArray, x: float, y: float, near: NDArray[np.int64]) 
     return count
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _clearances(
     pose: FloatArray,
     half_extents: FloatArray,

@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from ..common.kernels import compiled
 
 FloatArray = NDArray[np.float64]
 
@@ -108,7 +109,7 @@ def line_is_free(ground: Ground, start: FloatArray, end: FloatArray) -> bool:
     return bool(_visible(ground.free, float(a[1]), float(a[0]), float(b[1]), float(b[0])))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _push(keys: FloatArray, cells: NDArray[np.int64], count: int, key: float, cell: int) -> int:
     child = count
     while child > 0:
@@ -123,7 +124,7 @@ def _push(keys: FloatArray, cells: NDArray[np.int64], count: int, key: float, ce
     return count + 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _pop(keys: FloatArray, cells: NDArray[np.int64], count: int) -> int:
     """Remove the smallest entry (read it before at index 0); returns the new count."""
     count -= 1
@@ -145,7 +146,7 @@ def _pop(keys: FloatArray, cells: NDArray[np.int64], count: int) -> int:
     return count
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _upwind(distance: FloatArray, row: int, column: int) -> float:
     """Solve the eikonal equation |grad d| = 1 at one cell from its smaller neighbours (grid units)."""
     height, width = distance.shape
@@ -165,7 +166,7 @@ def _upwind(distance: FloatArray, row: int, column: int) -> float:
     return 0.5 * (low + high + np.sqrt(2.0 - (high - low) * (high - low)))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _march(free: NDArray[np.bool_], row: int, column: int) -> FloatArray:
     """Fast marching from one cell; distances in cells, inf where not reached."""
     height, width = free.shape
@@ -202,7 +203,7 @@ def _march(free: NDArray[np.bool_], row: int, column: int) -> FloatArray:
     return distance
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _descend(field: FloatArray, row: int, column: int) -> FloatArray:
     """Follow the steepest of the eight neighbours down to the source; (K, 2) float64 rows and columns."""
     height, width = field.shape
@@ -229,7 +230,7 @@ def _descend(field: FloatArray, row: int, column: int) -> FloatArray:
     return path[:count].copy()
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _visible(free: NDArray[np.bool_], row0: float, column0: float, row1: float, column1: float) -> bool:
     """Sample the straight line between two points in cell units (centres at whole numbers) every quarter cell."""
     height, width = free.shape
@@ -244,7 +245,7 @@ def _visible(free: NDArray[np.bool_], row0: float, column0: float, row1: float, 
     return True
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _pull(free: NDArray[np.bool_], path: FloatArray) -> FloatArray:
     """Keep of a path (K, 2) only the corners: from each kept point go to the farthest visible one."""
     n = len(path)

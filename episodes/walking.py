@@ -9,9 +9,9 @@ Nobody enters walls, racks or goods, or walks into a robot.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ..common.kernels import compiled
 from .routes import FloatArray
 
 PERSON_RADIUS = 0.25
@@ -44,7 +44,7 @@ _STANDING = 0.05
 """Below this speed a robot counts as standing [m/s]."""
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _clearance_at(field: FloatArray, resolution: float, origin: FloatArray, x: float, y: float) -> float:
     """Bilinear clearance [m] at a point; outside the grid 0."""
     height, width = field.shape
@@ -59,7 +59,7 @@ def _clearance_at(field: FloatArray, resolution: float, origin: FloatArray, x: f
     )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _follow(
     path: FloatArray, count: int, arc: float, limit: float, x: float, y: float
 ) -> tuple[float, float, float, float]:
@@ -94,7 +94,7 @@ def _follow(
     return best_arc, end, path[count - 1, 0], path[count - 1, 1]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _way_to_disc(
     dx: float, dy: float, ux: float, uy: float, speed: float, vx: float, vy: float, radius: float, horizon: float
 ) -> float:
@@ -113,7 +113,7 @@ def _way_to_disc(
     return min(horizon, speed * (closing - np.sqrt(root)) / speed2)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _way_to_walls(
     x: float, y: float, ux: float, uy: float, field: FloatArray, resolution: float, origin: FloatArray, horizon: float
 ) -> float:
@@ -132,7 +132,7 @@ def _way_to_walls(
     return min(way, horizon)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _free_way(
     i: int,
     position: FloatArray,
@@ -167,7 +167,7 @@ def _free_way(
     return way
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _bounded_move(
     x: float, y: float, vx: float, vy: float, dt: float, field: FloatArray, resolution: float, origin: FloatArray
 ) -> tuple[float, float]:
@@ -194,7 +194,7 @@ def _bounded_move(
     return new_x, new_y
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _blocked_by_robot(
     x: float,
     y: float,
@@ -212,7 +212,7 @@ def _blocked_by_robot(
     return False
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _desired_velocity(
     i: int,
     position: FloatArray,
@@ -254,7 +254,7 @@ def _desired_velocity(
     return size * best_x, size * best_y
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def step_people(
     position: FloatArray,
     velocity: FloatArray,

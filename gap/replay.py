@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ..common.errors import InputError
 from ..common.geometry import FloatArray, compose, relative
+from ..common.kernels import compiled
 from ..robots.drive import parameter_array, rollout
 from ..robots.model import DriveParameters
 from ..robots.tricycle import TricycleParameters, dead_reckon
@@ -216,7 +216,7 @@ def _command_integral(log: FieldLog) -> FloatArray:
     return np.column_stack([np.interp(grid, seconds, held[:, axis]) for axis in range(2)])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _mean_commands(
     integral: FloatArray, offset: FloatArray, steps: int, step: float, integral_step: float
 ) -> FloatArray:

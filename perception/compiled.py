@@ -11,13 +11,9 @@ from typing import Any
 
 from numba import njit
 
-from ..common.kernels import import_stamp, kept
+from ..common.kernels import compiled, import_stamp, kept
 
-
-def compiled(function: Callable[..., Any]) -> Any:
-    """Compile a kernel that Python calls: cached on disk, without the interpreter's lock, division as IEEE 754 says."""
-    kernel = njit(cache=True, nogil=True, error_model="numpy")(function)
-    return kept(kernel, import_stamp(function.__code__.co_filename))
+__all__ = ["compiled", "inlined", "inner", "part", "spliced"]
 
 
 def inlined(function: Callable[..., Any]) -> Any:

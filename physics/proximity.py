@@ -7,14 +7,13 @@ axes [m]; a round footprint has its radius in column 4 and -1 in column 5. Dista
 from __future__ import annotations
 
 from math import floor, sqrt
-from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ..common.classes import CLASS_IDS
 from ..common.geometry import rotation_matrix
+from ..common.kernels import compiled
 from ..common.primitives import BOX, CAPSULE, CYLINDER, PLANE, SPHERE, Primitives
 
 FloatArray = NDArray[np.float64]
@@ -26,10 +25,6 @@ TIGHT = 1
 CHANGED = 2
 """What is near is not what it was a step ago."""
 _UPRIGHT = 1.0 - 1e-9
-
-
-def _jit(function: Any) -> Any:
-    return njit(cache=True, nogil=True, error_model="numpy")(function)
 
 
 def heights(solids: Primitives) -> tuple[FloatArray, FloatArray]:
@@ -91,7 +86,7 @@ def overlaps(table: FloatArray, x: float, y: float, yaw: float, half_length: flo
     return np.flatnonzero(np.where(is_round, round_hit, own & other))
 
 
-@_jit
+@compiled
 def distance(table: FloatArray, row: int, x: float, y: float) -> float:
     """Distance [m] from a point to a footprint, 0 inside."""
     dx, dy = x - table[row, 0], y - table[row, 1]
@@ -102,7 +97,7 @@ def distance(table: FloatArray, row: int, x: float, y: float) -> float:
     return sqrt(u * u + w * w)
 
 
-@_jit
+@compiled
 def refresh_neighbours(
     table: FloatArray,
     x: float,
@@ -126,7 +121,7 @@ def refresh_neighbours(
     anchors[robot, 0], anchors[robot, 1], anchors[robot, 2] = x, y, horizon
 
 
-@_jit
+@compiled
 def static_gap(
     table: FloatArray,
     x: float,
@@ -148,7 +143,7 @@ def static_gap(
     return gap
 
 
-@_jit
+@compiled
 def free_time(
     x: FloatArray,
     y: FloatArray,
@@ -190,7 +185,7 @@ def free_time(
     return best
 
 
-@_jit
+@compiled
 def whole_steps(time: float, dt: float, most: int) -> int:
     """Return how many steps fit into a free time: at least one, at most ``most``."""
     if time >= most * dt:
@@ -198,7 +193,7 @@ def whole_steps(time: float, dt: float, most: int) -> int:
     return max(1, floor(time / dt))
 
 
-@_jit
+@compiled
 def mark_near(
     pose: FloatArray,
     radius: FloatArray,
@@ -265,7 +260,7 @@ def mark_near(
     return (TIGHT if tight else 0) + (CHANGED if changed else 0)
 
 
-@_jit
+@compiled
 def _mark_goods(
     goods: FloatArray, x: float, y: float, radius: float, wide: float, near_good: NDArray[np.bool_]
 ) -> float:
@@ -281,7 +276,7 @@ def _mark_goods(
     return nearest
 
 
-@_jit
+@compiled
 def _differ(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> bool:
     for k in range(len(a)):  # noqa: SIM110 - numba compiles no generators
         if a[k] != b[k]:
@@ -289,7 +284,7 @@ def _differ(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> bool:
     return False
 
 
-@_jit
+@compiled
 def mark_around(
     x: float,
     y: float,

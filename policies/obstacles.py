@@ -11,10 +11,10 @@ from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ..common.geometry import compose, relative
+from ..common.kernels import compiled
 from ..robots.model import SensorMount
 from .planner import NavigationMap
 
@@ -304,7 +304,7 @@ def _place(points: FloatArray, pose: FloatArray) -> FloatArray:
     return points @ np.array([[cos, sin], [-sin, cos]]) + pose[:2]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _scan_points(ranges: FloatArray, angles: FloatArray, x: float, y: float, yaw: float, sight: float) -> FloatArray:
     """Points (N, 2) [m] in ``base_link`` of the beams that come back from within ``sight`` [m], in beam order."""
     out = np.empty((len(ranges), 2))
@@ -317,7 +317,7 @@ def _scan_points(ranges: FloatArray, angles: FloatArray, x: float, y: float, yaw
     return out[:count]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _clusters(points: FloatArray, chosen: NDArray[np.bool_], split: float) -> tuple[NDArray[np.int64], int]:
     """Label (N,) runs of chosen points in beam order that lie within ``split`` [m] of the one before; -1 elsewhere."""
     label = np.full(len(points), -1, dtype=np.int64)
@@ -343,7 +343,7 @@ def _clusters(points: FloatArray, chosen: NDArray[np.bool_], split: float) -> tu
     return label, count
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _passed_through(
     centres: FloatArray, laser: FloatArray, angles: FloatArray, ranges: FloatArray, cell: float
 ) -> NDArray[np.bool_]:

@@ -10,9 +10,9 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ..common.kernels import compiled
 from ..layouts.model import Layout
 from ..layouts.occupancy import clearance_field, occupancy_grid
 
@@ -224,7 +224,7 @@ def _curvature(points: FloatArray, arc: FloatArray) -> FloatArray:
     return np.concatenate([np.full(reach, middle[0]), middle, np.full(reach, middle[-1])])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def lookup(field: Float32Array, x0: float, y0: float, resolution: float, points: FloatArray) -> Float32Array:
     """Return the field (H, W) at points (N, 2) [m], by cell; 0 outside. Origin x0, y0 and cell size in metres."""
     out = np.zeros(len(points), dtype=np.float32)
@@ -236,7 +236,7 @@ def lookup(field: Float32Array, x0: float, y0: float, resolution: float, points:
     return out
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _stamp(field: Float32Array, x0: float, y0: float, resolution: float, points: FloatArray, reach: float) -> None:
     span = math.ceil(reach / resolution)
     for i in range(len(points)):
@@ -251,7 +251,7 @@ def _stamp(field: Float32Array, x0: float, y0: float, resolution: float, points:
                     field[r, c] = distance
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _rate(field: Float32Array, row: int, column: int, dx: float, dy: float, costs: FloatArray) -> float:
     """Cost of a metre at a cell in direction (dx, dy) [unit]; below ``hard`` a negative number."""
     c = field[row, column]
@@ -277,13 +277,13 @@ def _rate(field: Float32Array, row: int, column: int, dx: float, dy: float, cost
     return rate
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _before(key_a: float, cell_a: int, key_b: float, cell_b: int) -> bool:
     """Order of the heap; ties go to the lower cell number, so that it never varies."""
     return key_a < key_b or (key_a == key_b and cell_a < cell_b)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _push(keys: Float32Array, cells: NDArray[np.int32], count: int, key: float, cell: int) -> None:
     hole = count
     while hole > 0:
@@ -295,7 +295,7 @@ def _push(keys: Float32Array, cells: NDArray[np.int32], count: int, key: float, 
     keys[hole], cells[hole] = key, cell
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _pop(keys: Float32Array, cells: NDArray[np.int32], count: int) -> int:
     """Take the first of ``count`` entries; the heap then holds one less."""
     top = cells[0]
@@ -316,7 +316,7 @@ def _pop(keys: Float32Array, cells: NDArray[np.int32], count: int) -> int:
     return top
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _step_rate(
     field: Float32Array, r: int, c: int, dr: int, dc: int, ends: NDArray[np.int64], escape: float, costs: FloatArray
 ) -> float:
@@ -333,7 +333,7 @@ def _step_rate(
     return 20.0 + 200.0 * (costs[0] - field[r, c])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _search(
     field: Float32Array, resolution: float, ends: NDArray[np.int64], costs: FloatArray
 ) -> tuple[NDArray[np.int64], float]:
@@ -385,7 +385,7 @@ def _search(
     return np.empty((0, 2), dtype=np.int64), np.inf
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _trace(came: NDArray[np.int8], start: int, goal: int, columns: int) -> NDArray[np.int64]:
     """Cells (N, 2) from start to goal by the moves that reached them."""
     length = 1
@@ -402,7 +402,7 @@ def _trace(came: NDArray[np.int8], start: int, goal: int, columns: int) -> NDArr
     return path
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _line_cost(
     ax: float,
     ay: float,
@@ -434,7 +434,7 @@ def _line_cost(
     return total
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _shortcut(
     points: FloatArray, field: Float32Array, x0: float, y0: float, resolution: float, costs: FloatArray
 ) -> FloatArray:
@@ -464,7 +464,7 @@ def _shortcut(
     return points[keep]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _resample(points: FloatArray, spacing: float) -> FloatArray:
     """Return points (M, 2), M >= 2, at most ``spacing`` apart along the polyline, its corners included."""
     total = 1
@@ -485,7 +485,7 @@ def _resample(points: FloatArray, spacing: float) -> FloatArray:
     return out
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _smooth(
     points: FloatArray,
     field: Float32Array,

@@ -10,9 +10,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ..common.kernels import compiled
 from ..robots.model import RobotModel
 from .planner import Path
 
@@ -106,7 +106,7 @@ def speed_profile(path: Path, settings: PursuitSettings) -> FloatArray:
     return np.sqrt(np.minimum.accumulate(reach[::-1])[::-1] - 2 * settings.deceleration * path.arc)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def advance(points: FloatArray, arc: FloatArray, index: int, x: float, y: float) -> int:
     """Return the path point nearest to (x, y) [m] among those from 0.3 m behind ``index`` to 1.5 m ahead of it."""
     first = index
@@ -122,7 +122,7 @@ def advance(points: FloatArray, arc: FloatArray, index: int, x: float, y: float)
     return best
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def pursue(
     points: FloatArray,
     arc: FloatArray,
@@ -180,7 +180,7 @@ def pursue(
     return speed, speed * curvature, False
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def rollout(
     points: FloatArray,
     arc: FloatArray,
@@ -232,7 +232,7 @@ def rollout(
     return out
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def arc_rollout(
     pose: FloatArray,
     v: float,

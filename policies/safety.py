@@ -11,9 +11,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ..common.kernels import compiled
 from ..robots.model import RobotModel
 
 FloatArray = NDArray[np.float64]
@@ -81,7 +81,7 @@ class SafetySettings:
         )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def first_hit(
     motion: FloatArray,
     period: float,
@@ -137,7 +137,7 @@ def first_hit(
     return first if first < len(motion) else -1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def nearest(pose: FloatArray, points: FloatArray, girth: FloatArray, half_length: float, half_width: float) -> float:
     """Return the distance [m] from the footprint at ``pose`` (3,) to the nearest of points (N, 2); inf if none.
 

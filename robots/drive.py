@@ -21,13 +21,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import ceil, cos, exp, sin, sqrt
-from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from ..common.errors import InputError
+from ..common.kernels import compiled
 from .model import DriveParameters
 
 FloatArray = NDArray[np.float64]
@@ -244,16 +243,12 @@ def _checked(value: ArrayLike, shape: tuple[int, ...], name: str) -> FloatArray:
     return array
 
 
-def _jit(function: Any) -> Any:
-    return njit(cache=True, nogil=True, error_model="numpy")(function)
-
-
-@_jit
+@compiled
 def _clamp(value: float, low: float, high: float) -> float:
     return min(max(value, low), high)
 
 
-@_jit
+@compiled
 def _ramp(current: float, target: float, up: float, down: float, dt: float) -> float:
     """Move towards the target: at most ``up`` away from zero, at most ``down`` towards zero, both per second."""
     if current * target < 0.0:
@@ -267,7 +262,7 @@ def _ramp(current: float, target: float, up: float, down: float, dt: float) -> f
     return current + _clamp(target - current, -rate * dt, rate * dt)
 
 
-@_jit
+@compiled
 def _lag(value: float, before: float, after: float, lag: float, decay: float, dt: float) -> float:
     """First-order lag, exact for an input that goes linearly from ``before`` to ``after``."""
     if lag <= 0.0:
@@ -276,7 +271,7 @@ def _lag(value: float, before: float, after: float, lag: float, decay: float, dt
     return after - offset + (value - before + offset) * decay
 
 
-@_jit
+@compiled
 def _solve_traction(
     mass: float,
     inertia: float,
@@ -339,7 +334,7 @@ def _solve_traction(
     return left, right, side_left + side_right, slip_left, slip_right
 
 
-@_jit
+@compiled
 def _follow(p: FloatArray, i: int, ramp_v: float, ramp_omega: float, v: float, omega: float, dt: float) -> Pair:
     """Move the ramp of drive i for ``dt`` towards a command; returns v [m/s], omega [rad/s]."""
     goal_v = _clamp(v * p[i, P_LINEAR_GAIN], -p[i, P_MAX_SPEED], p[i, P_MAX_SPEED])
@@ -351,7 +346,7 @@ def _follow(p: FloatArray, i: int, ramp_v: float, ramp_omega: float, v: float, o
     )
 
 
-@_jit
+@compiled
 def advance_one(
     p: FloatArray,
     s: FloatArray,
@@ -408,7 +403,7 @@ def advance_one(
     )
 
 
-@_jit
+@compiled
 def _finish_step(
     s: FloatArray,
     i: int,
@@ -449,7 +444,7 @@ def _finish_step(
     s[i, S_V], s[i, S_LATERAL], s[i, S_OMEGA] = v, lateral, omega
 
 
-@_jit
+@compiled
 def step_kernel(p: FloatArray, s: FloatArray, commands: FloatArray, dt: float) -> None:
     """Compiled body of ``step_drives``."""
     for i in range(len(p)):
@@ -457,7 +452,7 @@ def step_kernel(p: FloatArray, s: FloatArray, commands: FloatArray, dt: float) -
         advance_one(p, s, i, v, omega, v, omega, 0.0, dt)
 
 
-@_jit
+@compiled
 def _rollout_kernel(
     p: FloatArray,
     s: FloatArray,

@@ -7,20 +7,15 @@ and the track width of its *nominal* model: what it does not know about itself s
 from __future__ import annotations
 
 from math import cos, floor, pi, sin
-from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ..common.kernels import compiled
 from .drive import P_RADIUS, P_TICKS, P_TRACK, S_TRAVEL_LEFT, S_TRAVEL_RIGHT, FloatArray
 
 VELOCITY_WINDOW = 0.05
 """Time [s] over which ticks are counted for a wheel speed: 4096 ticks on a 0.1 m wheel give steps of 3 mm/s."""
-
-
-def _jit(function: Any) -> Any:
-    return njit(cache=True, nogil=True, error_model="numpy")(function)
 
 
 def window_steps(dt: float) -> int:
@@ -28,7 +23,7 @@ def window_steps(dt: float) -> int:
     return max(1, round(VELOCITY_WINDOW / dt))
 
 
-@_jit
+@compiled
 def count_ticks(
     true: FloatArray,
     nominal: FloatArray,

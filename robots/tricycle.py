@@ -11,13 +11,13 @@ from __future__ import annotations
 from typing import Annotated
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
 from ..common.config import StrictModel
 from ..common.errors import InputError
 from ..common.geometry import FloatArray
+from ..common.kernels import compiled
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -108,7 +108,7 @@ def dead_reckon(steering: ArrayLike, traction: ArrayLike, parameters: TricyclePa
     )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _dead_reckon(
     steering: FloatArray,
     traction: FloatArray,
