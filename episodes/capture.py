@@ -13,7 +13,6 @@ from ..common.seeding import generator
 from ..perception.camera import Camera
 from ..perception.config import Lighting
 from ..perception.frames import CameraFrame, CameraMotion
-from ..perception.labels import label_points
 from ..perception.lidar import Lidar
 from ..perception.scene import Scene
 from ..robots.model import RobotModel
@@ -123,5 +122,5 @@ class Photographer:
             frame=number,
             exclude_body=robot,
         )
-        points = self._lidar.points(scan)
-        return Capture(robot, number, time, frame, world, points, position, rotation, *label_points(scan, truth))
+        points, classes, instances = self._lidar.labelled_points(scan, truth)
+        return Capture(robot, number, time, frame, world, points, position, rotation, classes, instances)

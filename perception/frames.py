@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -86,10 +86,10 @@ class LidarBatch:
 
     def scan(self, s: int) -> LidarScan:
         """Return the measured scan of lidar s."""
-        scan = LidarScan(self.angles, self.elevations, self.ranges[s], self.intensity[s])
+        own = self.angles, self.elevations, self.ranges[s], self.intensity[s]
         if self.second_ranges is None or self.second_intensity is None:
-            return scan
-        return replace(scan, second_ranges=self.second_ranges[s], second_intensity=self.second_intensity[s])
+            return LidarScan(*own)
+        return LidarScan(*own, self.second_ranges[s], self.second_intensity[s])
 
     def truth(self, s: int) -> LidarTruth:
         """Return the ground truth of lidar s.

@@ -5,16 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numba import carray
 from numpy.typing import ArrayLike, NDArray
 
 from ..common.errors import InputError
 from ..common.geometry import FloatArray
-from .compiled import compiled, inner
+from .compiled import compiled, inner, part
 from .frames import LidarBatch, LidarScan, LidarTruth
 from .grid import IntArray
-from .handles import open_tables
+from .handles import make_handle, open_tables, pointer
 from .lidar_raster import beams_handle, lidar_beams, lidar_scratch, open_beams, open_footprints, place_lidar, see_lidar
-from .lidar_signal import S_MAX, beam_times, lidar_settings, measure_scan, unit_azimuth
+from .lidar_signal import (
+    S_MAX,
+    S_OFFSET,
+    S_RETURNS,
+    TARGET,
+    beam_times,
+    lidar_settings,
+    measure_scan,
+    turn_unit,
+    unit_angle,
+)
 from .noise import QUANTILES, as_word
 from .raycast import as_index
 from .scene import Scene
@@ -26,9 +37,13 @@ if TYPE_CHECKING:
 ROTATION_TOLERANCE = 1e-4
 """How far the rows of a rotation matrix may be from orthonormal."""
 _AT_REST = np.zeros((0, 6))
-_NO_SIGNAL, _NO_FLAGS = np.zeros((2, 0, 0, 0), np.float32), np.zeros((0, 0, 0), np.uint8)
-_NO_LABELS, _NO_ROWS = np.zeros((2, 0, 0, 0), np.int32), np.zeros((0, 0, 0), np.int32)
+_NOBODY = np.full(1, -1, np.int32)
+_NO_FLAGS, _NO_LABELS = np.zeros((0, 0, 0), np.uint8), np.zeros((0, 0, 0, 0), np.int32)
 _NO_SURFACE, _NO_NOISE = np.zeros((0, 4), np.float32), (np.uint64(0), np.zeros(0, np.uint64), np.uint64(0))
+_NO_INTENSITY, _NO_KINDS = np.zeros((0, 0), np.float32), np.zeros((0, 0), np.uint8)
+_WORD = 0xFFFFFFFFFFFFFFFF
+BEAMS_HANDLE = 10
+"""Length of the handle of a lidar's beams."""
 
 
 class Lidar:
@@ -55,17 +70,23 @@ class Lidar:
         span = config.angle_max - config.angle_min
         step = span / (config.beams if _full_turn(config) else max(config.beams - 1, 1))
         self._beams = lidar_beams(self.angles, step, self.elevations, beam_times(config))
-        self._beams_handle = beams_handle(self._beams)
+        self._shape = (len(self.elevations), len(self.angles))
+        self._sweeps = bool(self._beams.time.any())
+        self._make_handle()
         self._flat = config.elevations == (0.0,)
         self._casts_rays = max(config.divergence_horizontal, config.divergence_vertical, config.gloss) > 0.0
 
     def __getstate__(self) -> dict[str, Any]:
         """Return all but the addresses of arrays, which a copy has elsewhere."""
-        return {name: value for name, value in self.__dict__.items() if name != "_beams_handle"}
+        return {name: value for name, value in self.__dict__.items() if name != "_handle"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._beams_handle = beams_handle(self._beams)
+        self._make_handle()
+
+    def _make_handle(self) -> None:
+        own = make_handle(self.directions, self._settings, QUANTILES)
+        self._handle = np.concatenate([beams_handle(self._beams), own])
 
     def scan(
         self,
@@ -128,23 +149,17 @@ class Lidar:
         word = _words(sensors)
         if len(word) != count:
             raise InputError(f"{len(word)} sensor indices for {count} poses", where="lidar", mend="give one per pose")
-        if self.config.angle_offset > 0.0:
-            rotation = rotation @ about_z(unit_azimuth(self.config, stream, word))
-        shape = (len(self.elevations), len(self.angles))
-        two = self.config.returns == 2
-        measured = np.empty((2, count, *shape), np.float32)
-        second = np.empty((2, count, *shape) if two else (2, 1, 0, 0), np.float32)
-        flags = np.empty((count, *shape), np.uint8)
-        true_ranges = np.empty((count if truth else 0, *shape), np.float32)
-        labels = np.empty((2, count if truth else 0, *shape), np.int32)
+        shape, own = (count, *self._shape), 2 * self.config.returns
+        reported = np.empty((own + truth, *shape), np.float32)
+        flags = np.empty(shape, np.uint8)
+        labels = np.empty((2, *shape), np.int32) if truth else _NO_LABELS
         noise = (as_word(stream), word, as_word(frame))
-        out = (measured, second, flags, true_ranges, labels, _NO_ROWS)
-        self._run(scene, position, rotation, velocity, exclude_body, noise, out)
-        batch = LidarBatch(self.angles, self.elevations, measured[0], measured[1])
-        if two:
-            batch.second_ranges, batch.second_intensity = second[0], second[1]
+        self._run(scene, position, rotation, velocity, exclude_body, noise, (reported, labels, flags))
+        batch = LidarBatch(self.angles, self.elevations, reported[0], reported[1])
+        if own == 4:
+            batch.second_ranges, batch.second_intensity = reported[2], reported[3]
         if truth:
-            batch.true_ranges, batch.instance_id, batch.class_id = true_ranges, labels[0], labels[1]
+            batch.true_ranges, batch.instance_id, batch.class_id = reported[own], labels[0], labels[1]
             batch.flags = flags
         return batch
 
@@ -163,11 +178,10 @@ class Lidar:
             Ranges (S, E, B) float32 [m], inf for nothing, and rows (S, E, B) int32 of the world table, -1 for nothing.
         """
         position, rotation = check_sensor_poses(positions, rotations, "lidar")
-        shape = (len(position), len(self.elevations), len(self.angles))
+        shape = (1, len(position), *self._shape)
         ranges, index = np.empty(shape, np.float32), np.empty(shape, np.int32)
-        out = (_NO_SIGNAL, _NO_SIGNAL, _NO_FLAGS, ranges, _NO_LABELS, index)
-        self._run(scene, position, rotation, velocity, exclude_body, _NO_NOISE, out)
-        return ranges, index
+        self._run(scene, position, rotation, velocity, exclude_body, _NO_NOISE, (ranges, index, _NO_FLAGS))
+        return ranges[0], index[0]
 
     def _run(
         self,
@@ -179,7 +193,7 @@ class Lidar:
         noise: tuple[np.uint64, NDArray[np.uint64], np.uint64],
         out: tuple[NDArray[Any], ...],
     ) -> None:
-        """Call the kernel on all threads."""
+        """Call the kernel on all threads; ``out`` as in ``scan_kernel``."""
         count = len(position)
         exclude, speed = _excluded(exclude_body, count), self._velocity(velocity, count)
         fixed, height = scene.footprints_handle(), np.nan
@@ -187,15 +201,14 @@ class Lidar:
         if self._flat and count:
             height = float(position[0, 2])
             flat = scene.footprints_handle(height)
-        surface = scene.lidar_surface if len(noise[1]) else _NO_SURFACE
         stream, words, frame = noise
+        surface = scene.lidar_surface if len(words) else _NO_SURFACE
         tables = scene.handle if self._casts_rays and len(words) else scene.placed_handle
 
         def work(first: int, end: int) -> None:
             scan_kernel(
-                first, end, tables, fixed, flat, height, scene.moving_handle, self._beams_handle, surface,
-                scene.instance_id, scene.class_id, position, rotation, speed, self.directions, self._settings,
-                QUANTILES, stream, words, frame, exclude, *out,
+                first, end, tables, fixed, flat, height, scene.moving_handle, self._handle, surface, scene.instance_id,
+                scene.class_id, position, rotation, speed, stream, words, frame, exclude, *out,
             )  # fmt: skip
 
         map_chunks(work, count)
@@ -211,7 +224,7 @@ class Lidar:
                 where="lidar",
                 mend=f"give ({count}, 6): linear [m/s] and angular [rad/s]",
             )
-        return speed if self._beams.time.any() else _AT_REST
+        return speed if self._sweeps else _AT_REST
 
     def points(self, scan: LidarScan) -> NDArray[np.float32]:
         """Return the returns of a scan as points.
@@ -219,13 +232,23 @@ class Lidar:
         Returns:
             (N, 4) float32 x, y, z [m] in ``laser`` and intensity [0, 1]; ring by ring, empty beams left out.
         """
-        ranges = scan.ranges.reshape(-1)
-        back = np.isfinite(ranges)
-        points = np.zeros((int(back.sum()), 4), np.float32)
-        points[:, :3] = self.directions[back] * ranges[back, None]
-        if scan.intensity is not None:
-            points[:, 3] = scan.intensity.reshape(-1)[back]
-        return points
+        intensity = _NO_INTENSITY if scan.intensity is None else scan.intensity
+        return gather_points(self.directions, scan.ranges, intensity)  # type: ignore[no-any-return]
+
+    def labelled_points(
+        self, scan: LidarScan, truth: LidarTruth
+    ) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.int32]]:
+        """Return the returns of a scan as points, with what they are of.
+
+        Returns:
+            The points of ``points``, and class and instance ids, (N,) int32 each, as by ``labels.label_points``.
+        """
+        intensity = _NO_INTENSITY if scan.intensity is None else scan.intensity
+        flags = _NO_KINDS if truth.flags is None else truth.flags
+        points, ids = gather_labelled_points(
+            self.directions, scan.ranges, intensity, flags, truth.class_id, truth.instance_id
+        )
+        return points, ids[0], ids[1]
 
 
 def beam_angles(config: LidarConfig) -> FloatArray:
@@ -237,20 +260,16 @@ def _full_turn(config: LidarConfig) -> bool:
     return abs(config.angle_max - config.angle_min - 2.0 * np.pi) < 1e-9
 
 
-def about_z(angle: FloatArray) -> FloatArray:
-    """Return matrices (S, 3, 3) that turn by angles (S,) [rad] about z."""
-    turn = np.zeros((len(angle), 3, 3))
-    turn[:, 0, 0], turn[:, 1, 1], turn[:, 2, 2] = np.cos(angle), np.cos(angle), 1.0
-    turn[:, 0, 1], turn[:, 1, 0] = -np.sin(angle), np.sin(angle)
-    return turn
-
-
 def _words(values: ArrayLike) -> NDArray[np.uint64]:
     """Return whole numbers as words for the noise."""
-    return np.array([as_word(s) for s in np.atleast_1d(np.asarray(values)).tolist()], dtype=np.uint64)
+    whole = values if isinstance(values, (tuple, list, range)) else np.atleast_1d(np.asarray(values)).tolist()
+    return np.array([int(v) & _WORD for v in whole], dtype=np.uint64)
 
 
 def _excluded(body: ArrayLike, count: int) -> IntArray:
+    """Return the bodies that are not seen as (count,) int32, or as (1,) one for all."""
+    if isinstance(body, int):
+        return _NOBODY if body == -1 else np.array((body,), np.int32)
     return np.full(count, body, dtype=np.int32)
 
 
@@ -306,6 +325,73 @@ def first_bad_sensor_pose(position: FloatArray, rotation: FloatArray) -> int:
 
 
 @compiled
+def gather_points(
+    directions: FloatArray, ranges: NDArray[np.float32], intensity: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return (N, 4) float32 x, y, z [m] and intensity of those of E * B beams that came back.
+
+    Args:
+        directions: (E * B, 3) unit vectors. ranges: (E, B) [m], inf for none. intensity: likewise, or (0, 0).
+    """
+    distance, light = ranges.reshape(-1), intensity.reshape(-1)
+    points = np.empty((count_finite(distance), 4), np.float32)
+    n = np.uint64(0)
+    for b in range(np.uint64(distance.size)):
+        if np.isfinite(distance[b]):
+            put_point(directions, distance, light, b, points, n)
+            n += np.uint64(1)
+    return points
+
+
+@compiled
+def gather_labelled_points(
+    directions: FloatArray,
+    ranges: NDArray[np.float32],
+    intensity: NDArray[np.float32],
+    flags: NDArray[np.uint8],
+    class_id: IntArray,
+    instance_id: IntArray,
+) -> tuple[NDArray[np.float32], IntArray]:
+    """As ``gather_points``, with (2, N) int32 class and instance; ``flags`` (E, B) or (0, 0): see ``LidarTruth``."""
+    distance, light, kinds = ranges.reshape(-1), intensity.reshape(-1), flags.reshape(-1)
+    classes, instances = class_id.reshape(-1), instance_id.reshape(-1)
+    count = count_finite(distance)
+    points, ids = np.empty((count, 4), np.float32), np.empty((2, count), np.int32)
+    n = np.uint64(0)
+    for b in range(np.uint64(distance.size)):
+        if np.isfinite(distance[b]):
+            put_point(directions, distance, light, b, points, n)
+            known = kinds.size == 0 or (kinds[b] & TARGET) != 0
+            ids[0, n], ids[1, n] = (classes[b], instances[b]) if known else (np.int32(0), np.int32(0))
+            n += np.uint64(1)
+    return points, ids
+
+
+@part
+def count_finite(values: NDArray[np.float32]) -> int:
+    """Return how many of (N,) values are finite."""
+    count = 0
+    for b in range(np.uint64(values.size)):
+        count += 1 if np.isfinite(values[b]) else 0
+    return count
+
+
+@part
+def put_point(
+    directions: FloatArray,
+    distance: NDArray[np.float32],
+    light: NDArray[np.float32],
+    b: np.uint64,
+    points: NDArray[np.float32],
+    n: np.uint64,
+) -> None:
+    """Write beam b as point n."""
+    for j in range(np.uint64(3)):
+        points[n, j] = directions[b, j] * distance[b]
+    points[n, np.uint64(3)] = light[b] if light.size > 0 else np.float32(0.0)
+
+
+@compiled
 def scan_kernel(
     first: int,
     end: int,
@@ -321,53 +407,72 @@ def scan_kernel(
     position: FloatArray,
     rotation: FloatArray,
     velocity: FloatArray,
-    directions: FloatArray,
-    settings: FloatArray,
-    quantiles: NDArray[np.float32],
     stream: np.uint64,
     sensors: NDArray[np.uint64],
     frame: np.uint64,
     exclude: IntArray,
-    measured: NDArray[np.float32],
-    second: NDArray[np.float32],
-    flags: NDArray[np.uint8],
-    true_ranges: NDArray[np.float32],
+    reported: NDArray[np.float32],
     labels: IntArray,
-    rows: IntArray,
+    flags: NDArray[np.uint8],
 ) -> None:
     """Scan with lidars first to end - 1; see ``Lidar``.
 
-    Writes (2, S, E, B) ranges and intensity of first and second returns, flags, truth and labels, or truth and
-    ``rows``; what is not wanted is an array of no lidars.
+    Args:
+        scene, fixed_lists, flat_lists, moving_lists: handles, see ``Scene``; height: of flat_lists [m].
+        lidar: handle of the beams, directions, settings and quantiles. surface: (P, 4), see ``lidar_surface``.
+        instance_id, class_id: (P,). position: (S, 3) [m]. rotation: (S, 3, 3). velocity: (S, 6), or (0, 6) at rest.
+        stream, sensors, frame: words that noise is hashed from; ``sensors`` (S,), of no length for perfect lidars.
+        exclude: (S,) moving bodies that are not seen, or (1,) for all lidars.
+        reported: (K, S, E, B), written: ranges and intensities of each return; then, if wanted, true ranges; of perfect
+            lidars those alone. labels: (2, S, E, B), written: instance and class, or of no length if they are not
+            wanted; of perfect lidars (1, S, E, B), rows of the world table. flags: (S, E, B), written.
     """
     tables, beams = open_tables(scene), open_beams(lidar)
+    own = lidar[BEAMS_HANDLE:]
+    directions = carray(pointer(own[0]), (own[1], 3), np.float64)
+    settings = carray(pointer(own[2]), (own[3],), np.float64)
+    quantiles = carray(pointer(own[4]), (own[5],), np.float32)
     fixed, flat = open_footprints(fixed_lists), open_footprints(flat_lists)
     moving = open_footprints(moving_lists)
-    count = directions.shape[0]
+    count, perfect = directions.shape[0], len(sensors) == 0
     scratch = lidar_scratch(beams, len(tables.shape), len(velocity) > 0)
     spare, found = np.empty(count, np.float32), np.empty(count, np.int32)
+    none, turned = np.empty(0, np.float32), np.empty((1, 3, 3))
+    signals = 0 if perfect else 2 * int(settings[S_RETURNS])
     for s in range(first, end):
-        truth = true_ranges[s].reshape(-1) if len(true_ranges) > 0 else spare
-        index = rows[s].reshape(-1) if len(rows) > 0 else found
-        place_lidar(position, rotation, velocity, s, beams.time, scratch)
-        see_lidar(
-            tables, fixed, flat, height, moving, beams, settings[S_MAX], as_index(exclude[s]), scratch, truth, index,
+        truth = reported[signals, s].reshape(-1) if reported.shape[0] > signals else spare
+        index = labels[0, s].reshape(-1) if perfect else found
+        skip = as_index(exclude[s if len(exclude) > 1 else 0])
+        if settings[S_OFFSET] > 0.0 and not perfect:
+            turned[0] = rotation[s]
+            turn_unit(unit_angle(settings[S_OFFSET], stream, sensors[s]), turned[0])
+            place_lidar(position[s:], turned, velocity[s:], 0, beams.time, scratch)
+        else:
+            place_lidar(position, rotation, velocity, s, beams.time, scratch)
+        see_lidar(tables, fixed, flat, height, moving, beams, settings[S_MAX], skip, scratch, truth, index)
+        if perfect:
+            continue
+        two = signals == 4
+        measure_scan(
+            tables, surface, instance_id, settings, quantiles, stream, sensors[s], frame, skip, scratch.origins,
+            scratch.turns, directions, len(beams.time), truth, index, reported[0, s].reshape(-1),
+            reported[1, s].reshape(-1), reported[2, s].reshape(-1) if two else none,
+            reported[3, s].reshape(-1) if two else none, flags[s].reshape(-1),
         )  # fmt: skip
-        if measured.shape[1] > 0:
-            again = s if second.shape[2] > 0 else 0
-            measure_scan(
-                tables, surface, instance_id, settings, quantiles, stream, sensors[s], frame, as_index(exclude[s]),
-                scratch.origins, scratch.turns, directions, len(beams.time), truth, index, measured[0, s].reshape(-1),
-                measured[1, s].reshape(-1), second[0, again].reshape(-1), second[1, again].reshape(-1),
-                flags[s].reshape(-1),
-            )  # fmt: skip
-        if labels.shape[1] > 0:
+        if labels.shape[0] > 0:
             label(index, instance_id, class_id, labels[0, s].reshape(-1), labels[1, s].reshape(-1))
 
 
 @inner
 def label(index: IntArray, instance_id: IntArray, class_id: IntArray, instance: IntArray, semantic: IntArray) -> None:
     """Write what each beam hit: (N,) ids of instance and class by rows (N,) of the world table."""
-    for b in range(len(index)):
-        p = as_index(index[b])
-        instance[b], semantic[b] = (instance_id[p], class_id[p]) if p >= 0 else (0, 0)
+    b, beams = 0, len(index)
+    while b < beams:
+        p, first = as_index(index[b]), np.uint64(b)
+        while b < beams and index[b] == p:
+            b += 1
+        i, c = (instance_id[p], class_id[p]) if p >= 0 else (np.int32(0), np.int32(0))
+        for k in range(first, np.uint64(b)):
+            instance[k] = i
+        for k in range(first, np.uint64(b)):
+            semantic[k] = c

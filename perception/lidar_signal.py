@@ -24,7 +24,7 @@ a beam, its bits are split into independent parts.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numba.np.unsafe.ndarray import to_fixed_tuple
@@ -34,7 +34,7 @@ from ..common.classes import CLASS_IDS, CLASS_NAMES
 from ..common.geometry import FloatArray
 from ..common.primitives import Primitives
 from .borrow import borrowed
-from .compiled import compiled, part, spliced
+from .compiled import compiled, inner, part
 from .grid import IntArray
 from .intersect import AXIS_BOX, HALF_SPACE, YAW_BOX, interval, reciprocal
 from .noise import (
@@ -42,7 +42,6 @@ from .noise import (
     LIDAR_DRIFT,
     LIDAR_FILM,
     LIDAR_UNIT,
-    as_word,
     noise_key,
     random_bits,
     standard_normal,
@@ -77,6 +76,36 @@ STRAY_AMPLITUDE = 0.1
 """Amplitude of dust and crosstalk; assumed."""
 
 STRONGEST, FIRST, LAST = 0, 1, 2
+
+BATCH = 128
+"""Beams that are reported together. Batches of less than 64 are unrolled before they are vectorised, and then are not.
+"""
+(
+    DISTANCE,
+    COSINE,
+    AMPLITUDE,
+    CLEAR,
+    CHANCE,
+    RANGE_NOISE,
+    THRESHOLD,
+    LIGHT_NOISE,
+    REPORTED,
+    LIGHT,
+    ERROR,
+    DISTANCE_2,
+    AMPLITUDE_2,
+    RANGE_NOISE_2,
+    THRESHOLD_2,
+    LIGHT_NOISE_2,
+    REPORTED_2,
+    LIGHT_2,
+    WORK_FIELDS,
+) = range(19)
+"""Fields of the working memory of a batch: true range, cosine of incidence, amplitude, transmission of the window,
+chance (0 to 1), three standard normal numbers, and the range and intensity that are reported; bias; and of the second
+echo range, amplitude, standard normal numbers, and range and intensity of the second return."""
+MIRROR_LIFT = 1e-4
+"""How far off a mirror the rays from it begin [m]."""
 
 (
     S_MIN,
@@ -114,8 +143,9 @@ STRONGEST, FIRST, LAST = 0, 1, 2
     S_STRIDE,
     S_STEPS,
     S_LEVELS,
+    S_OFFSET,
     S_COUNT,
-) = range(36)
+) = range(37)
 """Places in the array of settings that the kernels read; see ``lidar_settings``."""
 
 _NEAR_INFRARED: dict[str, tuple[float, float, float, float]] = {
@@ -144,6 +174,23 @@ _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 """Weights of linear red, green and blue in luminance (ITU-R BT.709)."""
 _DARKEST = 0.02
 """Reflectivity of black rubber (the same table), the least of all."""
+
+
+class Echoes(NamedTuple):
+    """The echoes of each beam, (beams,) float32 each; the last three of no length if no beam can have a second echo.
+
+    Attributes:
+        cosine: of incidence on the solid that the beam points at; -1 if it hits nothing, or starts inside.
+        amplitude: of that solid's echo: share * reflectivity * cosine.
+        other, beyond: range [m] (inf: none) and amplitude of the second echo.
+        mirror: square of the share that is mirrored, where what the mirror shows could matter, and 0 elsewhere.
+    """
+
+    cosine: NDArray[np.float32]
+    amplitude: NDArray[np.float32]
+    other: NDArray[np.float32]
+    beyond: NDArray[np.float32]
+    mirror: NDArray[np.float32]
 
 
 def lidar_surface(primitives: Primitives) -> NDArray[np.float32]:
@@ -186,7 +233,7 @@ def lidar_settings(config: LidarConfig) -> FloatArray:
     s[S_FALSE], s[S_FALSE_LENGTH], s[S_CROSSTALK] = config.false_echoes, config.false_echo_length, config.crosstalk
     s[S_FILM], s[S_GAP], s[S_HAZE], s[S_GLOSS] = config.film_share, config.film_gap, config.film_haze, config.gloss
     s[S_DRIFT], s[S_DRIFT_SCANS] = config.range_drift, config.range_drift_time * config.rate
-    s[S_RING] = config.ring_bias
+    s[S_RING], s[S_OFFSET] = config.ring_bias, config.angle_offset
     full_turn = abs(config.angle_max - config.angle_min - 2.0 * np.pi) < 1e-9
     s[S_FULL_TURN] = full_turn
     # Edges are looked for between a beam and the first one that lies outside its footprint.
@@ -201,15 +248,23 @@ def beam_times(config: LidarConfig) -> FloatArray:
     return times[::-1].copy() if config.clockwise else times
 
 
-def unit_azimuth(config: LidarConfig, stream: int, sensors: NDArray[np.uint64]) -> FloatArray:
-    """Return by how much each of S units is turned about its z axis against its reported angles: (S,) [rad].
+@compiled
+def unit_angle(offset: float, stream: np.uint64, sensor: np.uint64) -> float:
+    """Return by how much a unit is turned about its z axis against its reported angles [rad], constant for the unit.
 
-    Constant for a unit: hashed from (stream, sensor). Turn the pose that the geometry is computed for by it.
+    Args:
+        offset: standard deviation [rad]. stream, sensor: words (``noise.as_word``) that it is hashed from.
     """
-    if config.angle_offset == 0.0:
-        return np.zeros(len(sensors))
-    keys = [noise_key(as_word(stream), LIDAR_UNIT, np.uint64(s), np.uint64(0)) for s in sensors]
-    return np.array([config.angle_offset * standard_normal(np.uint64(key), 0) for key in keys])
+    return offset * standard_normal(noise_key(stream, LIDAR_UNIT, sensor, np.uint64(0)), 0)
+
+
+@inner
+def turn_unit(angle: float, rotation: FloatArray) -> None:
+    """Turn the pose (3, 3) of a unit about its z axis [rad]."""
+    c, s = np.cos(angle), np.sin(angle)
+    for i in range(3):
+        x, y = rotation[i, 0], rotation[i, 1]
+        rotation[i, 0], rotation[i, 1] = c * x + s * y, c * y - s * x
 
 
 @part
@@ -280,7 +335,7 @@ def incidence(
     return min(1.0, abs(nx * dx + ny * dy + nz * dz))
 
 
-@spliced
+@inner
 def meet_surfaces(
     tables: Tables,
     surface: NDArray[np.float32],
@@ -295,26 +350,94 @@ def meet_surfaces(
 ) -> None:
     """Write the cosine of incidence of each beam (-1: it hits nothing, or starts inside) and its echo's amplitude.
 
-    Arrays as in ``measure_scan``; the last two are (beams,).
+    Arrays as in ``measure_scan``; the last two are (beams,). Neighbouring beams that hit the same solid go together.
     """
-    shape, kind = borrowed(tables.shape), borrowed(tables.kind)
-    hot, solid = borrowed(tables.hot), borrowed(tables.solid)
-    poses, beams = origins.shape[0], directions.shape[0]
-    step = columns if poses > 1 else 1  # Of one pose all beams, of several each its column.
-    for k in range(poses):
-        ox, oy, oz = origins[k, 0], origins[k, 1], origins[k, 2]
-        r = turn_of(rotations, k)
-        for b in range(k, beams, step):
-            t, p = float(truth[b]), as_index(row[b])
-            c, a = -1.0, 0.0
-            if p >= 0 and t > 0.0:
-                x, y, z = directions[b, 0], directions[b, 1], directions[b, 2]
-                dx = r[0] * x + r[1] * y + r[2] * z
-                dy = r[3] * x + r[4] * y + r[5] * z
-                dz = r[6] * x + r[7] * y + r[8] * z
-                c = incidence(shape, kind, hot, solid, p, ox + t * dx, oy + t * dy, oz + t * dz, dx, dy, dz)
-                a = c * surface[p, REFLECTIVITY]
-            cosine[b], amplitude[b] = c, a
+    tables, rays, surface = borrowed(tables), borrowed(directions.reshape(-1)), borrowed(surface)
+    origins, rotations, truth, row = borrowed(origins), borrowed(rotations), borrowed(truth), borrowed(row)
+    cosine, amplitude = borrowed(cosine), borrowed(amplitude)
+    beams, moves = row.size, origins.shape[0] > 1
+    end = 0
+    while end < beams:
+        first, p = end, as_index(row[end])
+        end += 1
+        while end < beams and row[end] == p and not moves:
+            end += 1
+        if p < 0:
+            for i in range(np.uint64(first), np.uint64(end)):
+                cosine[i], amplitude[i] = -1.0, 0.0
+        else:
+            k = first % columns if moves else 0
+            meet_solid(tables, surface, p, origins, rotations, k, rays, truth, first, end, cosine, amplitude)
+
+
+@part
+def meet_solid(
+    tables: Tables,
+    surface: NDArray[np.float32],
+    p: int,
+    origins: FloatArray,
+    rotations: FloatArray,
+    k: int,
+    rays: FloatArray,
+    truth: NDArray[np.float32],
+    first: int,
+    end: int,
+    cosine: NDArray[np.float32],
+    amplitude: NDArray[np.float32],
+) -> None:
+    """As ``meet_surfaces``, for beams first to end - 1, that all hit solid p from pose k.
+
+    A few beams after them may be written too, with what is not theirs: whole vectors are faster than single beams.
+    """
+    shape, hot, code = tables.shape, tables.hot, tables.shape[p]
+    reflectivity = float(surface[p, REFLECTIVITY])
+    ox, oy, oz = origins[k, 0], origins[k, 1], origins[k, 2]
+    r = turn_of(rotations, k)
+    start, three, one, two = np.uint64(first), np.uint64(3), np.uint64(1), np.uint64(2)
+    if code <= YAW_BOX:
+        count = np.uint64(min((end - first + 7) // 8 * 8, truth.size - first) if end - first > 1 else 1)
+        c, s = (1.0, 0.0) if code == AXIS_BOX else (hot[p, 6], hot[p, 7])
+        hx, hy, hz, x, y, z = hot[p, 3], hot[p, 4], hot[p, 5], ox - hot[p, 0], oy - hot[p, 1], oz - hot[p, 2]
+        if code == AXIS_BOX:
+            hx, hy, hz = 0.5 * (hx - hot[p, 0]), 0.5 * (hy - hot[p, 1]), 0.5 * (hz - hot[p, 2])
+            x, y, z = x - hx, y - hy, z - hz
+        x, y = c * x + s * y, c * y - s * x
+        # From the lidar's frame to the box's.
+        m0, m1, m2 = c * r[0] + s * r[3], c * r[1] + s * r[4], c * r[2] + s * r[5]
+        m3, m4, m5 = c * r[3] - s * r[0], c * r[4] - s * r[1], c * r[5] - s * r[2]
+        for i in range(count):
+            b = start + i
+            u, v, w, t = rays[three * b], rays[three * b + one], rays[three * b + two], float(truth[b])
+            dx, dy, dz = m0 * u + m1 * v + m2 * w, m3 * u + m4 * v + m5 * w, r[6] * u + r[7] * v + r[8] * w
+            gx, gy, gz = abs(x + t * dx) - hx, abs(y + t * dy) - hy, abs(z + t * dz) - hz
+            side = abs(dx) if gx >= gy else abs(dy)
+            face = side if (gx if gx >= gy else gy) >= gz else abs(dz)
+            face = face if face < 1.0 else 1.0
+            cosine[b] = face if t > 0.0 else -1.0
+            amplitude[b] = face * reflectivity if t > 0.0 else 0.0
+    elif code == HALF_SPACE:
+        n0, n1, n2 = hot[p, 0], hot[p, 1], hot[p, 2]
+        m0, m1, m2 = (
+            n0 * r[0] + n1 * r[3] + n2 * r[6],
+            n0 * r[1] + n1 * r[4] + n2 * r[7],
+            n0 * r[2] + n1 * r[5] + n2 * r[8],
+        )
+        for i in range(np.uint64(end - first)):
+            b = start + i
+            face = abs(m0 * rays[three * b] + m1 * rays[three * b + one] + m2 * rays[three * b + two])
+            face = face if face < 1.0 else 1.0
+            cosine[b] = face if truth[b] > 0.0 else -1.0
+            amplitude[b] = face * reflectivity if truth[b] > 0.0 else 0.0
+    else:
+        for i in range(np.uint64(end - first)):
+            b = start + i
+            u, v, w, t = rays[three * b], rays[three * b + one], rays[three * b + two], float(truth[b])
+            dx, dy, dz = r[0] * u + r[1] * v + r[2] * w, r[3] * u + r[4] * v + r[5] * w, r[6] * u + r[7] * v + r[8] * w
+            face = incidence(
+                shape, tables.kind, hot, tables.solid, p, ox + t * dx, oy + t * dy, oz + t * dz, dx, dy, dz
+            )
+            cosine[b] = face if t > 0.0 else -1.0
+            amplitude[b] = face * reflectivity if t > 0.0 else 0.0
 
 
 @part
@@ -485,7 +608,7 @@ def neighbour(side: int, column: int, b: int, columns: int, beams: int, full_tur
     return n if n < beams else -1
 
 
-@spliced
+@inner
 def mix_edges(
     tables: Tables,
     surface: NDArray[np.float32],
@@ -496,17 +619,14 @@ def mix_edges(
     columns: int,
     truth: NDArray[np.float32],
     row: IntArray,
-    cosine: NDArray[np.float32],
-    amplitude: NDArray[np.float32],
-    other: NDArray[np.float32],
-    beyond: NDArray[np.float32],
+    echoes: Echoes,
     kinds: NDArray[np.uint8],
 ) -> None:
     """Find the beams whose footprints straddle an edge; write the share's loss of amplitude, and the second echo.
 
     An edge lies between a beam and the next one outside its footprint, if they hit different solids. Of up to four
     edges about a beam the one with the greatest share counts. Only those solids are looked at.
-    Arrays as in ``measure_scan``; the last four are (beams,).
+    Arrays as in ``measure_scan``; kinds: (beams,) uint8.
     """
     tables = borrowed(tables)
     shape, kind, hot, solid = tables.shape, tables.kind, tables.hot, tables.solid
@@ -517,7 +637,7 @@ def mix_edges(
     mark_edges(truth, row, columns, stride, full_turn, settings[S_HALF_H] > 0.0, settings[S_HALF_V] > 0.0, marked)
     for b in range(beams):
         sides = marked[b]
-        if sides == 0 or cosine[b] < 0.0:
+        if sides == 0 or echoes.cosine[b] < 0.0:
             continue
         column = b % columns
         k = column * step
@@ -550,11 +670,12 @@ def mix_edges(
                 best, t_best, q_best = share, (t if t < np.inf else float(truth[n])), q
                 cx, cy, cz = dx + u * ex, dy + u * ey, dz + u * ez
         if best > 0.0:
-            amplitude[b] *= 1.0 - best
+            echoes.amplitude[b] *= 1.0 - best
             if q_best >= 0 and t_best <= settings[S_MAX]:
                 x, y, z = origins[k, 0] + t_best * cx, origins[k, 1] + t_best * cy, origins[k, 2] + t_best * cz
                 c = incidence(shape, kind, hot, solid, q_best, x, y, z, cx, cy, cz)
-                other[b], beyond[b], kinds[b] = t_best, best * surface[q_best, REFLECTIVITY] * c, TARGET | MIXED
+                echoes.other[b], echoes.beyond[b] = t_best, best * surface[q_best, REFLECTIVITY] * c
+                kinds[b] = TARGET | MIXED
 
 
 @part
@@ -609,40 +730,74 @@ def turned(rotations: FloatArray, k: int, x: float, y: float, z: float) -> tuple
     )
 
 
-@spliced
-def wrap_film(
+@inner
+def coat_surfaces(
     surface: NDArray[np.float32],
     instance_id: IntArray,
     settings: FloatArray,
     film_key: np.uint64,
-    row: IntArray,
     truth: NDArray[np.float32],
-    cosine: NDArray[np.float32],
-    amplitude: NDArray[np.float32],
-    other: NDArray[np.float32],
-    beyond: NDArray[np.float32],
+    row: IntArray,
+    echoes: Echoes,
     kinds: NDArray[np.uint8],
 ) -> None:
-    """Put stretch film in front of wrapped goods.
+    """Put stretch film in front of wrapped goods, and take the mirrored share from the echoes of glossy solids.
 
     The film's two surfaces reflect 2 F / (1 + F) of the light away (F: Fresnel's reflection); a diffuse share
-    ``film_haze`` comes back; the rest passes, out and back. Beams with an edge in them are left alone.
+    ``film_haze`` comes back; the rest passes, out and back. Beams with an edge in them are left alone, and so are the
+    wrapped ones by gloss.
+
+    What a glossy solid mirrors goes out and back the same way: it is weakened by the square of the mirror's reflection.
+    That is written (``mirror``) where it could matter: where it could be stronger than the direct echo, or (two
+    returns, or the last one) where it reaches 2 % of a white target's.
     """
-    gap, haze = settings[S_GAP], settings[S_HAZE]
-    for b in range(len(truth)):
-        c, p = float(cosine[b]), as_index(row[b])
-        if c < 0.0 or kinds[b] != TARGET or surface[p, FILM] == 0.0:
+    cosine, amplitude, mirror = echoes.cosine, echoes.amplitude, echoes.mirror
+    weak = settings[S_RETURNS] > 1.0 or settings[S_MODE] == LAST
+    beams, b = row.size, 0
+    while b < beams:
+        p, first = as_index(row[b]), np.uint64(b)
+        while b < beams and row[b] == p:
+            b += 1
+        if p < 0:
             continue
-        if uniform(film_key, instance_id[p]) < settings[S_FILM]:
-            fresnel = schlick(c)
-            passed = (1.0 - 2.0 * fresnel / (1.0 + fresnel)) * (1.0 - haze)
-            amplitude[b] *= passed * passed
-            other[b], beyond[b] = max(1e-3, truth[b] - gap / max(c, 0.1)), haze * c
-            kinds[b] = TARGET | WRAPPED
+        gloss = settings[S_GLOSS] * float(surface[p, GLOSS])
+        can_be_wrapped = settings[S_FILM] > 0.0 and surface[p, FILM] > 0.0
+        if can_be_wrapped and uniform(film_key, instance_id[p]) < settings[S_FILM]:
+            wrap_film(settings, first, np.uint64(b), truth, echoes, kinds)
+        if gloss > 0.0:
+            for i in range(np.uint64(b) - first):
+                c = float(cosine[first + i])
+                share = gloss * schlick(c) if (kinds[first + i] == TARGET) & (c >= 0.0) else 0.0
+                left = float(amplitude[first + i]) * (1.0 - share)
+                amplitude[first + i] = left
+                square = share * share
+                mirror[first + i] = square if square >= (0.02 if weak else left) else 0.0
 
 
-@spliced
-def mirror_beams(
+@part
+def wrap_film(
+    settings: FloatArray,
+    first: np.uint64,
+    end: np.uint64,
+    truth: NDArray[np.float32],
+    echoes: Echoes,
+    kinds: NDArray[np.uint8],
+) -> None:
+    """Put film in front of what beams first to end - 1 hit; see ``coat_surfaces``."""
+    gap, haze = settings[S_GAP], settings[S_HAZE]
+    for i in range(first, end):
+        c = float(echoes.cosine[i])
+        if c < 0.0 or kinds[i] != TARGET:
+            continue
+        fresnel = schlick(c)
+        passed = (1.0 - 2.0 * fresnel / (1.0 + fresnel)) * (1.0 - haze)
+        echoes.amplitude[i] *= passed * passed
+        echoes.other[i], echoes.beyond[i] = max(1e-3, truth[i] - gap / max(c, 0.1)), haze * c
+        kinds[i] = TARGET | WRAPPED
+
+
+@inner
+def trace_mirrors(
     tables: Tables,
     surface: NDArray[np.float32],
     settings: FloatArray,
@@ -653,42 +808,29 @@ def mirror_beams(
     columns: int,
     truth: NDArray[np.float32],
     row: IntArray,
-    cosine: NDArray[np.float32],
-    amplitude: NDArray[np.float32],
-    other: NDArray[np.float32],
-    beyond: NDArray[np.float32],
+    echoes: Echoes,
     kinds: NDArray[np.uint8],
 ) -> None:
-    """Take the mirrored share from the echoes of glossy solids, and add what is seen in the mirror.
-
-    Light goes out and back the same way: what is mirrored is weakened by the square of the mirror's reflection. A ray
-    is traced only where that could matter: where it could be stronger than the direct echo, or (two returns, or the
-    last one) where it reaches 2 % of a white target's.
-    """
+    """Add what is seen in mirrors, beam by beam with a ray, where ``coat_surfaces`` found that it could matter."""
+    tables = borrowed(tables)
     shape, hot, kind, solid = tables.shape, tables.hot, tables.kind, tables.solid
     visited = np.zeros(tables.shape.size, np.int32)
     step = 1 if origins.shape[0] > 1 else 0
-    weak = settings[S_RETURNS] > 1.0 or settings[S_MODE] == LAST
     for b in range(len(truth)):
-        p, t = as_index(row[b]), float(truth[b])
-        if cosine[b] < 0.0 or kinds[b] != TARGET or surface[p, GLOSS] == 0.0:
+        if not echoes.mirror[b] > 0.0:
             continue
-        mirror = settings[S_GLOSS] * surface[p, GLOSS] * schlick(float(cosine[b]))
-        amplitude[b] *= 1.0 - mirror
-        if mirror * mirror < (0.02 if weak else amplitude[b]):
-            continue
-        k = (b % columns) * step
+        p, t, k = as_index(row[b]), float(truth[b]), (b % columns) * step
         dx, dy, dz = turned(rotations, k, directions[b, 0], directions[b, 1], directions[b, 2])
         x, y, z = origins[k, 0] + t * dx, origins[k, 1] + t * dy, origins[k, 2] + t * dz
         nx, ny, nz, _, _, _ = world_normal(kind[p], solid, p, x, y, z)
         along = nx * dx + ny * dy + nz * dz
-        lift = -1e-4 if along > 0.0 else 1e-4
+        lift = -MIRROR_LIFT if along > 0.0 else MIRROR_LIFT
         rx, ry, rz = dx - 2.0 * along * nx, dy - 2.0 * along * ny, dz - 2.0 * along * nz
         x, y, z = x + lift * nx, y + lift * ny, z + lift * nz
         s, q = trace(tables, visited, b + 1, x, y, z, rx, ry, rz, 0.0, settings[S_MAX] - t, exclude, False)
         if q >= 0 and s > 0.0:
             c = incidence(shape, kind, hot, solid, q, x + s * rx, y + s * ry, z + s * rz, rx, ry, rz)
-            other[b], beyond[b] = t + s, mirror * mirror * surface[q, REFLECTIVITY] * c
+            echoes.other[b], echoes.beyond[b] = t + s, echoes.mirror[b] * surface[q, REFLECTIVITY] * c
             kinds[b] = TARGET | MIRRORED
 
 
@@ -708,20 +850,32 @@ def sense(
         amplitude: share * reflectivity * cosine. distance: true range [m]. clear: transmission of the window, both
             ways. error: bias [m]. bits: random bits; parts 0 and 1 are used. quantiles: ``noise.QUANTILES``.
     """
-    sigma = settings[S_NOISE]
+    noise, threshold = table_normal(bits, 0, quantiles), table_normal(bits, 1, quantiles)
+    return sensed_range(amplitude, distance, clear, error, noise, threshold, settings)
+
+
+@part
+def sensed_range(
+    amplitude: float,
+    distance: float,
+    clear: float,
+    error: float,
+    noise: float,
+    threshold: float,
+    settings: FloatArray,
+) -> float:
+    """As ``sense``, with its two numbers from the standard normal distribution. Without branches: it is vectorised."""
+    gain = settings[S_GAIN]
+    weakness = distance * distance / (amplitude * clear * gain if gain > 0.0 else 1.0)  # 1 / signal
+    weakness = weakness if gain > 0.0 else 0.0
+    weak = settings[S_WEAK] * settings[S_WEAK] * (weakness if weakness < LARGEST_WEAK else LARGEST_WEAK)
     growth = settings[S_GROWTH] * distance
-    if settings[S_GAIN] > 0.0:
-        weakness = distance * distance / (amplitude * clear * settings[S_GAIN])  # 1 / signal
-        if weakness * (1.0 + settings[S_DETECTION] * table_normal(bits, 1, quantiles)) > 1.0:
-            return np.inf
-        weak = settings[S_WEAK] * settings[S_WEAK] * min(LARGEST_WEAK, weakness)
-        sigma = np.sqrt(sigma * sigma + growth * growth + weak)
-    elif growth > 0.0:
-        sigma = np.sqrt(sigma * sigma + growth * growth)
-    measured = distance + error + sigma * table_normal(bits, 0, quantiles)
-    if settings[S_RESOLUTION] > 0.0:
-        measured = np.floor(measured * settings[S_STEPS] + 0.5) * settings[S_RESOLUTION]
-    return measured if settings[S_MIN] <= measured <= settings[S_MAX] else np.inf
+    sigma = np.sqrt(settings[S_NOISE] * settings[S_NOISE] + growth * growth + weak)
+    measured = distance + error + sigma * noise
+    stepped = np.floor(measured * settings[S_STEPS] + 0.5) * settings[S_RESOLUTION]
+    measured = stepped if settings[S_RESOLUTION] > 0.0 else measured
+    detected = weakness * (1.0 + settings[S_DETECTION] * threshold) <= 1.0
+    return measured if detected & (measured >= settings[S_MIN]) & (measured <= settings[S_MAX]) else np.inf
 
 
 @part
@@ -729,22 +883,25 @@ def sense_intensity(
     amplitude: float, clear: float, bits: np.uint64, quantiles: NDArray[np.float32], settings: FloatArray
 ) -> float:
     """Return the intensity, 0 to 1, that is reported for one echo; part 2 of the bits is used."""
-    value = amplitude * clear
-    if settings[S_INTENSITY_NOISE] > 0.0:
-        value *= 1.0 + settings[S_INTENSITY_NOISE] * table_normal(bits, 2, quantiles)
-    if settings[S_INTENSITY_STEP] > 0.0:
-        value = np.floor(value * settings[S_LEVELS] + 0.5) * settings[S_INTENSITY_STEP]
-    return min(1.0, max(0.0, value))
+    return sensed_intensity(amplitude, clear, table_normal(bits, 2, quantiles), settings)
+
+
+@part
+def sensed_intensity(amplitude: float, clear: float, noise: float, settings: FloatArray) -> float:
+    """As ``sense_intensity``, with its number from the standard normal distribution; without branches."""
+    value = amplitude * clear * (1.0 + settings[S_INTENSITY_NOISE] * noise)
+    stepped = np.floor(value * settings[S_LEVELS] + 0.5) * settings[S_INTENSITY_STEP]
+    value = stepped if settings[S_INTENSITY_STEP] > 0.0 else value
+    value = value if value > 0.0 else 0.0
+    return value if value < 1.0 else 1.0
 
 
 @part
 def prefer_second(mode: float, first: float, signal: float, second: float, signal_2: float) -> bool:
     """Return whether the second of two echoes is the one to report first, by return mode; lost ones (inf) come last."""
-    if first == np.inf or second == np.inf:
-        return first == np.inf and second < np.inf
-    if mode == STRONGEST:
-        return signal_2 > signal
-    return (second < first) == (mode == FIRST)
+    nearer = (second < first) == (mode == FIRST)
+    better = signal_2 > signal if mode == STRONGEST else nearer
+    return (second < np.inf) & (better | (first == np.inf))
 
 
 @part
@@ -758,7 +915,7 @@ def stray_range(crosstalk: bool, bits: np.uint64, settings: FloatArray) -> float
     return distance if distance <= high else np.inf
 
 
-@spliced
+@inner
 def report_returns(
     settings: FloatArray,
     quantiles: NDArray[np.float32],
@@ -767,59 +924,302 @@ def report_returns(
     bias: float,
     columns: int,
     truth: NDArray[np.float32],
-    cosine: NDArray[np.float32],
-    amplitude: NDArray[np.float32],
-    other: NDArray[np.float32],
-    beyond: NDArray[np.float32],
+    echoes: Echoes,
     ranges: NDArray[np.float32],
     intensity: NDArray[np.float32],
     second_ranges: NDArray[np.float32],
     second_intensity: NDArray[np.float32],
     flags: NDArray[np.uint8],
 ) -> None:
-    """Detect, disturb and report the echoes of every beam; ``flags`` holds kinds of echoes and gets those reported."""
-    quantiles = borrowed(quantiles)
-    # As a tuple, what the loop needs of it stays in registers.
+    """Detect, disturb and report the echoes of every beam; ``flags`` holds kinds of echoes and gets those reported.
+
+    First as if every beam had the one echo of what it points at, BATCH beams at a time and without branches; then those
+    with a second echo likewise; then those with a stray, one by one.
+    """
+    quantiles, truth, echoes, flags = borrowed(quantiles), borrowed(truth), borrowed(echoes), borrowed(flags)
+    ranges, intensity = borrowed(ranges), borrowed(intensity)
+    second_ranges, second_intensity = borrowed(second_ranges), borrowed(second_intensity)
+    # As a tuple, what the loops need of it stays in registers.
     settings = to_fixed_tuple(settings, S_COUNT)  # type: ignore[call-arg]
-    base, grazing = settings[S_DROPOUT], settings[S_GRAZING]
     strays = settings[S_FALSE] + settings[S_CROSSTALK]
-    beams, several, two = truth.size, other.size > 0, second_ranges.size > 0
+    limit = np.uint64(np.ceil((1.0 - strays) * 268435456.0)) if strays > 0.0 else np.uint64(1 << 28)
+    several = echoes.other.size > 0
     window = clean_window(settings, unit, columns)
-    for ring in range(beams // columns):
-        error = bias
+    rings = truth.size // columns
+    errors, doubled, strayed = np.empty(rings), 0, 0
+    double, elements = np.empty(truth.size if several else 0, np.int32), np.zeros(BATCH, np.uint64)
+    stray, kept = np.empty(truth.size if strays > 0.0 else 0, np.int32), np.empty(truth.size, np.uint8)
+    work, words = np.ones(WORK_FIELDS * BATCH), np.zeros(BATCH, np.uint64)
+    noise_is_on = any_noise(settings)
+    for ring in range(rings):
+        errors[ring] = bias
         if settings[S_RING] > 0.0:
-            error += settings[S_RING] * standard_normal(unit, 1 + ring)
-        for column in range(columns):
-            b = ring * columns + column
-            clear = float(window[column])
-            bits = random_bits(key, b)
-            chance = float(np.int64(bits >> np.uint64(36))) * 3.725290298461914e-09  # 28 bits, 2^-28
-            first, strength, second, strength_2 = np.inf, 0.0, np.inf, 0.0
-            c, t = float(cosine[b]), float(truth[b])
-            if c >= 0.0 and chance >= dropout_probability(base, grazing, c):
-                t_2, a_2, more = np.inf, 0.0, bits
-                if several and other[b] < np.inf:
-                    t_2, a_2, more = float(other[b]), float(beyond[b]), random_bits(key, beams + b)
-                first, strength, second, strength_2 = two_returns(
-                    settings, quantiles, t, float(amplitude[b]), t_2, a_2, clear, error, bits, more
-                )
-            if strays > 0.0 and chance >= 1.0 - strays:
-                crosstalk = chance >= 1.0 - settings[S_CROSSTALK]
-                stray = stray_range(crosstalk, random_bits(key, 2 * beams + b), settings)
-                if crosstalk or stray < min(first, second):
-                    second, strength_2 = first, strength
-                    first, strength = stray, STRAY_AMPLITUDE
-                    flags[b] = np.uint8(CROSSTALK if crosstalk else DUST)
-            ranges[b] = first
-            back = first < np.inf
-            intensity[b] = sense_intensity(strength, clear, bits, quantiles, settings) if back else 0.0
-            flags[b] = flags[b] if back else np.uint8(0)
-            if two:
-                more = random_bits(key, beams + b)
-                second_ranges[b] = second
-                second_intensity[b] = (
-                    sense_intensity(strength_2, clear, more, quantiles, settings) if second < np.inf else 0.0
-                )
+            errors[ring] += settings[S_RING] * standard_normal(unit, 1 + ring)
+        for start in range(0, columns, BATCH):
+            first, count = np.uint64(ring * columns + start), np.uint64(min(BATCH, columns - start))
+            if noise_is_on:
+                draw_numbers(key, first, quantiles, words, work)
+            for i in range(count):
+                b = first + i
+                if (words[i] >> np.uint64(36)) >= limit:
+                    stray[strayed], kept[strayed] = b, flags[b]
+                    strayed += 1
+                elif several:
+                    double[doubled] = b
+                    doubled += 1 if flags[b] != TARGET else 0
+            load_beams(first, np.uint64(start), count, truth, echoes, window, work)
+            sense_beams(settings, errors[ring], work)
+            store_beams(first, count, work, ranges, intensity, flags)
+    second_ranges[:] = np.inf
+    second_intensity[:] = 0.0
+    for k in range(0, doubled, BATCH):
+        count = np.uint64(min(BATCH, doubled - k))
+        load_pairs(double[k:], count, columns, truth, echoes, window, errors, work, elements)
+        if noise_is_on:
+            draw_pairs(key, np.uint64(truth.size), quantiles, elements, words, work)
+        sense_pairs(settings, work)
+        store_pairs(count, elements, work, ranges, intensity, second_ranges, second_intensity, flags)
+    for k in range(strayed):
+        b = as_index(stray[k])
+        ring = b // columns
+        report_beam(
+            settings, quantiles, key, errors[ring], float(window[b - ring * columns]), b, kept[k], truth, echoes,
+            ranges, intensity, second_ranges, second_intensity, flags,
+        )  # fmt: skip
+
+
+@part
+def any_noise(settings: FloatArray) -> bool:
+    """Tell whether any random number has an effect."""
+    ranges = settings[S_NOISE] + settings[S_GROWTH] + settings[S_WEAK] + settings[S_GAIN] + settings[S_INTENSITY_NOISE]
+    return ranges + settings[S_DROPOUT] + settings[S_GRAZING] + settings[S_FALSE] + settings[S_CROSSTALK] > 0.0
+
+
+@inner
+def draw_numbers(
+    key: np.uint64, first: np.uint64, quantiles: NDArray[np.float32], words: NDArray[np.uint64], work: FloatArray
+) -> None:
+    """Write the random bits of BATCH beams from ``first`` on, and what is made of them."""
+    batch = np.uint64(BATCH)
+    for i in range(batch):
+        bits = random_bits(key, first + i)
+        words[i] = bits
+        work[np.uint64(CHANCE * BATCH) + i] = float(np.int64(bits >> np.uint64(36))) * 3.725290298461914e-09  # 2^-28
+    for i in range(batch):
+        work[np.uint64(RANGE_NOISE * BATCH) + i] = table_normal(words[i], 0, quantiles)
+        work[np.uint64(THRESHOLD * BATCH) + i] = table_normal(words[i], 1, quantiles)
+        work[np.uint64(LIGHT_NOISE * BATCH) + i] = table_normal(words[i], 2, quantiles)
+
+
+@inner
+def load_beams(
+    first: np.uint64,
+    start: np.uint64,
+    count: np.uint64,
+    truth: NDArray[np.float32],
+    echoes: Echoes,
+    window: NDArray[np.float32],
+    work: FloatArray,
+) -> None:
+    """Copy ``count`` beams from ``first`` on, and from column ``start`` on, into the working memory."""
+    for i in range(count):
+        work[np.uint64(DISTANCE * BATCH) + i] = truth[first + i]
+        work[np.uint64(COSINE * BATCH) + i] = echoes.cosine[first + i]
+    for i in range(count):
+        work[np.uint64(AMPLITUDE * BATCH) + i] = echoes.amplitude[first + i]
+        work[np.uint64(CLEAR * BATCH) + i] = window[start + i]
+
+
+@inner
+def sense_beams(settings: FloatArray, error: float, work: FloatArray) -> None:
+    """Write the range [m], inf for none, and intensity that are reported of BATCH beams in the working memory."""
+    for i in range(np.uint64(BATCH)):
+        c, amplitude = work[np.uint64(COSINE * BATCH) + i], work[np.uint64(AMPLITUDE * BATCH) + i]
+        clear = work[np.uint64(CLEAR * BATCH) + i]
+        reported = sensed_range(
+            amplitude,
+            work[np.uint64(DISTANCE * BATCH) + i],
+            clear,
+            error,
+            work[np.uint64(RANGE_NOISE * BATCH) + i],
+            work[np.uint64(THRESHOLD * BATCH) + i],
+            settings,
+        )
+        chance = work[np.uint64(CHANCE * BATCH) + i]
+        kept = (c >= 0.0) & (chance >= dropout_probability(settings[S_DROPOUT], settings[S_GRAZING], c))
+        reported = reported if kept else np.inf
+        light = sensed_intensity(amplitude, clear, work[np.uint64(LIGHT_NOISE * BATCH) + i], settings)
+        work[np.uint64(REPORTED * BATCH) + i] = reported
+        work[np.uint64(LIGHT * BATCH) + i] = light if reported < np.inf else 0.0
+
+
+@inner
+def store_beams(
+    first: np.uint64,
+    count: np.uint64,
+    work: FloatArray,
+    ranges: NDArray[np.float32],
+    intensity: NDArray[np.float32],
+    flags: NDArray[np.uint8],
+) -> None:
+    """Write out ``count`` beams from ``first`` on."""
+    for i in range(count):
+        ranges[first + i] = work[np.uint64(REPORTED * BATCH) + i]
+        intensity[first + i] = work[np.uint64(LIGHT * BATCH) + i]
+    for i in range(count):
+        plain = np.uint8(TARGET if work[np.uint64(REPORTED * BATCH) + i] < np.inf else 0)
+        flags[first + i] = plain if flags[first + i] == TARGET else flags[first + i]
+
+
+@inner
+def load_pairs(
+    chosen: IntArray,
+    count: np.uint64,
+    columns: int,
+    truth: NDArray[np.float32],
+    echoes: Echoes,
+    window: NDArray[np.float32],
+    errors: FloatArray,
+    work: FloatArray,
+    elements: NDArray[np.uint64],
+) -> None:
+    """Copy the first ``count`` of chosen beams, with both echoes, into the working memory; ``elements`` gets which."""
+    for i in range(count):
+        b = np.uint64(chosen[i])
+        ring = np.uint32(b) // np.uint32(columns)
+        elements[i] = b
+        work[np.uint64(DISTANCE * BATCH) + i] = truth[b]
+        work[np.uint64(COSINE * BATCH) + i] = echoes.cosine[b]
+        work[np.uint64(AMPLITUDE * BATCH) + i] = echoes.amplitude[b]
+        work[np.uint64(CLEAR * BATCH) + i] = window[np.uint32(b) - ring * np.uint32(columns)]
+        work[np.uint64(ERROR * BATCH) + i] = errors[ring]
+        work[np.uint64(DISTANCE_2 * BATCH) + i] = echoes.other[b]
+        work[np.uint64(AMPLITUDE_2 * BATCH) + i] = echoes.beyond[b]
+
+
+@inner
+def draw_pairs(
+    key: np.uint64,
+    beams: np.uint64,
+    quantiles: NDArray[np.float32],
+    elements: NDArray[np.uint64],
+    words: NDArray[np.uint64],
+    work: FloatArray,
+) -> None:
+    """As ``draw_numbers``, for beams ``elements`` and both of their echoes."""
+    batch = np.uint64(BATCH)
+    for i in range(batch):
+        words[i] = random_bits(key, beams + elements[i])
+    for i in range(batch):
+        work[np.uint64(RANGE_NOISE_2 * BATCH) + i] = table_normal(words[i], 0, quantiles)
+        work[np.uint64(THRESHOLD_2 * BATCH) + i] = table_normal(words[i], 1, quantiles)
+        work[np.uint64(LIGHT_NOISE_2 * BATCH) + i] = table_normal(words[i], 2, quantiles)
+    for i in range(batch):
+        bits = random_bits(key, elements[i])
+        words[i] = bits
+        work[np.uint64(CHANCE * BATCH) + i] = float(np.int64(bits >> np.uint64(36))) * 3.725290298461914e-09  # 2^-28
+    for i in range(batch):
+        work[np.uint64(RANGE_NOISE * BATCH) + i] = table_normal(words[i], 0, quantiles)
+        work[np.uint64(THRESHOLD * BATCH) + i] = table_normal(words[i], 1, quantiles)
+        work[np.uint64(LIGHT_NOISE * BATCH) + i] = table_normal(words[i], 2, quantiles)
+
+
+@inner
+def sense_pairs(settings: FloatArray, work: FloatArray) -> None:
+    """As ``sense_beams``, for beams with two echoes."""
+    for i in range(np.uint64(BATCH)):
+        c, clear = work[np.uint64(COSINE * BATCH) + i], work[np.uint64(CLEAR * BATCH) + i]
+        first, strength, second, strength_2 = paired_returns(
+            settings,
+            work[np.uint64(DISTANCE * BATCH) + i],
+            work[np.uint64(AMPLITUDE * BATCH) + i],
+            work[np.uint64(DISTANCE_2 * BATCH) + i],
+            work[np.uint64(AMPLITUDE_2 * BATCH) + i],
+            clear,
+            work[np.uint64(ERROR * BATCH) + i],
+            work[np.uint64(RANGE_NOISE * BATCH) + i],
+            work[np.uint64(THRESHOLD * BATCH) + i],
+            work[np.uint64(RANGE_NOISE_2 * BATCH) + i],
+            work[np.uint64(THRESHOLD_2 * BATCH) + i],
+        )
+        chance = work[np.uint64(CHANCE * BATCH) + i]
+        kept = (c >= 0.0) & (chance >= dropout_probability(settings[S_DROPOUT], settings[S_GRAZING], c))
+        first, second = (first if kept else np.inf), (second if kept else np.inf)
+        light = sensed_intensity(strength, clear, work[np.uint64(LIGHT_NOISE * BATCH) + i], settings)
+        light_2 = sensed_intensity(strength_2, clear, work[np.uint64(LIGHT_NOISE_2 * BATCH) + i], settings)
+        work[np.uint64(REPORTED * BATCH) + i] = first
+        work[np.uint64(LIGHT * BATCH) + i] = light if first < np.inf else 0.0
+        work[np.uint64(REPORTED_2 * BATCH) + i] = second
+        work[np.uint64(LIGHT_2 * BATCH) + i] = light_2 if second < np.inf else 0.0
+
+
+@inner
+def store_pairs(
+    count: np.uint64,
+    elements: NDArray[np.uint64],
+    work: FloatArray,
+    ranges: NDArray[np.float32],
+    intensity: NDArray[np.float32],
+    second_ranges: NDArray[np.float32],
+    second_intensity: NDArray[np.float32],
+    flags: NDArray[np.uint8],
+) -> None:
+    """Write out the first ``count`` of the beams ``elements``."""
+    for i in range(count):
+        b = elements[i]
+        ranges[b], intensity[b] = work[np.uint64(REPORTED * BATCH) + i], work[np.uint64(LIGHT * BATCH) + i]
+        flags[b] = flags[b] if ranges[b] < np.inf else np.uint8(0)
+    for i in range(count if second_ranges.size > 0 else np.uint64(0)):
+        b = elements[i]
+        second_ranges[b] = work[np.uint64(REPORTED_2 * BATCH) + i]
+        second_intensity[b] = work[np.uint64(LIGHT_2 * BATCH) + i]
+
+
+@inner
+def report_beam(
+    settings: FloatArray,
+    quantiles: NDArray[np.float32],
+    key: np.uint64,
+    error: float,
+    clear: float,
+    b: int,
+    kind: np.uint8,
+    truth: NDArray[np.float32],
+    echoes: Echoes,
+    ranges: NDArray[np.float32],
+    intensity: NDArray[np.float32],
+    second_ranges: NDArray[np.float32],
+    second_intensity: NDArray[np.float32],
+    flags: NDArray[np.uint8],
+) -> None:
+    """As ``report_returns``, for beam b with echoes of a kind; ``error`` is its ring's, ``clear`` its window's."""
+    beams, strays = truth.size, settings[S_FALSE] + settings[S_CROSSTALK]
+    bits = random_bits(key, b)
+    more = random_bits(key, beams + b)
+    chance = float(np.int64(bits >> np.uint64(36))) * 3.725290298461914e-09  # 28 bits, 2^-28
+    first, strength, second, strength_2 = np.inf, 0.0, np.inf, 0.0
+    c, t = float(echoes.cosine[b]), float(truth[b])
+    if c >= 0.0 and chance >= dropout_probability(settings[S_DROPOUT], settings[S_GRAZING], c):
+        t_2, a_2 = np.inf, 0.0
+        if echoes.other.size > 0:
+            t_2, a_2 = float(echoes.other[b]), float(echoes.beyond[b])
+        first, strength, second, strength_2 = two_returns(
+            settings, quantiles, t, float(echoes.amplitude[b]), t_2, a_2, clear, error, bits, more
+        )
+    if strays > 0.0 and chance >= 1.0 - strays:
+        crosstalk = chance >= 1.0 - settings[S_CROSSTALK]
+        stray = stray_range(crosstalk, random_bits(key, 2 * beams + b), settings)
+        if crosstalk or stray < min(first, second):
+            second, strength_2 = first, strength
+            first, strength = stray, STRAY_AMPLITUDE
+            kind = np.uint8(CROSSTALK if crosstalk else DUST)
+    ranges[b] = first
+    back = first < np.inf
+    intensity[b] = sense_intensity(strength, clear, bits, quantiles, settings) if back else 0.0
+    flags[b] = kind if back else np.uint8(0)
+    if second_ranges.size > 0:
+        second_ranges[b] = second
+        second_intensity[b] = sense_intensity(strength_2, clear, more, quantiles, settings) if second < np.inf else 0.0
 
 
 @part
@@ -853,20 +1253,42 @@ def two_returns(
             (inf and 0: none). clear, error: see
             ``sense``. bits, more: random bits of the two.
     """
-    signal, signal_2 = own / (t * t), 0.0
-    if other < np.inf:
-        signal_2 = beyond / (other * other)
-        if abs(other - t) < settings[S_SEPARATION]:
-            # One echo: the mean range, weighted by signal.
-            t = (signal * t + signal_2 * other) / max(signal + signal_2, 1e-300)
-            own, other = own + beyond, np.inf
-    first = sense(own, t, clear, error, bits, quantiles, settings)
-    if other == np.inf:
-        return first, own, np.inf, 0.0
-    second = sense(beyond, other, clear, error, more, quantiles, settings)
-    if prefer_second(settings[S_MODE], first, signal, second, signal_2):
-        return second, beyond, first, own
-    return first, own, second, beyond
+    return paired_returns(
+        settings, t, own, other, beyond, clear, error, table_normal(bits, 0, quantiles),
+        table_normal(bits, 1, quantiles), table_normal(more, 0, quantiles), table_normal(more, 1, quantiles),
+    )  # fmt: skip
+
+
+@part
+def paired_returns(
+    settings: FloatArray,
+    t: float,
+    own: float,
+    other: float,
+    beyond: float,
+    clear: float,
+    error: float,
+    noise: float,
+    threshold: float,
+    noise_2: float,
+    threshold_2: float,
+) -> tuple[float, float, float, float]:
+    """As ``two_returns``, with the numbers from the standard normal distribution; without branches."""
+    signal, signal_2 = own / (t * t), beyond / (other * other)
+    # One echo: the mean range, weighted by signal.
+    melted = abs(other - t) < settings[S_SEPARATION]
+    total = signal + signal_2
+    mean = (signal * t + signal_2 * other) / (total if total > 1e-300 else 1e-300)
+    t, own, other = (mean if melted else t), (own + beyond if melted else own), (np.inf if melted else other)
+    first = sensed_range(own, t, clear, error, noise, threshold, settings)
+    second = sensed_range(beyond, other, clear, error, noise_2, threshold_2, settings)
+    swap = prefer_second(settings[S_MODE], first, signal, second, signal_2)
+    return (
+        second if swap else first,
+        beyond if swap else own,
+        first if swap else second,
+        own if swap else (beyond if other < np.inf else 0.0),
+    )
 
 
 @compiled
@@ -906,54 +1328,80 @@ def measure_scan(
         second_ranges, second_intensity: likewise the second return; of no length if the lidar has one return.
         flags: (beams,) uint8, written: see ``TARGET``.
     """
-    beams = directions.shape[0]
+    echoes = find_echoes(
+        tables, surface, instance_id, settings, stream, origins, rotations, directions, columns, truth, row, flags
+    )
+    if settings[S_GLOSS] > 0.0:
+        trace_mirrors(
+            tables, surface, settings, as_index(exclude), origins, rotations, directions, columns, truth, row, echoes,
+            flags,
+        )  # fmt: skip
+    report_scan(
+        settings, quantiles, stream, sensor, frame, columns, truth, echoes, ranges, intensity, second_ranges,
+        second_intensity, flags,
+    )  # fmt: skip
+
+
+@inner
+def find_echoes(
+    tables: Tables,
+    surface: NDArray[np.float32],
+    instance_id: IntArray,
+    settings: FloatArray,
+    stream: np.uint64,
+    origins: FloatArray,
+    rotations: FloatArray,
+    directions: FloatArray,
+    columns: int,
+    truth: NDArray[np.float32],
+    row: IntArray,
+    kinds: NDArray[np.uint8],
+) -> Echoes:
+    """Return the echoes of every beam, but for what is seen in mirrors, and write their kinds (beams,) uint8.
+
+    Arguments as in ``measure_scan``.
+    """
+    beams = row.size
+    edges = settings[S_HALF_H] + settings[S_HALF_V] > 0.0
+    several = beams if edges or settings[S_FILM] + settings[S_GLOSS] > 0.0 else 0
+    mirrored = beams if settings[S_GLOSS] > 0.0 else 0
+    echoes = Echoes(
+        np.empty(beams, np.float32),
+        np.empty(beams, np.float32),
+        np.full(several, np.inf, np.float32),
+        np.zeros(several, np.float32),
+        np.zeros(mirrored, np.float32),
+    )
+    kinds[:] = TARGET
+    meet_surfaces(tables, surface, origins, rotations, directions, columns, truth, row, echoes.cosine, echoes.amplitude)
+    if edges:
+        mix_edges(tables, surface, settings, origins, rotations, directions, columns, truth, row, echoes, kinds)
+    if settings[S_FILM] + settings[S_GLOSS] > 0.0:
+        film_key = noise_key(stream, LIDAR_FILM, np.uint64(0), np.uint64(0))
+        coat_surfaces(surface, instance_id, settings, film_key, truth, row, echoes, kinds)
+    return echoes
+
+
+@inner
+def report_scan(
+    settings: FloatArray,
+    quantiles: NDArray[np.float32],
+    stream: np.uint64,
+    sensor: np.uint64,
+    frame: np.uint64,
+    columns: int,
+    truth: NDArray[np.float32],
+    echoes: Echoes,
+    ranges: NDArray[np.float32],
+    intensity: NDArray[np.float32],
+    second_ranges: NDArray[np.float32],
+    second_intensity: NDArray[np.float32],
+    flags: NDArray[np.uint8],
+) -> None:
+    """Turn echoes into what is reported; arguments as in ``measure_scan``, ``flags`` as in ``report_returns``."""
     bias = settings[S_BIAS]
     if settings[S_DRIFT] > 0.0:
         bias += settings[S_DRIFT] * slow_drift(stream, sensor, frame, settings[S_DRIFT_SCANS])
-    cosine, amplitude = np.empty(beams, np.float32), np.empty(beams, np.float32)
-    meet_surfaces(tables, surface, origins, rotations, directions, columns, truth, row, cosine, amplitude)
-    flags[:] = TARGET
-    edges = settings[S_HALF_H] + settings[S_HALF_V] > 0.0
-    several = beams if edges or settings[S_FILM] + settings[S_GLOSS] > 0.0 else 0
-    other, beyond = np.full(several, np.inf, np.float32), np.zeros(several, np.float32)
-    if edges:
-        mix_edges(
-            tables,
-            surface,
-            settings,
-            origins,
-            rotations,
-            directions,
-            columns,
-            truth,
-            row,
-            cosine,
-            amplitude,
-            other,
-            beyond,
-            flags,
-        )
-    if settings[S_FILM] > 0.0:
-        film_key = noise_key(stream, LIDAR_FILM, np.uint64(0), np.uint64(0))
-        wrap_film(surface, instance_id, settings, film_key, row, truth, cosine, amplitude, other, beyond, flags)
-    if settings[S_GLOSS] > 0.0:
-        mirror_beams(
-            tables,
-            surface,
-            settings,
-            as_index(exclude),
-            origins,
-            rotations,
-            directions,
-            columns,
-            truth,
-            row,
-            cosine,
-            amplitude,
-            other,
-            beyond,
-            flags,
-        )
     report_returns(
         settings,
         quantiles,
@@ -962,10 +1410,7 @@ def measure_scan(
         bias,
         columns,
         truth,
-        cosine,
-        amplitude,
-        other,
-        beyond,
+        echoes,
         ranges,
         intensity,
         second_ranges,

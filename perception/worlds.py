@@ -26,9 +26,9 @@ from .compiled import compiled
 from .device import resolve_device
 from .grid import IntArray
 from .handles import make_handle, pointer
-from .lidar import Lidar, about_z, check_sensor_poses, scan_kernel
+from .lidar import Lidar, check_sensor_poses, scan_kernel
 from .lidar_raster import MAX_SLICES
-from .lidar_signal import FILM, GLOSS, REFLECTIVITY, lidar_settings, lidar_surface, unit_azimuth
+from .lidar_signal import FILM, GLOSS, REFLECTIVITY, lidar_settings, lidar_surface
 from .noise import QUANTILES, as_word
 from .scene import CELL_SIZE, Scene, first_bad_pose, link_bodies, place_bodies
 from .shading import ENCODING, light_table
@@ -272,15 +272,11 @@ class Worlds:
         """Call the kernel for all worlds, on all threads; returns (2, W * S, E, B), (W * S, E, B), (2, W * S, E, B)."""
         stream, words, frame = noise
         total, size = self.world_count * len(words), (len(lidar.elevations), len(lidar.angles))
-        if lidar.config.angle_offset > 0.0:
-            offsets = [unit_azimuth(lidar.config, int(word), words) for word in stream]
-            rotation = np.stack([turn @ about_z(offset) for turn, offset in zip(rotation, offsets, strict=True)])
         place, turn = position.reshape(total, 3), np.ascontiguousarray(rotation.reshape(total, 3, 3))
         sensors, without = np.tile(words, self.world_count), np.ascontiguousarray(exclude.reshape(total))
-        measured = np.empty((2, total, *size), np.float32)
-        second = np.empty((2, total, *size) if lidar.config.returns == 2 else (2, 1, 0, 0), np.float32)
-        truth, labels = np.empty((total, *size), np.float32), np.empty((2, total, *size), np.int32)
-        out = (measured, second, np.empty((total, *size), np.uint8), truth, labels, np.zeros((0, 0, 0), np.int32))
+        own = 2 * lidar.config.returns
+        reported, labels = np.empty((own + 1, total, *size), np.float32), np.empty((2, total, *size), np.int32)
+        out = (reported, labels, np.empty((total, *size), np.uint8))
         fixed, flat, height, held = self._static_lists(lidar, position)
         known = np.stack([make_handle(scene.lidar_surface, scene.instance_id, scene.class_id) for scene in self.scenes])
         static_count = np.array([scene.static_count for scene in self.scenes])
@@ -297,15 +293,15 @@ class Worlds:
                 np.stack([scene.placing_handle for scene in scenes]),
                 np.stack([scene.linking_handle for scene in scenes]),
                 np.stack([scene.moving_handle for scene in scenes]),
-                fixed, flat, height, known, static_count, lidar._casts_rays, lidar._beams_handle, place, turn,
-                np.zeros((0, 6)), lidar.directions, lidar._settings, QUANTILES, stream, sensors, frame, without, *out,
+                fixed, flat, height, known, static_count, lidar._casts_rays, lidar._handle, place, turn,
+                np.zeros((0, 6)), stream, sensors, frame, without, *out,
             )  # fmt: skip
             for scene in scenes:
                 scene._linked = False
 
         map_chunks(work, self.world_count)
         del held  # It kept the lists that the handles stand for.
-        return measured, truth, labels
+        return reported[:2], reported[own], labels
 
     def _static_lists(
         self, lidar: Lidar, position: FloatArray
@@ -453,19 +449,13 @@ def scan_worlds(
     position: FloatArray,
     rotation: FloatArray,
     velocity: FloatArray,
-    directions: FloatArray,
-    settings: FloatArray,
-    quantiles: NDArray[np.float32],
     stream: NDArray[np.uint64],
     sensors: NDArray[np.uint64],
     frame: NDArray[np.uint64],
     exclude: IntArray,
-    measured: NDArray[np.float32],
-    second: NDArray[np.float32],
-    flags: NDArray[np.uint8],
-    true_ranges: NDArray[np.float32],
+    reported: NDArray[np.float32],
     labels: IntArray,
-    rows: IntArray,
+    flags: NDArray[np.uint8],
 ) -> None:
     """Scan in worlds first to end - 1: place each one's bodies in its hall, then do as ``scan_kernel``.
 
@@ -473,7 +463,7 @@ def scan_worlds(
         pose: (W, B, 7). placed, placing, linking, moving, fixed: handles of the halls' scenes, a row for each hall.
         known: likewise, of what lidars meet, and of instance and class of all solids.
         flat: handles (W, N), height: (W,), of each world; see ``scan_kernel``.
-        position to rows: as there, of all lidars of all worlds; stream, frame: (W,).
+        position to flags: as there, of all lidars of all worlds; stream, frame: (W,).
     """
     count = len(position) // len(hall_of_world)
     for w in range(first, end):
@@ -486,8 +476,8 @@ def scan_worlds(
         class_id = carray(pointer(known[h, 4]), (known[h, 5],), np.int32)
         scan_kernel(
             w * count, (w + 1) * count, placed[h], fixed[h], flat[w], height[w], moving[h], lidar, surface,
-            instance_id, class_id, position, rotation, velocity, directions, settings, quantiles, stream[w], sensors,
-            frame[w], exclude, measured, second, flags, true_ranges, labels, rows,
+            instance_id, class_id, position, rotation, velocity, stream[w], sensors, frame[w], exclude, reported,
+            labels, flags,
         )  # fmt: skip
 
 

@@ -106,9 +106,7 @@ def scan_work(hall: BenchHall, config: LidarConfig, poses: Sequence[Pose], varia
         batch = lidar.scan_batch(scene, position, rotation, stream=0, sensors=sensors, frame=0, truth=labelled)
         if labelled:
             for scan, truth in batch:
-                back = np.isfinite(scan.ranges)
-                lidar.points(scan)
-                _ = truth.instance_id[back], truth.class_id[back]
+                lidar.labelled_points(scan, truth)
 
     return work
 

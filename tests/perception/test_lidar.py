@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -10,6 +12,7 @@ from floorcast.common.errors import InputError
 from floorcast.common.geometry import mounted, quaternion_from_rpy, rotation_matrix
 from floorcast.common.primitives import CAPSULE, PLANE, PrimitiveBuilder
 from floorcast.perception.config import LidarConfig
+from floorcast.perception.labels import label_points
 from floorcast.perception.lidar import Lidar
 from floorcast.perception.scene import Scene, empty_primitives
 
@@ -145,6 +148,21 @@ def test_points_lie_on_the_walls_and_leave_out_empty_beams(room):
     on_floor = np.abs(world[:, 2]) < 1e-4
     on_person = np.hypot(world[:, 0] - 3, world[:, 1]) < 0.2001
     assert (on_wall | on_floor | on_person).all()
+
+
+def test_labelled_points_are_the_points_with_the_labels_of_the_frame(room):
+    lidar = Lidar(LidarConfig(beams=256, elevations=(-0.3, 0.0, 0.4), dropout=0.2, crosstalk=0.2))
+    scan, truth = lidar.scan(room, (0, 0, 1), LEVEL, stream=0, sensor=0, frame=0)
+    for flags in (truth.flags, None):
+        truth = replace(truth, flags=flags)
+        points, classes, instances = lidar.labelled_points(scan, truth)
+        assert_array_equal(points, lidar.points(scan))
+        for got, expected in zip((classes, instances), label_points(scan, truth), strict=True):
+            assert_array_equal(got, expected)
+    assert set(instances.tolist()) == {0, 7}
+    bare = replace(scan, intensity=None)
+    assert_array_equal(lidar.points(bare)[:, :3], points[:, :3])
+    assert (lidar.labelled_points(bare, truth)[0][:, 3] == 0).all()
 
 
 def test_a_buried_lidar_measures_nothing_and_its_truth_is_zero(room):

@@ -325,11 +325,18 @@ def test_dirty_sectors_lose_weak_targets():
 
 
 def test_units_are_turned_by_their_own_constant_angle():
-    sensors = np.arange(500, dtype=np.uint64)
-    turned = signal.unit_azimuth(LidarConfig(angle_offset=0.01), 3, sensors)
+    words = np.arange(500, dtype=np.uint64)
+    turned = np.array([signal.unit_angle(0.01, np.uint64(3), s) for s in words])
     assert turned.std() == pytest.approx(0.01, rel=0.13)
-    assert_array_equal(turned, signal.unit_azimuth(LidarConfig(angle_offset=0.01), 3, sensors))
-    assert (signal.unit_azimuth(LidarConfig(), 3, sensors) == 0).all()
+    assert signal.unit_angle(0.01, np.uint64(3), words[7]) == turned[7]
+    # A turned unit scans as a straight one that stands turned.
+    scene, straight = cluttered(), LidarConfig(beams=90, **SILENT)
+    scan, truth = Lidar(straight.model_copy(update={"angle_offset": 0.01})).scan(
+        scene, np.zeros(3), np.eye(3), stream=3, sensor=7, frame=0
+    )
+    ranges, _ = Lidar(straight).true_ranges(scene, np.zeros((1, 3)), rotated(turned[7])[None])
+    assert_array_equal(truth.ranges, ranges[0])
+    assert not np.array_equal(scan.ranges, Lidar(straight).true_ranges(scene, np.zeros((1, 3)), np.eye(3)[None])[0][0])
 
 
 def test_beam_times_follow_the_sweep():
