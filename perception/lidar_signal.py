@@ -67,6 +67,10 @@ EDGE_STEPS = 5
 """Halvings in the search for an edge of a solid that is no upright box: the share of a footprint is right to 1/128."""
 EDGE_STEP = 0.02
 """Neighbouring beams whose ranges differ by less than this [m] do not make an edge."""
+UPRIGHT_LIDAR = 1e-9
+"""How far a lidar may lean [rad] for heights along its beams to be compared."""
+CLEARANCE = 1e-5
+"""How far from the end of a box [m] a beam must pass for sure."""
 FRESNEL = 0.04
 """Reflection of a dielectric of refractive index 1.5 (plastics, sealers, varnish) met head on."""
 LARGEST_WEAK = 4.0
@@ -484,6 +488,10 @@ def edge_share(
         middle of that part (inf if it is not met there), and where that is: from 0, the beam's middle, to 1, the rim.
     """
     shape, hot, solid = tables.shape, tables.hot, tables.solid
+    if shape[near] == HALF_SPACE:
+        slope = hot[near, 0] * dx + hot[near, 1] * dy + hot[near, 2] * dz
+        if (slope < 0.0) == (slope + hot[near, 0] * ex + hot[near, 1] * ey + hot[near, 2] * ez < 0.0):
+            return 0.0, np.inf, 0.0
     edge, steps = -1.0, EDGE_STEPS + 1
     if shape[near] <= YAW_BOX:
         edge = box_edge(shape[near], hot, near, own_near, ox, oy, oz, dx, dy, dz, ex, ey, ez)
@@ -580,7 +588,8 @@ def box_edge(
     e0, e1 = ny * dz - mz * dy, ny * fz - mz * fy
     f0, f1 = nz * dy - my * dz, nz * fy - my * fz
     misses = max(max(max(a1, b1), max(c1, d1)), max(e1, f1)) > 0.0
-    if misses != own:
+    missed = max(max(max(a0, b0), max(c0, d0)), max(e0, f0)) > 0.0
+    if misses != own or missed == own:
         return 1.0
     if own:
         away = max(max(passing(a1, a0), passing(b1, b0)), max(passing(c1, c0), passing(d1, d0)))
@@ -594,6 +603,53 @@ def passing(out: float, within: float) -> float:
     """Return where a linear function passes zero, as a share of the way from ``out`` to ``within``; 0 if out <= 0."""
     inside = within if within < 0.0 else 0.0
     return out / (out - inside) if out > 0.0 else 0.0
+
+
+@part
+def is_clear(
+    shape: NDArray[np.uint8],
+    hot: FloatArray,
+    row: IntArray,
+    truth: NDArray[np.float32],
+    directions: FloatArray,
+    b: int,
+    n: int,
+    up: bool,
+    half: float,
+    z: float,
+) -> bool:
+    """Tell, for a level lidar, whether there is surely no edge in the upper or lower half of the footprint of beam b.
+
+    Both beams and the rim between them go over the same line on the ground, so that heights above it decide. An upright
+    box that b hits is hit by the rim too if that passes the point of the hit between the box's ends; one that n hits is
+    missed by the rim if that stays above or below it as far as the box may reach.
+
+    Args:
+        n: the beam above (``up``) or below. half: angle of half the footprint [rad]. z: height of the lidar [m].
+        others: as in ``mix_edges``.
+    """
+    t, flat = float(truth[b]), np.sqrt(1.0 - directions[b, 2] * directions[b, 2])
+    near = as_index(row[b]) if t < truth[n] else as_index(row[n])
+    if shape[near] > YAW_BOX or half > 0.09 * flat:
+        return False
+    low, high = hot[near, 2], hot[near, 5]
+    across = hot[near, 3] - hot[near, 0] + hot[near, 4] - hot[near, 1]
+    if shape[near] == YAW_BOX:
+        low, high, across = low - high, low + high, 2.0 * (hot[near, 3] + hot[near, 4])
+    # 1 / (1 - 0.09) < 1.1: so much farther than in proportion to the angle lies the rim, at most.
+    if t < truth[n]:
+        here, rise = z + t * directions[b, 2], 1.1 * t * half / flat
+        return here + rise < high - CLEARANCE if up else here - rise > low + CLEARANCE
+    slope = directions[b, 2] / flat
+    ahead = float(truth[n]) * np.sqrt(1.0 - directions[n, 2] * directions[n, 2])
+    entry = z + truth[n] * directions[n, 2]
+    back = 0.0 if low + CLEARANCE < entry < high - CLEARANCE else across
+    rise = 1.1 * (ahead + across) * half / (flat * flat)
+    first, last = z + (ahead - back) * slope, z + (ahead + across) * slope
+    return (
+        min(first, last) - (0.0 if up else rise) > high + CLEARANCE
+        or max(first, last) + (rise if up else 0.0) < low - CLEARANCE
+    )
 
 
 @part
@@ -647,11 +703,15 @@ def mix_edges(
         lx, ly, lz = directions[b, 0], directions[b, 1], directions[b, 2]
         flat = np.sqrt(lx * lx + ly * ly)
         dx, dy, dz = turned(rotations, k, lx, ly, lz)
+        upright = abs(rotations[k, 2, 0]) + abs(rotations[k, 2, 1]) < UPRIGHT_LIDAR
         for side in range(4):
             if (sides >> side) & 1 == 0:
                 continue
             n = neighbour(side, column, b, columns, beams, full_turn, stride)
             half = spread + (settings[S_HALF_H] if side < 2 else settings[S_HALF_V])
+            compare = upright and side > 1
+            if compare and is_clear(shape, hot, row, truth, directions, b, n, side == 3, half, origins[k, 2]):
+                continue
             move = (-half if side in (0, 2) else half) / flat
             upward = side > 1
             ex, ey, ez = turned(
@@ -691,6 +751,8 @@ def mark_edges(
 ) -> None:
     """Add 2^side to ``marked`` (beams,) where the neighbour on a side has another solid at another range."""
     beams, step = row.size, np.float32(EDGE_STEP)
+    one, far = np.uint8(1), np.uint64(stride)
+    edge = np.empty(columns, np.uint8)
     if horizontal:
         for first in range(0, beams, columns):
             rows, ranges, marks = (
@@ -698,11 +760,14 @@ def mark_edges(
                 truth[first : first + columns],
                 marked[first : first + columns],
             )
-            for i in range(columns - stride):
-                j = i + stride
-                edge = (rows[i] != rows[j]) & (abs(ranges[i] - ranges[j]) >= step)
-                marks[j] |= np.uint8(edge)
-                marks[i] |= np.uint8(edge) << np.uint8(1)
+            # Each in a loop of its own, or they are not vectorised.
+            count = np.uint64(max(columns - stride, 0))
+            for i in range(count):
+                edge[i] = (rows[i] != rows[i + far]) & (abs(ranges[i] - ranges[i + far]) >= step)
+            for i in range(count):
+                marks[i] |= edge[i] << one
+            for i in range(count):
+                marks[i + far] |= edge[i]
             for i in range(stride if full_turn else 0):
                 j = (i - stride) % columns
                 if rows[i] != rows[j] and abs(ranges[i] - ranges[j]) >= step:

@@ -216,6 +216,44 @@ def test_return_modes_order_the_echoes():
             assert ((ranges < second) == (mode == "first"))[both].all()
 
 
+def test_the_upper_edge_of_a_box_is_found_between_rings():
+    near, top, divergence = 4.0, 0.0237, 0.012
+    builder = PrimitiveBuilder()
+    builder.box((0.5, 50, 5), (near + 0.5, 0, near * np.tan(top) - 5), class_name="wall")
+    builder.box((0.5, 500, 50), (10.5, 0, 0), class_name="wall")
+    scene = Scene(builder.build(), empty_primitives(), 0)
+    rings = 0.01 * np.arange(-4, 8)
+    config = LidarConfig(
+        beams=1, angle_min=0, angle_max=1e-9, elevations=tuple(rings.tolist()), divergence_vertical=divergence,
+        returns=2, echo_separation=0.1, **SILENT,
+    )  # fmt: skip
+    for rotation in (np.eye(3), tilted(1e-6)):  # The second is no longer level.
+        _, ranges, second, intensity, flags = measure(config, scene, rotation=rotation)
+        assert_array_equal(np.flatnonzero(flags & signal.MIXED), [6])  # The ring at 0.02.
+        share = 0.5 - (top - rings[6]) / divergence
+        assert_allclose([ranges[6], second[6]], [near / np.cos(0.02), 10 / np.cos(top + 0.0012)], rtol=1e-3)
+        assert intensity[6] == pytest.approx((1 - share) * GREY * np.cos(0.02), rel=0.01)
+
+
+def tilted(pitch):
+    c, s = np.cos(pitch), np.sin(pitch)
+    return np.array([[c, 0, s], [0, 1.0, 0], [-s, 0, c]])
+
+
+def test_where_surfaces_meet_there_is_no_edge():
+    builder = PrimitiveBuilder()
+    builder.add(PLANE, (0,), (0, 0, 0), class_name="floor")
+    builder.box((0.5, 50, 5), (5.5, 0, 5), class_name="wall")
+    builder.box((0.5, 1, 0.5), (4.5, 1, 0.5), class_name="box")
+    scene = Scene(builder.build(), empty_primitives(), 0)
+    config = LidarConfig(
+        beams=9, angle_min=-0.4, angle_max=-0.1, elevations=(-0.3, -0.2, -0.1, 0.1), divergence_horizontal=0.01,
+        divergence_vertical=0.01, **SILENT,
+    )  # fmt: skip
+    *_, flags = measure(config, scene, position=(0.0, 0.0, 0.9))
+    assert (flags == signal.TARGET).all()
+
+
 def test_no_divergence_no_mixing():
     _, _, _, _, flags = measure(LidarConfig(beams=41, angle_min=-0.02, angle_max=0.02, **SILENT), edge_scene())
     assert (flags == signal.TARGET).all()
