@@ -751,8 +751,8 @@ def mark_edges(
 ) -> None:
     """Add 2^side to ``marked`` (beams,) where the neighbour on a side has another solid at another range."""
     beams, step = row.size, np.float32(EDGE_STEP)
-    one, far = np.uint8(1), np.uint64(stride)
-    edge = np.empty(columns, np.uint8)
+    one, ahead = np.uint8(1), np.uint64(stride)
+    differs = np.empty(columns, np.uint8)
     if horizontal:
         for first in range(0, beams, columns):
             rows, ranges, marks = (
@@ -761,13 +761,13 @@ def mark_edges(
                 marked[first : first + columns],
             )
             # Each in a loop of its own, or they are not vectorised.
-            count = np.uint64(max(columns - stride, 0))
-            for i in range(count):
-                edge[i] = (rows[i] != rows[i + far]) & (abs(ranges[i] - ranges[i + far]) >= step)
-            for i in range(count):
-                marks[i] |= edge[i] << one
-            for i in range(count):
-                marks[i + far] |= edge[i]
+            pairs = np.uint64(max(columns - stride, 0))
+            for k in range(pairs):
+                differs[k] = (rows[k] != rows[k + ahead]) & (abs(ranges[k] - ranges[k + ahead]) >= step)
+            for k in range(pairs):
+                marks[k] |= differs[k] << one
+            for k in range(pairs):
+                marks[k + ahead] |= differs[k]
             for i in range(stride if full_turn else 0):
                 j = (i - stride) % columns
                 if rows[i] != rows[j] and abs(ranges[i] - ranges[j]) >= step:
