@@ -6,8 +6,13 @@ once for a column, and a ring needs only the maximum and minimum with ``(z - z0)
 into the columns that its footprint spans, seen from the lidar, and into the rings that its height reaches. Spans are
 rounded outwards; whether a beam hits is decided by the exact interval, in the arithmetic of ``intersect``.
 
-Everything else (lidars and solids that lean, capsules, spheres, triangles) takes the beams around its bounding sphere,
-and ``intersect.interval`` for each. Planes meet all beams.
+Everything else (solids that lean, capsules, spheres, triangles) has the footprint of its bounding box, and
+``intersect.interval`` decides for each beam of its span. So it is for lidars that lean: there spans are those of
+upright boxes around the solids in the lidar's own frame. Planes meet all beams.
+
+Solids stand in a tree: neighbours in groups of ``NODE``, those in groups again, each with the footprint of a box around
+it. The tree is walked from near to far; what lies outside the beams, or behind all that is drawn so far, is left out
+with everything in it. So a scan costs what it sees, and hardly more where thousands of solids stand behind.
 
 The depth of a beam and the solid's row share one word: the row stands in the low bits of the range (float64), where it
 changes less than a part in 10^7 of a micrometre, so that one minimum of integers is the depth test. Of two solids that
@@ -22,11 +27,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numba import carray, types
+from numba.core import cgutils
+from numba.core.cgutils import ir
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from ..common.geometry import FloatArray
-from ..common.primitives import BOX, CAPSULE, CYLINDER, TRIANGLE
+from ..common.primitives import BOX
+from .borrow import borrowed
 from .compiled import compiled, inner, part
 from .grid import IntArray
 from .handles import make_handle, pointer
@@ -37,22 +45,29 @@ CX, CY, HX, HY, COS, SIN, LOW, HIGH, YAW, RADIUS = range(10)
 """Columns of a footprint: centre [m], half extents [m], cosine and sine of yaw, lower and upper end [m], yaw [rad],
 radius [m] of a cylinder (0 for a box). A cylinder's half extents are those of the square around it."""
 FOOTPRINT_COLUMNS = 10
-BLOCK = 64
-"""Footprints stand in blocks of this many, field by field, so that vector registers load them whole. Blocks of less are
-unrolled before they are vectorised, and then are not."""
-SPAN_FIELDS = 4
-
-UX, UY, IX, IY, OX, OY, OZ, ENTER, LEAVE = range(9)
+NODE = 16
+"""Footprints stand in blocks of this many, field by field, so that vector registers load them whole."""
+START, END, SQUARE, LEAST, MOST, SEEN = range(6)
+"""Rows of a table of spans: first and last column as real numbers, square of the nearest distance [m2], least and
+greatest tangent of elevation, and whether (1 or 0) any of that may be seen."""
+SPAN_ROWS = 6
+NOWHERE = 1e100
+"""Where the footprints stand that fill up a block [m]."""
+BOX_MARGIN = 1e-6
+"""[m] by which boxes around solids and groups are larger than these."""
+BINS = 12
+"""Solids and groups are drawn in the order of so many bins of distance."""
+FIRST_BIN = 1023 + 2
+"""Exponent of the square of the distance [m2] at which the first bin ends; each of the others ends at the next."""
+UX, UY, IX, IY, OX, OY, OZ, ENTER, LEAVE, LX, LY, LZ = range(12)
 """Rows of the table of columns: direction over ground x, y and its reciprocals, origin [m] (all in ``map``), and
-scratch: where the ray enters and leaves a footprint [m]."""
-COLUMN_ROWS = 9
+scratch: where the ray enters and leaves a footprint, the origin in the frame of a box [m]."""
+COLUMN_ROWS = 12
 LANES = 8
 """Columns that are drawn at once; the tables of columns and depths are filled up to a multiple."""
 
 LEVEL_TOLERANCE = 1e-9
 """A lidar is level if its axis leans by no more than this [rad]: a nanometre on a metre."""
-NEAR_FIRST = 6.0
-"""Solids nearer than this [m] are drawn first; what these hide is left out."""
 HIDDEN_MARGIN = 1e-6
 """[m]"""
 SPAN_MARGIN = 5e-5
@@ -60,25 +75,30 @@ SPAN_MARGIN = 5e-5
 TOUCH = 1e-9
 """Ranges below this [m] are 0: the lidar stands in the solid."""
 NOTHING = 1e300
-LARGEST_TAN = 1e9
+LARGEST_TAN = 1e30
+RING_MARGIN = 1e-9
+"""Spans of tangents of elevation are wider by this share on both sides."""
+WIDEST = 1.5
+"""A lidar that turns by more than this [rad] from the middle of its sweep may see everything with every beam."""
 TURN = 2.0 * np.pi
 MAX_SLICES = 16
 """Slices at different heights that are kept for a scene."""
 
 
 class Footprints(NamedTuple):
-    """Static solids as a lidar wants them.
+    """Solids as a lidar wants them: a tree of footprints, and planes.
 
     Attributes:
-        upright: float64 footprints of upright boxes and cylinders, blocks of (FOOTPRINT_COLUMNS, BLOCK) in one row.
-        row: (N,) int32 their rows in the world table. other: (M,) int32 rows of the other solids, without planes.
+        node: float64 footprints of solids, then of groups of them, then of groups of groups, in blocks of
+            (FOOTPRINT_COLUMNS, NODE) in one row. The last block holds the root's.
+        link: (N + 1,) int32 of each node: the solid's row in the world table, or, of a group, -1 - the block that it
+            stands for. The root stands behind the last block.
         planes: (K,) int32 rows of planes.
-        used: (3,) int64 how many entries of upright and row, of other, and of planes are in use.
+        used: (3,) int64 how many solids, planes and blocks there are.
     """
 
-    upright: FloatArray
-    row: IntArray
-    other: IntArray
+    node: FloatArray
+    link: IntArray
     planes: IntArray
     used: NDArray[np.int64]
 
@@ -128,6 +148,78 @@ def _float_of(typing_context: Any, bits: Any) -> Any:
 float_of: Any = _float_of
 
 
+def _lanes(context: Any, builder: Any, kind: Any, array: Any, row: Any, at: Any) -> Any:
+    """Return the pointer to LANES entries of a table."""
+    table = context.make_array(kind)(context, builder, array)
+    pointer = cgutils.get_item_pointer(context, builder, kind, table, [row, at], wraparound=False)
+    return builder.bitcast(pointer, ir.VectorType(pointer.type.pointee, LANES).as_pointer())
+
+
+def _all_lanes(builder: Any, value: Any) -> Any:
+    """Return a number in all LANES."""
+    one = ir.Constant(ir.VectorType(value.type, LANES), ir.Undefined)
+    one = builder.insert_element(one, value, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES))
+
+
+def _draw_lanes(
+    typing_context: Any, column: Any, depth: Any, e: Any, at: Any, below: Any, above: Any, mask: Any, p: Any
+) -> Any:
+    """Draw solid p into LANES beams of ring e, from column ``at`` on, where it lies ahead and is nearest so far.
+
+    The beams are in it from rows ENTER to LEAVE of ``column``, and from ``below`` to ``above``. Returns the greatest
+    word of ``depth`` there. Written out, for loops over so few are not made into vectors reliably.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        columns, words, row, first, least, most, bits, number = arguments
+        whole = ir.VectorType(ir.IntType(64), LANES)
+        ends = [ir.Constant(ir.IntType(64), name) for name in (ENTER, LEAVE)]
+        enter, leave = (
+            builder.load(_lanes(context, builder, signature.args[0], columns, end, first), align=8) for end in ends
+        )
+        least, most = _all_lanes(builder, least), _all_lanes(builder, most)
+        enter = builder.select(builder.fcmp_ordered(">", enter, least), enter, least)
+        leave = builder.select(builder.fcmp_ordered("<", leave, most), leave, most)
+        touch = _all_lanes(builder, ir.Constant(ir.DoubleType(), TOUCH))
+        ahead = builder.fcmp_ordered(">", leave, ir.Constant(leave.type, [0.0] * LANES))
+        ahead = builder.and_(ahead, builder.fcmp_ordered("<=", enter, leave))
+        enter = builder.select(builder.fcmp_ordered(">", enter, touch), enter, touch)
+        word = builder.and_(builder.bitcast(enter, whole), _all_lanes(builder, builder.not_(bits)))
+        word = builder.or_(word, _all_lanes(builder, number))
+        place = _lanes(context, builder, signature.args[1], words, row, first)
+        before = builder.load(place, align=8)
+        nearer = builder.and_(ahead, builder.icmp_signed("<", word, before))
+        word = builder.select(nearer, word, before)
+        builder.store(word, place, align=8)
+        return _greatest(builder, word)
+
+    whole_numbers = (types.int64, types.int64)
+    return types.int64(column, depth, *whole_numbers, types.float64, types.float64, *whole_numbers), generate
+
+
+draw_lanes: Any = intrinsic(_draw_lanes)
+
+
+def _greatest(builder: Any, word: Any) -> Any:
+    kind = ir.FunctionType(ir.IntType(64), [word.type])
+    name = f"llvm.vector.reduce.smax.v{LANES}i64"
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [word])
+
+
+def _greatest_word(typing_context: Any, depth: Any, e: Any, at: Any) -> Any:
+    """Return the greatest of LANES words of ring e from column ``at`` on."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = _lanes(context, builder, signature.args[0], *arguments)
+        return _greatest(builder, builder.load(place, align=8))
+
+    return types.int64(depth, types.int64, types.int64), generate
+
+
+greatest_word: Any = intrinsic(_greatest_word)
+
+
 def lidar_beams(angles: FloatArray, step: float, elevations: FloatArray, time: FloatArray) -> Beams:
     """Return the beams of a lidar.
 
@@ -148,10 +240,14 @@ def lidar_beams(angles: FloatArray, step: float, elevations: FloatArray, time: F
 
 def footprint_lists(count: int) -> Footprints:
     """Return lists with room for so many solids."""
+    blocks, level = 0, count
+    while level > 0:
+        level = -(-level // NODE)
+        blocks += level
+        level = level if level > 1 else 0
     return Footprints(
-        np.zeros(-(-count // BLOCK) * BLOCK * FOOTPRINT_COLUMNS),
-        np.zeros(count, np.int32),
-        np.zeros(count, np.int32),
+        np.zeros(blocks * NODE * FOOTPRINT_COLUMNS),
+        np.zeros(blocks * NODE + 1, np.int32),
         np.zeros(count, np.int32),
         np.zeros(3, np.int64),
     )
@@ -159,7 +255,7 @@ def footprint_lists(count: int) -> Footprints:
 
 def footprints_handle(lists: Footprints) -> NDArray[np.int64]:
     """Return the handle of lists of solids."""
-    return make_handle(lists.upright, lists.row, lists.other, lists.planes, lists.used)
+    return make_handle(lists.node, lists.link, lists.planes, lists.used)
 
 
 @part
@@ -169,8 +265,7 @@ def open_footprints(h: NDArray[np.int64]) -> Footprints:
         carray(pointer(h[0]), (h[1],), np.float64),
         carray(pointer(h[2]), (h[3],), np.int32),
         carray(pointer(h[4]), (h[5],), np.int32),
-        carray(pointer(h[6]), (h[7],), np.int32),
-        carray(pointer(h[8]), (h[9],), np.int64),
+        carray(pointer(h[6]), (h[7],), np.int64),
     )
 
 
@@ -193,52 +288,85 @@ def open_beams(h: NDArray[np.int64]) -> Beams:
     )
 
 
-def footprints(tables: Tables, bounds: FloatArray, static_count: int) -> Footprints:
-    """Return the first ``static_count`` solids of a scene as lidars want them.
+def footprints(tables: Tables, bounds: FloatArray, order: IntArray, height: float | None = None) -> Footprints:
+    """Return static solids of a scene as lidars want them.
 
     Args:
         tables: the scene. bounds: (P, 6) centre and half extents [m] of all solids.
+        order: (S,) rows of the solids, neighbours near each other, see ``blocks.raster_blocks``.
+        height: of a horizontal beam [m], if only those solids are wanted that it may meet.
     """
-    lists = footprint_lists(static_count)
-    list_solids(tables, bounds, static_count, -np.inf, np.inf, lists)
-    return lists
-
-
-def slice_footprints(tables: Tables, bounds: FloatArray, static_count: int, height: float) -> Footprints:
-    """Return those of the static solids that a horizontal beam at a height [m] may meet."""
-    lists = footprint_lists(static_count)
-    list_solids(tables, bounds, static_count, height - 1e-6, height + 1e-6, lists)
+    lists = footprint_lists(len(order))
+    low, high = (-np.inf, np.inf) if height is None else (height - 1e-6, height + 1e-6)
+    list_solids(tables, bounds, order, low, high, lists)
     return lists
 
 
 @compiled
-def list_solids(tables: Tables, bounds: FloatArray, count: int, low: float, high: float, out: Footprints) -> None:
-    """List those of the first ``count`` solids that reach into heights from low to high [m]."""
-    for p in range(count):
+def list_solids(tables: Tables, bounds: FloatArray, order: IntArray, low: float, high: float, out: Footprints) -> None:
+    """List those solids of ``order`` that reach into heights from low to high [m]."""
+    for k in range(len(order)):
+        p = as_index(order[k])
         if bounds[p, 2] - bounds[p, 5] <= high and bounds[p, 2] + bounds[p, 5] >= low:
             list_solid(tables, bounds, p, out)
+    group_solids(out)
 
 
 @part
 def list_solid(tables: Tables, bounds: FloatArray, p: int, out: Footprints) -> None:
-    """Add solid p to the lists."""
-    shape, count = tables.shape[p], out.used
-    if shape <= UPRIGHT_CYLINDER:
-        put_footprint(tables, bounds, p, out.upright, count[0])
-        out.row[count[0]] = p
-        count[0] += 1
-    elif shape == HALF_SPACE:
-        out.planes[count[2]] = p
-        count[2] += 1
-    else:
-        out.other[count[1]] = p
+    """Add solid p to the lists; ``group_solids`` is to follow."""
+    count = out.used
+    if tables.shape[p] == HALF_SPACE:
+        out.planes[count[1]] = p
         count[1] += 1
+    else:
+        put_footprint(tables, bounds, p, out.node, count[0])
+        out.link[count[0]] = p
+        count[0] += 1
+
+
+@inner
+def group_solids(lists: Footprints) -> None:
+    """Build the groups over the solids that are listed."""
+    node, link, used = lists.node, lists.link, lists.used
+    block, count = 0, used[0]
+    while count > 0:
+        blocks = (count + NODE - 1) // NODE
+        for k in range(block * NODE + count, (block + blocks) * NODE):
+            for name in range(FOOTPRINT_COLUMNS):
+                node[place_of(k, name)] = 0.0
+            node[place_of(k, CX)], node[place_of(k, CY)], node[place_of(k, COS)] = NOWHERE, NOWHERE, 1.0
+            link[k] = 0
+        above = block + blocks
+        for b in range(blocks):
+            link[above * NODE + b] = -1 - (block + b)
+            if blocks > 1:
+                put_group(node, block + b, min(count - b * NODE, NODE), above * NODE + b)
+        block, count = above, blocks if blocks > 1 else 0
+    used[2] = block
+
+
+@part
+def put_group(table: FloatArray, block: int, count: int, k: int) -> None:
+    """Write the footprint of the box around the first ``count`` footprints of a block as number k."""
+    x0, y0, z0, x1, y1, z1 = np.inf, np.inf, np.inf, -np.inf, -np.inf, -np.inf
+    for i in range(block * NODE, block * NODE + count):
+        hx, hy, c, s = field(table, i, HX), field(table, i, HY), abs(field(table, i, COS)), abs(field(table, i, SIN))
+        ex, ey = c * hx + s * hy + BOX_MARGIN, s * hx + c * hy + BOX_MARGIN
+        x0, x1 = min(x0, field(table, i, CX) - ex), max(x1, field(table, i, CX) + ex)
+        y0, y1 = min(y0, field(table, i, CY) - ey), max(y1, field(table, i, CY) + ey)
+        z0, z1 = min(z0, field(table, i, LOW)), max(z1, field(table, i, HIGH))
+    table[place_of(k, CX)], table[place_of(k, CY)] = 0.5 * (x0 + x1), 0.5 * (y0 + y1)
+    table[place_of(k, HX)], table[place_of(k, HY)] = 0.5 * (x1 - x0), 0.5 * (y1 - y0)
+    table[place_of(k, COS)], table[place_of(k, SIN)], table[place_of(k, YAW)] = 1.0, 0.0, 0.0
+    table[place_of(k, LOW)], table[place_of(k, HIGH)] = z0 - BOX_MARGIN, z1 + BOX_MARGIN
+    table[place_of(k, RADIUS)] = 0.0
 
 
 @part
 def place_of(k: int, name: int) -> int:
     """Return where a field of footprint k stands."""
-    return k // BLOCK * (FOOTPRINT_COLUMNS * BLOCK) + name * BLOCK + k % BLOCK
+    return k // NODE * (FOOTPRINT_COLUMNS * NODE) + name * NODE + k % NODE
 
 
 @part
@@ -249,7 +377,8 @@ def field(table: FloatArray, k: int, name: int) -> float:
 
 @part
 def put_footprint(tables: Tables, bounds: FloatArray, p: int, out: FloatArray, k: int) -> None:
-    """Write the footprint of solid p, which is an upright box or cylinder, as number k."""
+    """Write the footprint of solid p as number k: its own if it is an upright box or cylinder, else its bounding
+    box's."""
     hot, shape = tables.hot, tables.shape[p]
     hx, hy, hz, c, s, yaw, radius = bounds[p, 3], bounds[p, 4], bounds[p, 5], 1.0, 0.0, 0.0, 0.0
     if shape == YAW_BOX:
@@ -257,6 +386,8 @@ def put_footprint(tables: Tables, bounds: FloatArray, p: int, out: FloatArray, k
         yaw = np.arctan2(s, c)
     elif shape == UPRIGHT_CYLINDER:
         hx, hy, hz, radius = hot[p, 3], hot[p, 3], hot[p, 4], hot[p, 3]
+    elif shape != AXIS_BOX:
+        hx, hy, hz = hx + BOX_MARGIN, hy + BOX_MARGIN, hz + BOX_MARGIN
     out[place_of(k, CX)], out[place_of(k, CY)] = bounds[p, 0], bounds[p, 1]
     out[place_of(k, HX)], out[place_of(k, HY)] = hx, hy
     out[place_of(k, COS)], out[place_of(k, SIN)], out[place_of(k, YAW)] = c, s, yaw
@@ -283,86 +414,161 @@ def quick_atan(y: float, x: float) -> float:
     return -angle if y < 0.0 else angle
 
 
-@inner
-def find_spans(
-    table: FloatArray,
-    count: int,
-    mx: float,
-    my: float,
-    grow: float,
-    first: float,
-    step: float,
-    columns: int,
-    span: FloatArray,
-) -> None:
-    """Find where footprints stand, seen from (mx, my) [m], all of them ``grow`` [m] larger all round.
+class View(NamedTuple):
+    """From where and how far a lidar sees, for what it may leave out.
+
+    Attributes:
+        x, y, z: the place that spans are seen from [m]: the middle of the sweep, in ``map``.
+        grow: how far the lidar moves from there [m]. widen: how far it turns from the frame of spans [rad].
+        first, step: azimuth of the first column, in the frame of spans, and distance of columns [rad].
+        columns: how many columns there are. reach: square of the greatest range [m2].
+        low, high: least and greatest tangent of the rings' elevations.
+    """
+
+    x: float
+    y: float
+    z: float
+    grow: float
+    widen: float
+    first: float
+    step: float
+    columns: int
+    reach: float
+    low: float
+    high: float
+
+
+@part
+def find_spans(table: FloatArray, block: int, x: float, y: float, z: float, view: View, span: FloatArray) -> None:
+    """Find where the footprints of a block stand, seen from x, y, z [m], all of them ``view.grow`` larger all round.
 
     Args:
-        table: blocks of footprints, see ``Footprints``, of which ``count`` are in use.
-        first, step: azimuth of the first column and distance of columns [rad]. columns: how many.
-        span: blocks of (SPAN_FIELDS, BLOCK), written: first and last column as real numbers, of the copy (a turn apart)
-            that ends at column 0 or later, and the squares [m2] of nearest and farthest distance.
+        table: see ``Footprints.node``. span: (SPAN_ROWS, NODE), written; columns are those of the copy (a turn apart)
+            that ends at column 0 or later.
     """
-    turn = TURN / step
-    per_radian, per_turn = 1.0 / step, 1.0 / turn
-    for block in range(np.uint64((count + BLOCK - 1) // BLOCK)):
-        i, o = block * np.uint64(FOOTPRINT_COLUMNS * BLOCK), block * np.uint64(SPAN_FIELDS * BLOCK)
-        for lane in range(np.uint64(BLOCK)):
-            x = table[i + np.uint64(CX * BLOCK) + lane] - mx
-            y = table[i + np.uint64(CY * BLOCK) + lane] - my
-            c, s = table[i + np.uint64(COS * BLOCK) + lane], table[i + np.uint64(SIN * BLOCK) + lane]
-            px, py = c * x + s * y, c * y - s * x
-            hx = table[i + np.uint64(HX * BLOCK) + lane] + grow
-            hy = table[i + np.uint64(HY * BLOCK) + lane] + grow
-            ax, ay = abs(px), abs(py)
-            x0, y0, x1, y1 = ax - hx, ay - hy, ax + hx, ay + hy
-            gx, gy = (x0 if x0 > 0.0 else 0.0), (y0 if y0 > 0.0 else 0.0)
-            near = gx * gx + gy * gy
-            # Mirrored into the first quadrant, the outermost corners are known.
-            most = quick_atan(y1 if x0 > 0.0 else y0, x0)
-            least = quick_atan(y0, x1 if y0 > 0.0 else x0)
-            start = least if (px < 0.0) == (py < 0.0) else -most
-            start = start + np.pi if px < 0.0 else start
-            a = (start + table[i + np.uint64(YAW * BLOCK) + lane] - SPAN_MARGIN - first) * per_radian
-            b = a + (most - least + 2.0 * SPAN_MARGIN) * per_radian
-            back = np.floor(b * per_turn) * turn
-            span[o + lane] = a - back if near > 0.0 else 0.0
-            span[o + np.uint64(BLOCK) + lane] = b - back if near > 0.0 else columns
-            span[o + np.uint64(2 * BLOCK) + lane] = near
-            span[o + np.uint64(3 * BLOCK) + lane] = x1 * x1 + y1 * y1
+    turn = TURN / view.step
+    per_radian, per_turn, end = 1.0 / view.step, 1.0 / turn, np.float64(view.columns)
+    i = np.uint64(block * (FOOTPRINT_COLUMNS * NODE))
+    for lane in range(np.uint64(NODE)):
+        px = table[i + np.uint64(CX * NODE) + lane] - x
+        py = table[i + np.uint64(CY * NODE) + lane] - y
+        c, s = table[i + np.uint64(COS * NODE) + lane], table[i + np.uint64(SIN * NODE) + lane]
+        px, py = c * px + s * py, c * py - s * px
+        hx = table[i + np.uint64(HX * NODE) + lane] + view.grow
+        hy = table[i + np.uint64(HY * NODE) + lane] + view.grow
+        ax, ay = abs(px), abs(py)
+        x0, y0, x1, y1 = ax - hx, ay - hy, ax + hx, ay + hy
+        gx, gy = (x0 if x0 > 0.0 else 0.0), (y0 if y0 > 0.0 else 0.0)
+        near = gx * gx + gy * gy
+        # Mirrored into the first quadrant, the outermost corners are known.
+        most = quick_atan(y1 if x0 > 0.0 else y0, x0)
+        least = quick_atan(y0, x1 if y0 > 0.0 else x0)
+        start = least if (px < 0.0) == (py < 0.0) else -most
+        start = start + np.pi if px < 0.0 else start
+        a = (start + table[i + np.uint64(YAW * NODE) + lane] - SPAN_MARGIN - view.first) * per_radian
+        b = a + (most - least + 2.0 * SPAN_MARGIN) * per_radian
+        back = np.floor(b * per_turn) * turn
+        a = a - back if near > 0.0 else 0.0
+        low, high = table[i + np.uint64(LOW * NODE) + lane] - z, table[i + np.uint64(HIGH * NODE) + lane] - z
+        nearest, farthest = np.sqrt(near if near > 1e-300 else 1e-300), np.sqrt(x1 * x1 + y1 * y1)
+        flattest, steepest = low / (nearest if low < 0.0 else farthest), high / (nearest if high > 0.0 else farthest)
+        span[START, lane] = a
+        span[END, lane] = b - back if near > 0.0 else end
+        span[SQUARE, lane] = near
+        span[LEAST, lane], span[MOST, lane] = flattest, steepest
+        seen = (near < view.reach) & (a < end)
+        seen &= flattest - RING_MARGIN * (1.0 + abs(flattest)) <= view.high
+        seen &= steepest + RING_MARGIN * (1.0 + abs(steepest)) >= view.low
+        span[SEEN, lane] = 1.0 if seen else 0.0
+
+
+@inner
+def widen_spans(view: View, span: FloatArray) -> None:
+    """Make the spans of a block wider all round by the angle that the lidar turns while it sweeps."""
+    turn, end = TURN / view.step, float(view.columns)
+    sine, tangent = np.sin(view.widen), np.tan(view.widen)
+    for lane in range(NODE):
+        least, most = span[LEAST, lane], span[MOST, lane]
+        # A turn by an angle moves an azimuth by no more than arcsin(sin(angle) / cos(elevation)).
+        steepest = max(abs(least), abs(most))
+        side = sine * np.sqrt(1.0 + steepest * steepest)
+        if view.widen >= WIDEST or side >= 1.0 or span[SQUARE, lane] == 0.0:
+            span[START, lane], span[END, lane] = 0.0, end
+        else:
+            half = (np.arcsin(side) + SPAN_MARGIN) / view.step
+            b = span[END, lane] + half
+            back = np.floor(b / turn) * turn
+            span[START, lane], span[END, lane] = span[START, lane] - half - back, b - back
+        if view.widen >= WIDEST or 1.0 + least * tangent <= 0.0:
+            least = -LARGEST_TAN
+        else:
+            least = (least - tangent) / (1.0 + least * tangent)
+        if view.widen >= WIDEST or 1.0 - most * tangent <= 0.0:
+            most = LARGEST_TAN
+        else:
+            most = (most + tangent) / (1.0 - most * tangent)
+        span[LEAST, lane], span[MOST, lane] = least, most
+        span[SEEN, lane] = 1.0 if span[SQUARE, lane] < view.reach and span[START, lane] < end else 0.0
+
+
+@part
+def lean_block(table: FloatArray, block: int, frame: FloatArray, view: View, out: FloatArray) -> None:
+    """Write upright boxes around the solids of a block, in a leaning frame, as block 0 of another table.
+
+    Args:
+        table: see ``Footprints.node``. frame: (3, 3), its rows are the axes of the frame in ``map``; its origin is
+            that of the view. out: (FOOTPRINT_COLUMNS * NODE,), written; ``view.grow`` higher and lower, not yet wider.
+    """
+    a, b, c = frame[0, 0], frame[0, 1], frame[0, 2]
+    d, e, f = frame[1, 0], frame[1, 1], frame[1, 2]
+    g, h, k = frame[2, 0], frame[2, 1], frame[2, 2]
+    i = np.uint64(block * (FOOTPRINT_COLUMNS * NODE))
+    for lane in range(np.uint64(NODE)):
+        low, high = table[i + np.uint64(LOW * NODE) + lane], table[i + np.uint64(HIGH * NODE) + lane]
+        x, y = table[i + np.uint64(CX * NODE) + lane] - view.x, table[i + np.uint64(CY * NODE) + lane] - view.y
+        z = 0.5 * (low + high) - view.z
+        cosine, sine = table[i + np.uint64(COS * NODE) + lane], table[i + np.uint64(SIN * NODE) + lane]
+        hx, hy = table[i + np.uint64(HX * NODE) + lane], table[i + np.uint64(HY * NODE) + lane]
+        hz = 0.5 * (high - low)
+        # The solid's axes in the frame, and how far the box reaches along those, turned by its yaw about the frame's z.
+        ux, uy, uz = a * cosine + b * sine, d * cosine + e * sine, g * cosine + h * sine
+        vx, vy, vz = b * cosine - a * sine, e * cosine - d * sine, h * cosine - g * sine
+        ex = abs(cosine * ux + sine * uy) * hx + abs(cosine * vx + sine * vy) * hy + abs(cosine * c + sine * f) * hz
+        ey = abs(cosine * uy - sine * ux) * hx + abs(cosine * vy - sine * vx) * hy + abs(cosine * f - sine * c) * hz
+        ez = abs(uz) * hx + abs(vz) * hy + abs(k) * hz + view.grow
+        height = g * x + h * y + k * z
+        out[np.uint64(CX * NODE) + lane] = a * x + b * y + c * z
+        out[np.uint64(CY * NODE) + lane] = d * x + e * y + f * z
+        out[np.uint64(HX * NODE) + lane], out[np.uint64(HY * NODE) + lane] = ex, ey
+        out[np.uint64(COS * NODE) + lane], out[np.uint64(SIN * NODE) + lane] = cosine, sine
+        out[np.uint64(LOW * NODE) + lane], out[np.uint64(HIGH * NODE) + lane] = height - ez, height + ez
+        out[np.uint64(YAW * NODE) + lane] = table[i + np.uint64(YAW * NODE) + lane]
+
+
+@part
+def frame_of_spans(axis: FloatArray, out: FloatArray) -> None:
+    """Write the rotation (3, 3) that takes a lidar's own z (3,), given in ``map``, to z and turns about nothing else.
+
+    In that frame what stands upright leans as little as can be.
+    """
+    side = 1.0 if axis[2] >= 0.0 else -1.0  # Upside down, everything is turned over about x first.
+    x, y, z = axis[0], side * axis[1], side * axis[2]
+    scale = 1.0 / (1.0 + z)
+    out[0, 0], out[0, 1], out[0, 2] = 1.0 - scale * x * x, -side * scale * x * y, -side * x
+    out[1, 0], out[1, 1], out[1, 2] = -scale * x * y, side * (1.0 - scale * y * y), -side * y
+    out[2, 0], out[2, 1], out[2, 2] = x, side * y, side * z
 
 
 @part
 def ring_span(ring: FloatArray, least: float, most: float) -> tuple[int, int]:
     """Return the first and one past the last ring whose tangent lies in [least, most], a little outwards."""
-    least -= 1e-9 * (1.0 + abs(least))
-    most += 1e-9 * (1.0 + abs(most))
+    least -= RING_MARGIN * (1.0 + abs(least))
+    most += RING_MARGIN * (1.0 + abs(most))
     first, last = as_index(0), as_index(0)
     for e in range(ring.shape[1]):
         first += 1 if ring[0, e] < least else 0
         last += 1 if ring[0, e] <= most else 0
     return first, last
-
-
-@part
-def height_tangents(low: float, high: float, near: float, far: float) -> tuple[float, float]:
-    """Return the least and greatest tangent of elevation of what lies between two heights [m] over the lidar and two
-    distances [m] over ground."""
-    near = max(near, 1e-9)
-    return low / (near if low < 0.0 else far), high / (near if high > 0.0 else far)
-
-
-@part
-def span_columns(start: float, width: float, first: float, step: float, columns: int) -> tuple[float, float, float]:
-    """Return a span of azimuth as columns: its first copy that ends at column 0 or later, its end, and the distance of
-    copies, all as real numbers. Copies that begin beyond the last column are not seen."""
-    turn = TURN / step
-    if width >= TURN:
-        return 0.0, float(columns), 4.0 * (turn + columns)
-    a = (start - first) / step
-    b = a + width / step
-    back = np.floor(b / turn) * turn
-    return a - back, b - back, turn
 
 
 @part
@@ -416,241 +622,316 @@ def cut_footprint(table: FloatArray, k: int, column: FloatArray, first: np.uint6
 
 
 @part
+def draw_row(
+    column: FloatArray,
+    e: int,
+    first: int,
+    end: int,
+    near: float,
+    below: float,
+    above: float,
+    mask: int,
+    p: int,
+    cover: FloatArray,
+    depth: NDArray[np.int64],
+) -> None:
+    """Draw solid p into LANES first to end - 1 of ring e, where it is not hidden; see ``draw_lanes``.
+
+    Args:
+        near: least distance [m] at which it may be met. cover: (E, columns / LANES), farthest distance [m] that LANES
+            columns of a ring show; kept.
+    """
+    for block in range(first, end):
+        if near <= cover[np.uint64(e), np.uint64(block)]:
+            word = draw_lanes(column, depth, e, block * LANES, below, above, mask, p)
+            cover[np.uint64(e), np.uint64(block)] = float_of(word & ~mask)
+
+
+@part
 def draw_upright(
     table: FloatArray,
     k: int,
     p: int,
-    first: np.uint64,
-    end: np.uint64,
+    first: int,
+    end: int,
     ring0: int,
     ring1: int,
+    near: float,
     z: float,
     ring: FloatArray,
     column: FloatArray,
     mask: int,
+    cover: FloatArray,
     depth: NDArray[np.int64],
 ) -> None:
-    """Draw an upright solid into columns first to end and rings ring0 to ring1; z: height of the lidar [m].
+    """Draw an upright solid, which is node k, into LANES first to end - 1 and rings ring0 to ring1 - 1.
 
-    Columns are taken LANES at a time: those beside the span miss the solid by the same arithmetic that hits it.
+    Columns beside its span miss it by the same arithmetic that hits it. z: height of the lidar [m].
     """
     low, high = field(table, k, LOW) - z, field(table, k, HIGH) - z
-    at = first // np.uint64(LANES) * np.uint64(LANES)
-    count = (end - at + np.uint64(LANES - 1)) // np.uint64(LANES) * np.uint64(LANES)
-    cut_footprint(table, k, column, at, count)
-    for e in range(np.uint64(ring0), np.uint64(ring1)):
-        cotangent = reciprocal(ring[0, e])
+    cut_footprint(table, k, column, np.uint64(first * LANES), np.uint64((end - first) * LANES))
+    for e in range(ring0, ring1):
+        cotangent = reciprocal(ring[0, np.uint64(e)])
         a, b = low * cotangent, high * cotangent
-        below, above = min(a, b), max(a, b)
-        for i in range(count // np.uint64(LANES) * np.uint64(LANES)):
-            c = at + i
-            enter, leave = column[ENTER, c], column[LEAVE, c]
-            put(
-                depth,
-                e,
-                c,
-                enter if enter > below else below,
-                leave if leave < above else above,
-                mask,
-                p,
-            )
-
-
-@inner
-def fill_cover(depth: NDArray[np.int64], mask: int, cover: FloatArray) -> None:
-    """Write the farthest distance [m] drawn so far in each ring and LANES columns, (E, columns / LANES)."""
-    for e in range(np.uint64(depth.shape[0])):
-        for block in range(np.uint64(cover.shape[1])):
-            farthest = 0.0
-            for lane in range(np.uint64(LANES)):
-                farthest = max(farthest, float_of(depth[e, block * np.uint64(LANES) + lane] & ~mask))
-            cover[e, block] = farthest
+        draw_row(column, e, first, end, near, min(a, b), max(a, b), mask, p, cover, depth)
 
 
 @part
-def is_hidden(cover: FloatArray, near: float, ring0: int, ring1: int, first: int, end: int) -> bool:
-    """Tell whether all that a solid could show, from a distance ``near`` [m] on, lies behind what is drawn."""
-    first_block, end_block = first // LANES, (end + LANES - 1) // LANES
-    for e in range(np.uint64(ring0), np.uint64(ring1)):
-        for block in range(np.uint64(first_block), np.uint64(end_block)):
-            if near - HIDDEN_MARGIN <= cover[e, block]:
-                return False
-    return True
+def is_row_hidden(cover: FloatArray, near: float, e: int, first: int, end: int) -> bool:
+    """Tell whether all LANES from first to end - 1 of a ring show something nearer than ``near`` [m]."""
+    block = np.uint64(first)
+    while block < np.uint64(end) and near > cover[np.uint64(e), block]:
+        block += np.uint64(1)
+    return bool(block >= np.uint64(end))
+
+
+@part
+def seen_rings(cover: FloatArray, near: float, ring0: int, ring1: int, first: int, end: int) -> tuple[int, int]:
+    """Return those rings in which a solid in LANES first to end - 1 could show itself, from a distance ``near`` [m] on;
+    the first is not below the last if there are none."""
+    while ring0 < ring1 and is_row_hidden(cover, near, ring0, first, end):
+        ring0 += 1
+    while ring0 < ring1 and is_row_hidden(cover, near, ring1 - 1, first, end):
+        ring1 -= 1
+    return ring0, ring1
+
+
+@part
+def lanes_of(a: float, b: float, end: float) -> tuple[int, int]:
+    """Return the first and one past the last LANES of the columns from a to b (real numbers) that there are."""
+    first = as_index(np.ceil(a if a > 0.0 else 0.0))
+    last = as_index(np.floor(b if b < end - 1.0 else end - 1.0))
+    return first // LANES, (last // LANES + 1 if first <= last else first // LANES)
+
+
+@part
+def look_at_block(
+    table: FloatArray, block: int, leaning: bool, frame: FloatArray, view: View, box: FloatArray, span: FloatArray
+) -> None:
+    """Find the spans of a block: see ``find_spans``, ``lean_block`` and ``widen_spans``; ``box`` is scratch."""
+    source, at, x, y, z = table, block, view.x, view.y, view.z
+    if leaning:
+        lean_block(table, block, frame, view, box)
+        source, at, x, y, z = box, as_index(0), 0.0, 0.0, 0.0
+    find_spans(source, at, x, y, z, view, span)
+    if view.widen > 0.0:
+        widen_spans(view, span)
+
+
+@part
+def list_seen(span: FloatArray, lanes: NDArray[np.int64]) -> int:
+    """Write the lanes of a table of spans that may be seen; return how many."""
+    seen = as_index(0)
+    for lane in range(NODE):
+        lanes[seen] = lane
+        seen += 1 if span[SEEN, lane] > 0.0 else 0
+    return seen
+
+
+@part
+def is_part_of(body: IntArray, link: int, moving: int) -> bool:
+    """Tell whether a node is a solid of a moving body."""
+    return link >= 0 and bool(body[link] == moving)
 
 
 @inner
-def draw_uprights(
-    table: FloatArray,
-    rows: IntArray,
-    count: int,
-    z: float,
-    turn: float,
-    columns: int,
-    least: float,
-    most: float,
-    body: IntArray,
+def draw_solids(
+    tables: Tables,
+    fixed: Footprints,
+    moving: Footprints,
     exclude: int,
+    view: View,
+    frame: FloatArray,
+    leaning: bool,
+    ring: FloatArray,
+    direction: FloatArray,
+    mask: int,
+    scratch: LidarScratch,
+) -> None:
+    """Draw all solids but planes, from near to far, into ``scratch.depth``.
+
+    Args:
+        tables, fixed, moving, exclude, mask: see ``raster_lidar``. frame: (3, 3) of a leaning lidar, see
+            ``lean_block``. ring: see ``Beams``. direction: see ``fill_directions``.
+    """
+    tables, fixed, moving, scratch = borrowed(tables), borrowed(fixed), borrowed(moving), borrowed(scratch)
+    frame, ring, direction = borrowed(frame), borrowed(ring), borrowed(direction)
+    column, depth, span, cover, box = scratch.column, scratch.depth, scratch.span, scratch.cover, scratch.box
+    waiting, place, bins, lanes = scratch.waiting, scratch.place, scratch.bins, scratch.lanes
+    turn, end = TURN / view.step, np.float64(view.columns)
+    bins[:] = -1
+    count = as_index(0)
+    for tree in range(2):
+        used = moving.used if tree == 1 else fixed.used
+        if used[0] > 0:
+            waiting[count, 0], waiting[count, 1] = 2 * NODE * used[2] + tree, bins[0]
+            waiting[count, 2], waiting[count, 3] = 0, ring.shape[1]
+            place[count, 0], place[count, 1], place[count, 2] = 0.0, end, 0.0
+            bins[0] = count
+            count += 1
+    for step in range(BINS):
+        while bins[step] >= 0:
+            i = bins[step]
+            bins[step] = waiting[i, 1]
+            tree, k = waiting[i, 0] & 1, as_index(waiting[i, 0] >> 1)
+            table, links = (moving.node if tree == 1 else fixed.node), (moving.link if tree == 1 else fixed.link)
+            link = as_index(links[k])
+            a, b, near = place[i, 0], place[i, 1], place[i, 2] - HIDDEN_MARGIN
+            group_seen = False
+            while a < end and not group_seen:
+                c0, c1 = lanes_of(a, b, end)
+                ring0, ring1 = as_index(waiting[i, 2]), as_index(waiting[i, 3])
+                ring0, ring1 = seen_rings(cover, near, ring0, ring1, c0, c1)
+                if ring0 < ring1 and link < 0:
+                    group_seen = True
+                elif ring0 < ring1:
+                    draw_solid(
+                        tables, table, k, link, c0, c1, ring0, ring1, near, view.z, leaning,
+                        ring, column, direction, mask, cover, depth,
+                    )  # fmt: skip
+                a += turn
+                b += turn
+            if not group_seen:
+                continue
+            block = -1 - link
+            look_at_block(table, block, leaning, frame, view, box, span)
+            seen = list_seen(span, lanes)
+            for n in range(seen):
+                lane = lanes[n]
+                child = block * NODE + lane
+                ring0, ring1 = ring_span(ring, span[LEAST, lane], span[MOST, lane])
+                if ring0 >= ring1 or (tree == 1 and exclude >= 0 and is_part_of(tables.body, links[child], exclude)):
+                    continue
+                square = span[SQUARE, lane]
+                later = max(step, min((bits_of(square) >> 52) - FIRST_BIN + 1, BINS - 1))
+                waiting[count, 0], waiting[count, 1] = 2 * child + tree, bins[later]
+                waiting[count, 2], waiting[count, 3] = ring0, ring1
+                place[count, 0], place[count, 1], place[count, 2] = span[START, lane], span[END, lane], np.sqrt(square)
+                bins[later] = count
+                count += 1
+
+
+@part
+def draw_solid(
+    tables: Tables,
+    table: FloatArray,
+    k: int,
+    p: int,
+    first: int,
+    end: int,
+    ring0: int,
+    ring1: int,
+    near: float,
+    z: float,
+    leaning: bool,
     ring: FloatArray,
     column: FloatArray,
-    span: FloatArray,
-    cover: FloatArray,
+    direction: FloatArray,
     mask: int,
+    cover: FloatArray,
     depth: NDArray[np.int64],
 ) -> None:
-    """Draw upright boxes and cylinders as a level lidar sees them.
+    """Draw solid p, which is node k, into LANES first to end - 1 and rings ring0 to ring1 - 1.
 
     Args:
-        table, rows: see ``Footprints``; the first ``count`` are drawn. span: of them, by ``find_spans``.
-        z: height of the lidar [m]. turn: columns in a full turn. columns: how many there are.
-        least, most: squares [m2] of nearest distances: only solids from ``least`` up to below ``most`` are drawn.
-        body: of all solids. exclude: moving body that is not seen, or -1.
-        ring: see ``Beams``. column: (COLUMN_ROWS, whole LANES), see ``UX``.
-        cover: see ``fill_cover``; what it hides is left out.
-        mask: bits of ``depth`` that hold a row. depth: (E, whole LANES), written.
+        near, cover: see ``draw_row``. z: height of the lidar [m], if it is level. others: see ``draw_solids``.
     """
-    horizontal = ring.shape[1] == 1 and ring[0, 0] == 0.0
-    for k in range(count):
-        at = k // BLOCK * (SPAN_FIELDS * BLOCK) + k % BLOCK
-        near = span[at + 2 * BLOCK]
-        if near < least or near >= most or (exclude >= 0 and body[as_index(rows[k])] == exclude):
-            continue
-        low, high = field(table, k, LOW) - z, field(table, k, HIGH) - z
-        distance = np.sqrt(near)
-        if horizontal:
-            ring0, ring1 = as_index(0), as_index(1 if low <= 0.0 <= high else 0)
-        else:
-            flattest, steepest = height_tangents(low, high, distance, np.sqrt(span[at + 3 * BLOCK]))
-            ring0, ring1 = ring_span(ring, flattest, steepest)
-        if ring0 >= ring1:
-            continue
-        a, b = span[at], span[at + BLOCK]
-        away = turn if near > 0.0 else 2.0 * columns
-        while a < columns:
-            c0 = as_index(np.ceil(a if a > 0.0 else 0.0))
-            c1 = min(as_index(np.floor(b)) + 1, columns)
-            if c0 < c1 and not is_hidden(cover, distance, ring0, ring1, c0, c1):
-                draw_upright(
-                    table,
-                    k,
-                    as_index(rows[k]),
-                    np.uint64(c0),
-                    np.uint64(c1),
-                    ring0,
-                    ring1,
-                    z,
-                    ring,
-                    column,
-                    mask,
-                    depth,
-                )
-            a += away
-            b += away
-
-
-@part
-def bounding_radius(kind: int, solid: FloatArray, p: int) -> float:
-    """Return the radius [m] of a sphere about the centre of solid p that holds it."""
-    a, b, c = solid[p, 3], solid[p, 4], solid[p, 5]
-    if kind == BOX:
-        return np.sqrt(a * a + b * b + c * c)
-    if kind == CYLINDER:
-        return np.sqrt(a * a + b * b)
-    if kind == TRIANGLE:
-        return np.sqrt(a * a + c * c)
-    return a + b if kind == CAPSULE else a
-
-
-@part
-def sphere_span(x: float, y: float, z: float, radius: float, widen: float) -> tuple[float, float, float, float]:
-    """Return the azimuth [rad] at which a sphere begins, its width [rad], and its least and greatest tangent of
-    elevation.
-
-    Args:
-        x, y, z: its centre, seen from the lidar [m]. radius: [m]. widen: angle [rad] to add all round.
-    """
-    square = x * x + y * y + z * z
-    if square <= radius * radius * (1.0 + 1e-9):
-        return 0.0, 2.0 * TURN, -LARGEST_TAN, LARGEST_TAN
-    distance = np.sqrt(square)
-    angle = np.arcsin(min(radius / distance, 1.0)) + widen + SPAN_MARGIN
-    elevation = np.arcsin(min(max(z / distance, -1.0), 1.0))
-    low, high, limit = elevation - angle, elevation + angle, 0.5 * np.pi - 1e-6
-    least = np.tan(low) if low > -limit else -LARGEST_TAN
-    most = np.tan(high) if high < limit else LARGEST_TAN
-    if low <= -limit or high >= limit:
-        return 0.0, 2.0 * TURN, least, most
-    # The cone stays below the pole: its sides touch the meridians at sin(half) = sin(angle) / cos(elevation).
-    half = np.arcsin(min(np.sin(angle) / np.cos(elevation), 1.0)) + SPAN_MARGIN
-    return np.arctan2(y, x) - half, 2.0 * half, least, most
+    if leaning and tables.kind[p] == BOX:
+        draw_leaning_box(tables, table, k, p, first, end, ring0, ring1, near, column, direction, mask, cover, depth)
+    elif leaning or tables.shape[p] > UPRIGHT_CYLINDER:
+        draw_any(tables, p, first, end, ring0, ring1, near, leaning, ring, column, direction, mask, cover, depth)
+    else:
+        draw_upright(table, k, p, first, end, ring0, ring1, near, z, ring, column, mask, cover, depth)
 
 
 @part
 def draw_leaning_box(
     tables: Tables,
+    table: FloatArray,
+    k: int,
     p: int,
-    first: np.uint64,
-    end: np.uint64,
+    first: int,
+    end: int,
     ring0: int,
     ring1: int,
+    near: float,
     column: FloatArray,
     direction: FloatArray,
     mask: int,
+    cover: FloatArray,
     depth: NDArray[np.int64],
 ) -> None:
     """Draw a box at any orientation for a lidar that leans: ``slab_interval`` in the box's frame."""
-    solid, hot, shape = tables.solid, tables.hot, tables.shape[p]
+    solid = tables.solid
     cx, cy, cz = solid[p, 0], solid[p, 1], solid[p, 2]
     hx, hy, hz = solid[p, 3], solid[p, 4], solid[p, 5]
     x0, x1, x2 = solid[p, 6], solid[p, 7], solid[p, 8]
     y0, y1, y2 = solid[p, 9], solid[p, 10], solid[p, 11]
     z0, z1, z2 = solid[p, 12], solid[p, 13], solid[p, 14]
-    if shape <= YAW_BOX:
-        # Their axes stand straight; what is packed may lean by the tolerance.
-        z0, z1, z2, x2, y2 = 0.0, 0.0, 1.0, 0.0, 0.0
-        x0, x1 = (hot[p, 6], hot[p, 7]) if shape == YAW_BOX else (1.0, 0.0)
-        y0, y1 = -x1, x0
-        if shape == AXIS_BOX:
-            hx, hy, hz = 0.5 * (hot[p, 3] - hot[p, 0]), 0.5 * (hot[p, 4] - hot[p, 1]), 0.5 * (hot[p, 5] - hot[p, 2])
-    for e in range(np.uint64(ring0), np.uint64(ring1)):
-        for c in range(first, end):
-            px, py, pz = column[OX, c] - cx, column[OY, c] - cy, column[OZ, c] - cz
+    if tables.shape[p] <= YAW_BOX:
+        # Its axes stand straight; what is packed may lean by the tolerance.
+        hx, hy = field(table, k, HX), field(table, k, HY)
+        hz = 0.5 * (field(table, k, HIGH) - field(table, k, LOW))
+        x0, x1, x2 = field(table, k, COS), field(table, k, SIN), 0.0
+        y0, y1, y2 = -x1, x0, 0.0
+        z0, z1, z2 = 0.0, 0.0, 1.0
+    start = np.uint64(first * LANES)
+    for i in range(np.uint64((end - first) * LANES)):
+        c = start + i
+        px, py, pz = column[OX, c] - cx, column[OY, c] - cy, column[OZ, c] - cz
+        column[LX, c] = x0 * px + x1 * py + x2 * pz
+        column[LY, c] = y0 * px + y1 * py + y2 * pz
+        column[LZ, c] = z0 * px + z1 * py + z2 * pz
+    for e in range(ring0, ring1):
+        low, high = first, end
+        while low < high and near > cover[np.uint64(e), np.uint64(low)]:
+            low += 1
+        while low < high and near > cover[np.uint64(e), np.uint64(high - 1)]:
+            high -= 1
+        start = np.uint64(low * LANES)
+        for i in range(np.uint64((high - low) * LANES)):
+            c = start + i
             dx, dy, dz = direction[0, e, c], direction[1, e, c], direction[2, e, c]
-            lx, ly, lz = x0 * px + x1 * py + x2 * pz, y0 * px + y1 * py + y2 * pz, z0 * px + z1 * py + z2 * pz
             ix = reciprocal(x0 * dx + x1 * dy + x2 * dz)
             iy = reciprocal(y0 * dx + y1 * dy + y2 * dz)
             iz = reciprocal(z0 * dx + z1 * dy + z2 * dz)
+            lx, ly, lz = column[LX, c], column[LY, c], column[LZ, c]
             ax, bx = (-hx - lx) * ix, (hx - lx) * ix
             ay, by = (-hy - ly) * iy, (hy - ly) * iy
             az, bz = (-hz - lz) * iz, (hz - lz) * iz
             nx, ny, nz = (ax if ax < bx else bx), (ay if ay < by else by), (az if az < bz else bz)
             fx, fy, fz = (bx if ax < bx else ax), (by if ay < by else ay), (bz if az < bz else az)
             enter, leave = (nx if nx > ny else ny), (fx if fx < fy else fy)
-            put(depth, e, c, enter if enter > nz else nz, leave if leave < fz else fz, mask, p)
+            column[ENTER, c] = enter if enter > nz else nz
+            column[LEAVE, c] = leave if leave < fz else fz
+        draw_row(column, e, low, high, near, -NOTHING, NOTHING, mask, p, cover, depth)
 
 
 @part
 def draw_any(
     tables: Tables,
     p: int,
-    first: np.uint64,
-    end: np.uint64,
+    first: int,
+    end: int,
     ring0: int,
     ring1: int,
+    near: float,
     leaning: bool,
     ring: FloatArray,
     column: FloatArray,
     direction: FloatArray,
     mask: int,
+    cover: FloatArray,
     depth: NDArray[np.int64],
 ) -> None:
     """Draw solid p beam by beam."""
     shape = tables.shape[p]
     for e in range(np.uint64(ring0), np.uint64(ring1)):
-        for c in range(first, end):
+        for c in range(np.uint64(first * LANES), np.uint64(end * LANES)):
             dx, dy, dz = column[UX, c], column[UY, c], ring[0, e]
             if leaning:
                 dx, dy, dz = direction[0, e, c], direction[1, e, c], direction[2, e, c]
-            enter, leave = interval(
+            column[ENTER, c], column[LEAVE, c] = interval(
                 shape,
                 tables.hot,
                 tables.solid,
@@ -665,82 +946,7 @@ def draw_any(
                 reciprocal(dy),
                 reciprocal(dz),
             )
-            put(depth, e, c, enter, leave, mask, p)
-
-
-@inner
-def draw_others(
-    tables: Tables,
-    rows: IntArray,
-    count: int,
-    middle: FloatArray,
-    frame: FloatArray,
-    grow: float,
-    widen: float,
-    first: float,
-    step: float,
-    columns: int,
-    reach: float,
-    exclude: int,
-    leaning: bool,
-    ring: FloatArray,
-    column: FloatArray,
-    direction: FloatArray,
-    mask: int,
-    depth: NDArray[np.int64],
-) -> None:
-    """Draw solids of any kind but planes, by way of the spheres around them.
-
-    Args:
-        tables: the scene. rows: (N,) solids, of which the first ``count`` are drawn.
-        frame: (3, 3), rows are the axes in which azimuth and elevation are meant, in ``map``.
-        widen: how far the lidar turns from its pose in the middle of the sweep [rad].
-        leaning: whether the rays' directions stand in ``direction`` (3, E, B), unit; if not, in ``column``.
-        others: as in ``draw_uprights``.
-    """
-    horizontal = not leaning and ring.shape[1] == 1 and ring[0, 0] == 0.0
-    for k in range(count):
-        p = as_index(rows[k])
-        radius = bounding_radius(tables.kind[p], tables.solid, p) + grow
-        x, y, z = tables.solid[p, 0] - middle[0], tables.solid[p, 1] - middle[1], tables.solid[p, 2] - middle[2]
-        away = radius + reach
-        if x * x + y * y + z * z > away * away or (exclude >= 0 and tables.body[p] == exclude):
-            continue
-        if horizontal and abs(z) > radius:
-            continue
-        start, width, least, most = sphere_span(
-            frame[0, 0] * x + frame[0, 1] * y + frame[0, 2] * z,
-            frame[1, 0] * x + frame[1, 1] * y + frame[1, 2] * z,
-            frame[2, 0] * x + frame[2, 1] * y + frame[2, 2] * z,
-            radius,
-            widen,
-        )
-        ring0, ring1 = ring_span(ring, least, most)
-        if ring0 >= ring1:
-            continue
-        a, b, turn = span_columns(start, width, first, step, columns)
-        while a < columns:
-            c0 = as_index(max(np.ceil(a), 0.0))
-            c1 = as_index(min(np.floor(b) + 1.0, float(columns)))
-            if c0 < c1 and leaning and tables.kind[p] == BOX:
-                draw_leaning_box(tables, p, np.uint64(c0), np.uint64(c1), ring0, ring1, column, direction, mask, depth)
-            elif c0 < c1:
-                draw_any(
-                    tables,
-                    p,
-                    np.uint64(c0),
-                    np.uint64(c1),
-                    ring0,
-                    ring1,
-                    leaning,
-                    ring,
-                    column,
-                    direction,
-                    mask,
-                    depth,
-                )
-            a += turn
-            b += turn
+        draw_row(column, e, first, end, near, -NOTHING, NOTHING, mask, p, cover, depth)
 
 
 @inner
@@ -752,13 +958,16 @@ def draw_plane(
     column: FloatArray,
     direction: FloatArray,
     mask: int,
+    cover: FloatArray,
     depth: NDArray[np.int64],
 ) -> None:
     """Draw plane p into all beams: ``intersect.half_space_interval``, in closed form."""
     a, b, c, h = hot[p, 0], hot[p, 1], hot[p, 2], hot[p, 3]
-    columns = np.uint64(direction.shape[2])
+    level = not leaning and a == 0.0 and b == 0.0
     for e in range(np.uint64(ring.shape[1])):
-        for k in range(columns):
+        if level and c * column[OZ, 0] - h > 0.0 and c * ring[0, e] >= 0.0:
+            continue
+        for k in range(np.uint64(depth.shape[1])):
             dx, dy, dz = column[UX, k], column[UY, k], ring[0, e]
             if leaning:
                 dx, dy, dz = direction[0, e, k], direction[1, e, k], direction[2, e, k]
@@ -768,6 +977,8 @@ def draw_plane(
             t = -height / (slope if slope < 0.0 else -1.0)
             t = 0.0 if inside else t
             put(depth, e, k, t, NOTHING if inside | (slope < 0.0) else -1.0, mask, p)
+        for block in range(np.uint64(cover.shape[1])):
+            cover[e, block] = float_of(greatest_word(depth, e, block * np.uint64(LANES)) & ~mask)
 
 
 @inner
@@ -837,33 +1048,41 @@ def is_level(rotation: FloatArray, velocity: FloatArray) -> bool:
 def fill_columns(beams: Beams, origins: FloatArray, turns: FloatArray, column: FloatArray) -> None:
     """Fill the table of columns of a level lidar from its poses (K, 3) and (K, 3, 3), K = 1 or B."""
     moves = np.uint64(1 if origins.shape[0] > 1 else 0)
-    last = np.uint64(beams.azimuth.shape[1] - 1)
-    for c in range(np.uint64(column.shape[1])):
-        b = c if c < last else last  # Beyond the last: filled, so that whole LANES can be drawn, and never read.
-        k = b * moves
-        x, y = beams.azimuth[0, b], beams.azimuth[1, b]
+    columns = np.uint64(beams.azimuth.shape[1])
+    for c in range(columns):
+        k = c * moves
+        x, y = beams.azimuth[0, c], beams.azimuth[1, c]
         ux, uy = turns[k, 0, 0] * x + turns[k, 0, 1] * y, turns[k, 1, 0] * x + turns[k, 1, 1] * y
         column[UX, c], column[UY, c], column[IX, c], column[IY, c] = ux, uy, reciprocal(ux), reciprocal(uy)
         column[OX, c], column[OY, c], column[OZ, c] = origins[k, 0], origins[k, 1], origins[k, 2]
+    # Beyond the last: filled, so that whole LANES can be drawn, and never read.
+    for c in range(columns, np.uint64(column.shape[1])):
+        for row in range(np.uint64(ENTER)):
+            column[row, c] = column[row, columns - np.uint64(1)]
 
 
 @inner
 def fill_directions(
     beams: Beams, origins: FloatArray, turns: FloatArray, column: FloatArray, direction: FloatArray
 ) -> None:
-    """Fill origins (in ``column``) and directions (3, E, B) of a leaning lidar from its poses, K = 1 or B."""
+    """Fill origins (in ``column``) and directions (3, E, whole LANES) of a leaning lidar from its poses, K = 1 or B."""
     moves = np.uint64(1 if origins.shape[0] > 1 else 0)
-    columns = np.uint64(direction.shape[2])
+    columns = np.uint64(beams.azimuth.shape[1])
     for c in range(columns):
         k = c * moves
         column[OX, c], column[OY, c], column[OZ, c] = origins[k, 0], origins[k, 1], origins[k, 2]
     for e in range(np.uint64(direction.shape[1])):
         cosine, z = beams.ring[1, e], beams.ring[2, e]
-        for c in range(columns):
-            k = c * moves
-            x, y = cosine * beams.azimuth[0, c], cosine * beams.azimuth[1, c]
-            for i in range(np.uint64(3)):
+        for i in range(np.uint64(3)):
+            for c in range(columns):
+                k = c * moves
+                x, y = cosine * beams.azimuth[0, c], cosine * beams.azimuth[1, c]
                 direction[i, e, c] = turns[k, i, 0] * x + turns[k, i, 1] * y + turns[k, i, 2] * z
+    for c in range(columns, np.uint64(column.shape[1])):
+        for i in range(np.uint64(3)):
+            column[np.uint64(OX) + i, c] = column[np.uint64(OX) + i, columns - np.uint64(1)]
+            for e in range(np.uint64(direction.shape[1])):
+                direction[i, e, c] = direction[i, e, columns - np.uint64(1)]
 
 
 @inner
@@ -890,109 +1109,44 @@ def read_depth(
             index[at + c] = np.int32(word & mask) if seen else np.int32(-1)
 
 
-@inner
-def raster_lidar(
-    tables: Tables,
-    fixed: Footprints,
-    moving: Footprints,
-    beams: Beams,
-    origins: FloatArray,
-    turns: FloatArray,
-    velocity: FloatArray,
-    reach: float,
-    exclude: int,
-    mask: int,
-    column: FloatArray,
-    span: FloatArray,
-    direction: FloatArray,
-    depth: NDArray[np.int64],
-    truth: NDArray[np.float32],
-    index: IntArray,
-) -> None:
-    """Find range and solid of every beam of one lidar.
-
-    Args:
-        tables: the scene. fixed: static solids (for a level lidar of one horizontal ring a slice at its height will
-            do). moving: moving solids.
-        beams: of the lidar. origins: (K, 3) [m] and turns: (K, 3, 3): its pose in ``map``, one or for each column.
-        velocity: (6,), see ``sweep_poses``. reach: greatest range [m]. exclude: moving body that is not seen, or -1.
-        mask: bits of the depth that hold a row. column, span: see ``draw_uprights``. direction: (3, E, B), or
-            (3, 0, B) if the lidar is level, depth: (E, whole LANES): scratch.
-        truth: (E * B,) float32 [m] and index: (E * B,) int32, written: inf and -1 for nothing; 0 inside a solid.
-    """
-    ring, columns, last = beams.ring, beams.azimuth.shape[1], origins.shape[0] - 1
-    leaning = direction.shape[1] > 0
-    depth[:] = bits_of(NOTHING) | mask
-    half = 0.5 * abs(beams.time[columns - 1] - beams.time[0]) if last > 0 else 0.0
-    grow = half * np.sqrt(velocity[0] ** 2 + velocity[1] ** 2 + velocity[2] ** 2) + 1e-9
-    widen = half * np.sqrt(velocity[3] ** 2 + velocity[4] ** 2 + velocity[5] ** 2)
-    middle, frame = np.empty(3), np.zeros((3, 3))
-    for i in range(3):
-        middle[i] = 0.5 * (origins[0, i] + origins[last, i])
-    first, step = beams.first, beams.step
-    if leaning:
-        fill_directions(beams, origins, turns, column, direction)
-        t = 0.5 * (beams.time[0] + beams.time[columns - 1]) - beams.time[0] if last > 0 else 0.0
-        middle_frame(turns, velocity, t, frame)
-    else:
-        fill_columns(beams, origins, turns, column)
-        frame[0, 0], frame[1, 1], frame[2, 2] = 1.0, 1.0, 1.0
-        first += np.arctan2(turns[0, 1, 0], turns[0, 0, 0])
-        if last > 0:
-            step += velocity[5] * (beams.time[columns - 1] - beams.time[0]) / (columns - 1)
-        widen = 0.0
-    for k in range(2):
-        solids = fixed if k == 0 else moving
-        skip = as_index(-1) if k == 0 else exclude
-        for i in range(solids.used[2]):
-            p = as_index(solids.planes[i])
-            if skip < 0 or tables.body[p] != skip:
-                draw_plane(tables.hot, p, leaning, ring, column, direction, mask, depth)
-        if leaning:
-            draw_others(
-                tables, solids.row, solids.used[0], middle, frame, grow, widen, first, step, columns, reach, skip,
-                leaning, ring, column, direction, mask, depth,
-            )  # fmt: skip
-        draw_others(
-            tables, solids.other, solids.used[1], middle, frame, grow, widen, first, step, columns, reach, skip,
-            leaning, ring, column, direction, mask, depth,
-        )  # fmt: skip
-    if not leaning:
-        # What is near first: most of what is far is behind it.
-        blocks, split = depth.shape[1] // LANES, NEAR_FIRST * NEAR_FIRST
-        cover, turn = np.empty((depth.shape[0], blocks)), TURN / step
-        cover[:] = np.inf
-        for k in range(3):
-            solids = moving if k == 0 else fixed
-            if k < 2:
-                find_spans(solids.upright, solids.used[0], middle[0], middle[1], grow, first, step, columns, span)
-            if k == 2:
-                fill_cover(depth, mask, cover)
-            draw_uprights(
-                solids.upright, solids.row, solids.used[0], middle[2], turn, columns,
-                0.0 if k < 2 else split, split if k == 1 else reach * reach * (1.0 + 1e-9),
-                tables.body, exclude if k == 0 else as_index(-1), ring, column, span, cover, mask, depth,
-            )  # fmt: skip
-    read_depth(depth, mask, beams, leaning, reach, truth, index)
-
-
 class LidarScratch(NamedTuple):
-    """Memory that ``see_lidar`` works in; one for each thread. Arrays as in ``raster_lidar``; mask: (1,) int64."""
+    """Memory that ``see_lidar`` works in; one for each thread.
+
+    Attributes:
+        origins: (K, 3) [m] and turns: (K, 3, 3): the lidar's pose in ``map``, one or for each column.
+        velocity: (6,), see ``sweep_poses``. mask: (1,) int64 bits of the depth that hold a row.
+        column: (COLUMN_ROWS, whole LANES), see ``UX``. depth: (E, whole LANES) int64.
+        cover: (E, columns / LANES), see ``draw_row``.
+        span: (SPAN_ROWS, NODE), see ``START``. box: (FOOTPRINT_COLUMNS * NODE,), see ``lean_block``.
+        lanes: (NODE,) int64: those of a block that may be seen.
+        bins: (BINS,) int32: which node waits first in each bin, -1 for none.
+        waiting: (N, 4) int32 of each node that waits: 2 * its number + 1 if it moves; which waits next, or -1; first
+            and one past the last ring. place: (N, 3) float64 its first and last column, its nearest distance [m].
+    """
 
     origins: FloatArray
     turns: FloatArray
     velocity: FloatArray
     mask: NDArray[np.int64]
     column: FloatArray
-    span: FloatArray
     depth: NDArray[np.int64]
+    cover: FloatArray
+    span: FloatArray
+    box: FloatArray
+    lanes: NDArray[np.int64]
+    bins: IntArray
+    waiting: IntArray
+    place: FloatArray
 
 
 @inner
 def lidar_scratch(beams: Beams, solids: int, moves: bool) -> LidarScratch:
     """Return scratch memory for the beams of a lidar in a scene of so many solids."""
     columns, rings = beams.azimuth.shape[1], beams.ring.shape[1]
-    poses, padded = (columns if moves else 1), (columns + LANES - 1) // LANES * LANES
+    poses = columns if moves else 1
+    # An odd number of LANES: rows a multiple of 4 KiB apart would fall on each other in the processor's caches.
+    padded = ((columns + LANES - 1) // LANES | 1) * LANES
+    nodes = solids + solids // (NODE - 1) + 2 * NODE  # Two trees of at most eight levels.
     mask = np.ones(1, np.int64)
     while mask[0] < solids + 1:
         mask[0] = 2 * mask[0] + 1
@@ -1002,9 +1156,89 @@ def lidar_scratch(beams: Beams, solids: int, moves: bool) -> LidarScratch:
         np.zeros(6),
         mask,
         np.empty((COLUMN_ROWS, padded)),
-        np.empty((solids + BLOCK - 1) // BLOCK * (SPAN_FIELDS * BLOCK)),
         np.empty((rings, padded), np.int64),
+        np.empty((rings, padded // LANES)),
+        np.empty((SPAN_ROWS, NODE)),
+        np.empty(FOOTPRINT_COLUMNS * NODE),
+        np.empty(NODE, np.int64),
+        np.empty(BINS, np.int32),
+        np.empty((nodes, 4), np.int32),
+        np.empty((nodes, 3)),
     )
+
+
+@inner
+def raster_lidar(
+    tables: Tables,
+    fixed: Footprints,
+    moving: Footprints,
+    beams: Beams,
+    reach: float,
+    exclude: int,
+    direction: FloatArray,
+    scratch: LidarScratch,
+    truth: NDArray[np.float32],
+    index: IntArray,
+) -> None:
+    """Find range and solid of every beam of one lidar.
+
+    Args:
+        tables: the scene. fixed: static solids (for a level lidar of one horizontal ring a slice at its height will
+            do). moving: moving solids.
+        beams: of the lidar. reach: greatest range [m]. exclude: moving body that is not seen, or -1.
+        direction: (3, E, whole LANES), or (3, 0, whole LANES) if the lidar is level. scratch: holds the lidar's pose.
+        truth: (E * B,) float32 [m] and index: (E * B,) int32, written: inf and -1 for nothing; 0 inside a solid.
+    """
+    origins, turns, velocity, mask = scratch.origins, scratch.turns, scratch.velocity, scratch.mask[0]
+    ring, columns, last = beams.ring, beams.azimuth.shape[1], origins.shape[0] - 1
+    leaning = direction.shape[1] > 0
+    column, depth = scratch.column, scratch.depth
+    depth[:] = bits_of(NOTHING) | mask
+    scratch.cover[:] = np.inf
+    half = 0.5 * abs(beams.time[columns - 1] - beams.time[0]) if last > 0 else 0.0
+    grow = half * np.sqrt(velocity[0] ** 2 + velocity[1] ** 2 + velocity[2] ** 2) + 1e-9
+    widen = half * np.sqrt(velocity[3] ** 2 + velocity[4] ** 2 + velocity[5] ** 2)
+    frame = np.zeros((3, 3))
+    first, step = beams.first, beams.step
+    if leaning:
+        fill_directions(beams, origins, turns, column, direction)
+        t = 0.5 * (beams.time[0] + beams.time[columns - 1]) - beams.time[0] if last > 0 else 0.0
+        own = np.empty((3, 3))
+        middle_frame(turns, velocity, t, own)
+        frame_of_spans(own[2], frame)
+        across, along = 0.0, 0.0
+        for i in range(3):
+            across += own[1, i] * frame[0, i]
+            along += own[0, i] * frame[0, i]
+        first -= np.arctan2(across, along)
+    else:
+        fill_columns(beams, origins, turns, column)
+        first += np.arctan2(turns[0, 1, 0], turns[0, 0, 0])
+        if last > 0:
+            step += velocity[5] * (beams.time[columns - 1] - beams.time[0]) / (columns - 1)
+        widen = 0.0
+    view = View(
+        0.5 * (origins[0, 0] + origins[last, 0]),
+        0.5 * (origins[0, 1] + origins[last, 1]),
+        0.5 * (origins[0, 2] + origins[last, 2]),
+        grow,
+        widen,
+        first,
+        step,
+        columns,
+        min(reach * reach * (1.0 + 1e-9), NOWHERE),
+        ring[0, 0],
+        ring[0, ring.shape[1] - 1],
+    )
+    for k in range(2):
+        solids = fixed if k == 0 else moving
+        skip = as_index(-1) if k == 0 else exclude
+        for i in range(solids.used[1]):
+            p = as_index(solids.planes[i])
+            if skip < 0 or tables.body[p] != skip:
+                draw_plane(tables.hot, p, leaning, ring, column, direction, mask, scratch.cover, depth)
+    draw_solids(tables, fixed, moving, exclude, view, frame, leaning, ring, direction, mask, scratch)
+    read_depth(depth, mask, beams, leaning, reach, truth, index)
 
 
 @inner
@@ -1047,23 +1281,6 @@ def see_lidar(
         # Turning against its own sweep, it may see hardly anything but one azimuth: then spans say nothing.
         step = beams.step + velocity[5] * (time[columns - 1] - time[0]) / (columns - 1)
         level = level and step > 0.2 * beams.step
-    direction = np.empty((3, 0 if level else beams.ring.shape[1], columns))
+    direction = np.empty((3, 0 if level else beams.ring.shape[1], scratch.depth.shape[1]))
     solids = flat if level and scratch.origins[0, 2] == height else fixed
-    raster_lidar(
-        tables,
-        solids,
-        moving,
-        beams,
-        scratch.origins,
-        scratch.turns,
-        velocity,
-        reach,
-        exclude,
-        scratch.mask[0],
-        scratch.column,
-        scratch.span,
-        direction,
-        scratch.depth,
-        truth,
-        index,
-    )
+    raster_lidar(tables, solids, moving, beams, reach, exclude, direction, scratch, truth, index)

@@ -41,9 +41,9 @@ from .lidar_raster import (
     footprint_lists,
     footprints,
     footprints_handle,
+    group_solids,
     list_solid,
     open_footprints,
-    slice_footprints,
 )
 from .lidar_signal import lidar_surface
 from .raycast import CAST_BAD_RANGE, CAST_NOT_FINITE, CAST_NOT_UNIT, Tables, cast_rays
@@ -279,11 +279,7 @@ class Scene:
         if found is None:
             if len(self._slices) >= MAX_SLICES:
                 self._slices.clear()
-            lists = (
-                footprints(self._tables, self._bounds, self.static_count)
-                if height is None
-                else slice_footprints(self._tables, self._bounds, self.static_count, height)
-            )
+            lists = footprints(self._tables, self._bounds, self.blocks.row, height)
             found = self._slices[height] = lists, footprints_handle(lists)
         return found[1]
 
@@ -446,6 +442,7 @@ def place_bodies(
         bounds[p, 0], bounds[p, 1], bounds[p, 2] = center[0], center[1], center[2]
         bounds[p, 3], bounds[p, 4], bounds[p, 5] = ex, ey, ez
         list_solid(tables, bounds, p, listed)
+    group_solids(listed)
     return -1
 
 

@@ -100,6 +100,27 @@ def test_random_layouts_and_poses():
     check_poses(range(5), 4)
 
 
+def test_many_solids_that_hide_each_other():
+    rng = np.random.default_rng(12)
+    static, moving = PrimitiveBuilder(), PrimitiveBuilder()
+    static.add(PLANE, (0.0,), (0.0, 0.0, 0.0), class_name="floor")
+    add_random(static, rng, 1500, upright=True, reach=20.0)
+    add_random(moving, rng, 40, upright=False, body_count=8, reach=0.5)
+    scene = Scene(static.build(), moving.build(), 8)
+    pose = np.zeros((8, 7))
+    pose[:, :2], pose[:, 6] = rng.uniform(-15, 15, (8, 2)), 1.0
+    scene.update(pose)
+    lidars = [
+        Lidar(LidarConfig(beams=360, range_max=60.0)),
+        Lidar(LidarConfig(beams=120, elevations=(-1.5, *RINGS, 1.0), range_max=60.0)),
+    ]
+    over = rotation_matrix(quaternion_from_rpy(np.pi, 0.0, 1.0))
+    for rotation in (level(2.0), tilted(rng), tilted(rng, 1.0), over, over @ tilted(rng)):
+        position = rng.uniform((-18, -18, 0.1), (18, 18, 3.0))
+        for lidar in lidars:
+            compare(scene, lidar, position, rotation, int(rng.integers(-1, 8)))
+
+
 @pytest.mark.slow
 def test_two_hundred_random_layouts_and_poses():
     check_poses(range(100, 150), 4)
@@ -298,6 +319,19 @@ def test_a_sweep_against_rays_of_its_own():
             origin = position + velocity[:3] * time[c]
             d = lidar.directions.reshape(len(RINGS), 200, 3)[:, c] @ level(yaw + yaw_rate * time[c]).T
             assert_allclose(ranges[0, :, c], scene.cast(origin, d, 30.0).range, rtol=2e-6, atol=1e-6)
+
+
+def test_a_sweep_while_leaning_and_rolling_against_rays_of_its_own():
+    scene, rng = random_scene(8)
+    lidar = Lidar(LidarConfig(beams=100, elevations=RINGS, sweep_time=0.1, range_max=30.0))
+    for angular in ((0.5, -0.8, 2.0), (6.0, -9.0, 3.0), (30.0, 25.0, 0.0)):
+        speed, position, start = np.array([1.0, -2.0, 0.5]), rng.uniform((-5, -5, 0.3), (5, 5, 2)), tilted(rng)
+        ranges, _ = lidar.true_ranges(scene, position[None], start[None], velocity=[[*speed, *angular]])
+        rate = np.linalg.norm(angular)
+        for c, t in enumerate(np.linspace(0, 0.1, 100)):
+            turn = rotation_matrix(np.append(np.sin(0.5 * rate * t) * np.array(angular) / rate, np.cos(0.5 * rate * t)))
+            d = lidar.directions.reshape(len(RINGS), 100, 3)[:, c] @ (turn @ start).T
+            assert_allclose(ranges[0, :, c], scene.cast(position + speed * t, d, 30.0).range, rtol=2e-6, atol=1e-6)
 
 
 def test_a_batch_on_any_number_of_threads_equals_single_scans():
