@@ -14,15 +14,19 @@ from .compiled import compiled, inner, part
 from .frames import LidarBatch, LidarScan, LidarTruth
 from .grid import IntArray
 from .handles import make_handle, open_tables, pointer
+from .lidar_mirrors import draw_mirrors
 from .lidar_raster import beams_handle, lidar_beams, lidar_scratch, open_beams, open_footprints, place_lidar, see_lidar
 from .lidar_signal import (
+    S_GLOSS,
     S_MAX,
     S_OFFSET,
     S_RETURNS,
     TARGET,
     beam_times,
+    find_echoes,
     lidar_settings,
-    measure_scan,
+    report_scan,
+    trace_mirrors,
     turn_unit,
     unit_angle,
 )
@@ -453,11 +457,22 @@ def scan_kernel(
         if perfect:
             continue
         two = signals == 4
-        measure_scan(
-            tables, surface, instance_id, settings, quantiles, stream, sensors[s], frame, skip, scratch.origins,
-            scratch.turns, directions, len(beams.time), truth, index, reported[0, s].reshape(-1),
-            reported[1, s].reshape(-1), reported[2, s].reshape(-1) if two else none,
-            reported[3, s].reshape(-1) if two else none, flags[s].reshape(-1),
+        ranges, intensity, kinds = reported[0, s].reshape(-1), reported[1, s].reshape(-1), flags[s].reshape(-1)
+        again, again_intensity = (reported[2, s].reshape(-1), reported[3, s].reshape(-1)) if two else (none, none)
+        origins, turns, columns = scratch.origins, scratch.turns, len(beams.time)
+        echoes = find_echoes(
+            tables, surface, instance_id, settings, stream, origins, turns, directions, columns, truth, index, kinds
+        )
+        if settings[S_GLOSS] > 0.0:
+            draw_mirrors(
+                tables, surface, settings, fixed, moving, beams, skip, scratch, directions, truth, index, echoes, kinds
+            )
+            trace_mirrors(
+                tables, surface, settings, skip, origins, turns, directions, columns, truth, index, echoes, kinds
+            )
+        report_scan(
+            settings, quantiles, stream, sensors[s], frame, columns, truth, echoes, ranges, intensity, again,
+            again_intensity, kinds,
         )  # fmt: skip
         if labels.shape[0] > 0:
             label(index, instance_id, class_id, labels[0, s].reshape(-1), labels[1, s].reshape(-1))

@@ -1257,6 +1257,29 @@ def place_lidar(
             turns[0, i, j] = rotation[s, i, j]
 
 
+@part
+def is_drawn_level(beams: Beams, scratch: LidarScratch) -> bool:
+    """Tell whether a placed lidar is drawn as a level one."""
+    velocity, time, columns = scratch.velocity, beams.time, beams.azimuth.shape[1]
+    level = is_level(scratch.turns[0], velocity)
+    if columns > 1 and scratch.origins.shape[0] > 1:
+        # Turning against its own sweep, it may see hardly anything but one azimuth: then spans say nothing.
+        step = beams.step + velocity[5] * (time[columns - 1] - time[0]) / (columns - 1)
+        level = level and step > 0.2 * beams.step
+    return level
+
+
+@part
+def sweep_reach(beams: Beams, scratch: LidarScratch) -> tuple[float, float, float]:
+    """Return how far a placed lidar moves from the middle of its sweep [m], and, if it is level, the azimuth of its
+    first column and the distance of columns in ``map`` [rad]."""
+    velocity, time, last = scratch.velocity, beams.time, scratch.origins.shape[0] - 1
+    half = 0.5 * abs(time[last] - time[0]) if last > 0 else 0.0
+    grow = half * np.sqrt(velocity[0] ** 2 + velocity[1] ** 2 + velocity[2] ** 2) + 1e-9
+    turn = velocity[5] * (time[last] - time[0]) / last if last > 0 else 0.0
+    return grow, beams.first + np.arctan2(scratch.turns[0, 1, 0], scratch.turns[0, 0, 0]), beams.step + turn
+
+
 @inner
 def see_lidar(
     tables: Tables,
@@ -1275,12 +1298,7 @@ def see_lidar(
 
     ``flat`` holds the static solids at ``height`` [m], for horizontal beams there.
     """
-    velocity, time, columns = scratch.velocity, beams.time, beams.azimuth.shape[1]
-    level = is_level(scratch.turns[0], velocity)
-    if columns > 1 and scratch.origins.shape[0] > 1:
-        # Turning against its own sweep, it may see hardly anything but one azimuth: then spans say nothing.
-        step = beams.step + velocity[5] * (time[columns - 1] - time[0]) / (columns - 1)
-        level = level and step > 0.2 * beams.step
+    level = is_drawn_level(beams, scratch)
     direction = np.empty((3, 0 if level else beams.ring.shape[1], scratch.depth.shape[1]))
     solids = flat if level and scratch.origins[0, 2] == height else fixed
     raster_lidar(tables, solids, moving, beams, reach, exclude, direction, scratch, truth, index)

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from scipy import stats
 
 from floorcast.common.classes import CLASS_NAMES
-from floorcast.common.primitives import BOX, PLANE, PrimitiveBuilder
+from floorcast.common.primitives import BOX, CYLINDER, PLANE, SPHERE, PrimitiveBuilder
 from floorcast.perception import lidar_signal as signal
 from floorcast.perception.config import LidarConfig
 from floorcast.perception.lidar import Lidar
@@ -23,9 +23,15 @@ GREY = ((160 / 255 + 0.055) / 1.055) ** 2.4
 
 def measure(config, scene, position=(0.0, 0.0, 0.0), rotation=None, stream=5, sensor=0, frame=0):
     """Measure one scan, geometry by the ray caster: truth, first and second return, intensities, flags."""
-    lidar, pose = Lidar(config), np.eye(3) if rotation is None else rotation
-    hits = scene.cast(position, lidar.directions @ pose.T, config.range_max)
-    n = len(lidar.directions)
+    lidar = Lidar(config)
+    poses = np.eye(3)[None] if rotation is None else np.asarray(rotation, dtype=np.float64).reshape(-1, 3, 3)
+    origins, n = np.array(position, dtype=np.float64).reshape(-1, 3), len(lidar.directions)
+    column = np.arange(n) % len(poses)
+    hits = scene.cast(
+        np.ascontiguousarray(origins[column]),
+        np.einsum("bij,bj->bi", poses[column], lidar.directions),
+        config.range_max,
+    )
     two = n if config.returns == 2 else 0
     sizes = (n, n, two, two)
     ranges, intensity, second, second_intensity = (np.full(size, np.nan, np.float32) for size in sizes)
@@ -40,8 +46,8 @@ def measure(config, scene, position=(0.0, 0.0, 0.0), rotation=None, stream=5, se
         np.uint64(sensor),
         np.uint64(frame),
         -1,
-        np.array([position], dtype=np.float64),
-        pose[None],
+        origins,
+        poses,
         lidar.directions,
         len(lidar.angles),
         hits.range,
@@ -322,6 +328,40 @@ def test_a_shiny_floor_shows_the_wall_behind_its_reflection():
     assert flags[0] == signal.TARGET | signal.MIRRORED
     matt = measure(config.model_copy(update={"gloss": 0.0}), scene, position=(0.0, 0.0, 0.5))
     assert matt[1][0] == pytest.approx(truth[0], abs=1e-5)
+
+
+@pytest.mark.parametrize("sweep", [0.0, 0.08])
+def test_what_is_drawn_of_a_mirror_image_is_what_rays_find(sweep):
+    rng = np.random.default_rng(8)
+    builder = PrimitiveBuilder()
+    builder.add(PLANE, (0,), (0, 0, 0.1), class_name="floor", color=(250, 250, 250))
+    for k in range(60):
+        place = rng.uniform((-8, -8, -0.1), (8, 8, 1.5))
+        builder.add(
+            (BOX, CYLINDER, SPHERE)[k % 3], rng.uniform(0.05, 0.4, 3), place, class_name="rack", instance_id=k + 1
+        )
+    for side in (-1, 1):
+        builder.box((0.5, 20, 4), (12 * side, 0, 0), class_name="wall")
+    scene = Scene(builder.build(), empty_primitives(), 0)
+    config = LidarConfig(
+        beams=300, elevations=(0.1, -0.02, -0.3, -0.1), range_max=30, gloss=1.0, returns=2, sweep_time=sweep, **SILENT
+    )
+    position, rotation = np.array([0.3, -0.2, 0.9]), rotated(0.7)
+    velocity = np.array([0.5, -0.3, 0.0, 0.0, 0.0, 0.8]) if sweep else None
+    lidar = Lidar(config)
+    scan, truth = lidar.scan(scene, position, rotation, stream=5, sensor=0, frame=0, velocity=velocity)
+    if sweep:
+        time = signal.beam_times(config)
+        origins = position + time[:, None] * velocity[:3]
+        turns = np.array([rotated(0.7 + 0.8 * t) for t in time])
+    else:
+        origins, turns = position[None], rotation[None]
+    _, ranges, second, _, flags = measure(config, scene, rotation=turns, position=origins)
+    assert (flags & signal.MIRRORED > 0).sum() > 150
+    same = flags == truth.flags.reshape(-1)
+    for got, expected in ((scan.ranges, ranges), (scan.second_ranges, second)):
+        same &= np.isclose(got.reshape(-1), expected, atol=2e-3) | (got.reshape(-1) == expected)
+    assert (~same).sum() <= 2  # Rays start a little above the floor.
 
 
 def test_dust_and_crosstalk_come_as_often_as_stated():

@@ -1,0 +1,185 @@
+"""What lidars see in a shiny floor, by drawing the hall's mirror image.
+
+A beam that a level floor mirrors goes on as if it came from below the floor, where the lidar's image stands. So the
+solids are drawn once more, as seen from there, into the beams that meet the floor and could return something that it
+mirrors (``lidar_signal.coat_surfaces``). What is drawn ahead of the floor is not in the mirror: such beams, and those
+of other mirrors and of lidars that lean, are left to rays.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..common.geometry import FloatArray
+from .compiled import inner, part
+from .grid import IntArray
+from .lidar_raster import (
+    LANES,
+    NOTHING,
+    NOWHERE,
+    Beams,
+    Footprints,
+    LidarScratch,
+    View,
+    bits_of,
+    draw_solids,
+    float_of,
+    is_drawn_level,
+    sweep_reach,
+)
+from .lidar_raster import OZ as ORIGIN_Z
+from .lidar_signal import MIRROR_LIFT, MIRRORED, S_MAX, TARGET, Echoes, meet_surfaces
+from .raycast import Tables, as_index
+
+
+@part
+def level_floor(tables: Tables, fixed: Footprints, moving: Footprints) -> int:
+    """Return the row of a scene's only plane if that is level and faces up, otherwise -1."""
+    if fixed.used[1] != 1 or moving.used[1] != 0:
+        return as_index(-1)
+    p = as_index(fixed.planes[0])
+    return p if tables.hot[p, 0] == 0.0 and tables.hot[p, 1] == 0.0 and tables.hot[p, 2] > 0.0 else as_index(-1)
+
+
+@inner
+def draw_mirrors(
+    tables: Tables,
+    surface: NDArray[np.float32],
+    settings: FloatArray,
+    fixed: Footprints,
+    moving: Footprints,
+    beams: Beams,
+    exclude: int,
+    scratch: LidarScratch,
+    directions: FloatArray,
+    truth: NDArray[np.float32],
+    row: IntArray,
+    echoes: Echoes,
+    kinds: NDArray[np.uint8],
+) -> None:
+    """Add what a level lidar sees in a level floor, and take those beams from ``echoes.mirror``.
+
+    Args:
+        tables to settings and directions to kinds: as in ``lidar_signal.trace_mirrors``. fixed, moving, beams, exclude:
+            as in ``lidar_raster.raster_lidar``; ``fixed`` holds all static solids. scratch: as ``see_lidar`` left it.
+    """
+    floor, rings = level_floor(tables, fixed, moving), 0
+    while rings < beams.ring.shape[1] and beams.ring[0, rings] < 0.0:
+        rings += 1
+    if floor < 0 or rings == 0 or not is_drawn_level(beams, scratch):
+        return
+    if not ask_beams(floor, rings, beams, settings[S_MAX], truth, row, echoes, scratch):
+        return
+    poses, columns = scratch.origins.shape[0], beams.azimuth.shape[1]
+    origins, turns, tangents = scratch.origins.copy(), scratch.turns.copy(), np.empty((1, rings))
+    image = 2.0 * tables.hot[floor, 3]
+    for k in range(poses):
+        origins[k, 2] = image - origins[k, 2]
+        for i in range(3):
+            turns[k, 2, i] = -turns[k, 2, i]
+    for c in range(scratch.column.shape[1]):
+        scratch.column[ORIGIN_Z, c] = image - scratch.column[ORIGIN_Z, c]
+    for j in range(rings):
+        tangents[0, j] = -beams.ring[0, rings - 1 - j]
+    grow, first, step = sweep_reach(beams, scratch)
+    view = View(
+        0.5 * (origins[0, 0] + origins[poses - 1, 0]),
+        0.5 * (origins[0, 1] + origins[poses - 1, 1]),
+        origins[0, 2],
+        grow,
+        0.0,
+        first,
+        step,
+        columns,
+        min(settings[S_MAX] * settings[S_MAX] * (1.0 + 1e-9), NOWHERE),
+        tangents[0, 0],
+        tangents[0, rings - 1],
+    )
+    s = scratch
+    drawn = LidarScratch(
+        s.origins, s.turns, s.velocity, s.mask, s.column, s.depth[:rings], s.cover[:rings], s.span, s.box, s.lanes,
+        s.bins, s.waiting, s.place,
+    )  # fmt: skip
+    direction = np.empty((3, 0, scratch.depth.shape[1]))
+    draw_solids(
+        tables, fixed, moving, exclude, view, np.zeros((3, 3)), False, tangents, direction, scratch.mask[0], drawn
+    )
+    ranges, rows = np.empty(columns, np.float32), np.empty(columns, np.int32)
+    cosine, amplitude = np.empty(columns, np.float32), np.empty(columns, np.float32)
+    for j in range(rings):
+        e = rings - 1 - j
+        at = beams.order[e] * columns
+        if read_ring(scratch.mask[0], scratch.depth[j], beams.ring[1, e], at, truth, echoes, ranges, rows):
+            meet_surfaces(
+                tables, surface, origins, turns, directions[at : at + columns], columns, ranges, rows, cosine, amplitude
+            )
+            for c in range(columns):
+                if rows[c] >= 0:
+                    b = at + c
+                    echoes.other[b], echoes.beyond[b] = ranges[c], echoes.beyond[b] * amplitude[c]
+                    kinds[b] = TARGET | MIRRORED
+
+
+@part
+def ask_beams(
+    floor: int,
+    rings: int,
+    beams: Beams,
+    reach: float,
+    truth: NDArray[np.float32],
+    row: IntArray,
+    echoes: Echoes,
+    scratch: LidarScratch,
+) -> bool:
+    """Make depth and cover ready: open to the reach [m] where the floor mirrors, closed elsewhere; tell if any is."""
+    depth, cover, columns, asked = scratch.depth, scratch.cover, beams.azimuth.shape[1], False
+    closed = bits_of(0.0)
+    for j in range(rings):
+        e = rings - 1 - j
+        at = np.uint64(beams.order[e] * columns)
+        far = bits_of(min(reach * beams.ring[1, e], NOTHING)) | scratch.mask[0]
+        for c in range(np.uint64(columns)):
+            wanted = (row[at + c] == floor) & (echoes.mirror[at + c] > 0.0)
+            depth[j, c] = far if wanted else closed
+        for c in range(np.uint64(columns), np.uint64(depth.shape[1])):
+            depth[j, c] = closed
+        for block in range(np.uint64(cover.shape[1])):
+            farthest = closed
+            for lane in range(np.uint64(LANES)):
+                word = depth[j, block * np.uint64(LANES) + lane]
+                farthest = word if word > farthest else farthest
+            cover[j, block] = float_of(farthest & ~scratch.mask[0])
+            asked = asked or farthest > closed
+    return asked
+
+
+@part
+def read_ring(
+    mask: int,
+    depth: NDArray[np.int64],
+    cosine: float,
+    at: int,
+    truth: NDArray[np.float32],
+    echoes: Echoes,
+    ranges: NDArray[np.float32],
+    rows: IntArray,
+) -> bool:
+    """Read what was drawn into a ring, whose beams begin at ``at``: ranges [m] and rows, -1 for nothing.
+
+    The share that is mirrored goes from ``echoes.mirror`` to ``echoes.beyond``; it stays where a ray is needed. Tells
+    whether anything is seen.
+    """
+    seen = False
+    for c in range(len(ranges)):
+        b, word = at + c, depth[c]
+        ranges[c], rows[c] = np.inf, -1
+        t = float_of(word & ~mask) / cosine
+        if word == bits_of(0.0) or t < truth[b] + 2.0 * MIRROR_LIFT:
+            continue
+        p = word & mask
+        if p != mask:
+            ranges[c], rows[c], seen = t, p, True
+            echoes.beyond[b] = echoes.mirror[b]
+        echoes.mirror[b] = 0.0
+    return seen
