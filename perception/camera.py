@@ -43,6 +43,7 @@ from .lanes import (
     item,
     leading,
     load,
+    padded,
     row_stride,
     select,
     single,
@@ -57,6 +58,7 @@ from .materials import ceiling
 from .noise import CAMERA, as_word, noise_key
 from .optics import is_plain, lens_table, pixel_rays, project_point
 from .raycast import Tables, as_index, world_normal
+from .recycler import Recycler
 from .scene import Scene
 from .threads import map_chunks
 
@@ -164,6 +166,13 @@ class Camera:
         self._lens_table = lens_table(config)
         self._development: dict[int, Development] = {}
         self._scratch: list[CameraScratch] = []
+        shape = (config.height, config.width)
+        self._results = (
+            Recycler((*shape, 3), np.uint8),
+            Recycler(shape, np.float32),
+            Recycler(shape, np.int32),
+            Recycler(shape, np.uint8),
+        )
         self._shading: list[tuple[object, ShadeScratch]] = []
 
     def __reduce__(self) -> tuple[type[Camera], tuple[CameraConfig]]:
@@ -292,12 +301,8 @@ class Camera:
             if scratch.solids >= solids:
                 return scratch
         height, width, n = self.config.height, self.config.width, self.config.supersampling
-        pixels = Surfaces(np.zeros((height, width), np.float32), np.zeros((height, width), np.int32))
-        samples = pixels
-        if n > 1:
-            samples = Surfaces(
-                np.zeros((height * n, width * n), np.float32), np.zeros((height * n, width * n), np.int32)
-            )
+        pixels = _surfaces(height, width)
+        samples = _surfaces(height * n, width * n) if n > 1 else pixels
         return CameraScratch(
             raster=raster_scratch(solids, width * n, height * n),
             lens=lens_scratch(solids),
@@ -338,10 +343,7 @@ class _Take:
             config,
             position,
             rotation,
-            np.empty((*shape, 3), np.uint8),
-            np.empty(shape, np.float32),
-            np.empty(shape, np.int32),
-            np.empty(shape, np.uint8),
+            *(memory() for memory in camera._results),
             normals,
             flow,
         )
@@ -489,6 +491,11 @@ def _sight(config: CameraConfig, samples: int) -> Sight:
     view = np.array([focal, focal, samples * (cx + 0.5) - 0.5, samples * (cy + 0.5) - 0.5, config.near, config.far])
     directions = np.zeros((0, 0, 3)) if is_plain(config) else pixel_rays(config, samples)
     return Sight(view, lens_rays(directions))
+
+
+def _surfaces(height: int, width: int) -> Surfaces:
+    shape = (height, width)
+    return Surfaces(padded(np.zeros(shape, np.float32)), padded(np.zeros(shape, np.int32)))
 
 
 def _gain(config: CameraConfig) -> NDArray[np.float32]:
@@ -707,7 +714,7 @@ def lens_way(sight: Sight, rotation: FloatArray, v: int, way: NDArray[np.float32
     """Fill the directions in ``map`` of row v of samples through a lens, zero where they see nothing: see
     ``ShadeScratch.way``."""
     ray, rotation, way = borrowed(sight.rays.ray), borrowed(rotation), borrowed(way)
-    across = as_index(len(way) >> 2)
+    across = as_index(len(way) // 3)
     for u in range(ray.shape[2]):
         x, y, z = np.float64(ray[0, v, u]), np.float64(ray[1, v, u]), np.float64(ray[2, v, u])
         seen = np.isfinite(x + y + z)
@@ -800,8 +807,8 @@ def light_row(
             pinhole_way(sight.pinhole, rotation, at, shading.way)
         else:
             lens_way(sight, rotation, at, shading.way)
-        inverse, face = surfaces.inverse_depth[at], surfaces.face[at]
-        shade_row(tables, shade, sight.pinhole[0], position, rotation, inverse, face, moving, shading, into)
+        inverse, face = surfaces.inverse_depth, surfaces.face
+        shade_row(tables, shade, sight.pinhole[0], position, rotation, inverse, face, at, moving, shading, into)
         across = unsigned(len(into)) // unsigned(3)
         if sight.rays.ray.shape[1] > 0:
             for u in range(sight.rays.ray.shape[2]):

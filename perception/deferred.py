@@ -41,6 +41,7 @@ from .lanes import (
     leading,
     lesser,
     load,
+    padded,
     row_stride,
     select,
     single,
@@ -111,6 +112,9 @@ if TYPE_CHECKING:
 
 SLOTS = 1024
 """Faces remembered at once (a power of two)."""
+SEGMENTS, SEGMENT_SHIFT, SEGMENT, SEGMENT_ROWS = 1024, 5, 32, 4
+"""Segments of rows remembered at once (a power of two); binary logarithm and number of their columns; rows for which
+one serves: light that changes slowly, and the mip level, are found once for so many pixels of a face."""
 NO_FACE = -2
 ROOF_CLEARANCE = 0.8
 """The painted roof is this far [m] above the highest static solid."""
@@ -134,6 +138,10 @@ F_DECAL, DECAL_COLUMNS = 36, 10
 FACE_COLUMNS = 64
 # A decal: middle and half size along a and b [m], then texture, and texels of a and b as scale and offset.
 D_A, D_B, D_HALF_A, D_HALF_B, D_TEXTURE, D_SA, D_OA, D_SB, D_OB = range(9)
+
+# Columns of a segment: light at its first column, its change up to the last, first column, steps per column; mip level
+# and the size of a pixel in its texels, squared.
+S_GLOW, S_CHANGE, S_START, S_STEP, S_LEVEL, S_SIZE, SEGMENT_COLUMNS = 0, 4, 8, 9, 10, 11, 12
 
 # Textures that patterns on faces use: columns of ``ShadeTables.pattern``.
 P_PLAIN, P_UPRIGHT, P_HAZARD, P_TAPE, P_PLINTH, P_BAND, P_ROOF, P_LABEL = range(8)
@@ -170,8 +178,10 @@ class ShadeScratch(NamedTuple):
     Attributes:
         key: (SLOTS,) int32 and face: (SLOTS * FACE_COLUMNS,) float32: faces worked out in this picture.
         lane: (6 * LANES,) float32, word: (LANES,) int32: vectors whose lanes are dealt with one by one.
-        way: (4 * stride,) float32, see ``lanes.row_stride``: the directions x, y, z in ``map`` of samples, planar
-            depth 1, and their inverse depths. sees: (stride,) int32 their faces. glow: (8,) float32.
+        way: (3 * stride,) float32, see ``lanes.row_stride``: directions x, y, z in ``map`` of a row's samples, planar
+            depth 1.
+        segment: (SEGMENTS * SEGMENT_COLUMNS,) float32: what changes slowly over faces; segment_of: (SEGMENTS * 4,)
+            int32: face code, row, first and last column of each.
         movers: see ``shadows.MoverShadows``.
     """
 
@@ -180,8 +190,8 @@ class ShadeScratch(NamedTuple):
     lane: NDArray[np.float32]
     word: NDArray[np.int32]
     way: NDArray[np.float32]
-    sees: NDArray[np.int32]
-    glow: NDArray[np.float32]
+    segment: NDArray[np.float32]
+    segment_of: NDArray[np.int32]
     movers: MoverShadows
 
 
@@ -271,9 +281,9 @@ def shade_scratch(tables: ShadeTables, moving: int, width: int) -> ShadeScratch:
         face=np.zeros(SLOTS * FACE_COLUMNS, np.float32),
         lane=np.zeros(6 * LANES, np.float32),
         word=np.zeros(LANES, np.int32),
-        way=np.zeros(4 * row_stride(width), np.float32),
-        sees=np.full(row_stride(width), NO_FACE, np.int32),
-        glow=np.zeros(8, np.float32),
+        way=np.zeros(3 * row_stride(width), np.float32),
+        segment=np.zeros(SEGMENTS * SEGMENT_COLUMNS, np.float32),
+        segment_of=np.full(SEGMENTS * 4, NO_FACE, np.int32),
         movers=mover_shadows(ShadowMap(tables.shadow, tables.frame), moving),
     )
 
@@ -308,8 +318,8 @@ def shade_picture(
         np.ascontiguousarray(view, dtype=np.float64),
         np.ascontiguousarray(position, dtype=np.float64),
         np.ascontiguousarray(rotation, dtype=np.float64),
-        inverse_depth,
-        face,
+        padded(inverse_depth),
+        padded(face),
         shade_scratch(tables, len(scene.moving), face.shape[1]),
         out.reshape(len(face), -1),
     )
@@ -470,7 +480,7 @@ def _shade_roof(
 
     ``clearance``: from the camera up to the roof [m].
     """
-    across = unsigned(len(way)) >> unsigned(2)
+    across = unsigned(len(way)) // unsigned(3)
     level = spread(single(0.75))
     steep = item(way, across + across + at + (count >> unsigned(1)))
     least = single(1e-6)
@@ -530,7 +540,7 @@ def _open_sky(shade: ShadeTables, x: float, y: float, z: float, nx: float, ny: f
         return one
     i, j, k = unsigned(x), unsigned(y), unsigned(z)
     u, v, w = x - single(i), y - single(j), z - single(k)
-    volume, across = shade.volume.reshape(-1), unsigned(columns)
+    volume, across = shade.volume, unsigned(columns)
     a = (k * unsigned(rows) + j) * across + i
     b = a + unsigned(rows) * across
     a0 = _between(item(volume, a), item(volume, a + 1), u)
@@ -794,47 +804,120 @@ def _glow(
 
 
 @part
+def _slopes(
+    face: NDArray[np.float32], o: int, way: NDArray[np.float32], inverse: NDArray[np.float32], first: int, u: int
+) -> tuple[float, float, float, float]:
+    """Return by how much a and then b [m] change to the right and down from pixel to pixel at column u."""
+    across = unsigned(len(way)) // unsigned(3)
+    depth = single(1.0) / max(item(inverse, first + u), single(1e-6))
+    x, y, h = depth * item(way, u), depth * item(way, across + u), depth * item(way, across + across + u)
+    da = item(face, o + FA) * x + item(face, o + FA + 1) * y + item(face, o + FA + 2) * h
+    db = item(face, o + FB) * x + item(face, o + FB + 1) * y + item(face, o + FB + 2) * h
+    wu, wv = item(face, o + F_WU), item(face, o + F_WV)
+    au, av = depth * (item(face, o + F_AU) - da * wu), depth * (item(face, o + F_AV) - da * wv)
+    return au, av, depth * (item(face, o + F_BU) - db * wu), depth * (item(face, o + F_BV) - db * wv)
+
+
+@part
+def _segment(
+    shade: ShadeTables,
+    o: int,
+    code: int,
+    first: int,
+    at: int,
+    count: int,
+    row: int,
+    position: FloatArray,
+    inverse: NDArray[np.float32],
+    face_code: IntArray,
+    scratch: ShadeScratch,
+) -> int:
+    """Return the place in ``scratch.segment`` of what changes slowly over a face, about the columns of a piece.
+
+    It is that of a segment of up to ``SEGMENT`` columns, found in this row or up to ``SEGMENT_ROWS - 1`` rows before.
+    """
+    segment, of, face, way = scratch.segment, scratch.segment_of, scratch.face, scratch.way
+    slot = (unsigned(code) * unsigned(5) + (at >> unsigned(SEGMENT_SHIFT))) & unsigned(SEGMENTS - 1)
+    e, k = slot * unsigned(SEGMENT_COLUMNS), slot * unsigned(4)
+    same = item(of, k) == code and row - item(of, k + 1) < SEGMENT_ROWS and row >= item(of, k + 1)
+    if same and item(of, k + 2) <= np.int32(at) + 3 and np.int32(at + count) <= item(of, k + 3) + 4:
+        return e
+    end = at + count
+    if count == unsigned(LANES):
+        end += leading(load(face_code, first + end) == code)
+        end = min(end, unsigned(face_code.shape[1]))
+    last = end - unsigned(1)
+    of[k], of[k + 1], of[k + 2], of[k + 3] = code, row, np.int32(at), np.int32(last)
+    au, av, bu, bv = _slopes(face, o, way, inverse, first, (at + last) >> unsigned(1))
+    tex = unsigned(item(face, o + F_TEXTURE))
+    level, size = texture_level(shade.texture, tex, item(face, o + F_SA), item(face, o + F_SB), au, av, bu, bv)
+    segment[e + S_LEVEL], segment[e + S_SIZE] = level, size
+    segment[e + S_START] = at
+    segment[e + S_STEP] = single(1.0) / single(max(last - at, unsigned(1)))
+    gloss = item(face, o + F_GLOSS) if item(face, o + F_FACING) > single(0.0) else single(0.0)
+    across = unsigned(len(way)) // unsigned(3)
+    for side in range(unsigned(2)):
+        v = last if side > 0 else at
+        depth = single(1.0) / max(item(inverse, first + v), single(1e-6))
+        red, green, blue, shine = _glow(
+            shade,
+            gloss,
+            item(face, o + F_EXPONENT),
+            (item(face, o + F_SOFT), item(face, o + F_SOFT + 1), item(face, o + F_SOFT + 2)),
+            item(face, o + F_NORMAL),
+            item(face, o + F_NORMAL + 1),
+            item(face, o + F_NORMAL + 2),
+            single(position[0]) + depth * item(way, v),
+            single(position[1]) + depth * item(way, across + v),
+            single(position[2]) + depth * item(way, across + across + v),
+            position,
+        )
+        put = e + (unsigned(S_CHANGE) if side > 0 else unsigned(S_GLOW))
+        segment[put], segment[put + 1], segment[put + 2], segment[put + 3] = red, green, blue, shine
+    for i in range(unsigned(4)):
+        segment[e + S_CHANGE + i] -= segment[e + S_GLOW + i]
+    return e
+
+
+@part
 def _shade_piece(
     tables: Tables,
     shade: ShadeTables,
     o: int,
-    p: int,
+    code: int,
+    first: int,
     at: int,
     count: int,
-    goes_on: bool,
+    row: int,
     focal: float,
     position: FloatArray,
+    inverse: NDArray[np.float32],
+    face_code: IntArray,
     moving: int,
     scratch: ShadeScratch,
     out: NDArray[np.float32],
 ) -> None:
     """Shade ``count`` columns from ``at`` on that see one plane face, remembered from column o on.
 
-    A whole vector is written: what is beyond the count is not of it. ``goes_on``: the piece before is of the same face.
+    A whole vector is written: what is beyond the count is not of it. ``first``: the row's first sample in ``inverse``
+    and ``face_code``.
     """
-    face, light, way, glow = scratch.face, shade.light, scratch.way, scratch.glow
-    across = unsigned(len(way)) >> unsigned(2)
-    way_y, way_z, way_w = across, across + across, across + across + across
+    face, light, way, segment = scratch.face, shade.light, scratch.way, scratch.segment
+    across = unsigned(len(way)) // unsigned(3)
+    way_y, way_z = across, across + across
     one, nothing, least = single(1.0), single(0.0), single(1e-6)
     a_x, a_y, a_z, a_0 = item(face, o + FA), item(face, o + FA + 1), item(face, o + FA + 2), item(face, o + FA + 3)
     b_x, b_y, b_z, b_0 = item(face, o + FB), item(face, o + FB + 1), item(face, o + FB + 2), item(face, o + FB + 3)
-    z = one / greater(load(way, way_w + at), least)
+    z = one / greater(load(inverse, first + at), least)
     x, y, h = load(way, at) * z, load(way, way_y + at) * z, load(way, way_z + at) * z
     a = x * a_x + y * a_y + h * a_z + a_0
     b = x * b_x + y * b_y + h * b_z + b_0
-    # How fast a and b change from pixel to pixel, in the middle.
-    middle = at + (count >> unsigned(1))
-    depth = one / max(item(way, way_w + middle), least)
-    dx, dy, dh = depth * item(way, middle), depth * item(way, way_y + middle), depth * item(way, way_z + middle)
-    da, db = a_x * dx + a_y * dy + a_z * dh, b_x * dx + b_y * dy + b_z * dh
-    wu, wv = item(face, o + F_WU), item(face, o + F_WV)
-    au, av = depth * (item(face, o + F_AU) - da * wu), depth * (item(face, o + F_AV) - da * wv)
-    bu, bv = depth * (item(face, o + F_BU) - db * wu), depth * (item(face, o + F_BV) - db * wv)
+    e = _segment(shade, o, code, first, at, count, row, position, inverse, face_code, scratch)
     tex = unsigned(item(face, o + F_TEXTURE))
     scale_a, scale_b = item(face, o + F_SA), item(face, o + F_SB)
-    level, size = texture_level(shade.texture, tex, scale_a, scale_b, au, av, bu, bv)
+    level = as_index(item(segment, e + S_LEVEL))
     s, t = a * scale_a + item(face, o + F_OA), b * scale_b + item(face, o + F_OB)
-    if size < single(BILINEAR):
+    if item(segment, e + S_SIZE) < single(BILINEAR):
         texel = _mixed_texels(shade, tex, level, s, t)
     else:
         texel = _nearest_texels(shade, tex, level, s, t)
@@ -843,6 +926,7 @@ def _shade_piece(
     r, g, c = _tinted(texel, cover, red), _tinted(texel >> 8, cover, green), _tinted(texel >> 16, cover, blue)
     rim = item(face, o + F_RIM)
     if rim > nothing:
+        depth = one / max(item(inverse, first + at + (count >> unsigned(1))), least)
         half_pixel = single(0.5) * depth / single(focal)
         per, reach = one / (half_pixel + least), max(single(RIM_WIDTH), half_pixel)
         inside = lesser(item(face, o + F_HALF_A) - absolute(a), item(face, o + F_HALF_B) - absolute(b))
@@ -857,6 +941,7 @@ def _shade_piece(
         if any_lane(within):
             over = unsigned(item(face, k + D_TEXTURE))
             scale_a, scale_b = item(face, k + D_SA), item(face, k + D_SB)
+            au, av, bu, bv = _slopes(face, o, scratch.way, inverse, first, at + (count >> unsigned(1)))
             level, _ = texture_level(shade.texture, over, scale_a, scale_b, au, av, bu, bv)
             s, t = a * scale_a + item(face, k + D_OA), b * scale_b + item(face, k + D_OB)
             texel = _nearest_texels(shade, over, level, s, t)
@@ -864,41 +949,21 @@ def _shade_piece(
             r = select(within, _tinted(texel, cover, red), r)
             g = select(within, _tinted(texel >> 8, cover, green), g)
             c = select(within, _tinted(texel >> 16, cover, blue), c)
-    nx, ny, nz = item(face, o + F_NORMAL), item(face, o + F_NORMAL + 1), item(face, o + F_NORMAL + 2)
     facing = item(face, o + F_FACING)
     x0, y0, z0 = single(position[0]), single(position[1]), single(position[2])
-    # Ambient light and highlight at the first lane, unless known from the piece before, and at the last that counts.
-    if goes_on:
-        for k in range(4):
-            glow[k] = glow[4 + k]
-    gloss = item(face, o + F_GLOSS) if facing > nothing else nothing
-    soft = (item(face, o + F_SOFT), item(face, o + F_SOFT + 1), item(face, o + F_SOFT + 2))
-    for k in range(unsigned(1 if goes_on else 0), unsigned(2)):
-        v = at + (count - unsigned(1)) * k
-        depth = one / max(item(way, way_w + v), least)
-        j = unsigned(4) * k
-        glow[j], glow[j + 1], glow[j + 2], glow[j + 3] = _glow(
-            shade,
-            gloss,
-            item(face, o + F_EXPONENT),
-            soft,
-            nx,
-            ny,
-            nz,
-            x0 + depth * item(way, v),
-            y0 + depth * item(way, way_y + v),
-            z0 + depth * item(way, way_z + v),
-            position,
-        )
-    part = to_float(lane_numbers()) * (one / single(max(np.int64(count) - 1, 1)))
-    soft_r = part * (item(glow, 4) - item(glow, 0)) + item(glow, 0)
-    soft_g = part * (item(glow, 5) - item(glow, 1)) + item(glow, 1)
-    soft_c = part * (item(glow, 6) - item(glow, 2)) + item(glow, 2)
+    along = (to_float(lane_numbers()) + (single(at) - item(segment, e + S_START))) * item(segment, e + S_STEP)
+    along = lesser(greater(along, nothing), one)
+    soft_r = along * item(segment, e + S_CHANGE) + item(segment, e + S_GLOW)
+    soft_g = along * item(segment, e + S_CHANGE + 1) + item(segment, e + S_GLOW + 1)
+    soft_c = along * item(segment, e + S_CHANGE + 2) + item(segment, e + S_GLOW + 2)
     if facing > nothing:
-        lift = (single(SHADOW_OFFSET) * nx, single(SHADOW_OFFSET) * ny, single(SHADOW_OFFSET) * nz)
+        off = single(SHADOW_OFFSET)
+        lift = (
+            off * item(face, o + F_NORMAL), off * item(face, o + F_NORMAL + 1), off * item(face, o + F_NORMAL + 2)
+        )  # fmt: skip
         bias = item(face, o + F_BIAS)
-        lit = _lit_lanes(tables, shade, scratch, moving, p, bias, lift, x + x0, y + y0, h + z0, count)
-        shine = lit * (part * (item(glow, 7) - item(glow, 3)) + item(glow, 3))
+        lit = _lit_lanes(tables, shade, scratch, moving, as_index(code >> 3), bias, lift, x + x0, y + y0, h + z0, count)
+        shine = lit * (along * item(segment, e + S_CHANGE + 3) + item(segment, e + S_GLOW + 3))
         k0, k1, k2 = single(light[KEY]), single(light[KEY + 1]), single(light[KEY + 2])
         lit = lit * facing
         r = r * (lit * k0 + soft_r) + shine * (facing * k0)
@@ -952,20 +1017,22 @@ def shade_round(
     stop: int,
     focal: float,
     position: FloatArray,
+    inverse: NDArray[np.float32],
+    first: int,
     moving: int,
     scratch: ShadeScratch,
     out: NDArray[np.float32],
 ) -> None:
     """Shade the columns start to stop - 1 of a row, which see the round side of one solid."""
     tables, shade, scratch = borrowed(tables), borrowed(shade), borrowed(scratch)
-    position, out = borrowed(position), borrowed(out)
+    position, inverse, out = borrowed(position), borrowed(inverse), borrowed(out)
     solid, kind, light, way = tables.solid, tables.kind[p], shade.light, scratch.way
-    across = as_index(len(way) >> 2)
+    across = as_index(len(way) // 3)
     material = as_index(shade.look[p, 3])
     gloss, exponent = shade.material[material, GLOSS], shade.material[material, EXPONENT]
     banded = material == CLOTHES and kind == CAPSULE and solid[p, 4] > 0.15
     for u in range(start, stop):
-        depth = 1.0 / max(way[3 * across + u], single(1e-6))
+        depth = 1.0 / max(item(inverse, first + u), single(1e-6))
         x, y = position[0] + depth * way[u], position[1] + depth * way[across + u]
         h = position[2] + depth * way[2 * across + u]
         dx, dy, dz = x - solid[p, 0], y - solid[p, 1], h - solid[p, 2]
@@ -1017,18 +1084,20 @@ def shade_row(
     focal: float,
     position: FloatArray,
     rotation: FloatArray,
-    inverse_depth: NDArray[np.float32],
+    inverse: NDArray[np.float32],
     face: IntArray,
+    v: int,
     moving: int,
     scratch: ShadeScratch,
     out: NDArray[np.float32],
 ) -> None:
-    """Shade a row of w samples; ``begin_shading`` first, once for each picture, and a function that fills the way.
+    """Shade row v of w samples; ``begin_shading`` first, once for each picture, and a function that fills the way.
 
     Args:
         tables: the scene. shade: how it looks. focal: [pixels], tells how large a sample is.
         position: (3,) float64 [m] of the camera in ``map``. rotation: (3, 3) float64, columns are its axes in ``map``.
-        inverse_depth: (w,) float32, 0 for nothing. face: (w,) int32 face codes.
+        inverse: (h, w) float32 inverse depths [1/m], 0 for nothing. face: (h, w) int32 face codes. Of both ``LANES``
+            numbers beyond the last are read.
         moving: what ``begin_shading`` returned. scratch: memory to work in, for rows as wide or wider.
         out: (3 * stride,) float32, ``stride`` being that of ``scratch.way``: linear red, green and blue of the row,
             written from 0, stride and 2 * stride on, up to ``LANES`` more than w of each; 1 = white diffuse surface in
@@ -1036,52 +1105,48 @@ def shade_row(
     """
     tables, shade, scratch = borrowed(tables), borrowed(shade), borrowed(scratch)
     position, rotation = borrowed(position), borrowed(rotation)
-    inverse_depth, face, out = borrowed(inverse_depth), borrowed(face), borrowed(out)
-    width = as_index(face.shape[0])
-    way, sees = scratch.way, scratch.sees
-    across = as_index(len(way) >> 2)
-    for u in range(width):
-        way[3 * across + u] = inverse_depth[u]
-    for u in range(width):
-        sees[u] = face[u]
-    sees[width] = NO_FACE
+    inverse, face, out = borrowed(inverse), borrowed(face), borrowed(out)
+    width, way = unsigned(face.shape[1]), scratch.way
+    first = unsigned(v) * width
     roof = tables.grid[STATIC_HIGH] + ROOF_CLEARANCE - position[2]
-    u, before = unsigned(0), np.int32(NO_FACE)
+    u = unsigned(0)
     while u < width:
-        code = item(sees, u)
-        count = leading(load(sees, u) == code)
+        code = item(face, first + u)
+        count = min(leading(load(face, first + u) == code), width - u)
         if code < 0:
             _shade_roof(shade, roof, position, focal, way, u, count, out)
         elif (code & 7) >= 6:
-            shade_round(tables, shade, code >> 3, u, u + count, focal, position, moving, scratch, out)
+            shade_round(tables, shade, code >> 3, u, u + count, focal, position, inverse, first, moving, scratch, out)
         else:
             slot = unsigned((code ^ (code >> 10)) & (SLOTS - 1))
             o = slot * unsigned(FACE_COLUMNS)
-            if code != before and scratch.key[slot] != code:
+            if scratch.key[slot] != code:
                 scratch.key[slot] = code
                 _remember(tables, shade, as_index(code), focal, position, rotation, scratch.face, as_index(o))
             _shade_piece(
                 tables,
                 shade,
                 o,
-                as_index(code >> 3),
+                code,
+                first,
                 u,
                 count,
-                code == before,
+                np.int32(v),
                 focal,
                 position,
+                inverse,
+                face,
                 moving,
                 scratch,
                 out,
             )
-        before = code
         u += count
 
 
 @inner
 def pinhole_way(view: FloatArray, rotation: FloatArray, v: int, way: NDArray[np.float32]) -> None:
     """Fill the directions in ``map``, planar depth 1, of row v of a pinhole view: see ``ShadeScratch.way``."""
-    across = as_index(len(way) >> 2)
+    across = as_index(len(way) // 3)
     y = (v - view[3]) / view[1]
     for i in range(3):
         first = single(rotation[i, 1] * y + rotation[i, 2] - rotation[i, 0] * view[2] / view[0])
@@ -1100,6 +1165,7 @@ def begin_shading(
         How many solids move, for ``shade_row``.
     """
     scratch.key[:] = NO_FACE
+    scratch.segment_of[:] = NO_FACE
     return list_movers(tables, bounds, static_count, shade.frame, scratch.movers)
 
 
@@ -1121,6 +1187,4 @@ def shade_rows(
     moving = begin_shading(tables, bounds, static_count, shade, scratch)
     for v in range(face.shape[0]):
         pinhole_way(view, rotation, v, scratch.way)
-        shade_row(
-            tables, shade, view[0], position, rotation, inverse_depth[v], face[v], moving, scratch, out[v]
-        )  # fmt: skip
+        shade_row(tables, shade, view[0], position, rotation, inverse_depth, face, v, moving, scratch, out[v])

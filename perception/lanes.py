@@ -6,7 +6,7 @@ memory in between. Each lane's value is that of the same operation on one number
 
 In kernels ``Lanes`` of float32, int32, uint64 and bool come from ``load``, ``gather`` and ``spread``, and take
 ``+ - * /``, ``& | ^ << >>`` (which shifts in zeros) and comparisons (of uint64 none) with others of their kind and with
-plain numbers, which stand for all lanes.
+plain numbers, which stand for all lanes. Indices of arrays count in the order of memory, whatever their shape.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from numba import types
 from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, infer_global
 from numba.extending import intrinsic, lower_builtin, models, register_model
+from numpy.typing import NDArray
 
 LANES = 16
 Lanes = Any
@@ -34,6 +35,13 @@ _intrinsic: Any = intrinsic
 def row_stride(width: int) -> int:
     """Return how much room a row of so many numbers takes if whole vectors may start at each of them."""
     return LANES * (-(-width // LANES) + 1)
+
+
+def padded(values: NDArray[Any]) -> NDArray[Any]:
+    """Return a copy of an array with room beyond its end: vectors may be read from anywhere in it."""
+    memory = np.zeros(values.size + LANES, values.dtype)
+    memory[: values.size] = values.reshape(-1)
+    return memory[: values.size].reshape(values.shape)
 
 
 class LanesType(types.Type):  # type: ignore[misc]
@@ -157,14 +165,14 @@ for _function, _name in (
 
 
 def _address(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
-    """Return the address of an element of a contiguous array of one dimension."""
+    """Return the address of an element of a contiguous array, counted in the order of memory."""
     data = context.make_array(kind)(context, builder, array).data
     return builder.gep(data, [index])
 
 
 def _held(array: Any, dtype: Any = None) -> LanesType | None:
     """Return the kind of vector that the elements of an array, if of the ``dtype`` asked for, go into."""
-    if not isinstance(array, types.Array) or array.ndim != 1 or array.layout != "C":
+    if not isinstance(array, types.Array) or array.layout != "C":
         return None
     if dtype is not None:
         return INTS if array.dtype == dtype else None
@@ -279,13 +287,8 @@ def store_colors(typing_context: Any, array: Any, at: Any, red: Any, green: Any,
 
 @_intrinsic
 def item(typing_context: Any, array: Any, at: Any) -> Any:
-    """Return one element of a contiguous array of one dimension; the index never counts from the end."""
-    if (
-        not isinstance(array, types.Array)
-        or array.ndim != 1
-        or array.layout != "C"
-        or not isinstance(at, types.Integer)
-    ):
+    """Return one element of a contiguous array; the index, in the order of memory, never counts from the end."""
+    if not isinstance(array, types.Array) or array.layout != "C" or not isinstance(at, types.Integer):
         return None
 
     def make(context: Any, builder: Any, sig: Any, values: Any) -> Any:
