@@ -12,7 +12,7 @@ import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -44,6 +44,7 @@ from .lanes import (
     leading,
     load,
     padded,
+    put,
     row_stride,
     select,
     single,
@@ -105,8 +106,8 @@ class CameraScratch(NamedTuple):
     Attributes:
         raster, lens: of the geometry. samples: what the samples of light see; pixels: what the pixels' centres see, the
             same memory if there is one sample in each.
-        ray: (w, 3) float64 directions in ``camera_optical`` of the samples of a row. row: (3 * stride,) float32 their
-            light, see ``deferred.shade_row``.
+        ray: (w, 3) float64 directions in ``camera_optical`` of the samples of a row. row: (1, 3, stride) float32
+            their light, see ``deferred.shade_row``.
         light: (H, 3, stride) float32 of the picture, or (1, 3, stride) if rows are developed at once.
         solids: that there is room for.
     """
@@ -309,7 +310,7 @@ class Camera:
             samples=samples,
             pixels=pixels,
             ray=np.zeros((width * n, 3)),
-            row=np.zeros(3 * row_stride(width * n), np.float32),
+            row=np.zeros((1, 3, row_stride(width * n)), np.float32),
             light=np.zeros((height if self._whole or self._moves else 1, 3, row_stride(width)), np.float32),
             solids=solids,
         )
@@ -647,37 +648,23 @@ def face_normal(
     return sign * solid[p, axis], sign * solid[p, axis + 1], sign * solid[p, axis + 2], lx, ly, lz
 
 
-@part
-def _truth(appearance: Appearance, inverse: float, code: int) -> tuple[float, int, int]:
-    """Return depth [m], instance and class of one pixel from its inverse depth and face."""
-    no_id: Any = np.int32(0)
-    if code < 0:
-        return single(np.inf), no_id, no_id
-    p = unsigned(code >> 3)
-    return single(1.0) / inverse, appearance.instance_id[p], appearance.class_id[p]
-
-
 @inner
-def truth_row(
+def truth_rows(
     appearance: Appearance,
-    inverse_depth: NDArray[np.float32],
-    face: IntArray,
+    surfaces: Surfaces,
+    row0: int,
+    row1: int,
     depth: NDArray[np.float32],
     instance: IntArray,
     semantic: NDArray[np.uint8],
 ) -> None:
-    """Fill depth [m], instance and class of a row (w,) from its inverse depth and faces."""
-    appearance, inverse_depth, face = borrowed(appearance), borrowed(inverse_depth), borrowed(face)
+    """Fill depth [m], instance and class of rows row0 to row1 of a picture from what its pixels see."""
+    appearance, surfaces = borrowed(appearance), borrowed(surfaces)
     depth, instance, semantic = borrowed(depth), borrowed(instance), borrowed(semantic)
-    width, lanes = unsigned(len(face)), unsigned(LANES)
-    if width < lanes:
-        for u in range(width):
-            depth[u], instance[u], semantic[u] = _truth(appearance, inverse_depth[u], face[u])
-        return
-    at = unsigned(0)
-    while at < width:
-        # The last vector ends where the row does.
-        at = min(at, width - lanes)
+    inverse, face = surfaces.inverse_depth, surfaces.face
+    width, lanes = unsigned(face.shape[1]), unsigned(LANES)
+    at, end = unsigned(row0) * width, unsigned(row1) * width
+    while at + lanes <= end:
         code, first = load(face, at), item(face, at)
         if leading(code == first) == lanes:
             p = unsigned(max(first, np.int32(0)) >> 3)
@@ -687,10 +674,16 @@ def truth_row(
             rows = greater(code, np.int32(0)) >> 3
             ids = select(code < 0, np.int32(0), gather(appearance.instance_id, rows))
             classes = select(code < 0, np.int32(0), gather(appearance.class_id, rows))
-        store(depth, at, select(code < 0, single(np.inf), single(1.0) / load(inverse_depth, at)))
+        store(depth, at, select(code < 0, single(np.inf), single(1.0) / load(inverse, at)))
         store(instance, at, ids)
         store_bytes(semantic, at, classes)
         at += lanes
+    while at < end:
+        first, p = item(face, at), unsigned(max(item(face, at), np.int32(0)) >> 3)
+        put(depth, at, single(1.0) / item(inverse, at) if first >= 0 else single(np.inf))
+        put(instance, at, item(appearance.instance_id, p) if first >= 0 else np.int32(0))
+        put(semantic, at, np.uint8(item(appearance.class_id, p)) if first >= 0 else np.uint8(0))
+        at += unsigned(1)
 
 
 @inner
@@ -789,38 +782,41 @@ def light_row(
     shading: ShadeScratch,
     weight: float,
     add: bool,
-    out: NDArray[np.float32],
+    into: int,
 ) -> None:
-    """Fill, or add to, row v of the picture (3, stride): the mean of its samples, times the weight."""
-    surfaces, row = scratch.samples, scratch.row
-    width = scratch.pixels.face.shape[1]
+    """Fill, or add to, row ``into`` of the light: of row v of the picture the mean of its samples, times the weight."""
+    scratch = borrowed(scratch)
+    surfaces, row, light = scratch.samples, scratch.row, scratch.light
+    width, across = scratch.pixels.face.shape[1], unsigned(row.shape[2])
     n = unsigned(surfaces.face.shape[0] // scratch.pixels.face.shape[0])
     share = single(weight) / single(n * n)
     # Of one sample in each pixel, that counts whole, the light is the row's.
     direct = n == 1 and weight == 1.0 and not add
     if not add and not direct:
-        out[:] = 0.0
+        light[into] = 0.0
     for k in range(n):
         at = np.int64(v * n + k)
-        into = out.reshape(-1) if direct else row
         if sight.rays.ray.shape[1] == 0:
             pinhole_way(sight.pinhole, rotation, at, shading.way)
         else:
             lens_way(sight, rotation, at, shading.way)
-        inverse, face = surfaces.inverse_depth, surfaces.face
-        shade_row(tables, shade, sight.pinhole[0], position, rotation, inverse, face, at, moving, shading, into)
-        across = unsigned(len(into)) // unsigned(3)
+        out, first = (light, into * 3 * light.shape[2]) if direct else (row, as_index(0))
+        shade_row(
+            tables, shade, sight.pinhole[0], position, rotation, surfaces.inverse_depth, surfaces.face, at, moving,
+            shading, out, first,
+        )  # fmt: skip
         if sight.rays.ray.shape[1] > 0:
             for u in range(sight.rays.ray.shape[2]):
                 if not np.isfinite(sight.rays.ray[2, at, u]):
-                    into[u], into[across + u], into[2 * across + u] = 0.0, 0.0, 0.0
+                    for i in range(unsigned(3)):
+                        put(out, unsigned(first) + i * across + unsigned(u), single(0.0))
         if not direct:
-            for i in range(unsigned(3)):
-                for u in range(unsigned(width)):
+            for i in range(3):
+                for u in range(width):
                     total = single(0.0)
                     for j in range(n):
-                        total += row[i * across + u * n + j]
-                    out[i, u] += share * total
+                        total += item(row, unsigned(i) * across + unsigned(u) * n + j)
+                    light[into, i, u] += share * total
 
 
 @compiled
@@ -884,12 +880,12 @@ def render_kernel(
     whole = scratch.light.shape[0] > 1
     if weight > 0.0:
         for v in range(row0, row1):
-            out = scratch.light[v if whole else 0]
+            into = v if whole else as_index(0)
             light_row(
-                tables, shade, samples, position, rotation, v, moving, scratch, shading, weight, weight < 1.0, out
+                tables, shade, samples, position, rotation, v, moving, scratch, shading, weight, weight < 1.0, into
             )
             if at_once:
-                develop_row(out.reshape(-1), develop, exposure, gain, key, v, rgb[v].reshape(-1))
+                develop_row(scratch.light, as_index(0), develop, exposure, gain, key, v, rgb)
     if truth:
         if n > 1:
             see(
@@ -906,15 +902,7 @@ def render_kernel(
                 scratch,
                 pixels,
             )
-        for v in range(row0, row1):
-            truth_row(
-                appearance,
-                pixels.inverse_depth[v],
-                pixels.face[v],
-                depth[v],
-                instance[v],
-                semantic[v],
-            )
+        truth_rows(appearance, pixels, row0, row1, depth, instance, semantic)
 
 
 @compiled

@@ -42,6 +42,7 @@ from .lanes import (
     lesser,
     load,
     padded,
+    put,
     row_stride,
     select,
     single,
@@ -475,6 +476,7 @@ def _shade_roof(
     at: int,
     count: int,
     out: NDArray[np.float32],
+    into: int,
 ) -> None:
     """Shade ``count`` columns from ``at`` on that see nothing: a roof that is painted, not modelled; else plain haze.
 
@@ -498,7 +500,7 @@ def _shade_roof(
         seen = to_float(_mixed_texels(shade, tex, mip, s, q) & 255) * single(2.0 / 128.0) - single(0.75)
         level = level + select(dz > least, near * seen, nothing)
     for i in range(unsigned(3)):
-        store(out, i * across + at, level * single(shade.light[unsigned(BACK) + i]))
+        store(out, into + i * across + at, level * single(shade.light[unsigned(BACK) + i]))
 
 
 @part
@@ -896,6 +898,7 @@ def _shade_piece(
     moving: int,
     scratch: ShadeScratch,
     out: NDArray[np.float32],
+    into: int,
 ) -> None:
     """Shade ``count`` columns from ``at`` on that see one plane face, remembered from column o on.
 
@@ -971,9 +974,9 @@ def _shade_piece(
         c = c * (lit * k2 + soft_c) + shine * (facing * k2)
     else:
         r, g, c = r * soft_r, g * soft_g, c * soft_c
-    store(out, at, r)
-    store(out, way_y + at, g)
-    store(out, way_z + at, c)
+    store(out, into + at, r)
+    store(out, into + way_y + at, g)
+    store(out, into + way_z + at, c)
 
 
 @part
@@ -1022,6 +1025,7 @@ def shade_round(
     moving: int,
     scratch: ShadeScratch,
     out: NDArray[np.float32],
+    into: int,
 ) -> None:
     """Shade the columns start to stop - 1 of a row, which see the round side of one solid."""
     tables, shade, scratch = borrowed(tables), borrowed(shade), borrowed(scratch)
@@ -1074,7 +1078,8 @@ def shade_round(
             base = shade.look[p, i] * (1.0 / 128.0)
             albedo = ((texel >> (8 * i)) & 255) * (base + cover * (1.0 / 255.0 - base))
             ambient = red if i == 0 else (green if i == 1 else blue)
-            out[i * across + u] = albedo * (light[KEY + i] * facing + ambient) + light[KEY + i] * facing * shine
+            value = albedo * (light[KEY + i] * facing + ambient) + light[KEY + i] * facing * shine
+            put(out, into + unsigned(i * across) + unsigned(u), single(value))
 
 
 @inner
@@ -1090,6 +1095,7 @@ def shade_row(
     moving: int,
     scratch: ShadeScratch,
     out: NDArray[np.float32],
+    into: int,
 ) -> None:
     """Shade row v of w samples; ``begin_shading`` first, once for each picture, and a function that fills the way.
 
@@ -1099,14 +1105,14 @@ def shade_row(
         inverse: (h, w) float32 inverse depths [1/m], 0 for nothing. face: (h, w) int32 face codes. Of both ``LANES``
             numbers beyond the last are read.
         moving: what ``begin_shading`` returned. scratch: memory to work in, for rows as wide or wider.
-        out: (3 * stride,) float32, ``stride`` being that of ``scratch.way``: linear red, green and blue of the row,
-            written from 0, stride and 2 * stride on, up to ``LANES`` more than w of each; 1 = white diffuse surface in
-            full light.
+        out: any number of rows (3, stride) float32, ``stride`` being that of ``scratch.way``, for linear red, green and
+            blue; 1 = white diffuse surface in full light. That which begins with element ``into`` is written, of each
+            colour up to ``LANES`` more than w.
     """
     tables, shade, scratch = borrowed(tables), borrowed(shade), borrowed(scratch)
     position, rotation = borrowed(position), borrowed(rotation)
     inverse, face, out = borrowed(inverse), borrowed(face), borrowed(out)
-    width, way = unsigned(face.shape[1]), scratch.way
+    width, way, base = unsigned(face.shape[1]), scratch.way, unsigned(into)
     first = unsigned(v) * width
     roof = tables.grid[STATIC_HIGH] + ROOF_CLEARANCE - position[2]
     u = unsigned(0)
@@ -1114,9 +1120,11 @@ def shade_row(
         code = item(face, first + u)
         count = min(leading(load(face, first + u) == code), width - u)
         if code < 0:
-            _shade_roof(shade, roof, position, focal, way, u, count, out)
+            _shade_roof(shade, roof, position, focal, way, u, count, out, base)
         elif (code & 7) >= 6:
-            shade_round(tables, shade, code >> 3, u, u + count, focal, position, inverse, first, moving, scratch, out)
+            shade_round(
+                tables, shade, code >> 3, u, u + count, focal, position, inverse, first, moving, scratch, out, base
+            )
         else:
             slot = unsigned((code ^ (code >> 10)) & (SLOTS - 1))
             o = slot * unsigned(FACE_COLUMNS)
@@ -1139,6 +1147,7 @@ def shade_row(
                 moving,
                 scratch,
                 out,
+                base,
             )
         u += count
 
@@ -1187,4 +1196,5 @@ def shade_rows(
     moving = begin_shading(tables, bounds, static_count, shade, scratch)
     for v in range(face.shape[0]):
         pinhole_way(view, rotation, v, scratch.way)
-        shade_row(tables, shade, view[0], position, rotation, inverse_depth, face, v, moving, scratch, out[v])
+        into = v * out.shape[1]
+        shade_row(tables, shade, view[0], position, rotation, inverse_depth, face, v, moving, scratch, out, into)

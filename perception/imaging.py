@@ -274,6 +274,7 @@ def gaussian(deviation: float) -> NDArray[np.float32]:
 @inner
 def develop_row(
     light: NDArray[np.float32],
+    first: int,
     develop: Development,
     exposure: float,
     gain: NDArray[np.float32],
@@ -281,17 +282,18 @@ def develop_row(
     v: int,
     rgb: NDArray[np.uint8],
 ) -> None:
-    """Develop row v of a picture of width W.
+    """Develop row v of a picture.
 
     Args:
-        light: (3 * stride,) float32 linear red, green and blue, ``stride`` being ``lanes.row_stride(W)``. develop: how.
+        light: any number of rows (3, stride) float32 of linear red, green and blue, ``stride`` being
+            ``lanes.row_stride(W)``; the row to develop begins with element ``first``. develop: how.
         exposure: factor; gain: (3,) float32 of each channel. key: noise key of the picture.
-        rgb: (3 * W,) uint8, written.
+        rgb: (H, W, 3) uint8, of which row v is written.
     """
     light, develop, rgb = borrowed(light), borrowed(develop), borrowed(rgb)
-    stride, width = unsigned(len(light)) // unsigned(3), unsigned(len(rgb)) // unsigned(3)
-    row, lanes = unsigned(v), unsigned(LANES)
-    first = row * width
+    stride, width = unsigned(light.shape[light.ndim - 1]), unsigned(rgb.shape[1])
+    row, lanes, base = unsigned(v), unsigned(LANES), unsigned(first)
+    start = row * width
     red_gain, green_gain, blue_gain = item(gain, 0), item(gain, 1), item(gain, 2)
     electrons, grey = develop.full_well > 0.0, develop.read_noise + develop.shot_noise > 0.0
     one = unsigned(0 if develop.monochrome else 1)
@@ -300,14 +302,15 @@ def develop_row(
         # The last vector ends where the row does.
         if at + lanes > width and width >= lanes:
             at = width - lanes
-        r, g, b = load(light, at), load(light, stride + at), load(light, stride + stride + at)
+        k = base + at
+        r, g, b = load(light, k), load(light, k + stride), load(light, k + stride + stride)
         if develop.transmission.size > 0:
             share = load(develop.transmission, row * stride + at)
             r, g, b = r * share, g * share, b * share
         if develop.monochrome:
             level = r * single(LUMINANCE[0]) + g * single(LUMINANCE[1]) + b * single(LUMINANCE[2])
             r, g, b = level, level, level
-        bits = random_lanes(key, first + at) if electrons or grey else lane_words()
+        bits = random_lanes(key, start + at) if electrons or grey else lane_words()
         if electrons:
             r = _gathered(r, develop, exposure, bits, unsigned(0))
             g = _gathered(g, develop, exposure, bits, one)
@@ -321,12 +324,17 @@ def develop_row(
             b = b * load(develop.response, k + stride + stride) + load(develop.offset, k + stride + stride)
         r, g, b = r * red_gain, g * green_gain, b * blue_gain
         if grey:
-            i = _noisy_level(r, develop, bits, unsigned(0))
-            j = _noisy_level(g, develop, bits, one)
-            k = _noisy_level(b, develop, bits, one + one)
-            _put_pixels(rgb, at, width, i, j, k)
+            red = _noisy_level(r, develop, bits, unsigned(0))
+            green, blue = _noisy_level(g, develop, bits, one), _noisy_level(b, develop, bits, one + one)
         else:
-            _put_pixels(rgb, at, width, _level(r, develop), _level(g, develop), _level(b, develop))
+            red, green, blue = _level(r, develop), _level(g, develop), _level(b, develop)
+        if width >= lanes:
+            store_colors(rgb, start + at, red, green, blue)
+        else:
+            for u in range(width):
+                rgb[v, u, 0] = np.uint8(lane(red, u))
+                rgb[v, u, 1] = np.uint8(lane(green, u))
+                rgb[v, u, 2] = np.uint8(lane(blue, u))
         at += lanes
 
 
@@ -358,18 +366,6 @@ def _noisy_level(light: Lanes, develop: Development, bits: Lanes, channel: np.ui
     return to_int(lesser(greater(level + single(0.5), single(0.0)), single(255.0)))
 
 
-@part
-def _put_pixels(rgb: NDArray[np.uint8], at: int, width: int, red: Lanes, green: Lanes, blue: Lanes) -> None:
-    """Write a vector of pixels, of a row narrower than that what there is of it."""
-    if width >= unsigned(LANES):
-        store_colors(rgb, at, red, green, blue)
-    else:
-        for u in range(width):
-            rgb[3 * u] = np.uint8(lane(red, u))
-            rgb[3 * u + 1] = np.uint8(lane(green, u))
-            rgb[3 * u + 2] = np.uint8(lane(blue, u))
-
-
 @compiled
 def develop_picture(
     light: NDArray[np.float32],
@@ -381,7 +377,7 @@ def develop_picture(
 ) -> None:
     """Develop a picture: light (H, 3, stride), rgb (H, W, 3); see ``develop_row``."""
     for v in range(rgb.shape[0]):
-        develop_row(light[v].reshape(-1), develop, exposure, gain, key, v, rgb[v].reshape(-1))
+        develop_row(light, v * 3 * light.shape[2], develop, exposure, gain, key, v, rgb)
 
 
 def compress(rgb: NDArray[np.uint8], quality: int, monochrome: bool) -> NDArray[np.uint8]:

@@ -299,6 +299,20 @@ def item(typing_context: Any, array: Any, at: Any) -> Any:
 
 
 @_intrinsic
+def put(typing_context: Any, array: Any, at: Any, number: Any) -> Any:
+    """Write one element of a contiguous array; the index, in the order of memory, never counts from the end."""
+    if not isinstance(array, types.Array) or array.layout != "C" or array.dtype != number:
+        return None
+
+    def make(context: Any, builder: Any, sig: Any, values: Any) -> Any:
+        address = _address(context, builder, sig.args[0], values[0], values[1])
+        context.pack_value(builder, array.dtype, values[2], address)
+        return context.get_dummy_value()
+
+    return types.void(array, at, number), make
+
+
+@_intrinsic
 def spread(typing_context: Any, number: Any) -> Any:
     """Return the vector whose lanes are all a number: float32 of a fraction, int32 of a whole number."""
     kind = _kind_for(number)
