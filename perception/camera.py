@@ -340,11 +340,15 @@ class _Take:
         shape = (config.height, config.width)
         normals = np.zeros((*shape, 3), np.float32) if "normals" in self.outputs else None
         flow = np.zeros((*shape, 2), np.float32) if "motion" in self.outputs else None
+        rgb, depth, instance, semantic = camera._results
         frame = CameraFrame(
             config,
             position,
             rotation,
-            *(memory() for memory in camera._results),
+            rgb(),
+            depth(),
+            instance(),
+            semantic(),
             normals,
             flow,
         )
