@@ -45,7 +45,7 @@ CX, CY, HX, HY, COS, SIN, LOW, HIGH, YAW, RADIUS = range(10)
 """Columns of a footprint: centre [m], half extents [m], cosine and sine of yaw, lower and upper end [m], yaw [rad],
 radius [m] of a cylinder (0 for a box). A cylinder's half extents are those of the square around it."""
 FOOTPRINT_COLUMNS = 10
-NODE = 16
+NODE = 32
 """Footprints stand in blocks of this many, field by field, so that vector registers load them whole."""
 START, END, SQUARE, LEAST, MOST, SEEN = range(6)
 """Rows of a table of spans: first and last column as real numbers, square of the nearest distance [m2], least and
