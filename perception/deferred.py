@@ -96,6 +96,7 @@ from .shadows import (
     shadow_map,
 )
 from .textures import (
+    COVERS,
     FIRST_LEVEL,
     LABEL_VARIANTS,
     LEVELS,
@@ -134,8 +135,8 @@ FA, FB, F_HALF_A, F_HALF_B, F_RIM = 0, 4, 8, 9, 10
 F_TEXTURE, F_SA, F_OA, F_SB, F_OB = 11, 12, 13, 14, 15
 F_RED, F_NORMAL, F_FACING, F_BIAS, F_GLOSS, F_EXPONENT = 16, 19, 22, 23, 24, 25
 F_DECALS, F_AU, F_AV, F_BU, F_BV, F_WU, F_WV = 26, 27, 28, 29, 30, 31, 32
-F_SOFT = 33
-F_DECAL, DECAL_COLUMNS = 36, 10
+F_SOFT, F_COVERS = 33, 36
+F_DECAL, DECAL_COLUMNS = 37, 10
 FACE_COLUMNS = 64
 # A decal: middle and half size along a and b [m], then texture, and texels of a and b as scale and offset.
 D_A, D_B, D_HALF_A, D_HALF_B, D_TEXTURE, D_SA, D_OA, D_SB, D_OB = range(9)
@@ -457,7 +458,7 @@ def _wear(
     out[o + F_OA] = shift * wide if tile_a > 0.0 else 0.5 * wide
     out[o + F_SB] = tall / tile_b if tile_b > 0.0 else 0.5 * tall / max(half_b, 1e-6)
     out[o + F_OB] = shift * tall if tile_b > 0.0 else 0.5 * tall
-    out[o + F_TEXTURE] = tex
+    out[o + F_TEXTURE], out[o + F_COVERS] = tex, shade.texture[tex, COVERS]
     out[o + F_HALF_A], out[o + F_HALF_B] = half_a, half_b
     out[o + F_RIM] = table[material, RIM] if kind == BOX else 0.0
     out[o + F_GLOSS], out[o + F_EXPONENT] = table[material, GLOSS], table[material, EXPONENT]
@@ -925,8 +926,13 @@ def _shade_piece(
     else:
         texel = _nearest_texels(shade, tex, level, s, t)
     red, green, blue = item(face, o + F_RED), item(face, o + F_RED + 1), item(face, o + F_RED + 2)
-    cover = to_float(texel >> 24)
-    r, g, c = _tinted(texel, cover, red), _tinted(texel >> 8, cover, green), _tinted(texel >> 16, cover, blue)
+    if item(face, o + F_COVERS) > nothing:
+        cover = to_float(texel >> 24)
+        r, g, c = _tinted(texel, cover, red), _tinted(texel >> 8, cover, green), _tinted(texel >> 16, cover, blue)
+    else:
+        per = single(1.0 / 128.0)
+        r, g = to_float(texel & 255) * (red * per), to_float((texel >> 8) & 255) * (green * per)
+        c = to_float((texel >> 16) & 255) * (blue * per)
     rim = item(face, o + F_RIM)
     if rim > nothing:
         depth = one / max(item(inverse, first + at + (count >> unsigned(1))), least)

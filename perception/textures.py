@@ -34,8 +34,9 @@ Image = NDArray[np.float32]
 """(height, width, 4) float32 in texel units (0 to 255): red, green, blue, cover; row 0 is the lowest."""
 
 TEXTURE_COLUMNS = 16
-LOG_WIDTH, LOG_HEIGHT, LEVELS, FIRST_LEVEL = 0, 1, 2, 3
-"""Columns of the table of textures: binary logarithms of the size, number of levels, then each level's first texel."""
+LOG_WIDTH, LOG_HEIGHT, LEVELS, FIRST_LEVEL, COVERS = 0, 1, 2, 3, 15
+"""Columns of the table of textures: binary logarithms of the size, number of levels, each level's first texel; 1 if any
+texel has cover."""
 NEUTRAL = 128.0
 """The texel value that leaves a colour as it is."""
 ATLAS_FILE = "textures.atlas"
@@ -69,7 +70,8 @@ def make_atlas(images: list[Image]) -> Atlas:
         height, width = image.shape[:2]
         row[LOG_WIDTH], row[LOG_HEIGHT] = width.bit_length() - 1, height.bit_length() - 1
         level = image
-        for k in range(TEXTURE_COLUMNS - FIRST_LEVEL):
+        row[COVERS] = image[..., 3].any()
+        for k in range(COVERS - FIRST_LEVEL):
             row[FIRST_LEVEL + k] = at
             row[LEVELS] = k + 1
             rounded = np.clip(level + 0.5, 0, 255).astype(np.uint8)
