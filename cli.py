@@ -415,16 +415,16 @@ def bench_scaling(
 
 def _bench_rows(rows: list[Any]) -> list[tuple[str, ...]]:
     table: list[tuple[str, ...]] = [
-        ("sensor", "peer", "cores", "ours ms", "peer ms", "ratio", "by minima", "agree %", "ids %", "how")
+        ("sensor", "peer", "cores", "at once", "ours ms", "peer ms", "ratio", "by minima", "agree %", "ids %", "how")
     ]
     for row in rows:
         if row.skipped:
-            table.append((row.name, row.peer, str(row.cores), "-", "-", "-", "-", "-", "-", f"skipped: {row.skipped}"))
+            table.append((row.name, row.peer, str(row.cores), *"-------", f"skipped: {row.skipped}"))
             continue
         shares = ["-" if share is None else f"{100 * share:.2f}" for share in (row.agree_near, row.agree_ids)]
         times = (f"{row.ours_ms:.3f}", f"{row.peer_ms:.3f}", f"{row.ratio:.2f}x", f"{row.ratio_min:.2f}x")
         how = "; ".join(word for word in ("" if row.shadows else "no shadows", row.note) if word)
-        table.append((row.name, row.peer, str(row.cores), *times, *shares, how))
+        table.append((row.name, row.peer, str(row.cores), str(row.batch), *times, *shares, how))
     return table
 
 

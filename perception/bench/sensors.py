@@ -24,7 +24,7 @@ from .hall import PEOPLE, ROBOTS, SENSOR_POSES, BenchHall, bench_hall
 from .worker import MODULES, OURS, Job, Outcome
 
 BATCH = 8
-"""Sensors served at once with all cores."""
+"""Sensors served at once with all cores, and lidars on one core."""
 JOB_SECONDS = 600.0
 """A peer that takes longer for one number of cores is given up; compiling our kernels the first time is within it."""
 
@@ -100,7 +100,8 @@ def bench_sensors(
     versions: dict[str, str] = {}
     for number, job in enumerate(jobs):
         if tell is not None:
-            tell(f"{number + 1} of {len(jobs)}: {job.peer}, {_cores(job.cores)}")
+            how = f"{_cores(job.cores)}, {'one by one' if job.batch == 1 else f'batches of {job.batch}'}"
+            tell(f"{number + 1} of {len(jobs)}: {job.peer}, {how}")
         outcome = run_apart(job)
         rows += [bench_row(item) for item in outcome.comparisons]
         if outcome.reason:
@@ -109,7 +110,7 @@ def bench_sensors(
         if outcome.version:
             versions[job.peer] = outcome.version
     order = {name: place for place, name in enumerate(SENSORS)}
-    rows.sort(key=lambda row: (row.cores, order.get(row.name, len(order))))
+    rows.sort(key=lambda row: (row.cores, row.batch, order.get(row.name, len(order))))
     return SensorBench(rows, _conditions(seed, rows, versions))
 
 
@@ -158,20 +159,25 @@ def _jobs(repeat: int, seed: int, peers: Sequence[str], sensors: Sequence[str], 
     if any(not 1 <= count <= most for count in cores):
         raise InputError(f"cores are {list(cores)}", where="bench sensors", mend=f"give 1 to {most}")
     counts = tuple(dict.fromkeys(cores or (1, most)))
+    lidars = tuple(name for name in sensors or SENSORS if name.startswith("lidar"))
+    # On one core lidars are served one by one, and then as a fleet's are: all in one call.
+    kinds = [(1, 1, tuple(sensors)), (1, BATCH, lidars)] if 1 in counts else []
+    kinds += [(count, BATCH, tuple(sensors)) for count in counts if count > 1]
     return [
         Job(
             peer=peer,
             cores=count,
             processor=processors[-1] if count == 1 and processors else -1,
-            sensors=tuple(sensors),
+            sensors=names,
             seed=seed,
             repeat=repeat,
-            places=SENSOR_POSES if count == 1 else 2,
-            batch=1 if count == 1 else BATCH,
+            places=SENSOR_POSES if batch == 1 else 2,
+            batch=batch,
+            check=batch == 1 or count > 1,
         )
-        for count in counts
+        for count, batch, names in kinds
         for peer in known
-        if not peers or peer in peers
+        if (not peers or peer in peers) and (names or batch == 1 or count > 1)
     ]
 
 
@@ -206,7 +212,8 @@ def _conditions(seed: int, rows: list[BenchRow], versions: dict[str, str]) -> di
         + (f"; without shadows: {', '.join(flat)}" if flat else "")
         + "; PyBullet's has no ids of goods in a compound; ours alone has materials and textures",
         "times": "median, Python calls included; peers' rays are laid out beforehand; one core: one thread on one "
-        f"processor for each side, one sensor at a time; more cores: batches of {BATCH} sensors, time of one",
+        f"processor for each side, one sensor at a time and lidars also in batches of {BATCH}; more cores: batches of "
+        f"{BATCH} sensors; times are of one sensor",
         "machine": f"{cpu_name()}, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}",
         "peers": ", ".join(f"{name} {version}" for name, version in versions.items()) or "none",
     }
