@@ -141,6 +141,28 @@ def layout_generate(
     _show(_layout_rows(layout), _layout_summary(layout), as_json)
 
 
+@layout_app.command("import")
+def layout_import(
+    file: Annotated[Path, typer.Argument(help="A site's own file: LIF, map_server, grid, Open-RMF or SDF.")],
+    out: Annotated[Path, typer.Option("--out", help="The layout file to write (YAML).")],
+    file_format: Annotated[str | None, typer.Option("--format", help="Format, where the name does not tell.")] = None,
+    level: Annotated[str | None, typer.Option("--level", help="Which storey, where the file has several.")] = None,
+    plan: Annotated[Path | None, typer.Option("--plan", help="Draw the floor plan too: a .png or .svg file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Turn a site's own file into a hall, and say what of it could not be used."""
+    from .layouts.importers.detect import import_layout
+
+    found = import_layout(file, format=file_format, level=level)
+    found.layout.save(out)
+    if plan is not None:
+        _draw(found.layout, plan)
+    summary = {**_layout_summary(found.layout), "read": found.read, "left": dict(found.leftovers.counts)}
+    _show(_layout_rows(found.layout), summary, as_json)
+    for line in found.leftovers.lines():
+        _tell(f"not used: {line}")
+
+
 @layout_app.command("show")
 def layout_show(
     file: Annotated[Path, typer.Argument(help="A layout file (YAML).")],

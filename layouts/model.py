@@ -25,6 +25,9 @@ Some = Field(default=(), max_length=20_000)
 Many = Field(default=(), max_length=500_000)
 Identifier = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.:-]+$")]
 
+Label = Annotated[str, Field(max_length=256)]
+"""A name as a site gives it."""
+
 GoodClass = Literal["pallet", "small_load_carrier", "stillage", "box", "crate", "cone"]
 """Classes that a good may have; ids in ``floorcast.common.classes``."""
 
@@ -138,6 +141,69 @@ class Aisle(StrictModel):
     one_way: bool = False
 
 
+class Waypoint(StrictModel):
+    """A point [m] of a site's own route graph; ``yaw`` [rad] where robots must face a way, ``name`` what the site calls
+    it."""
+
+    id: Identifier
+    x: Coordinate
+    y: Coordinate
+    yaw: Angle | None = None
+    name: Label = ""
+
+
+class Lane(StrictModel):
+    """A stretch of a site's own route graph, from waypoint ``start`` to waypoint ``end``, straight.
+
+    ``max_speed`` [m/s] holds where given. ``one_way``: it is driven from start to end only.
+    """
+
+    id: Identifier
+    start: Identifier
+    end: Identifier
+    one_way: bool = False
+    max_speed: float | None = Field(default=None, gt=0, le=100)
+    name: Label = ""
+
+
+class Obstacle(StrictModel):
+    """Something that stands still and has no class of its own: a box, or an upright cylinder, in ``map``.
+
+    The pose is that of its middle: x, y, z [m], and ``roll``, ``pitch``, ``yaw`` [rad] about the fixed axes x, y, z
+    (REP-103). ``size`` is along its own axes [m]; of a cylinder the first is the diameter. ``part_of`` is what it is part of,
+    where one thing is made of several.
+    """
+
+    id: Identifier
+    x: Coordinate
+    y: Coordinate
+    z: Coordinate
+    roll: Angle = 0.0
+    pitch: Angle = 0.0
+    yaw: Angle = 0.0
+    size: tuple[Positive, Positive, Positive]
+    shape: Literal["box", "cylinder"] = "box"
+    color: tuple[Channel, Channel, Channel] = (150, 152, 156)
+    part_of: Label = ""
+
+
+class SourceFrame(StrictModel):
+    """Where a layout was imported from, and how the source's frame lies in ``map``.
+
+    A point p of the source, in the source's own unit, is at ``R(yaw) (scale * p) + (x, y)``, with its y axis turned
+    over first if ``mirrored`` (pictures count rows downwards).
+    """
+
+    file: Label
+    format: Label
+    name: Label = ""
+    x: float = 0.0
+    y: float = 0.0
+    yaw: Angle = 0.0
+    scale: Annotated[float, Field(gt=0)] = 1.0
+    mirrored: bool = False
+
+
 class Light(StrictModel):
     """A ceiling light: position [m] and luminous power relative to a standard lamp (1.0).
 
@@ -159,7 +225,7 @@ class Layout(StrictModel):
     length: Positive
     width: Positive
     height: Positive = 7.0
-    walls: tuple[Wall, ...] = Some
+    walls: tuple[Wall, ...] = Many
     columns: tuple[Column, ...] = Some
     racks: tuple[Rack, ...] = Some
     conveyors: tuple[Conveyor, ...] = Some
@@ -168,6 +234,10 @@ class Layout(StrictModel):
     chargers: tuple[Charger, ...] = Some
     aisles: tuple[Aisle, ...] = Some
     lights: tuple[Light, ...] = Some
+    obstacles: tuple[Obstacle, ...] = Many
+    waypoints: tuple[Waypoint, ...] = Many
+    lanes: tuple[Lane, ...] = Many
+    source: SourceFrame | None = None
     goods: tuple[Good, ...] = Many
 
     @property

@@ -1,0 +1,1 @@
+"""Importers: from a site's own files to a ``Layout``."""
