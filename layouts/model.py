@@ -170,8 +170,8 @@ class Obstacle(StrictModel):
     """Something that stands still and has no class of its own: a box, or an upright cylinder, in ``map``.
 
     The pose is that of its middle: x, y, z [m], and ``roll``, ``pitch``, ``yaw`` [rad] about the fixed axes x, y, z
-    (REP-103). ``size`` is along its own axes [m]; of a cylinder the first is the diameter. ``part_of`` is what it is part of,
-    where one thing is made of several.
+    (REP-103). ``size`` is along its own axes [m]; of a cylinder the first is the diameter. ``part_of`` names what it is
+    part of, where one thing is made of several.
     """
 
     id: Identifier

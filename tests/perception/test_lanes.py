@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from numba import njit
 from numpy.testing import assert_array_equal
 
-from floorcast.perception.deferred import whole_lanes
 from floorcast.perception.lanes import (
     LANES,
     absolute,
@@ -36,6 +35,7 @@ from floorcast.perception.lanes import (
     to_int,
 )
 from floorcast.perception.noise import QUANTILES, normal_lanes, random_bits_of, random_lanes
+from floorcast.perception.plane_light import whole_lanes
 
 
 @njit(error_model="numpy")
