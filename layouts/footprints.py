@@ -1,4 +1,4 @@
-"""Upright boxes as arrays, and which of them overlap (separating axes, found by sort and sweep)."""
+"""Upright boxes as arrays, which of them overlap (separating axes, sort and sweep), and outlines of leaning solids."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from ..common.geometry import rotation_matrix
+from ..common.primitives import BOX
 from .model import Point
 
 Floats = NDArray[np.float64]
@@ -18,6 +20,8 @@ LineRow = tuple[str, Point, Point, float, float]
 """Name, start, end, width, height."""
 MAX_CANDIDATES = 5_000_000
 """Pairs of overlapping rectangles at which the search ends; a real hall has a few for each thing in it."""
+ROUND_EDGES = 24
+"""Corners of the polygon around a circle."""
 
 
 @dataclass(frozen=True)
@@ -148,3 +152,58 @@ def _reach(boxes: Footprints, index: NDArray[np.int64], angle: Floats) -> Floats
     """Return half the width of each box seen along a direction (K,) [m]."""
     turned = angle - boxes.pose[index, 2]
     return boxes.half[index, 0] * np.abs(np.cos(turned)) + boxes.half[index, 1] * np.abs(np.sin(turned))
+
+
+def outline(
+    kind: int, size: Sequence[float], position: Sequence[float], quaternion: ArrayLike, low: float, high: float
+) -> Floats:
+    """Return the convex outline, seen from above, of what of a solid lies between two heights.
+
+    Args:
+        kind: BOX or CYLINDER; a cylinder is taken as the prism of ``ROUND_EDGES`` edges around it.
+        size, position: [m] as in ``Primitives``. quaternion: (4,) xyzw. low, high: ends of the band [m].
+
+    Returns:
+        (K, 2) float64 corners x, y [m], counter-clockwise; K is 0 if the solid does not reach into the band.
+    """
+    if kind == BOX:
+        ring = np.array([(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)]) * np.asarray(size)[:2]
+        half = size[2]
+    else:
+        angle = (np.arange(ROUND_EDGES) + 0.5) * 2.0 * math.pi / ROUND_EDGES
+        ring = np.stack([np.cos(angle), np.sin(angle)], axis=-1) * size[0] / math.cos(math.pi / ROUND_EDGES)
+        half = size[1]
+    local = np.concatenate([np.column_stack([ring, np.full(len(ring), side * half)]) for side in (-1.0, 1.0)])
+    corners = local @ rotation_matrix(quaternion).T + np.asarray(position)
+    count = len(ring)
+    around = np.arange(count)
+    onward = (around + 1) % count
+    # The edges of the underside, of the top, and those between them.
+    start = corners[np.concatenate([around, around + count, around])]
+    end = corners[np.concatenate([onward, onward + count, around + count])]
+    points = [corners[(corners[:, 2] >= low) & (corners[:, 2] <= high)]]
+    for level in (low, high):
+        crossing = (start[:, 2] - level) * (end[:, 2] - level) < 0.0
+        a, b = start[crossing], end[crossing]
+        share = (level - a[:, 2]) / (b[:, 2] - a[:, 2])
+        points.append(a + share[:, None] * (b - a))
+    return _convex_hull(np.concatenate(points)[:, :2])
+
+
+def _convex_hull(points: Floats) -> Floats:
+    """Return the corners of the convex hull of points (N, 2), counter-clockwise (Andrew's monotone chain)."""
+    ordered = sorted({(x, y) for x, y in np.round(points, 9).tolist()})
+    if len(ordered) < 3:
+        return np.array(ordered, dtype=np.float64).reshape(-1, 2)
+    hull: list[Point] = []
+    for chain in (ordered, ordered[::-1]):
+        first = len(hull)
+        for x, y in chain:
+            while len(hull) - first >= 2:
+                (ax, ay), (bx, by) = hull[-2], hull[-1]
+                if (bx - ax) * (y - ay) - (by - ay) * (x - ax) > 0.0:
+                    break
+                hull.pop()
+            hull.append((x, y))
+        hull.pop()
+    return np.array(hull, dtype=np.float64)

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..common.errors import InputError
+from ..common.geometry import quaternion_from_rpy
 from ..common.primitives import BOX, CYLINDER, PLANE, PrimitiveBuilder, Primitives
-from .model import Charger, Column, Conveyor, DockDoor, Good, Layout, Rack, Wall
+from .model import Charger, Column, Conveyor, DockDoor, Good, Layout, Obstacle, Rack, Wall
 
 Color = tuple[int, int, int]
 
@@ -38,6 +39,8 @@ LEG_SPACING = 2.0
 """Largest distance between two pairs of conveyor legs [m]."""
 DOOR_PROUD = 0.03
 """How far a dock door stands out of the wall's inner face [m], so that rays meet the door first."""
+OBSTACLE_CLASS = "column"
+"""Class of obstacles: of all classes, columns are what stands still, is no load and no machine, and can be counted."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,9 @@ class LayoutSolids:
 
     Attributes:
         static: solids in ``map``: floor (a PLANE, instance 0), walls, columns, racks, racked goods (each with its own
-            instance id), conveyors, chargers, dock doors. ``static.body`` is the physics group: 0 is the floor, every
-            wall, column, conveyor, charger and door is one group, a rack row with all its goods is one group.
+            instance id), conveyors, chargers, dock doors, obstacles. ``static.body`` is the physics group: 0 is the
+            floor, every wall, column, conveyor, charger and door is one group, a rack row with all its goods is one
+            group, and so are obstacles that are part of one thing, which also share an instance id.
         group_class: class name by group, for example "rack".
         group_id: layout id by group, for example "R03".
         loose: solids of the goods without a rack, each in its own body frame (axes of the good, origin at its centre
@@ -127,6 +131,8 @@ def layout_solids(layout: Layout) -> LayoutSolids:
         collector.add_object("charger", charger.id, charger_parts(charger), charger.x, charger.y, charger.yaw)
     for door in layout.docks:
         collector.add_object("dock_door", door.id, dock_parts(door), door.x, door.y, door.yaw)
+    for obstacle in layout.obstacles:
+        collector.add_obstacle(obstacle)
     loose_goods = [good for good in layout.goods if good.rack is None]
     for good in loose_goods:
         collector.add_loose_good(good)
@@ -259,6 +265,21 @@ def good_parts(good: Good) -> list[Part]:
     return [_box((length, width, height), (0.0, 0.0, 0.0), good.color)]
 
 
+def obstacle_solid(
+    obstacle: Obstacle,
+) -> tuple[int, tuple[float, float, float], tuple[float, float, float], NDArray[np.float64]]:
+    """Return kind, size and position [m] (as in ``Primitives``) and quaternion (4,) xyzw of an obstacle in ``map``."""
+    x, y, z = (0.5 * edge for edge in obstacle.size)
+    box = obstacle.shape == "box"
+    quaternion = quaternion_from_rpy(obstacle.roll, obstacle.pitch, obstacle.yaw)
+    return (
+        BOX if box else CYLINDER,
+        (x, y, z) if box else (x, z, 0.0),
+        (obstacle.x, obstacle.y, obstacle.z),
+        quaternion,
+    )
+
+
 class _Collector:
     """Hands out groups and instance ids while solids are collected."""
 
@@ -269,6 +290,7 @@ class _Collector:
         self.group_id = ["floor"]
         self.object_id: dict[int, str] = {}
         self.loose_pose: list[tuple[float, ...]] = []
+        self._things: dict[str, tuple[int, int]] = {}
         self.static.add(PLANE, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), class_name="floor", color=FLOOR_COLOR)
 
     def add_stuff(self, class_name: str, name: str, parts: Sequence[Part], x: float, y: float, yaw: float) -> int:
@@ -291,6 +313,26 @@ class _Collector:
         place = (good.x, good.y, good.yaw, good.z)
         _place(self.static, good_parts(good), place, good.kind, self._instance(good.id), group)
 
+    def add_obstacle(self, obstacle: Obstacle) -> None:
+        """Add an obstacle; those of one ``part_of`` are one group and one object."""
+        thing = self._things.get(obstacle.part_of) if obstacle.part_of else None
+        if thing is None:
+            name = obstacle.part_of or obstacle.id
+            thing = self._group(OBSTACLE_CLASS, name), self._instance(name)
+            if obstacle.part_of:
+                self._things[obstacle.part_of] = thing
+        kind, size, position, quaternion = obstacle_solid(obstacle)
+        self.static.add(
+            kind,
+            size,
+            position,
+            class_name=OBSTACLE_CLASS,
+            instance_id=thing[1],
+            body=thing[0],
+            color=obstacle.color,
+            quaternion=quaternion.tolist(),
+        )
+
     def add_loose_good(self, good: Good) -> None:
         """Add a good as a moving body of its own."""
         parts = good_parts(good)
@@ -304,11 +346,14 @@ class _Collector:
     def _add_group(
         self, class_name: str, name: str, parts: Sequence[Part], pose: tuple[float, float, float], instance: int
     ) -> int:
-        group = len(self.group_class)
-        self.group_class.append(class_name)
-        self.group_id.append(name)
+        group = self._group(class_name, name)
         _place(self.static, parts, (*pose, 0.0), class_name, instance, group)
         return group
+
+    def _group(self, class_name: str, name: str) -> int:
+        self.group_class.append(class_name)
+        self.group_id.append(name)
+        return len(self.group_class) - 1
 
     def _instance(self, name: str) -> int:
         instance = len(self.object_id) + 1

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..common.errors import InputError
+from ..common.geometry import rotation_matrix
 from ..common.primitives import BOX, PLANE, Primitives
+from .footprints import outline
 from .geometry import LayoutSolids, layout_solids
 from .model import Layout
 
@@ -18,6 +20,8 @@ BORDER = 0.5
 """Strip around the hall that belongs to the grid [m]; all of it is occupied."""
 TOUCH = 1e-6
 """Footprints that overlap a cell by less than this [m] only touch it."""
+UPRIGHT = 1.0 - 1e-9
+"""Cosine of the lean from which a solid counts as leaning."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +123,13 @@ def loose_in_map(solids: LayoutSolids) -> Primitives:
 
 
 def _rasterize(grid: OccupancyGrid, solids: Primitives, z_min: float, z_max: float) -> None:
-    """Mark the cells that the footprints of upright boxes and cylinders overlap."""
+    """Mark the cells that the footprints of boxes and cylinders overlap; of leaning ones, what lies in the band."""
     solids = solids.take(solids.kind != PLANE)
+    leaning = rotation_matrix(solids.quaternion)[:, 2, 2] < UPRIGHT
+    for index in np.flatnonzero(leaning).tolist():
+        size, position = solids.size[index].tolist(), solids.position[index].tolist()
+        _mark_polygon(grid, outline(int(solids.kind[index]), size, position, solids.quaternion[index], z_min, z_max))
+    solids = solids.take(~leaning)
     is_box = solids.kind == BOX
     half_height = np.where(is_box, solids.size[:, 2], solids.size[:, 1])
     z = solids.position[:, 2]
@@ -156,3 +165,24 @@ def _rasterize(grid: OccupancyGrid, solids: Primitives, z_min: float, z_max: flo
         else:
             near_x, near_y = np.maximum(np.abs(dx) - half, 0.0), np.maximum(np.abs(dy) - half, 0.0)
             window |= near_x[None, :] ** 2 + near_y[:, None] ** 2 < (half_x[index] - TOUCH) ** 2
+
+
+def _mark_polygon(grid: OccupancyGrid, corners: NDArray[np.float64]) -> None:
+    """Mark the cells that a convex polygon (K, 2) x, y [m], counter-clockwise, overlaps."""
+    if len(corners) < 3:
+        return
+    limit = np.array(grid.shape[::-1])
+    local = corners - grid.origin
+    x0, y0 = np.clip(np.floor((local.min(axis=0) + TOUCH) / grid.resolution).astype(np.int64), 0, limit).tolist()
+    x1, y1 = np.clip(np.ceil((local.max(axis=0) - TOUCH) / grid.resolution).astype(np.int64), 0, limit).tolist()
+    x = (np.arange(x0, x1) + 0.5) * grid.resolution
+    y = (np.arange(y0, y1) + 0.5) * grid.resolution
+    covered = np.ones((y1 - y0, x1 - x0), dtype=np.bool_)
+    half = 0.5 * grid.resolution
+    # Separating axes: those of the grid bound the window already, those across the polygon's edges are tested here.
+    for (ax, ay), (bx, by) in zip(local.tolist(), np.roll(local, -1, axis=0).tolist(), strict=True):
+        length = math.hypot(bx - ax, by - ay)
+        nx, ny = (by - ay) / length, (ax - bx) / length
+        reach = half * (abs(nx) + abs(ny)) - TOUCH
+        covered &= nx * (x[None, :] - ax) + ny * (y[:, None] - ay) < reach
+    grid.occupied[y0:y1, x0:x1] |= covered

@@ -10,7 +10,9 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .model import Good, Layout, Rack
+from .footprints import outline
+from .geometry import obstacle_solid
+from .model import Good, Layout, Obstacle, Rack
 
 Pixel = tuple[float, float]
 MAX_PATH_POINTS = 1500
@@ -20,6 +22,10 @@ NAMED_SCALE = 12.0
 """Pixels of a metre from which stations and doors are named."""
 LABEL_LIMIT = 60
 """Stations beyond this number go without names, or the plan would be all letters."""
+FLAT = 0.03
+"""Top [m] up to which an obstacle is driven over, and not drawn."""
+OVERHEAD = 2.2
+"""Height [m] from which on an obstacle is above all traffic."""
 
 
 class PlanEvent(Protocol):
@@ -52,6 +58,8 @@ STYLES: dict[str, Style] = {
     "grid": Style(stroke=("#e6e2d8", "#29313a"), width=0.7),
     "wall": Style(fill=("#39424e", "#b9c4d0")),
     "column": Style(fill=("#6b7683", "#8b97a5")),
+    "obstacle": Style(fill=("#96989c", "#96989c"), stroke=("#454b53", "#c3cad2"), width=0.7),
+    "overhead": Style(stroke=("#9aa3ad", "#7d8895"), width=0.8, dash=(3, 3)),
     "rack": Style(fill=("#e3eaf2", "#263443"), stroke=("#4d6c90", "#6f95bf"), width=0.9),
     "load": Style(fill=("#3d6ea6", "#6ea3dc")),
     "bay": Style(stroke=("#4d6c90", "#6f95bf"), width=0.5),
@@ -139,6 +147,7 @@ def plan_marks(
     """
     drawer = _Drawer(layout)
     drawer.draw_hall()
+    drawer.draw_obstacles(layout.obstacles)
     drawer.draw_racks()
     drawer.draw_furniture()
     drawer.draw_goods([good for good in layout.goods if good.rack is None])
@@ -192,6 +201,21 @@ class _Drawer:
             self._rectangle("wall", *middle, yaw, length + thick - wall.thickness, thick, title=f"wall {wall.id}")
         if layout.walls:
             self._explain("wall", "wall", lambda x, y: [_box_mark("wall", x, y, 18, 5)])
+
+    def draw_obstacles(self, obstacles: Sequence[Obstacle]) -> None:
+        """Draw what of each obstacle is in the way of traffic, low things first, and what is above it as an outline."""
+        for obstacle in sorted(obstacles, key=lambda item: item.z):
+            solid, title = obstacle_solid(obstacle), f"obstacle {obstacle.part_of or obstacle.id}"
+            corners = outline(*solid, FLAT, OVERHEAD).tolist()
+            if len(corners) >= 3:
+                points, color = tuple(self.pixel(x, y) for x, y in corners), _hex(obstacle.color)
+                self.marks.append(Mark("polygon", "obstacle", points, opacity=0.85, color=color, text=title))
+                self._explain("obstacle", "obstacle", _boxes_icon("obstacle", 11.0, 8.0))
+                continue
+            corners = outline(*solid, OVERHEAD, math.inf).tolist()
+            if len(corners) >= 3:
+                self._line("overhead", [*corners, corners[0]], title=f"{title}, overhead")
+                self._explain("overhead", f"above {OVERHEAD:g} m", _overhead_icon)
 
     def draw_racks(self) -> None:
         loads = bay_loads(self.layout)
@@ -510,6 +534,10 @@ def _arrow_icon(kind: str) -> Callable[[float, float], list[Mark]]:
 
 def _boxes_icon(style: str, width: float, height: float) -> Callable[[float, float], list[Mark]]:
     return lambda x, y: [_box_mark(style, x, y, width, height)]
+
+
+def _overhead_icon(x: float, y: float) -> list[Mark]:
+    return [_line_mark("overhead", [(x - 9, y), (x + 9, y)])]
 
 
 def _rack_icon(x: float, y: float) -> list[Mark]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 
 from ..common.config import yaml_lines
 from ..common.errors import InputError
-from .footprints import Footprints, overlapping_pairs
-from .model import Good, Layout, Rack
+from ..common.geometry import rotation_matrix
+from ..common.primitives import BOX, CYLINDER
+from .footprints import BoxRow, Footprints, outline, overlapping_pairs
+from .geometry import obstacle_solid
+from .model import Good, Layout, Obstacle, Rack
 from .reachability import reach_problems
 
 MAX_AREA = 100_000.0
@@ -91,7 +94,8 @@ def _lines(source: str, problems: Sequence[Problem]) -> list[str]:
 
 def _identified(layout: Layout) -> Iterator[tuple[str, str]]:
     """Yield field and id of everything that has an id."""
-    for kind in ("walls", "columns", "racks", "conveyors", "stations", "docks", "chargers", "aisles", "goods"):
+    kinds = ("walls", "columns", "racks", "conveyors", "stations", "docks", "chargers", "aisles", "goods")
+    for kind in (*kinds, "obstacles"):
         for index, item in enumerate(getattr(layout, kind)):
             yield f"{kind}[{index}]", item.id
 
@@ -126,7 +130,7 @@ def _impossible_shapes(layout: Layout) -> Iterator[Problem]:
 
 def _outside(layout: Layout) -> Iterator[Problem]:
     mend = f"keep it within x 0..{layout.length:g} and y 0..{layout.width:g} m"
-    for prints in _footprint_sets(layout, walls=False):
+    for prints in (*_footprint_sets(layout, walls=False), _obstacle_footprints(layout.obstacles)):
         low, high = prints.bounds()
         beyond = np.maximum(np.maximum(-low, high - (layout.length, layout.width)).max(axis=-1), 0.0)
         for index in np.flatnonzero(beyond > TOLERANCE).tolist():
@@ -149,6 +153,8 @@ def _too_high(layout: Layout) -> Iterator[Problem]:
             for i, item in enumerate(getattr(layout, kind))]  # fmt: skip
     tall += [(f"goods[{i}]", good.id, good.z + good.size[2]) for i, good in enumerate(layout.goods)]
     tall += [(f"lights[{i}]", f"light {i}", light.position[2]) for i, light in enumerate(layout.lights)]
+    boxes = _obstacle_footprints(layout.obstacles)
+    tall += zip(boxes.fields, boxes.names, boxes.span[:, 1].tolist(), strict=True)
     for field, name, top in tall:
         if top > layout.height + TOLERANCE:
             message = f"'{name}' reaches {top:g} m and the hall is {layout.height:g} m high"
@@ -184,13 +190,44 @@ def _good_footprints(goods: Sequence[tuple[int, Good]]) -> Footprints:
     return Footprints.of_boxes("goods", rows, numbers=[index for index, _ in goods])
 
 
+def _obstacle_footprints(obstacles: Sequence[Obstacle]) -> Footprints:
+    """Return upright obstacles as they are, and leaning ones by the boxes along the hall's axes that hold them."""
+    rows: list[BoxRow] = []
+    for obstacle in obstacles:
+        kind, half, _, quaternion = obstacle_solid(obstacle)
+        turn = rotation_matrix(quaternion)
+        corners = outline(kind, half, (0.0, 0.0, 0.0), quaternion, -math.inf, math.inf)
+        length, width = np.ptp(corners, axis=0).tolist()
+        yaw = 0.0
+        if kind == BOX:
+            reach = float(np.abs(turn[2]) @ half)
+        else:
+            reach = half[1] * abs(turn[2, 2]) + half[0] * math.sqrt(max(0.0, 1.0 - turn[2, 2] ** 2))
+        if _stands(obstacle):
+            length, width = obstacle.size[0], obstacle.size[0 if kind == CYLINDER else 1]
+            yaw = obstacle.yaw
+        rows.append((obstacle.id, obstacle.x, obstacle.y, yaw, length, width, obstacle.z - reach, obstacle.z + reach))
+    return Footprints.of_boxes("obstacles", rows)
+
+
+def _stands(obstacle: Obstacle) -> bool:
+    return obstacle.roll == 0.0 and obstacle.pitch == 0.0
+
+
 def _overlaps(layout: Layout) -> Iterator[Problem]:
-    """Find solids that share space: all that stands on the floor, and goods among each other."""
-    standing = Footprints.concatenate(_footprint_sets(layout, walls=True))
+    """Find solids that share space: all that stands on the floor, and goods among each other.
+
+    Obstacles may share space with each other and with the building, as those of imported halls do; leaning ones, which
+    are not known well enough here, with everything.
+    """
+    upright = [(index, item) for index, item in enumerate(layout.obstacles) if _stands(item)]
+    obstacles = _obstacle_footprints([item for _, item in upright])
+    fields = tuple(f"obstacles[{index}]" for index, _ in upright)
+    standing = Footprints.concatenate([*_footprint_sets(layout, walls=True), replace(obstacles, fields=fields)])
     for a, b, overlap in _first_overlaps(standing):
         kinds = standing.kinds[a], standing.kinds[b]
-        # Walls join each other and columns are built into walls.
-        if "walls" in kinds and set(kinds) <= {"walls", "columns"}:
+        # Walls join each other, columns are built into walls, and obstacles may be parts of either.
+        if ("walls" in kinds or "obstacles" in kinds) and set(kinds) <= {"walls", "columns", "obstacles"}:
             continue
         yield _overlap_problem(standing, a, b, overlap)
     racked = _good_footprints([(i, good) for i, good in enumerate(layout.goods) if good.rack is not None])
