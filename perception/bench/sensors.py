@@ -106,7 +106,7 @@ def bench_sensors(
         rows += [bench_row(item) for item in outcome.comparisons]
         if outcome.reason:
             rows.append(BenchRow("all" if not outcome.comparisons else "the rest", job.peer, None, None, None,
-                                 job.cores, skipped=outcome.reason))  # fmt: skip
+                                 job.cores, job.batch, skipped=outcome.reason))  # fmt: skip
         if outcome.version:
             versions[job.peer] = outcome.version
     order = {name: place for place, name in enumerate(SENSORS)}

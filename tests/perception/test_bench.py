@@ -258,19 +258,21 @@ def test_a_peer_that_crashes_or_hangs_costs_its_own_rows_only(monkeypatch):
     assert "KeyError" in outcome.reason
     monkeypatch.setattr(bench, "run_apart", lambda job: outcome)
     report = bench_sensors(peers=["warp"], cores=[1])
-    assert [(row.peer, row.cores, row.skipped) for row in report.rows] == [("warp", 1, outcome.reason)]
+    assert [(row.peer, row.cores, row.batch) for row in report.rows] == [("warp", 1, 1), ("warp", 1, 8)]
+    assert {row.skipped for row in report.rows} == {outcome.reason}
 
 
 def test_a_run_of_one_peer_gives_rows_with_times_and_agreement():
     if importlib.util.find_spec("pybullet") is None:
         pytest.skip("pybullet is not installed")
     report = bench_sensors(repeat=1, peers=["pybullet"], sensors=["lidar 360 beams"], cores=[1])
-    (row,) = report.rows
-    assert (row.name, row.peer, row.cores, row.skipped) == ("lidar 360 beams", "PyBullet rayTestBatch", 1, "")
-    assert row.ours_ms > 0
-    assert row.ratio == pytest.approx(row.peer_ms / row.ours_ms)
-    assert row.agree_near > 0.998
-    json.dumps([vars(row)])
+    assert [row.batch for row in report.rows] == [1, 8]
+    assert report.rows[0].agree_near > 0.998
+    for row in report.rows:
+        assert (row.name, row.peer, row.cores, row.skipped) == ("lidar 360 beams", "PyBullet rayTestBatch", 1, "")
+        assert row.ours_ms > 0
+        assert row.ratio == pytest.approx(row.peer_ms / row.ours_ms)
+        json.dumps([vars(row)])
     assert "solids" in report.conditions["hall"]
 
 
