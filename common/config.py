@@ -52,26 +52,9 @@ def load_model(path: str | Path, model: type[Model]) -> Model:
         InputError: the file is missing, is not YAML or does not fit the model. Lists every wrong field with its line.
     """
     path = Path(path)
-    text = read_text(path)
-    try:
-        node, data = _parse(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark is not None else ""
-        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise InputError(f"not valid YAML: {problem}", where=f"{path}{line}", mend="correct the YAML syntax") from error
-    except ValueError as error:
-        # From PyYAML's own conversions: a date in month 13, an integer of thousands of digits.
-        raise InputError(
-            f"a number or date cannot be read: {error}", where=str(path), mend="put text in quotes"
-        ) from error
+    node, data = parse_yaml(read_text(path), str(path))
     if data is None:
         raise InputError("the file is empty", where=str(path), mend=f"write a {model.__name__} into it")
-    duplicate = _duplicate_key(node)
-    if duplicate is not None:
-        raise InputError(
-            f"key '{duplicate[0]}' stands twice", where=f"{path}, line {duplicate[1]}", mend="keep one of the two"
-        )
     return parse_model(data, model, source=str(path), node=node)
 
 
@@ -124,8 +107,8 @@ def yaml_lines(path: str | Path, locations: Sequence[tuple[int | str, ...]]) -> 
         A line for each location; None for all if the file cannot be read any more.
     """
     try:
-        node, _ = _parse(read_text(Path(path)))
-    except (InputError, yaml.YAMLError, ValueError):
+        node, _ = parse_yaml(read_text(Path(path)), str(path))
+    except InputError:
         return [None] * len(locations)
     return [_line_of(node, location) for location in locations]
 
@@ -164,18 +147,46 @@ def read_text(path: Path) -> str:
         raise InputError(f"not UTF-8 text (byte {error.start})", where=str(path)) from error
 
 
-def _parse(text: str) -> tuple[yaml.Node | None, Any]:
-    """Return the composed YAML, which knows its lines, and the plain data in it."""
-    _require_bounded(text)
-    loader = _LOADER(text)
+def parse_yaml(text: str, source: str, *, max_values: int = MAX_YAML_VALUES) -> tuple[yaml.Node | None, Any]:
+    """Return the composed YAML, which knows its lines, and the plain data in it.
+
+    Args:
+        text: the YAML; tags that would make objects are refused.
+        source: name of the text's origin, for errors.
+        max_values: values that it may hold once every alias is written out.
+
+    Raises:
+        InputError: it is not YAML, is too deep or too much, or a key stands twice; names the line.
+    """
     try:
-        node = loader.get_single_node()
-        return node, loader.construct_document(node) if node is not None else None
-    finally:
-        loader.dispose()
+        _require_bounded(text, max_values)
+        loader = _LOADER(text)
+        try:
+            node = loader.get_single_node()
+            data = loader.construct_document(node) if node is not None else None
+        finally:
+            loader.dispose()
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark is not None else ""
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise InputError(
+            f"not valid YAML: {problem}", where=f"{source}{line}", mend="correct the YAML syntax"
+        ) from error
+    except (ValueError, LookupError, AttributeError) as error:
+        # From PyYAML's own conversions: a date in month 13, an integer of thousands of digits, ``!!int ""``.
+        raise InputError(
+            f"a number or date cannot be read: {error}", where=source, mend="put text in quotes"
+        ) from error
+    duplicate = _duplicate_key(node)
+    if duplicate is not None:
+        raise InputError(
+            f"key '{duplicate[0]}' stands twice", where=f"{source}, line {duplicate[1]}", mend="keep one of the two"
+        )
+    return node, data
 
 
-def _require_bounded(text: str) -> None:
+def _require_bounded(text: str, max_values: int) -> None:
     """Refuse text that is nested too deeply or that its aliases blow up. Reads events and builds nothing.
 
     Raises:
@@ -201,8 +212,8 @@ def _require_bounded(text: str) -> None:
             total += 1
         if len(open_nodes) > MAX_YAML_DEPTH:
             raise _too_much(f"lists and mappings are nested more than {MAX_YAML_DEPTH} deep", event)
-        if total > MAX_YAML_VALUES:
-            raise _too_much(f"more than {MAX_YAML_VALUES:,} values once all aliases are written out", event)
+        if total > max_values:
+            raise _too_much(f"more than {max_values:,} values once all aliases are written out", event)
 
 
 def _too_much(problem: str, event: yaml.Event) -> yaml.MarkedYAMLError:

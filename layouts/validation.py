@@ -225,10 +225,6 @@ def _overlaps(layout: Layout) -> Iterator[Problem]:
     fields = tuple(f"obstacles[{index}]" for index, _ in upright)
     standing = Footprints.concatenate([*_footprint_sets(layout, walls=True), replace(obstacles, fields=fields)])
     for a, b, overlap in _first_overlaps(standing):
-        kinds = standing.kinds[a], standing.kinds[b]
-        # Walls join each other, columns are built into walls, and obstacles may be parts of either.
-        if ("walls" in kinds or "obstacles" in kinds) and set(kinds) <= {"walls", "columns", "obstacles"}:
-            continue
         yield _overlap_problem(standing, a, b, overlap)
     racked = _good_footprints([(i, good) for i, good in enumerate(layout.goods) if good.rack is not None])
     for a, b, overlap in _first_overlaps(racked):
@@ -236,8 +232,15 @@ def _overlaps(layout: Layout) -> Iterator[Problem]:
 
 
 def _first_overlaps(prints: Footprints) -> Iterator[tuple[int, int, float]]:
-    """Yield the pairs that overlap and by how much [m], ``MAX_OVERLAPS`` at most."""
-    columns = overlapping_pairs(prints, TOLERANCE)
+    """Yield the pairs that may not overlap but do, and by how much [m], ``MAX_OVERLAPS`` at most.
+
+    Walls meet, cross and double each other, columns are built into walls, and obstacles may be parts of either.
+    """
+    first, second, depth = overlapping_pairs(prints, TOLERANCE)
+    wall = np.array([kind in ("walls", "obstacles") for kind in prints.kinds], dtype=np.bool_)
+    built_in = wall | np.array([kind == "columns" for kind in prints.kinds], dtype=np.bool_)
+    wrong = ~((wall[first] & built_in[second]) | (built_in[first] & wall[second]))
+    columns = first[wrong], second[wrong], depth[wrong]
     yield from zip(*(column[:MAX_OVERLAPS].tolist() for column in columns), strict=True)
 
 

@@ -12,15 +12,17 @@ class Names:
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
+        self._next: dict[str, int] = {}  # thousands of things may share a name
         self.changed: dict[str, str] = {}
 
     def __call__(self, wanted: str, otherwise: str) -> str:
         """Return an id for what the site calls ``wanted``, or for ``otherwise`` if it has no name."""
         base = _BAD.sub("_", wanted).strip("_")[:56] or otherwise
-        name, number = base, 2
+        name, number = base, self._next.get(base, 2)
         while name in self._taken:
             name, number = f"{base}_{number}", number + 1
         self._taken.add(name)
+        self._next[base] = number
         if wanted and name != wanted:
             self.changed[name] = wanted
         return name

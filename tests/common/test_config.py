@@ -91,8 +91,12 @@ def aliases_of_aliases(count):
         ("name: 1" + ":59" * 100_000 + "\n", ["without quotes", "line 1"]),
         ("name: " + "9" * 5000 + "\n", ["without quotes"]),
         ("name: 2020-13-45\n", ["x.yaml", "month"]),
+        ("name: !!int ''\n", ["x.yaml", "cannot be read"]),
+        ("name: !!bool maybe\n", ["x.yaml", "cannot be read"]),
+        ("name: !!timestamp soon\n", ["x.yaml", "cannot be read"]),
     ],
-    ids=["laughs", "merged", "cycle", "deep", "empty items", "compact", "sexagesimal", "digits", "month 13"],
+    ids=["laughs", "merged", "cycle", "deep", "empty items", "compact", "sexagesimal", "digits", "month 13",
+         "empty integer", "no bool", "no time"],
 )  # fmt: skip
 def test_hostile_files_are_refused_at_once(tmp_path, text, expected):
     before = time.monotonic()

@@ -126,6 +126,18 @@ def test_things_that_touch_do_not_overlap():
     assert [problem.field for problem in problems if "by 0.02 m" in problem.message] == ["racks[2]"]
 
 
+def test_walls_may_cross_and_double_each_other_and_hide_no_rack_in_a_wall():
+    """1,600 crossings are more than the overlaps that are told."""
+    lines = [Wall(id=f"V{i}", start=(1.1 + 0.02 * i, 9.0), end=(1.1 + 0.02 * i, 10.0)) for i in range(40)]
+    lines += [Wall(id=f"H{i}", start=(1.0, 9.1 + 0.02 * i), end=(2.0, 9.1 + 0.02 * i)) for i in range(40)]
+    doubled = small_hall().walls[0].model_copy(update={"id": "W1.again"})
+    layout = spoiled(walls=(*lines, *small_hall().walls, doubled), stations=(), chargers=(), docks=())
+    assert check_layout(layout) == []
+    through = Wall(id="W9", start=(9.0, 7.0), end=(9.0, 12.0))
+    problems = check_layout(layout.model_copy(update={"walls": (*layout.walls, through)}))
+    assert {problem.field for problem in problems} == {"racks[0]", "racks[1]"}
+
+
 def test_many_problems_fit_one_screen():
     goods = tuple(Good(id=f"G{i}", x=-5.0 - i, y=3.0, size=(0.5, 0.5, 0.5)) for i in range(50))
     with pytest.raises(InputError) as caught:
