@@ -16,6 +16,7 @@ FORMATS: dict[str, tuple[str, str]] = {
     "grid": ("grid_map", "MovingAI and League of Robot Runners grid (.map)"),
     "rmf": ("rmf", "Open-RMF building (.building.yaml)"),
     "sdf": ("sdf", "SDF world (.world, .sdf)"),
+    "dxf": ("dxf", "DXF drawing (.dxf), with the extra dxf"),
 }
 """Module and title of each importer by its name; each module has ``import_layout(path, level=None, **options)``."""
 
@@ -31,6 +32,8 @@ def detect_format(path: Path) -> str:
         return "rmf"
     if name.endswith(".map"):
         return "grid"
+    if name.endswith(".dxf"):
+        return "dxf"
     if name.endswith((".world", ".sdf")):
         return "sdf"
     if name.endswith((".json", ".lif")):
