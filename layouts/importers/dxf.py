@@ -156,10 +156,10 @@ def _layers(counts: Counter[str], level: str | None, path: Path) -> list[str]:
 def _metres(document: Any, entities: list[tuple[str, Any]], leftovers: Leftovers) -> float:
     """Return the drawing's unit [m]."""
     from ezdxf import bbox, units
+    from ezdxf.enums import InsertUnits
 
     if document.units != 0:
-        unit: Any = document.units
-        return float(units.conversion_factor(unit, units.M))
+        return float(units.conversion_factor(document.units, InsertUnits.Meters))
     box = bbox.extents((entity for _, entity in entities), fast=True)
     large = box.has_data and max(box.size.x, box.size.y) > MILLIMETRES_FROM
     leftovers.add(f"drawing without a unit: taken to be in {'millimetres' if large else 'metres'}")
