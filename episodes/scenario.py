@@ -333,11 +333,11 @@ def load_scenario(name_or_path: str | Path) -> Scenario:
     scenario = _with_textures(load_model(path, Scenario), path)
     if scenario.layout.file is None:
         if scenario.layout.fixed is not None:
-            _require_valid(scenario.layout.fixed, f"{path}, layout.fixed")
+            _require_valid(scenario.layout.fixed, f"{path}, layout.fixed", scenario.robots.model)
         return scenario
     file = path.parent / scenario.layout.file
     layout = Layout.load(file)
-    _require_valid(layout, str(file))
+    _require_valid(layout, str(file), scenario.robots.model)
     return scenario.model_copy(update={"layout": LayoutSource(fixed=layout)})
 
 
@@ -353,8 +353,8 @@ def _with_textures(scenario: Scenario, path: Path) -> Scenario:
     return scenario.model_copy(update={"materials": scenario.materials.model_copy(update={"textures": read})})
 
 
-def _require_valid(layout: Layout, source: str) -> None:
+def _require_valid(layout: Layout, source: str, robot: RobotModel) -> None:
     # Only a scenario with a ready hall needs the checks, which rasterise it.
     from ..layouts.validation import require_valid
 
-    require_valid(layout, source)
+    require_valid(layout, source, robot_radius=robot.radius)

@@ -215,6 +215,7 @@ class _Storey:
         read = {
             "vertices": len(self.vertices),
             "walls": len(self.walls),
+            "waypoints": len(waypoints),
             "lanes": len(lanes),
             "doors": len(self.doors),
             "floors": floors,
@@ -240,7 +241,10 @@ class _Storey:
             waypoints = waypoints[~within]
         everything = np.concatenate([built, waypoints + MARGIN * (1 + 1j), waypoints - MARGIN * (1 + 1j)])
         if not len(everything):
-            raise InputError(f"level {self.name[:80]!r} has nothing in it that can be used", where=str(self.path))
+            told = "; ".join(self.left.lines()[:3]) or "draw walls or lanes in it"
+            raise InputError(
+                f"level {self.name[:80]!r} has nothing in it that can be used", where=str(self.path), mend=told
+            )
         low = complex(everything.real.min(), everything.imag.min())
         return low, complex(everything.real.max(), everything.imag.max())
 
@@ -349,7 +353,7 @@ class _Storey:
                     end=ids[edge.end],
                     one_way=given.get("bidirectional") is not True,
                     max_speed=speed or None,
-                    name=f"graph {word(graph)[:16]}" if word(graph) else "",
+                    name=f"graph {graph}" if type(graph) is int and abs(graph) < 1000 else "",
                 )
             )
         return tuple(found)
@@ -417,9 +421,10 @@ class _Storey:
         for part, value in self.level.items():
             if part not in USED | SILENT:
                 for _ in range(len(value) if isinstance(value, list | dict) else 1):
-                    self.left.add(
-                        OTHER_PARTS.get(word(part), "entry of a part of the level that is not known"), word(part)
-                    )
+                    if part in OTHER_PARTS:
+                        self.left.add(OTHER_PARTS[part])
+                    else:
+                        self.left.add("entry of a part of the level that is not known", word(part))
         for lift in mapping(self.building.get("lifts")):
             self.left.add("lift, whose shaft stays open", word(lift))
         if mapping(self.building.get("crowd_sim")).get("enable"):

@@ -17,6 +17,8 @@ from .rmf_values import Floats, edges, entries, number, points, word
 SYSTEMS = ("reference_image", "cartesian_meters", "wgs84", "web_mercator")
 FALLBACK_SCALE = 0.05
 """Metres of a pixel where no measurement tells: what the traffic editor itself takes."""
+PLAUSIBLE = 1e-4, 10.0
+"""Metres of a pixel that a measurement may tell."""
 DISAGREEMENT = 0.05
 """Measurements that differ from their mean by more than this part of it are told."""
 EQUATOR = 6378137.0
@@ -115,10 +117,13 @@ def _measured(level: dict[Any, Any], leftovers: Leftovers) -> float | None:
     found: dict[str, float] = {}
     for edge in edges(level, "measurements", "measurement", np.isfinite(source[:, 0]), leftovers):
         pixels, metres = math.dist(source[edge.start], source[edge.end]), number(edge.parameters.get("distance"))
-        if metres is not None and metres > 0 and 0 < pixels < math.inf and 0 < metres / pixels < math.inf:
+        if metres is not None and pixels > 0 and PLAUSIBLE[0] <= metres / pixels <= PLAUSIBLE[1]:
             found[f"measurement {edge.number}"] = metres / pixels
         else:
-            leftovers.add("measurement without a length", f"measurement {edge.number}")
+            leftovers.add(
+                f"measurement that tells no scale from {PLAUSIBLE[0]:g} to {PLAUSIBLE[1]:g} m for a pixel",
+                f"measurement {edge.number}",
+            )
     if not found:
         return None
     mean = sum(found.values()) / len(found)

@@ -40,9 +40,9 @@ def number(value: Any) -> float | None:
 
 
 def word(value: Any) -> str:
-    """Return a name as text; YAML reads names such as ``12`` as numbers. Empty for what is no name."""
+    """Return a name as text that can be shown; YAML reads names such as ``12`` as numbers. Empty for what is none."""
     if isinstance(value, bool | str):
-        return str(value).strip()
+        return "".join(filter(str.isprintable, str(value))).strip()
     return f"{value:g}" if isinstance(value, int | float) and number(value) is not None else ""
 
 

@@ -14,6 +14,7 @@ from floorcast.episodes.scenario import (
     load_scenario,
 )
 from floorcast.layouts.generator import generate_layout
+from floorcast.layouts.model import Layout, Station, Wall
 from floorcast.layouts.recipe import LayoutRecipe
 from floorcast.robots.model import DriveParameters
 
@@ -90,6 +91,18 @@ def test_unknown_names_and_missing_files(tmp_path):
     assert "did you mean 'nominal'" in refusal("nominall")
     assert "crossing_people" in refusal("zzzz")
     assert "no such file" in refusal(tmp_path / "none.yaml")
+
+
+def test_a_layout_file_is_checked_for_the_robots_of_the_scenario(tmp_path):
+    """A door of 0.9 m keeps the default robot out, and lets a small one through."""
+    walls = tuple(
+        Wall(id=f"W{i}", start=(5.0, low), end=(5.0, high)) for i, (low, high) in enumerate(((0.0, 3.0), (3.9, 6.0)))
+    )
+    stations = Station(id="A", x=2.0, y=3.0), Station(id="B", x=8.0, y=3.0, kind="drop")
+    Layout(length=10.0, width=6.0, walls=walls, stations=stations).save(tmp_path / "hall.yaml")
+    assert "cannot be reached" in refusal(write(tmp_path, "layout: {file: hall.yaml}"))
+    small = "robots: {model: {length: 0.45, width: 0.4, drive: {track_width: 0.3}}}"
+    assert load_scenario(write(tmp_path, "layout: {file: hall.yaml}\n" + small)).layout.fixed is not None
 
 
 def test_layout_file_is_read_checked_and_part_of_the_hash(tmp_path):

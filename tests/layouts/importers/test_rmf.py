@@ -195,6 +195,7 @@ def test_which_level(written):
         [],
         [[0, 1, {"distance": [3, 0]}]],
         [[0, 1, {"distance": [3, -2.0]}]],
+        [[0, 1, {"distance": [3, 1e300]}]],
         [[0, 1, {"distance": [3, float("nan")]}]],
         [[0, 0, {"distance": [3, 2.0]}]],
         [[0, 99, {"distance": [3, 2.0]}]],
@@ -206,6 +207,14 @@ def test_without_a_measurement_the_editors_scale_is_taken_and_told(written, meas
     found = import_layout(written(building))
     assert found.layout.source.scale == 0.05
     assert any("guess" in line for line in found.leftovers.lines())
+
+
+def test_measurements_that_disagree_are_told(written):
+    building = small_building()
+    building["levels"]["L1"]["measurements"][1][2]["distance"] = [3, 6.9]
+    found = import_layout(written(building))
+    assert found.layout.source.scale == pytest.approx((10 / 500 + 6.9 / 300) / 2)
+    assert [count for reason, count in found.leftovers.counts.items() if "off their mean" in reason] == [2]
 
 
 def test_metres_and_the_globe(written):
@@ -259,6 +268,7 @@ def test_metres_and_the_globe(written):
         ("vertices", ["vertex"], "two numbers"),
         ("vertices", [[1e30, 3, 0, "a"]], "away from the middle"),
         ("vertices", [[30, 3, 0, "", {"magic": [1, "yes"]}]], "not known"),
+        ("magic", [1], "part of the level that is not known"),
         ("floors", [{"vertices": [0, 1, 77]}], "floor with"),
         ("floors", ["floor"], "floor with"),
         ("models", ["model"], "model, whose size"),
@@ -267,7 +277,7 @@ def test_metres_and_the_globe(written):
 )
 def test_one_bad_thing_is_counted_and_the_rest_goes_on(written, section, value, reason):
     building = small_building()
-    building["levels"]["L1"].setdefault("holes", [])
+    building["levels"]["L1"].setdefault(section, [])
     if isinstance(value, list):
         building["levels"]["L1"][section] += value
     else:
