@@ -147,13 +147,16 @@ def layout_import(
     out: Annotated[Path, typer.Option("--out", help="The layout file to write (YAML).")],
     file_format: Annotated[str | None, typer.Option("--format", help="Format, where the name does not tell.")] = None,
     level: Annotated[str | None, typer.Option("--level", help="Which storey, where the file has several.")] = None,
+    cell_size: Annotated[
+        float | None, typer.Option("--cell-size", help="Edge of a grid's cells [m]; else 1.0.")
+    ] = None,
     plan: Annotated[Path | None, typer.Option("--plan", help="Draw the floor plan too: a .png or .svg file.")] = None,
     as_json: Json = False,
 ) -> None:
     """Turn a site's own file into a hall, and say what of it could not be used."""
     from .layouts.importers.detect import import_layout
 
-    found = import_layout(file, format=file_format, level=level)
+    found = import_layout(file, format=file_format, level=level, cell_size=cell_size)
     found.layout.save(out)
     if plan is not None:
         _draw(found.layout, plan)
@@ -477,6 +480,7 @@ def _draw(layout: Any, path: Path) -> None:
 
 def _layout_summary(layout: Any) -> dict[str, Any]:
     parts = ("racks", "goods", "stations", "docks", "conveyors", "chargers", "columns", "walls", "aisles", "lights")
+    parts = (*parts, "obstacles", "waypoints", "lanes")
     return {
         "name": layout.name,
         "area_m2": layout.area,

@@ -20,6 +20,8 @@ MAX_SCALE = 60.0
 """Pixels of a metre in the smallest halls."""
 NAMED_SCALE = 12.0
 """Pixels of a metre from which stations and doors are named."""
+ROUTE_LIMIT = 6000
+"""Waypoints, and lanes, beyond this number are not drawn, or the plan would be all dots."""
 LABEL_LIMIT = 60
 """Stations beyond this number go without names, or the plan would be all letters."""
 FLAT = 0.03
@@ -64,6 +66,9 @@ STYLES: dict[str, Style] = {
     "load": Style(fill=("#3d6ea6", "#6ea3dc")),
     "bay": Style(stroke=("#4d6c90", "#6f95bf"), width=0.5),
     "aisle": Style(stroke=("#b9a24a", "#9a8a48"), width=1.0, dash=(7, 5)),
+    "lane": Style(stroke=("#2a8c8c", "#4fb3b3"), width=0.9),
+    "lane_arrow": Style(fill=("#2a8c8c", "#4fb3b3")),
+    "waypoint": Style(fill=("#1b6464", "#7fd0d0")),
     "conveyor": Style(fill=("#7d8794", "#66717f"), stroke=("#4a535e", "#98a4b1"), width=0.8),
     "chevron": Style(stroke=("#f4f2ec", "#e2e7ec"), width=1.2),
     "dock": Style(fill=("#e08a1e", "#f0a344"), stroke=("#ffffff", "#14181d"), width=0.8),
@@ -151,6 +156,7 @@ def plan_marks(
     drawer.draw_racks()
     drawer.draw_furniture()
     drawer.draw_goods([good for good in layout.goods if good.rack is None])
+    drawer.draw_routes()
     robots = [np.asarray(path, dtype=np.float64) for path in trajectories]
     drawer.draw_paths(robots, [np.asarray(path, dtype=np.float64) for path in people])
     drawer.draw_stations()
@@ -276,6 +282,37 @@ class _Drawer:
             self._rectangle("good", good.x, good.y, good.yaw, length, width, title=title, color=_hex(good.color))
         if goods:
             self._explain("good", "loose goods", _boxes_icon("good", 11.0, 8.0))
+
+    def draw_routes(self) -> None:
+        """Draw the site's own route graph: lanes, with an arrow where they are one-way, and waypoints."""
+        lanes, waypoints = self.layout.lanes, self.layout.waypoints
+        places = {waypoint.id: (waypoint.x, waypoint.y) for waypoint in waypoints}
+        for lane in lanes if len(lanes) <= ROUTE_LIMIT else ():
+            if lane.start not in places or lane.end not in places:
+                continue
+            start, end = places[lane.start], places[lane.end]
+            speed = "" if lane.max_speed is None else f", {lane.max_speed:g} m/s"
+            self._line("lane", [start, end], title=f"lane {lane.id}{speed}")
+            (x, y), length, yaw = _middle(start, end)
+            if lane.one_way and length * self.scale > 6.0:
+                # Beside the middle, or the arrows of two lanes on one line would hide each other.
+                ahead = 0.1 * length
+                at = self.pixel(x + ahead * math.cos(yaw), y + ahead * math.sin(yaw))
+                self.marks.append(_arrow("lane_arrow", at, yaw, min(5.0, 0.3 * length * self.scale), ""))
+        for waypoint in waypoints if len(waypoints) <= ROUTE_LIMIT else ():
+            self._circle(
+                "waypoint", self.pixel(waypoint.x, waypoint.y), 2.2, f"waypoint {waypoint.name or waypoint.id}"
+            )
+        if lanes:
+            words = "lane (arrow: one way)" if len(lanes) <= ROUTE_LIMIT else f"{len(lanes):,} lanes, not drawn"
+            self._explain("lane", words, lambda x, y: [
+                _line_mark("lane", [(x - 9, y), (x + 9, y)]),
+                _arrow("lane_arrow", (x + 2, y), 0.0, 5.0, ""),
+            ])  # fmt: skip
+        if waypoints:
+            many = f"{len(waypoints):,} waypoints, not drawn"
+            words = "waypoint" if len(waypoints) <= ROUTE_LIMIT else many
+            self._explain("waypoint", words, lambda x, y: [Mark("circle", "waypoint", ((x, y),), size=2.2)])
 
     def draw_paths(self, robots: Sequence[NDArray[np.float64]], people: Sequence[NDArray[np.float64]]) -> None:
         for number, path in enumerate(people):

@@ -47,7 +47,7 @@ def check_layout(layout: Layout, *, robot_radius: float = 0.56) -> list[Problem]
 
     Looked at: ids that stand twice, things outside the hall or too high for it, solids that overlap (a rack through a
     wall), rack levels out of order, goods without their rack or off its shelves, doors away from the walls, aisles
-    through obstacles, and stations and chargers that a robot cannot reach.
+    through obstacles, lanes without their waypoints, and stations and chargers that a robot cannot reach.
 
     Args:
         layout: the hall.
@@ -57,7 +57,7 @@ def check_layout(layout: Layout, *, robot_radius: float = 0.56) -> list[Problem]
         message = f"{layout.length:g} x {layout.width:g} m is over the limit of {MAX_AREA:,.0f} m2"
         return [Problem("length", message, "give length and width in metres")]
     problems = [*_duplicate_ids(layout), *_impossible_shapes(layout), *_outside(layout), *_too_high(layout)]
-    problems += [*_overlaps(layout), *_racked_goods(layout), *_doors(layout)]
+    problems += [*_overlaps(layout), *_racked_goods(layout), *_doors(layout), *_lanes(layout)]
     if not any(problem.field.startswith("goods") and "names rack" in problem.message for problem in problems):
         problems += [Problem(*found) for found in reach_problems(layout, robot_radius)]
     return problems
@@ -95,7 +95,7 @@ def _lines(source: str, problems: Sequence[Problem]) -> list[str]:
 def _identified(layout: Layout) -> Iterator[tuple[str, str]]:
     """Yield field and id of everything that has an id."""
     kinds = ("walls", "columns", "racks", "conveyors", "stations", "docks", "chargers", "aisles", "goods")
-    for kind in (*kinds, "obstacles"):
+    for kind in (*kinds, "obstacles", "waypoints", "lanes"):
         for index, item in enumerate(getattr(layout, kind)):
             yield f"{kind}[{index}]", item.id
 
@@ -142,6 +142,7 @@ def _outside(layout: Layout) -> Iterator[Problem]:
     lines += [(f"aisles[{i}]", aisle.id, aisle.start, aisle.end, 0.1) for i, aisle in enumerate(layout.aisles)]
     for field, name, start, end, spare in lines:
         points += [(f"{field}.start", name, start, spare), (f"{field}.end", name, end, spare)]
+    points += [(f"waypoints[{i}]", item.id, (item.x, item.y), 0.0) for i, item in enumerate(layout.waypoints)]
     points += [(f"lights[{i}]", f"light {i}", light.position[:2], 0.0) for i, light in enumerate(layout.lights)]
     for field, name, (x, y), spare in points:
         if not (-spare <= x <= layout.length + spare and -spare <= y <= layout.width + spare):
@@ -305,6 +306,15 @@ def _doors(layout: Layout) -> Iterator[Problem]:
         ):
             message = f"'{layout.docks[b].id}' overlaps docks[{a}] '{layout.docks[a].id}'"
             yield Problem(f"docks[{b}]", message, "move one of the doors")
+
+
+def _lanes(layout: Layout) -> Iterator[Problem]:
+    known = {waypoint.id for waypoint in layout.waypoints}
+    for index, lane in enumerate(layout.lanes):
+        for end, name in (("start", lane.start), ("end", lane.end)):
+            if name not in known:
+                message = f"'{lane.id}' names waypoint '{name}', which the layout does not have"
+                yield Problem(f"lanes[{index}].{end}", message, "name one of the waypoints, or remove the lane")
 
 
 def _pairs(

@@ -44,21 +44,25 @@ def detect_format(path: Path) -> str:
     raise InputError("the format of the file is not known", where=str(path), mend=f"say it with --format ({known})")
 
 
-def import_layout(path: str | Path, *, format: str | None = None, level: str | None = None) -> Imported:
+def import_layout(
+    path: str | Path, *, format: str | None = None, level: str | None = None, cell_size: float | None = None
+) -> Imported:
     """Read a site's own file.
 
     Args:
         path: the file. format: a key of FORMATS; None: by the file's name. level: the storey or layout to take, where
-            the file has several.
+            the file has several. cell_size: edge of a cell [m] of a grid, which such files do not tell.
 
     Raises:
-        InputError: the file, the format or the level cannot be used; says why.
+        InputError: the file, the format, the level or the cell size cannot be used; says why.
     """
     path = Path(path)
     name = format if format is not None else detect_format(path)
     if name not in FORMATS:
         raise InputError(f"there is no format {name!r}", where="--format", mend=f"one of {', '.join(FORMATS)}")
+    if cell_size is not None and name != "grid":
+        raise InputError(f"files of the format {name} have no cells to size", where="--cell-size", mend="leave it out")
     module = importlib.import_module(f".{FORMATS[name][0]}", __package__)
     read: Callable[..., Any] = module.import_layout
-    found: Imported = read(path, level=level)
+    found: Imported = read(path, level=level, **({} if cell_size is None else {"cell_size": cell_size}))
     return found

@@ -39,8 +39,8 @@ def within(folder: Path, name: str, where: str) -> Path:
         InputError: the name is absolute, or leads out of the folder, by ``..`` or by a link.
     """
     root = Path(os.path.realpath(folder))
-    path = Path(os.path.realpath(root / name))
-    if "\0" in name or not path.is_relative_to(root):
+    path = root if "\0" in name else Path(os.path.realpath(root / name))
+    if "\0" in name or Path(name).is_absolute() or not path.is_relative_to(root):
         raise InputError(
             f"{name[:200]!r} leads out of the folder {folder}", where=where, mend="name files inside the folder given"
         )

@@ -26,3 +26,8 @@ class Names:
         if wanted and name != wanted:
             self.changed[name] = wanted
         return name
+
+
+def label(text: str, limit: int = 256) -> str:
+    """Return a name as it can stand in a file and on a plan: printable, of one line, ``limit`` characters at most."""
+    return "".join(letter if letter.isprintable() else " " for letter in text[:limit]).strip()

@@ -21,9 +21,11 @@ class Leftovers:
     counts: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
 
-    def add(self, reason: str, thing: str = "") -> None:
-        """Count one thing that could not be used; the first few of a reason are named."""
-        self.counts[reason] += 1
+    def add(self, reason: str, thing: str = "", count: int = 1) -> None:
+        """Count things that could not be used, none if ``count`` is 0; the first few of a reason are named."""
+        if not count:
+            return
+        self.counts[reason] += count
         named = self.examples.setdefault(reason, [])
         if thing and len(named) < EXAMPLES:
             named.append(thing[:80])
