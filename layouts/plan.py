@@ -300,9 +300,8 @@ class _Drawer:
                 at = self.pixel(x + ahead * math.cos(yaw), y + ahead * math.sin(yaw))
                 self.marks.append(_arrow("lane_arrow", at, yaw, min(5.0, 0.3 * length * self.scale), ""))
         for waypoint in waypoints if len(waypoints) <= ROUTE_LIMIT else ():
-            self._circle(
-                "waypoint", self.pixel(waypoint.x, waypoint.y), 2.2, f"waypoint {waypoint.name or waypoint.id}"
-            )
+            title = f"waypoint {waypoint.id}" + (f", {waypoint.name}" if waypoint.name else "")
+            self._circle("waypoint", self.pixel(waypoint.x, waypoint.y), 2.2, title)
         if lanes:
             words = "lane (arrow: one way)" if len(lanes) <= ROUTE_LIMIT else f"{len(lanes):,} lanes, not drawn"
             self._explain("lane", words, lambda x, y: [
@@ -363,7 +362,11 @@ class _Drawer:
         layout = self.layout
         bottom = self.top + layout.width * self.scale + self.rim + 36.0
         width = max(760.0, self.left + layout.length * self.scale + self.right)
-        self._text("title", (self.left, 28.0), layout.name, 18.0, anchor="start")
+        # Letters of a title are about 0.62 of its size wide: long names are written smaller, and then cut.
+        room = (width - self.left - self.right) / 0.62
+        size, most = min(18.0, max(11.0, room / len(layout.name))), math.floor(room / 11.0)
+        title = layout.name if len(layout.name) <= most else layout.name[: most - 1] + "…"
+        self._text("title", (self.left, 28.0), title, round(size, 1), anchor="start")
         bays = sum(rack.bays for rack in layout.racks)
         facts = [f"{layout.length:.1f} x {layout.width:.1f} m", f"{layout.area:,.0f} m²"]
         for count, word in ((bays, "rack bay"), (len(layout.goods), "good"), (len(layout.stations), "station")):

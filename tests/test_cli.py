@@ -87,6 +87,21 @@ def tricycle_lines():
     return bundled_log("tricycle").read_text().splitlines()
 
 
+def test_a_site_file_becomes_a_hall_and_what_is_left_is_told(tmp_path):
+    (tmp_path / "site.map").write_text("type octile\nheight 2\nwidth 3\nmap\n..W\n@@@\n")
+    words = ("layout", "import", "site.map", "--out", "hall.yaml", "--plan", "plan.svg", "--cell-size", 2, "--json")
+    done = floorcast(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert (summary["length_m"], summary["walls"], summary["read"]["occupied cells"]) == (6.0, 2, 4)
+    assert summary["lanes"] == summary["waypoints"] == summary["obstacles"] == 0
+    assert "not used: 1 x water cell" in done.stderr
+    assert leftovers(tmp_path) == ["hall.yaml", "plan.svg", "site.map"]
+    done = floorcast("layout", "import", "site.map", "--out", "no.yaml", "--cell-size", 0, cwd=tmp_path)
+    assert_refused(done, "--cell-size", "0.01 to 100 m")
+    assert "no.yaml" not in leftovers(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("damage", "expected"),
     [

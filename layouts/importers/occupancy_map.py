@@ -124,8 +124,9 @@ def cell_states(picture: Picture, given: MapFile) -> States:
     As map_server and Nav2 do: dark is occupied unless ``negate``. Colours are averaged, in mode trinary with alpha; in
     mode scale, cells that are not opaque are unknown; in mode raw a pixel is the percentage itself, above 100 unknown.
     """
-    states = np.empty(picture.values.shape[:2], dtype=np.uint8)
-    for rows in row_blocks(states.shape[0], states.shape[1]):
+    height, width = picture.values.shape[:2]
+    states = np.empty((height, width), dtype=np.uint8)
+    for rows in row_blocks(height, width):
         values = picture.values[rows]
         opaque: NDArray[np.bool_] | None = None
         if values.ndim == 2:

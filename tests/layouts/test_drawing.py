@@ -10,7 +10,7 @@ import pytest
 from floorcast.common.errors import InputError
 from floorcast.layouts.drawing import PNG_SCALE, draw_plan, plan_svg
 from floorcast.layouts.generator import LayoutRecipe, generate_layout
-from floorcast.layouts.model import Layout
+from floorcast.layouts.model import Lane, Layout, Waypoint
 from floorcast.layouts.plan import STYLES, bay_loads, plan_marks
 
 from .hall import small_hall
@@ -159,3 +159,32 @@ def test_bay_loads_tell_full_bays_from_empty_ones():
     assert loads["R1"][1] > 0.1
     assert loads["R1"][[0, 2]].tolist() == [0.0, 0.0]
     assert not loads["R2"].any()
+
+
+def test_lanes_join_their_waypoints_and_arrows_point_the_one_way(monkeypatch):
+    points = (Waypoint(id="N1", x=2.0, y=2.0), Waypoint(id="N2", x=2.0, y=9.0, name="gate"))
+    lanes = (Lane(id="L1", start="N1", end="N2", one_way=True, max_speed=1.5), Lane(id="L2", start="N2", end="N1"))
+    lost = Lane(id="L3", start="N1", end="N9")
+    layout = small_hall().model_copy(update={"waypoints": points, "lanes": (*lanes, lost)})
+    marks = {mark.text: mark for mark in plan_marks(layout).marks if mark.kind != "text" and mark.text}
+    marks = {text: mark for text, mark in marks.items() if mark.style in ("lane", "waypoint")}
+    assert set(marks) == {"lane L1, 1.5 m/s", "lane L2", "waypoint N1", "waypoint N2, gate"}
+    assert marks["lane L1, 1.5 m/s"].points == (*marks["waypoint N1"].points, *marks["waypoint N2, gate"].points)
+    arrow, _ = [mark for mark in plan_marks(layout).marks if mark.style == "lane_arrow"]
+    # Northwards, which is up.
+    assert arrow.points[0][1] < arrow.points[2][1]
+    assert arrow.points[0][0] == pytest.approx(arrow.points[2][0], abs=0.02)
+    monkeypatch.setattr("floorcast.layouts.plan.ROUTE_LIMIT", 1)
+    words = [mark.text for mark in plan_marks(layout).marks]
+    assert "3 lanes, not drawn" in words
+    assert "2 waypoints, not drawn" in words
+    assert "lane L2" not in words
+
+
+def test_a_long_title_stays_on_the_page():
+    for length in (20, 70, 128):
+        plan = plan_marks(small_hall().model_copy(update={"name": "W" * length}))
+        (title,) = [mark for mark in plan.marks if mark.style == "title"]
+        assert 11.0 <= title.size <= 18.0
+        assert title.points[0][0] + 0.62 * title.size * len(title.text) <= plan.width
+        assert title.text.endswith("…") == (len(title.text) < length)

@@ -5,7 +5,20 @@ import pytest
 
 from floorcast.common.config import parse_model
 from floorcast.common.errors import InputError
-from floorcast.layouts.model import Aisle, Charger, Column, DockDoor, Good, Layout, Light, Rack, Station, Wall
+from floorcast.layouts.model import (
+    Aisle,
+    Charger,
+    Column,
+    DockDoor,
+    Good,
+    Lane,
+    Layout,
+    Light,
+    Rack,
+    Station,
+    Wall,
+    Waypoint,
+)
 from floorcast.layouts.validation import check_layout, require_valid
 
 from .hall import small_hall
@@ -28,6 +41,11 @@ def replaced(kind, index, **changes):
 def test_the_small_hall_is_valid():
     assert check_layout(small_hall()) == []
     require_valid(small_hall(), "small.yaml")
+
+
+def test_a_route_graph_of_a_site_is_valid():
+    points = (Waypoint(id="N1", x=2.0, y=3.0), Waypoint(id="N2", x=20.0, y=3.0, yaw=0.0))
+    assert check_layout(spoiled(waypoints=points, lanes=(Lane(id="L1", start="N2", end="N1"),))) == []
 
 
 @pytest.mark.parametrize(
@@ -61,6 +79,11 @@ def test_the_small_hall_is_valid():
         (replaced("racks", 1, level_heights=(3.2, 1.6)), "racks[1].level_heights", "must rise"),
         (replaced("racks", 1, height=2.0), "racks[1].height", "top level"),
         (spoiled(length=1e5), "length", "over the limit"),
+        (added("waypoints", Waypoint(id="N1", x=21.0, y=3.0)), "waypoints[0]", "outside"),
+        (added("waypoints", Waypoint(id="R1", x=1.0, y=3.0)), "waypoints[0].id", "already that of racks[0]"),
+        (added("lanes", Lane(id="R1", start="N1", end="N1")), "lanes[0].id", "already that of racks[0]"),
+        (added("lanes", Lane(id="L1", start="N1", end="R1")), "lanes[0].start", "names waypoint 'N1'"),
+        (added("lanes", Lane(id="L1", start="N1", end="R1")), "lanes[0].end", "names waypoint 'R1'"),
     ],
 )  # fmt: skip
 def test_each_fault_is_named(layout, field, words):
