@@ -12,7 +12,7 @@ from floorcast.layouts.importers.detect import import_layout
 from floorcast.layouts.model import Layout
 from floorcast.layouts.validation import check_layout
 
-ROOT = Path(os.environ.get("FLOORCAST_FIELDDATA", Path(__file__).resolve().parents[3] / "shared" / "fielddata"))
+ROOT = Path(os.environ.get("FLOORCAST_FIELDDATA", Path(__file__).resolve().parents[4] / "shared" / "fielddata"))
 SITES = ROOT / "layouts"
 
 pytestmark = [
@@ -59,6 +59,7 @@ def test_lif_form_has_words_for_numbers():
         import_layout(SITES / "lif" / "lif_01.json")
 
 
+@pytest.mark.slow
 def test_grid_of_the_league(tmp_path):
     path = SITES / "mapf" / "warehouse_long_corridor_large.map"
     text = path.read_text()
