@@ -160,9 +160,7 @@ class _Storey:
         self.left, self.names = Leftovers(), Names()
         self.prefix = Names()(name, "level")[:24]
         self.vertices = entries(self.level, "vertices", self.left)
-        self.vertex_names = [
-            word(row[3])[:256] if isinstance(row, list) and len(row) > 3 else "" for row in self.vertices
-        ]
+        self.vertex_names = [word(row[3]) if isinstance(row, list) and len(row) > 3 else "" for row in self.vertices]
         self.vertex_parameters = [
             parameters(row[4]) if isinstance(row, list) and len(row) > 4 else {} for row in self.vertices
         ]
@@ -329,9 +327,14 @@ class _Storey:
         ids = {}
         found = []
         for index in used:
-            ids[index] = self.names(self.vertex_names[index], f"{self.prefix}.vertex{index}")
+            name = self.vertex_names[index]
+            ids[index] = self.names(name, f"{self.prefix}.vertex{index}")
+            if name and ids[index] != name:
+                self.left.add(
+                    "name that is no id or stands twice: its vertex has another id", f"{name} -> {ids[index]}"
+                )
             x, y = _rounded(self.points[index])
-            found.append(Waypoint(id=ids[index], x=x, y=y, name=self.vertex_names[index]))
+            found.append(Waypoint(id=ids[index], x=x, y=y, name=name))
         return tuple(found), ids
 
     def _lanes(self, ids: dict[int, str]) -> tuple[Lane, ...]:
@@ -420,11 +423,11 @@ class _Storey:
                     self.left.add(reason, self.vertex_names[index] or f"vertex {index}")
         for part, value in self.level.items():
             if part not in USED | SILENT:
-                for _ in range(len(value) if isinstance(value, list | dict) else 1):
-                    if part in OTHER_PARTS:
-                        self.left.add(OTHER_PARTS[part])
-                    else:
-                        self.left.add("entry of a part of the level that is not known", word(part))
+                count = len(value) if isinstance(value, list | dict) else 1
+                known = OTHER_PARTS.get(part)
+                self.left.add(
+                    known or "entry of a part of the level that is not known", "" if known else word(part), count
+                )
         for lift in mapping(self.building.get("lifts")):
             self.left.add("lift, whose shaft stays open", word(lift))
         if mapping(self.building.get("crowd_sim")).get("enable"):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .names import label
 from .report import Leftovers
 
 Floats = NDArray[np.float64]
@@ -42,7 +43,7 @@ def number(value: Any) -> float | None:
 def word(value: Any) -> str:
     """Return a name as text that can be shown; YAML reads names such as ``12`` as numbers. Empty for what is none."""
     if isinstance(value, bool | str):
-        return "".join(filter(str.isprintable, str(value))).strip()
+        return label(str(value))
     return f"{value:g}" if isinstance(value, int | float) and number(value) is not None else ""
 
 

@@ -303,8 +303,11 @@ def test_names_of_one_kind_stay_apart(written):
     building = small_building()
     level = building["levels"]["L1"]
     level["vertices"] += [[30 + i / 100, 30, 0, "same" if i % 2 else "x" * 300] for i in range(2000)]
-    layout = import_layout(written(building)).layout
-    assert len({point.id for point in layout.waypoints}) == len(layout.waypoints) == 2004
+    found = import_layout(written(building))
+    points = found.layout.waypoints
+    assert len({point.id for point in points}) == len(points) == 2004
+    assert {point.name for point in points} == {"west", "east", "power", "", "same", "x" * 256}
+    assert [count for reason, count in found.leftovers.counts.items() if "stands twice" in reason] == [1999]
 
 
 @pytest.mark.parametrize(
