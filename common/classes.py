@@ -21,6 +21,7 @@ CLASS_NAMES: tuple[str, ...] = (
     "column",
     "dock_door",
     "sign",
+    "obstacle",
 )
 
 CLASS_IDS: dict[str, int] = {name: index for index, name in enumerate(CLASS_NAMES, start=1)}

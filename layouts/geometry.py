@@ -39,8 +39,6 @@ LEG_SPACING = 2.0
 """Largest distance between two pairs of conveyor legs [m]."""
 DOOR_PROUD = 0.03
 """How far a dock door stands out of the wall's inner face [m], so that rays meet the door first."""
-OBSTACLE_CLASS = "column"
-"""Class of obstacles: of all classes, columns are what stands still, is no load and no machine, and can be counted."""
 
 
 @dataclass(frozen=True)
@@ -318,7 +316,7 @@ class _Collector:
         thing = self._things.get(obstacle.part_of) if obstacle.part_of else None
         if thing is None:
             name = obstacle.part_of or obstacle.id
-            thing = self._group(OBSTACLE_CLASS, name), self._instance(name)
+            thing = self._group("obstacle", name), self._instance(name)
             if obstacle.part_of:
                 self._things[obstacle.part_of] = thing
         kind, size, position, quaternion = obstacle_solid(obstacle)
@@ -326,7 +324,7 @@ class _Collector:
             kind,
             size,
             position,
-            class_name=OBSTACLE_CLASS,
+            class_name="obstacle",
             instance_id=thing[1],
             body=thing[0],
             color=obstacle.color,

@@ -26,6 +26,8 @@ SLACK = 0.002
 """How far a mesh may come out of its boxes [m]."""
 FULL = 0.95
 """Share of its box from which a part is a box."""
+CLOSED = 1e-3
+"""Share of its area, and of its box, by which a part's openings may show."""
 WORTH = 0.85
 """Share of the one box up to which cells are taken in its place."""
 SMALL = 0.4
@@ -87,8 +89,8 @@ class _Draft:
         triangles = (vertices @ rotation)[faces]
         low, high = triangles.min(axis=(0, 1)), triangles.max(axis=(0, 1))
         size = np.maximum(high - low, SHEET)
-        closed = not shell and _is_closed(faces)
-        whole = closed and abs(_volume(triangles)) >= FULL * float(np.prod(size))
+        volume = 0.0 if shell else _enclosed(triangles)
+        closed, whole = volume > 0.0, volume >= FULL * float(np.prod(size))
         plain = whole or float(np.linalg.norm(size)) <= SMALL or float(size.min()) <= 2.0 * SHEET
         return _Draft(triangles, OrientedBox(rotation @ (0.5 * (low + high)), rotation, size, whole), closed, plain)
 
@@ -134,18 +136,19 @@ def _connected(faces: Ints, count: int) -> list[Ints]:
     return list(np.split(faces[order], cuts))
 
 
-def _is_closed(faces: Ints) -> bool:
-    """Return whether each edge belongs to two faces that go along it in opposite ways, or to pairs of such."""
-    edges = faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
-    way = np.where(edges[:, 0] < edges[:, 1], 1, -1)
-    _, owner = np.unique(np.sort(edges, axis=1), axis=0, return_inverse=True)
-    return not np.bincount(owner.reshape(-1), weights=way).any()
+def _enclosed(triangles: Floats) -> float:
+    """Return the volume [m^3] that triangles (N, 3, 3) close in, 0 if they leave a way in.
 
-
-def _volume(triangles: Floats) -> float:
-    """Return the volume [m^3] inside closed triangles (N, 3, 3); negative if they face inwards."""
-    local = triangles - triangles.reshape(-1, 3).mean(axis=0)
-    return float(np.einsum("ij,ij->i", local[:, 0], np.cross(local[:, 1], local[:, 2])).sum() / 6.0)
+    By the divergence theorem: a closed surface's areas cancel, and its flux of x, y and z is the volume each. This also
+    holds of meshes whose corners do not meet those of their neighbours, or whose flat triangles were dropped.
+    """
+    middle = triangles.mean(axis=1)
+    area = 0.5 * np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
+    flux = (area * (middle - middle.mean(axis=0))).sum(axis=0)
+    whole = float(np.abs(area).sum())
+    box = float(np.prod(np.ptp(triangles.reshape(-1, 3), axis=0)))
+    even = np.abs(area.sum(axis=0)).max() < CLOSED * whole and np.ptp(flux) < CLOSED * max(box, 1e-9)
+    return abs(float(flux.mean())) if even and abs(flux.mean()) > CLOSED * box else 0.0
 
 
 def _best_axes(corners: Floats, triangles: Floats) -> Floats:

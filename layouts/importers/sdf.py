@@ -36,7 +36,14 @@ MAX_NESTING = 16
 MAX_FILES = 2_000
 MAX_READ = 4 * MAX_BYTES
 """Files read for one world, and bytes of them in all."""
+MAX_DESCRIPTIONS = MAX_BYTES // 4
+"""Bytes of all models' SDF files."""
 MAX_SOLIDS = 100_000
+MAX_PARTS = 3_000_000
+"""Elements looked at, those of a model that is included ten times ten times."""
+MAX_LAMPS = 1_000
+MAX_CHAIN = 50
+"""Frames told relative to each other in turn."""
 MAX_TRIANGLES = 5_000_000
 """Of all meshes of a world."""
 MAX_PIXELS = 64_000_000
@@ -126,6 +133,13 @@ class _Scope:
     files: tuple[Path, ...]
     name: str
     resolving: set[str] = field(default_factory=set)
+    frames: dict[str, Element] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for child in self.element:
+            if child.tag in ("link", "frame", "model", "include"):
+                name = child.get("name") or (child.findtext("name") or "" if child.tag == "include" else "")
+                self.frames.setdefault(name, child)
 
     def pose(self, element: Element, default: Floats | None = None) -> Floats:
         """Return the pose (4, 4) of an element in this scope's frame; ``default``: of the frame it stands in."""
@@ -143,17 +157,15 @@ class _Scope:
         """Return the pose (4, 4) of a named frame of this scope in it."""
         if name in ("__model__", "__root__") or (name == "world" and self.element.tag != "model"):
             return np.eye(4)
-        if name in self.resolving:
-            raise _LeftOut("pose relative to itself", f"{self.name}: {name}")
-        for child in self.element:
-            named = child.get("name") or (child.findtext("name") or "" if child.tag == "include" else "")
-            if named == name and child.tag in ("link", "frame", "model", "include"):
-                self.resolving.add(name)
-                try:
-                    return self.pose(child)
-                finally:
-                    self.resolving.discard(name)
-        raise _LeftOut("pose relative to a frame that is not known", f"{self.name}: {name}")
+        if name in self.resolving or len(self.resolving) >= MAX_CHAIN:
+            raise _LeftOut("pose relative to itself, or to too many frames in turn", f"{self.name}: {name}")
+        if name not in self.frames:
+            raise _LeftOut("pose relative to a frame that is not known", f"{self.name}: {name}")
+        self.resolving.add(name)
+        try:
+            return self.pose(self.frames[name])
+        finally:
+            self.resolving.discard(name)
 
 
 class _Reader:
@@ -169,11 +181,13 @@ class _Reader:
         self.solids: list[Solid] = []
         self.lamps: list[Lamp] = []
         self.grounds: list[float] = []
-        self._models = 0
+        self._models = self._parts = self._described = 0
         self._trees: dict[Path, Element] = {}
         self._bytes = self._triangles = 0
         self._meshes: dict[tuple[Any, ...], tuple[TriangleMesh, list[OrientedBox]] | _LeftOut] = {}
         self._colors: dict[Path, Color | None] = {}
+        self._found: dict[tuple[str, Path], Path | _LeftOut] = {}
+        self._files: dict[Path, Path] = {}
 
     def read_world(self, world: Element) -> None:
         """Read all models and lights of a world, or of a file that has models only."""
@@ -187,6 +201,7 @@ class _Reader:
 
     def _child(self, child: Element, scope: _Scope, place: Floats, depth: int) -> None:
         """Read one child of a world or model that lies at ``place`` in the world; what fails is left out."""
+        self._step()
         try:
             if child.tag == "model":
                 self._model(child, scope, place @ scope.pose(child), depth)
@@ -200,6 +215,13 @@ class _Reader:
                 self.leftovers.add(_SETTINGS[child.tag], _named(child, scope))
         except _LeftOut as left:
             self.leftovers.add(left.reason, left.thing or _named(child, scope))
+        except OSError as error:
+            self.leftovers.add(f"file that cannot be read: {error.strerror}", _named(child, scope))
+
+    def _step(self) -> None:
+        self._parts += 1
+        if self._parts > MAX_PARTS:
+            raise InputError(f"more than {MAX_PARTS:,} parts", where=str(self.path), mend="give a smaller world")
 
     def _model(self, model: Element, outer: _Scope, place: Floats, depth: int, *, static: str | None = None) -> None:
         self._models += 1
@@ -217,15 +239,20 @@ class _Reader:
 
     def _include(self, include: Element, scope: _Scope, place: Floats, depth: int) -> None:
         uri = (include.findtext("uri") or "").strip()
-        path = self._model_file(self._find(uri, scope.folder))
+        folder = self._find(uri, scope.folder)
+        if folder not in self._files:
+            self._files[folder] = self._model_file(folder)
+        path = self._files[folder]
         if path in scope.files:
             raise _LeftOut("model that includes itself", uri)
         if include.find("placement_frame") is not None:
             raise _LeftOut("model placed by one of its own frames", uri)
         root = self._tree(path, uri)
-        inner = root if root.tag == "model" else root.find("model")
+        inner = root.find("model")
         if inner is None:
             raise _LeftOut("included file without a model", uri)
+        for other in root.findall("model")[1:]:
+            self.leftovers.add("further model in an included file", other.get("name", ""))
         own = _Scope(root, path.parent, (*scope.files, path), scope.name)
         pose = scope.pose(include) if include.find("pose") is not None else own.pose(inner)
         named = (include.findtext("name") or "").strip()
@@ -241,6 +268,7 @@ class _Reader:
             self.leftovers.add("visual without a collision shape", _named(link, scope))
         color = self._color(link, scope) if collisions else None
         for child in link:
+            self._step()
             try:
                 if child.tag == "collision":
                     self.count["collisions"] += 1
@@ -251,6 +279,8 @@ class _Reader:
                     self.leftovers.add(_SETTINGS[child.tag], _named(child, scope))
             except _LeftOut as left:
                 self.leftovers.add(left.reason, left.thing or _named(child, scope))
+            except OSError as error:
+                self.leftovers.add(f"file that cannot be read: {error.strerror}", _named(child, scope))
 
     # -- shapes --------------------------------------------------------------------------------------------------------
 
@@ -339,6 +369,8 @@ class _Reader:
                 (("constant", "1"), ("linear", "0"), ("quadratic", "0"))]  # fmt: skip
         angle = _number(light.findtext("spot/outer_angle", "1.9")) if kind == "spot" else 3.0
         lit = light.findtext("light_on", "1").strip() not in ("0", "false")
+        if len(self.lamps) >= MAX_LAMPS:
+            raise _LeftOut(f"light after {MAX_LAMPS:,} others")
         self.count["lights"] += 1
         self.lamps.append(Lamp(place[:3, 3], float(diffuse.mean()), (fall[0], fall[1], fall[2]), angle, lit))
 
@@ -352,7 +384,7 @@ class _Reader:
                     return red, green, blue
                 uri = (visual.findtext("geometry/mesh/uri") or "").strip()
                 path = self._find(uri, scope.folder) if uri else None
-            except _LeftOut:
+            except (_LeftOut, OSError):
                 continue
             if path is not None:
                 if path not in self._colors:
@@ -407,6 +439,18 @@ class _Reader:
 
     def _find(self, uri: str, folder: Path) -> Path:
         """Return the file or folder that a URI names, which lies in the root."""
+        key = uri, folder
+        if key not in self._found:
+            try:
+                self._found[key] = self._look_up(uri, folder)
+            except _LeftOut as left:
+                self._found[key] = left
+        found = self._found[key]
+        if isinstance(found, _LeftOut):
+            raise _LeftOut(found.reason, found.thing)
+        return found
+
+    def _look_up(self, uri: str, folder: Path) -> Path:
         scheme, _, rest = uri.partition("://") if "://" in uri else ("", "", uri)
         if scheme not in ("", "model", "file"):
             raise _LeftOut("address that is not in the folder", uri)
@@ -419,7 +463,7 @@ class _Reader:
                 path = within(self.root, os.path.relpath(place / rest, self.root), uri)
             except InputError as error:
                 raise _LeftOut("path that leads out of the folder", uri) from error
-            if path.exists():
+            if path.is_file() or path.is_dir():
                 return path
         raise _LeftOut("file or model that is not in the folder", uri)
 
@@ -447,6 +491,9 @@ class _Reader:
     def _tree(self, path: Path, uri: str) -> Element:
         if path not in self._trees:
             self._account(path)
+            self._described += path.stat().st_size
+            if self._described > MAX_DESCRIPTIONS:
+                raise _LeftOut(f"model after {MAX_DESCRIPTIONS >> 20} MiB of others", uri)
             try:
                 self._trees[path] = read_xml(path)
             except InputError as error:

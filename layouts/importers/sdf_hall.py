@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -23,6 +22,8 @@ Color = tuple[int, int, int]
 
 WIDE = 0.5
 """Share of the hall's floor from which on something flat is its ground or its roof, and a box may be its shell."""
+MAX_SHELLS = 16
+"""Boxes that are looked at as shells, the largest first."""
 GROUND_THICKNESS = 1.0
 GROUND_REACH = 0.3
 """Greatest thickness of a ground, and how far from z = 0 its top may be [m]."""
@@ -39,10 +40,10 @@ MARGIN = 2.0
 STANDARD_DISTANCE, STANDARD_LIGHT = 6.0, 0.5
 """A lamp of power 1 gives this share of full light straight below it at this distance [m]."""
 MAX_POWER = 20.0
+MAX_DROPS = 10
+"""Solids below each other that a lamp is taken out of."""
 HANGING = 0.05
 """How far below what it was in a lamp hangs [m]."""
-
-_CORNERS = np.array(list(itertools.product((-0.5, 0.5), repeat=3)))
 
 
 @dataclass(frozen=True)
@@ -179,12 +180,18 @@ def build(
 def _opened(solids: Sequence[Solid]) -> list[Solid]:
     """Replace each closed box of a mesh that holds most other things, which is a building's shell, by its sides."""
     middles = np.array([solid.position for solid in solids])
+    low, high = _extent(solids)
+    wide = [k for k, solid in enumerate(solids) if solid.mesh is not None and _covers(solid, low, high)]
+    shells = set(sorted(wide, key=lambda k: -float(np.prod(solids[k].size)))[:MAX_SHELLS])
     things = np.unique([solid.thing for solid in solids], return_inverse=True)[1].reshape(-1)
     count = int(things.max())
     found: list[Solid] = []
     for index, solid in enumerate(solids):
+        if index not in shells or solid.mesh is None or solid.mesh_place is None:
+            found.append(solid)
+            continue
         held = np.unique(things[solid.holds(middles) & (things != things[index])])
-        if solid.mesh is None or solid.mesh_place is None or not len(held) or len(held) < WIDE * count:
+        if not len(held) or len(held) < WIDE * count:
             found.append(solid)
             continue
         turn, place = solid.mesh_place[:3, :3], solid.mesh_place[:3, 3]
@@ -302,13 +309,17 @@ def _lights(
 ) -> list[Light]:
     """Return the lamps that are in the hall; those that are inside a solid hang below it."""
     lights = []
+    position = np.array([solid.position for solid in solids]).reshape(-1, 3)
+    rotation = np.array([solid.rotation for solid in solids]).reshape(-1, 3, 3)
+    half = 0.5 * np.array([solid.size for solid in solids]).reshape(-1, 3)
     for lamp in lamps:
         x, y, z = lamp.position.tolist()
-        for _ in range(len(solids)):
-            around = [solid for solid in solids if solid.holds(np.array([[x, y, z]]))[0]]
+        for _ in range(MAX_DROPS):
+            local = np.einsum("nji,nj->ni", rotation, np.array([x, y, z]) - position)
+            around = np.flatnonzero((np.abs(local) <= half).all(axis=1)).tolist()
             if not around:
                 break
-            z = min(float(solid.bounds()[0][2]) for solid in around) - HANGING
+            z = min(float(solids[index].bounds()[0][2]) for index in around) - HANGING
         if z != lamp.position[2]:
             leftovers.add("light in a solid, hung below it", f"at ({x:.1f}, {y:.1f})")
         if not (0.0 <= x <= floor[0] and 0.0 <= y <= floor[1] and 0.0 < z <= MAX_LENGTH):
