@@ -55,7 +55,7 @@ def test_masks_are_disjoint_and_boxes_fit_exactly(folder):
 def test_records(folder):
     data = json.loads((folder / "coco/instances.json").read_text())
     assert data["categories"] == categories()
-    assert [category["id"] for category in data["categories"]] == list(range(1, 19))
+    assert [category["id"] for category in data["categories"]] == list(range(1, len(CLASS_NAMES) + 1))
     assert data["info"] == {"description": "test"}
     assert data["licenses"] == [{"id": 1, "name": "CC-BY-4.0", "url": ""}]
     assert [image["license"] for image in data["images"]] == [1] * 4
