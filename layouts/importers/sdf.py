@@ -112,12 +112,14 @@ def import_layout(path: str | Path, level: str | None = None) -> Imported:
     for name in names[1:] if level is None else [name for name in names if name != level]:
         reader.leftovers.add("further world in the file", name)
     reader.read_world(world)
+    # Gazebo calls every world "default" unless told otherwise.
+    called = world.get("name", "")
     found = sdf_hall.build(
         reader.solids,
         reader.lamps,
         reader.grounds,
         leftovers=reader.leftovers,
-        name=world.get("name", "") or path.stem,
+        name=called if called not in ("", "default") else path.stem,
         file=path.name,
     )
     read = {**reader.count, "walls": len(found.walls), "obstacles": len(found.obstacles)}

@@ -136,6 +136,40 @@ def test_shapes_ground_and_what_has_no_place(tmp_path):
     assert check_layout(found.layout) == []
 
 
+def test_boxes_around_a_floor_are_walls_and_a_lamp_in_its_own_solid_hangs_below_it(tmp_path):
+    sides = ((0, 4, 10, 0.2), (0, -4, 10, 0.2), (5, 0, 0.2, 8.2), (-5, 0, 0.2, 8.2))
+    links = "".join(
+        f'<collision name="s{k}"><pose>{x} {y} 1.5 0 0 0</pose><geometry><box><size>{a} {b} 3</size></box></geometry>'
+        "</collision>"
+        for k, (x, y, a, b) in enumerate(sides)
+    )
+    lamp = (
+        '<model name="lamp"><static>1</static><pose>1 0 4 0 0 0</pose><link name="l"><collision name="c"><geometry>'
+        '<box><size>1 1 1</size></box></geometry></collision><light name="bulb" type="spot"><diffuse>1 1 1 1</diffuse>'
+        "<attenuation><constant>0</constant><quadratic>0.1</quadratic></attenuation><spot><outer_angle>1.2</outer_angle>"
+        "</spot></light></link></model>"
+    )
+    ground = model("floor", "<geometry><box><size>20 20 0.2</size></box></geometry>", "<pose>0 0 0.05 0 0 0</pose>")
+    found = read(tmp_path, ground, f'<model name="hall"><static>1</static><link name="l">{links}</link></model>', lamp)
+    layout = found.layout
+    assert {wall.id for wall in layout.walls} == {"hall", "hall_2", "hall_3", "hall_4"}
+    assert (layout.length, layout.width) == pytest.approx((10.2, 8.2))
+    assert [wall.height for wall in layout.walls] == pytest.approx([2.85] * 4)  # the ground is 0.15 m above z = 0
+    (light,) = layout.lights
+    assert light.position == pytest.approx((6.1, 4.1, 3.5 - 0.15 - 0.05))
+    # 1 / (0.1 * 36) of full light at 6 m, where a standard lamp gives half.
+    assert light.power == pytest.approx(2 / 3.6)
+    assert light.beam_angle == pytest.approx(1.2)
+
+
+def test_long_chains_of_frames_end(tmp_path):
+    chain = "".join(f'<frame name="f{k}"><pose relative_to="f{k + 1}"/></frame>' for k in range(5000))
+    moved = model("far", pose='<pose relative_to="f0">1 0 0 0 0 0</pose>')
+    found = read(tmp_path, PLANE, model("fine"), chain, moved)
+    assert [thing.part_of for thing in found.layout.obstacles] == ["fine"]
+    assert reasons(found)["pose relative to itself, or to too many frames in turn"] == 1
+
+
 def test_a_level_names_the_world(tmp_path):
     path = write(tmp_path, PLANE, model("a"), '</world><world name="other">', PLANE, model("b"))
     assert import_layout(path).layout.obstacles[0].part_of == "a"
@@ -311,6 +345,8 @@ def test_the_aws_warehouse(tmp_path, name):
     assert len({thing.part_of for thing in layout.obstacles}) == 23
     assert len(layout.walls) == 4
     assert check_layout(layout) == []
+    assert layout.name == name
+    assert layout.lights[0].position[2] < 8.5  # below the lamp that the world's light is in
     layout.save(tmp_path / "hall.yaml")
     assert Layout.load(tmp_path / "hall.yaml") == layout
     # The map that a robot's lidar made of this hall, at about 0.2 m.
