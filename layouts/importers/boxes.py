@@ -158,7 +158,10 @@ def _best_axes(corners: Floats, triangles: Floats) -> Floats:
     """
     normal = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
     greatest = normal[np.linalg.norm(normal, axis=1).argmax()]
-    ups = [np.eye(3)[2], np.eye(3)[0], np.eye(3)[1], greatest / np.linalg.norm(greatest)]
+    ups = [np.eye(3)[2], np.eye(3)[0], np.eye(3)[1]]
+    # Corners that were welded may leave nothing but lines.
+    if np.linalg.norm(greatest) > 0.0:
+        ups.append(greatest / np.linalg.norm(greatest))
     best = np.eye(3)
     least = float(np.prod(np.maximum(np.ptp(corners, axis=0), SHEET)))
     for up in ups:

@@ -122,6 +122,24 @@ def test_walls_with_thickness_leave_the_hall_free():
     assert volume(boxes) == pytest.approx(4 * (10 * 6 - 9.6 * 5.6), rel=0.01)
 
 
+@pytest.mark.parametrize("scale", [1e-4, 1e-3, 1.0, 1e3])
+@pytest.mark.parametrize(
+    "corners",
+    [
+        [(0, 0, 0), (1, 0, 0), (0, 1, 0)],
+        [(0, 0, 0), (1, 1, 1), (2, 2, 2.01)],
+        [(0, 0, 0), (3, 0, 0), (3, 0, 1e-3), (0, 0, 1e-3)],
+        [(0, 0, 5), (1, 2, 5), (-2, 1, 5), (4, 4, 9)],
+    ],
+)
+def test_flat_thin_and_tiny_meshes_are_covered(corners, scale):
+    faces = [(0, 1, 2)] if len(corners) == 3 else [(0, 1, 2), (0, 2, 3)]
+    mesh = clean_mesh(np.array(corners) * scale, faces)
+    boxes = mesh_boxes(mesh)
+    assert all(np.isfinite(box.rotation).all() and (box.size >= SHEET - 1e-9).all() for box in boxes)
+    assert held(boxes, on_surface(mesh, 500)).all()
+
+
 def test_hundreds_of_parts_become_a_bounded_number_of_boxes():
     rng = np.random.default_rng(5)
     middle = rng.uniform(0, 3, (300, 3))
