@@ -6,7 +6,9 @@ Only the named file is read: textures and material libraries that it refers to a
 from __future__ import annotations
 
 import io
+import json
 import re
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,8 @@ MAX_BYTES = 256 * 2**20
 MAX_TRIANGLES = 500_000
 MAX_REPEATED = 2**29
 """Bytes of a COLLADA file with all that is instanced written out."""
+MAX_NUMBERS = 12 * MAX_TRIANGLES
+"""Indices in a COLLADA file and values in a GLB file."""
 SMALLEST_AREA = 1e-12
 """Triangles of less area [m2] are dropped."""
 
@@ -141,14 +145,19 @@ def _read(
         raise InputError(f"cannot be read: {error.strerror}", where=str(path), mend="check the path") from error
     if suffix == ".dae":
         _check_collada(data, str(path))
+    if suffix == ".glb":
+        _check_glb(data, str(path))
     try:
         loaded = trimesh.load_scene(io.BytesIO(data), file_type=suffix[1:], process=False, skip_materials=True)
+        _check_size(loaded, str(path))
         meshes = [mesh for mesh in loaded.dump() if isinstance(mesh, trimesh.Trimesh) and len(mesh.faces)]
         parts = [mesh for mesh in meshes if part is None or part in _names(mesh)]
         first = np.cumsum([0, *(len(part.vertices) for part in parts)])
         vertices = np.concatenate([np.asarray(part.vertices) for part in parts] or [np.zeros((0, 3))])
         faces = np.concatenate([part.faces + n for part, n in zip(parts, first, strict=False)] or [np.zeros((0, 3))])
         colors = [_face_colors(part) for part in parts]
+    except InputError:
+        raise
     except Exception as error:  # The readers raise whatever a broken file makes them trip over.
         raise InputError(
             f"not a mesh that can be read: {type(error).__name__}: {error}",
@@ -192,11 +201,41 @@ def _check_collada(data: bytes, where: str) -> None:
         raise InputError("declares XML entities, which no mesh needs", where=where, mend="export the mesh again")
     # What is written once may be meant many times: a geometry by each instance of it, and whole trees of nodes by
     # references to nodes, n of which make 3^(n/3) copies at most.
-    instances = re.findall(rb"<instance_geometry[^>]{0,500}?url\s*=\s*[\"']([^\"']*)", data)
+    instances = re.findall(rb"<(?:[\w.-]+:)?instance_geometry[^>]{0,500}?url\s*=\s*[\"']([^\"']*)", data)
     copies = 1 + len(instances) - len(set(instances))
-    references = data.count(b"<instance_node")
+    references = len(re.findall(rb"<(?:[\w.-]+:)?instance_node\b", data))
     if (copies > 1 or references) and len(data) * copies * 3.0 ** min(references / 3.0, 100.0) > MAX_REPEATED:
         raise InputError("repeats its parts too often", where=where, mend="export the mesh without instances")
+    # Corners are looked up before triangles are counted, so their number is found first, by the blanks between them.
+    numbers = sum(
+        index.group(1).count(blank)
+        for index in re.finditer(rb"<(?:[\w.-]+:)?p\b[^>]*>([^<]*)<", data)
+        for blank in (b" ", b"\n", b"\t", b"\r")
+    )
+    if numbers > MAX_NUMBERS:
+        raise InputError(f"{numbers} indices, the limit is {MAX_NUMBERS}", where=where, mend="simplify the mesh first")
+
+
+def _check_glb(data: bytes, where: str) -> None:
+    """Refuse glTF whose header tells of more numbers than a mesh may have; those without a buffer are made up."""
+    try:
+        (length,) = struct.unpack_from("<I", data, 12)
+        accessors = json.loads(data[20 : 20 + length]).get("accessors", [])
+        numbers = sum(int(accessor["count"]) for accessor in accessors)
+    except (struct.error, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise InputError(f"not a GLB file that can be read: {error}", where=where, mend="export it again") from error
+    if numbers > MAX_NUMBERS:
+        raise InputError(f"{numbers} values, the limit is {MAX_NUMBERS}", where=where, mend="simplify the mesh first")
+
+
+def _check_size(scene: Any, where: str) -> None:
+    """Refuse a trimesh scene whose meshes have too many triangles once all copies of them are made."""
+    faces = {name: len(getattr(mesh, "faces", ())) for name, mesh in scene.geometry.items()}
+    total = sum(faces[scene.graph[node][1]] for node in scene.graph.nodes_geometry)
+    if total > MAX_TRIANGLES:
+        raise InputError(
+            f"{total} triangles, the limit is {MAX_TRIANGLES}", where=where, mend="simplify the mesh first"
+        )
 
 
 def _face_colors(part: Any) -> NDArray[np.uint8] | None:

@@ -54,6 +54,34 @@ def test_collada_with_entities_or_endless_copies_is_refused(tmp_path, options, w
         load_mesh(collada(tmp_path / "bad.dae", **options))
 
 
+def test_too_many_indices_values_and_copies_are_refused_before_they_are_made(tmp_path, monkeypatch):
+    import trimesh
+
+    monkeypatch.setattr("floorcast.common.mesh.MAX_NUMBERS", 50)
+    path = collada(tmp_path / "many.dae")
+    path.write_text(path.read_text().replace("<p>0 1 2</p>", f"<p>{' 0 1 2' * 20}</p>"))
+    with pytest.raises(InputError, match=r"\d+ indices, the limit is 50"):
+        load_mesh(path)
+    box = trimesh.creation.box()
+    (tmp_path / "box.glb").write_bytes(box.export(file_type="glb"))
+    assert len(load_mesh(tmp_path / "box.glb")) == 12
+    monkeypatch.setattr("floorcast.common.mesh.MAX_NUMBERS", 20)
+    with pytest.raises(InputError, match="values, the limit is 20"):
+        load_mesh(tmp_path / "box.glb")
+    monkeypatch.undo()
+    (tmp_path / "torn.glb").write_bytes(b"glTF" + bytes(20))
+    with pytest.raises(InputError, match="not a GLB file"):
+        load_mesh(tmp_path / "torn.glb")
+    scene = trimesh.Scene()
+    for k in range(5):
+        scene.add_geometry(box, geom_name="b", node_name=f"n{k}")
+    (tmp_path / "copies.glb").write_bytes(scene.export(file_type="glb"))
+    whole = len(load_mesh(tmp_path / "copies.glb"))
+    monkeypatch.setattr("floorcast.common.mesh.MAX_TRIANGLES", whole - 1)
+    with pytest.raises(InputError, match=f"{whole} triangles"):
+        load_mesh(tmp_path / "copies.glb")
+
+
 def test_nodes_that_hold_each_other_are_refused(tmp_path):
     path = collada(tmp_path / "bad.dae")
     twice = '<node id="d{}"><instance_node url="#d{}"/><instance_node url="#d{}"/></node>'
