@@ -14,6 +14,7 @@ from .compiled import compiled, inner, part
 from .frames import LidarBatch, LidarScan, LidarTruth
 from .grid import IntArray
 from .handles import make_handle, open_tables, pointer
+from .lanes import LANES
 from .lidar_mirrors import draw_mirrors
 from .lidar_raster import beams_handle, lidar_beams, lidar_scratch, open_beams, open_footprints, place_lidar, see_lidar
 from .lidar_signal import (
@@ -30,7 +31,8 @@ from .lidar_signal import (
     turn_unit,
     unit_angle,
 )
-from .noise import QUANTILES, as_word
+from .lidar_solids import local_rays, place_rays
+from .noise import LIDAR_FILM, QUANTILES, as_word, noise_key
 from .raycast import as_index
 from .scene import Scene
 from .threads import map_chunks
@@ -70,6 +72,7 @@ class Lidar:
             ).reshape(-1, 3)
         )
         """(E * B, 3) unit vectors in ``laser``, ring by ring."""
+        self._rays = local_rays.py_func(self.directions)
         self._settings = lidar_settings(config)
         span = config.angle_max - config.angle_min
         step = span / (config.beams if _full_turn(config) else max(config.beams - 1, 1))
@@ -89,7 +92,7 @@ class Lidar:
         self._make_handle()
 
     def _make_handle(self) -> None:
-        own = make_handle(self.directions, self._settings, QUANTILES)
+        own = make_handle(self._rays, self._settings, QUANTILES)
         self._handle = np.concatenate([beams_handle(self._beams), own])
 
     def scan(
@@ -423,7 +426,7 @@ def scan_kernel(
 
     Args:
         scene, fixed_lists, flat_lists, moving_lists: handles, see ``Scene``; height: of flat_lists [m].
-        lidar: handle of the beams, directions, settings and quantiles. surface: (P, 4), see ``lidar_surface``.
+        lidar: handle of the beams, their local rays, settings and quantiles. surface: (P, 4), see ``lidar_surface``.
         instance_id, class_id: (P,). position: (S, 3) [m]. rotation: (S, 3, 3). velocity: (S, 6), or (0, 6) at rest.
         stream, sensors, frame: words that noise is hashed from; ``sensors`` (S,), of no length for perfect lidars.
         exclude: (S,) moving bodies that are not seen, or (1,) for all lidars.
@@ -433,19 +436,23 @@ def scan_kernel(
     """
     tables, beams = open_tables(scene), open_beams(lidar)
     own = lidar[BEAMS_HANDLE:]
-    directions = carray(pointer(own[0]), (own[1], 3), np.float64)
+    columns = len(beams.time)
+    count = columns * len(beams.order)
+    local = carray(pointer(own[0]), (own[1], count + LANES), np.float32)
     settings = carray(pointer(own[2]), (own[3],), np.float64)
     quantiles = carray(pointer(own[4]), (own[5],), np.float32)
     fixed, flat = open_footprints(fixed_lists), open_footprints(flat_lists)
     moving = open_footprints(moving_lists)
-    count, perfect = directions.shape[0], len(sensors) == 0
+    perfect = len(sensors) == 0
     scratch = lidar_scratch(beams, len(tables.shape), len(velocity) > 0)
-    spare, found = np.empty(count, np.float32), np.empty(count, np.int32)
+    spare, found = np.empty(count + LANES, np.float32), np.full(count + LANES, -1, np.int32)
+    solids, seen = np.empty((len(tables.shape), LANES), np.float32), np.zeros(len(tables.shape), np.uint8)
+    film_key = noise_key(stream, LIDAR_FILM, np.uint64(0), np.uint64(0))
     none, turned = np.empty(0, np.float32), np.empty((1, 3, 3))
     signals = 0 if perfect else 2 * int(settings[S_RETURNS])
     for s in range(first, end):
-        truth = reported[signals, s].reshape(-1) if reported.shape[0] > signals else spare
-        index = labels[0, s].reshape(-1) if perfect else found
+        truth = reported[0, s].reshape(-1) if perfect else spare[:count]
+        index = labels[0, s].reshape(-1) if perfect else found[:count]
         skip = as_index(exclude[s if len(exclude) > 1 else 0])
         if settings[S_OFFSET] > 0.0 and not perfect:
             turned[0] = rotation[s]
@@ -459,22 +466,23 @@ def scan_kernel(
         two = signals == 4
         ranges, intensity, kinds = reported[0, s].reshape(-1), reported[1, s].reshape(-1), flags[s].reshape(-1)
         again, again_intensity = (reported[2, s].reshape(-1), reported[3, s].reshape(-1)) if two else (none, none)
-        origins, turns, columns = scratch.origins, scratch.turns, len(beams.time)
+        rays = place_rays(local, scratch.origins, scratch.turns, columns)
+        seen[:] = 0
         echoes = find_echoes(
-            tables, surface, instance_id, settings, stream, origins, turns, directions, columns, truth, index, kinds
+            tables, surface, instance_id, settings, film_key, scratch.origins, rays, count, spare, found, seen, solids
         )
         if settings[S_GLOSS] > 0.0:
             draw_mirrors(
-                tables, surface, settings, fixed, moving, beams, skip, scratch, directions, truth, index, echoes, kinds
-            )
-            trace_mirrors(
-                tables, surface, settings, skip, origins, turns, directions, columns, truth, index, echoes, kinds
-            )
+                tables, surface, settings, fixed, moving, beams, skip, scratch, rays, spare, found, echoes, instance_id,
+                film_key, seen, solids,
+            )  # fmt: skip
+            trace_mirrors(tables, surface, settings, skip, scratch.origins, rays, count, spare, found, echoes)
         report_scan(
             settings, quantiles, stream, sensors[s], frame, columns, truth, echoes, ranges, intensity, again,
             again_intensity, kinds,
         )  # fmt: skip
         if labels.shape[0] > 0:
+            reported[signals, s].reshape(-1)[:] = truth
             label(index, instance_id, class_id, labels[0, s].reshape(-1), labels[1, s].reshape(-1))
 
 

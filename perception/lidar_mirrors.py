@@ -2,7 +2,7 @@
 
 A beam that a level floor mirrors goes on as if it came from below the floor, where the lidar's image stands. So the
 solids are drawn once more, as seen from there, into the beams that meet the floor and could return something that it
-mirrors (``lidar_signal.coat_surfaces``). What is drawn ahead of the floor is not in the mirror: such beams, and those
+mirrors (``lidar_signal.meet_surfaces``). What is drawn ahead of the floor is not in the mirror: such beams, and those
 of other mirrors and of lidars that lean, are left to rays.
 """
 
@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from ..common.geometry import FloatArray
 from .compiled import inner, part
 from .grid import IntArray
+from .lanes import LANES, any_lane, gather_rows, greater, load, select, single, store
+from .lidar_raster import LANES as DRAWN_LANES
 from .lidar_raster import (
-    LANES,
     NOTHING,
     NOWHERE,
     Beams,
@@ -29,7 +30,18 @@ from .lidar_raster import (
     sweep_reach,
 )
 from .lidar_raster import OZ as ORIGIN_Z
-from .lidar_signal import MIRROR_LIFT, MIRRORED, S_MAX, TARGET, Echoes, meet_surfaces
+from .lidar_signal import MIRROR_LIFT, MIRRORED, S_MAX, TARGET, Echoes, know_solids
+from .lidar_solids import (
+    KIND,
+    OTHER,
+    REFLECTION,
+    Rays,
+    Singles,
+    face_lanes,
+    face_others,
+    load_origin,
+    load_ray,
+)
 from .raycast import Tables, as_index
 
 
@@ -52,17 +64,21 @@ def draw_mirrors(
     beams: Beams,
     exclude: int,
     scratch: LidarScratch,
-    directions: FloatArray,
-    truth: NDArray[np.float32],
+    rays: Rays,
+    truth: Singles,
     row: IntArray,
     echoes: Echoes,
-    kinds: NDArray[np.uint8],
+    instance_id: IntArray,
+    film_key: np.uint64,
+    seen: NDArray[np.uint8],
+    solids: Singles,
 ) -> None:
     """Add what a level lidar sees in a level floor, and take those beams from ``echoes.mirror``.
 
     Args:
-        tables to settings and directions to kinds: as in ``lidar_signal.trace_mirrors``. fixed, moving, beams, exclude:
+        tables to settings and rays to echoes: as in ``lidar_signal.trace_mirrors``. fixed, moving, beams, exclude:
             as in ``lidar_raster.raster_lidar``; ``fixed`` holds all static solids. scratch: as ``see_lidar`` left it.
+        instance_id to solids: as in ``lidar_signal.know_solids``.
     """
     floor, rings = level_floor(tables, fixed, moving), 0
     while rings < beams.ring.shape[1] and beams.ring[0, rings] < 0.0:
@@ -71,22 +87,18 @@ def draw_mirrors(
         return
     if not ask_beams(floor, rings, beams, settings[S_MAX], truth, row, echoes, scratch):
         return
-    poses, columns = scratch.origins.shape[0], beams.azimuth.shape[1]
-    origins, turns, tangents = scratch.origins.copy(), scratch.turns.copy(), np.empty((1, rings))
+    origins, columns = scratch.origins, beams.azimuth.shape[1]
+    last, tangents = origins.shape[0] - 1, np.empty((1, rings))
     image = 2.0 * tables.hot[floor, 3]
-    for k in range(poses):
-        origins[k, 2] = image - origins[k, 2]
-        for i in range(3):
-            turns[k, 2, i] = -turns[k, 2, i]
     for c in range(scratch.column.shape[1]):
         scratch.column[ORIGIN_Z, c] = image - scratch.column[ORIGIN_Z, c]
     for j in range(rings):
         tangents[0, j] = -beams.ring[0, rings - 1 - j]
     grow, first, step = sweep_reach(beams, scratch)
     view = View(
-        0.5 * (origins[0, 0] + origins[poses - 1, 0]),
-        0.5 * (origins[0, 1] + origins[poses - 1, 1]),
-        origins[0, 2],
+        0.5 * (origins[0, 0] + origins[last, 0]),
+        0.5 * (origins[0, 1] + origins[last, 1]),
+        image - origins[0, 2],
         grow,
         0.0,
         first,
@@ -105,20 +117,54 @@ def draw_mirrors(
     draw_solids(
         tables, fixed, moving, exclude, view, np.zeros((3, 3)), False, tangents, direction, scratch.mask[0], drawn
     )
-    ranges, rows = np.empty(columns, np.float32), np.empty(columns, np.int32)
-    cosine, amplitude = np.empty(columns, np.float32), np.empty(columns, np.float32)
+    ranges, rows = np.empty(columns + LANES, np.float32), np.full(columns + LANES, -1, np.int32)
+    lift = image - 2.0 * origins[0, 2]
     for j in range(rings):
         e = rings - 1 - j
-        at = beams.order[e] * columns
-        if read_ring(scratch.mask[0], scratch.depth[j], beams.ring[1, e], at, truth, echoes, ranges, rows):
-            meet_surfaces(
-                tables, surface, origins, turns, directions[at : at + columns], columns, ranges, rows, cosine, amplitude
-            )
-            for c in range(columns):
-                if rows[c] >= 0:
-                    b = at + c
-                    echoes.other[b], echoes.beyond[b] = ranges[c], echoes.beyond[b] * amplitude[c]
-                    kinds[b] = TARGET | MIRRORED
+        at = as_index(beams.order[e]) * columns
+        if read_ring(scratch.mask[0], scratch.depth[j], beams.ring[1, e], at, columns, truth, echoes, ranges, rows):
+            know_solids(tables, surface, instance_id, settings, film_key, origins[0], columns, rows, seen, solids)
+            meet_image(tables, solids, rays, origins[0], lift, at, ranges, rows, echoes)
+
+
+@inner
+def meet_image(
+    tables: Tables,
+    solids: Singles,
+    rays: Rays,
+    origin: FloatArray,
+    lift: float,
+    at: int,
+    ranges: Singles,
+    rows: IntArray,
+    echoes: Echoes,
+) -> None:
+    """Write the second echoes of a ring, whose beams begin at ``at``, from what their images meet.
+
+    Args:
+        tables, solids, rays, origin: as in ``lidar_signal.meet_surfaces``. lift: height of the image of the lidar's
+            first origin over that origin [m]. ranges, rows: of ``read_ring``. echoes: ``beyond`` holds what is
+            mirrored.
+    """
+    scratch = np.empty(7 * LANES, np.float32)
+    for k in range(0, len(rows) - LANES, LANES):
+        p, t = load(rows, k), load(ranges, k)
+        met = p >= 0
+        if not any_lane(met):
+            continue
+        solid = gather_rows(solids, greater(p, 0))
+        x, y, z = load_origin(rays, k)
+        z = single(lift) - z
+        dx, dy, dz = load_ray(rays, at + k)
+        dz = single(0.0) - dz
+        face = face_lanes(solid, x, y, z, dx, dy, dz, t)
+        others = met & (solid[KIND] == single(OTHER))
+        if any_lane(others):
+            face = face_others(tables, others, rows, k, origin, x, y, z, dx, dy, dz, t, face, scratch)
+        share = load(echoes.beyond, at + k)
+        store(echoes.other, at + k, select(met, t, load(echoes.other, at + k)))
+        store(echoes.beyond, at + k, select(met, share * solid[REFLECTION] * face, share))
+        store(echoes.kind, at + k, select(met, TARGET | MIRRORED, load(echoes.kind, at + k)))
 
 
 @part
@@ -146,8 +192,8 @@ def ask_beams(
             depth[j, c] = closed
         for block in range(np.uint64(cover.shape[1])):
             farthest = closed
-            for lane in range(np.uint64(LANES)):
-                word = depth[j, block * np.uint64(LANES) + lane]
+            for lane in range(np.uint64(DRAWN_LANES)):
+                word = depth[j, block * np.uint64(DRAWN_LANES) + lane]
                 farthest = word if word > farthest else farthest
             cover[j, block] = float_of(farthest & ~scratch.mask[0])
             asked = asked or farthest > closed
@@ -160,9 +206,10 @@ def read_ring(
     depth: NDArray[np.int64],
     cosine: float,
     at: int,
-    truth: NDArray[np.float32],
+    columns: int,
+    truth: Singles,
     echoes: Echoes,
-    ranges: NDArray[np.float32],
+    ranges: Singles,
     rows: IntArray,
 ) -> bool:
     """Read what was drawn into a ring, whose beams begin at ``at``: ranges [m] and rows, -1 for nothing.
@@ -171,7 +218,7 @@ def read_ring(
     whether anything is seen.
     """
     seen = False
-    for c in range(len(ranges)):
+    for c in range(columns):
         b, word = at + c, depth[c]
         ranges[c], rows[c] = np.inf, -1
         t = float_of(word & ~mask) / cosine

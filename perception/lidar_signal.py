@@ -36,7 +36,39 @@ from ..common.primitives import Primitives
 from .borrow import borrowed
 from .compiled import compiled, inner, part
 from .grid import IntArray
-from .intersect import AXIS_BOX, HALF_SPACE, YAW_BOX, interval, reciprocal
+from .lanes import (
+    LANES,
+    any_lane,
+    first_bit,
+    flag_bits,
+    gather_rows,
+    greater,
+    lane,
+    lane_numbers,
+    load,
+    select,
+    single,
+    spread_row,
+    store,
+)
+from .lidar_edges import Footprint, mix_edges
+from .lidar_solids import (
+    KIND,
+    MIRROR,
+    OTHER,
+    REFLECTION,
+    WRAP,
+    Rays,
+    Singles,
+    face_lanes,
+    face_others,
+    incidence,
+    load_origin,
+    load_ray,
+    local_rays,
+    place_rays,
+    put_solid,
+)
 from .noise import (
     LIDAR,
     LIDAR_DRIFT,
@@ -63,14 +95,6 @@ film before goods; it was mirrored; the return is dust; or another lidar's pulse
 
 SECTORS = 36
 """Parts of the window that are dirty or clean, 10 degrees each."""
-EDGE_STEPS = 5
-"""Halvings in the search for an edge of a solid that is no upright box: the share of a footprint is right to 1/128."""
-EDGE_STEP = 0.02
-"""Neighbouring beams whose ranges differ by less than this [m] do not make an edge."""
-UPRIGHT_LIDAR = 1e-9
-"""How far a lidar may lean [rad] for heights along its beams to be compared."""
-CLEARANCE = 1e-5
-"""How far from the end of a box [m] a beam must pass for sure."""
 FRESNEL = 0.04
 """Reflection of a dielectric of refractive index 1.5 (plastics, sealers, varnish) met head on."""
 LARGEST_WEAK = 4.0
@@ -181,13 +205,15 @@ _DARKEST = 0.02
 
 
 class Echoes(NamedTuple):
-    """The echoes of each beam, (beams,) float32 each; the last three of no length if no beam can have a second echo.
+    """The echoes of each beam, (beams,) float32, with room for a vector beyond them; other to mirror are of no length
+    where no beam can have a second echo.
 
     Attributes:
         cosine: of incidence on the solid that the beam points at; -1 if it hits nothing, or starts inside.
         amplitude: of that solid's echo: share * reflectivity * cosine.
         other, beyond: range [m] (inf: none) and amplitude of the second echo.
         mirror: square of the share that is mirrored, where what the mirror shows could matter, and 0 elsewhere.
+        kind: int32, flags of what the echoes are of.
     """
 
     cosine: NDArray[np.float32]
@@ -195,6 +221,7 @@ class Echoes(NamedTuple):
     other: NDArray[np.float32]
     beyond: NDArray[np.float32]
     mirror: NDArray[np.float32]
+    kind: IntArray
 
 
 def lidar_surface(primitives: Primitives) -> NDArray[np.float32]:
@@ -301,564 +328,118 @@ def dropout_probability(base: float, grazing: float, cosine: float) -> float:
     return base + grazing * away * away * away * away
 
 
-@part
-def incidence(
-    shape: NDArray[np.uint8],
-    kind: NDArray[np.uint8],
-    hot: FloatArray,
-    solid: FloatArray,
-    p: int,
-    x: float,
-    y: float,
-    z: float,
-    dx: float,
-    dy: float,
-    dz: float,
-) -> float:
-    """Return the cosine (0 to 1) between a ray and the normal of solid p where they meet (x, y, z) [m].
+@inner
+def know_solids(
+    tables: Tables,
+    surface: NDArray[np.float32],
+    instance_id: IntArray,
+    settings: FloatArray,
+    film_key: np.uint64,
+    origin: FloatArray,
+    count: int,
+    row: IntArray,
+    seen: NDArray[np.uint8],
+    solids: Singles,
+) -> None:
+    """Write those solids into the table of solids (P, LANES) that are hit and not ``seen`` (P,) before.
 
-    The first four are tables of the scene. Upright boxes and planes, which most are, take a shorter way.
+    Args:
+        tables to settings: as in ``measure_scan``. film_key: hashed to tell which goods are wrapped.
+        origin: (3,) first of the lidar [m]. row: rows of ``count`` beams, and below 0 in a vector beyond them.
     """
-    code = shape[p]
-    if code == AXIS_BOX:
-        gx = max(hot[p, 0] - x, x - hot[p, 3])
-        gy = max(hot[p, 1] - y, y - hot[p, 4])
-        gz = max(hot[p, 2] - z, z - hot[p, 5])
-        side = dx if gx >= gy else dy
-        return min(1.0, abs(side if max(gx, gy) >= gz else dz))
-    if code == YAW_BOX:
-        c, s = hot[p, 6], hot[p, 7]
-        px, py = x - hot[p, 0], y - hot[p, 1]
-        gx, gy = abs(c * px + s * py) - hot[p, 3], abs(c * py - s * px) - hot[p, 4]
-        gz = abs(z - hot[p, 2]) - hot[p, 5]
-        side = c * dx + s * dy if gx >= gy else c * dy - s * dx
-        return min(1.0, abs(side if max(gx, gy) >= gz else dz))
-    if code == HALF_SPACE:
-        return min(1.0, abs(hot[p, 0] * dx + hot[p, 1] * dy + hot[p, 2] * dz))
-    nx, ny, nz, _, _, _ = world_normal(kind[p], solid, p, x, y, z)
-    return min(1.0, abs(nx * dx + ny * dy + nz * dz))
+    for at in range(0, count, LANES):
+        p, after = load(row, at), load(row, at + 1)
+        # The last of equal neighbours stands for all.
+        bits = flag_bits(((p < after) | (p > after)) & (p >= 0))
+        while bits != 0:
+            q = as_index(row[at + first_bit(bits)])
+            bits &= bits - 1
+            if seen[q] == 0:
+                seen[q] = 1
+                wrapped = (
+                    settings[S_FILM] > 0.0
+                    and surface[q, FILM] > 0.0
+                    and uniform(film_key, instance_id[q]) < settings[S_FILM]
+                )
+                put_solid(
+                    tables, q, origin[0], origin[1], origin[2], float(surface[q, REFLECTIVITY]),
+                    settings[S_GLOSS] * float(surface[q, GLOSS]), 1.0 if wrapped else 0.0, solids,
+                )  # fmt: skip
 
 
 @inner
 def meet_surfaces(
     tables: Tables,
-    surface: NDArray[np.float32],
-    origins: FloatArray,
-    rotations: FloatArray,
-    directions: FloatArray,
-    columns: int,
-    truth: NDArray[np.float32],
-    row: IntArray,
-    cosine: NDArray[np.float32],
-    amplitude: NDArray[np.float32],
-) -> None:
-    """Write the cosine of incidence of each beam (-1: it hits nothing, or starts inside) and its echo's amplitude.
-
-    Arrays as in ``measure_scan``; the last two are (beams,). Neighbouring beams that hit the same solid go together.
-    """
-    tables, rays, surface = borrowed(tables), borrowed(directions.reshape(-1)), borrowed(surface)
-    origins, rotations, truth, row = borrowed(origins), borrowed(rotations), borrowed(truth), borrowed(row)
-    cosine, amplitude = borrowed(cosine), borrowed(amplitude)
-    beams, moves = row.size, origins.shape[0] > 1
-    end = 0
-    while end < beams:
-        first, p = end, as_index(row[end])
-        end += 1
-        while end < beams and row[end] == p and not moves:
-            end += 1
-        if p < 0:
-            for i in range(np.uint64(first), np.uint64(end)):
-                cosine[i], amplitude[i] = -1.0, 0.0
-        else:
-            k = first % columns if moves else 0
-            meet_solid(tables, surface, p, origins, rotations, k, rays, truth, first, end, cosine, amplitude)
-
-
-@part
-def meet_solid(
-    tables: Tables,
-    surface: NDArray[np.float32],
-    p: int,
-    origins: FloatArray,
-    rotations: FloatArray,
-    k: int,
-    rays: FloatArray,
-    truth: NDArray[np.float32],
-    first: int,
-    end: int,
-    cosine: NDArray[np.float32],
-    amplitude: NDArray[np.float32],
-) -> None:
-    """As ``meet_surfaces``, for beams first to end - 1, that all hit solid p from pose k.
-
-    A few beams after them may be written too, with what is not theirs: whole vectors are faster than single beams.
-    """
-    shape, hot, code = tables.shape, tables.hot, tables.shape[p]
-    reflectivity = float(surface[p, REFLECTIVITY])
-    ox, oy, oz = origins[k, 0], origins[k, 1], origins[k, 2]
-    r = turn_of(rotations, k)
-    start, three, one, two = np.uint64(first), np.uint64(3), np.uint64(1), np.uint64(2)
-    if code <= YAW_BOX:
-        count = np.uint64(min((end - first + 7) // 8 * 8, truth.size - first) if end - first > 1 else 1)
-        c, s = (1.0, 0.0) if code == AXIS_BOX else (hot[p, 6], hot[p, 7])
-        hx, hy, hz, x, y, z = hot[p, 3], hot[p, 4], hot[p, 5], ox - hot[p, 0], oy - hot[p, 1], oz - hot[p, 2]
-        if code == AXIS_BOX:
-            hx, hy, hz = 0.5 * (hx - hot[p, 0]), 0.5 * (hy - hot[p, 1]), 0.5 * (hz - hot[p, 2])
-            x, y, z = x - hx, y - hy, z - hz
-        x, y = c * x + s * y, c * y - s * x
-        # From the lidar's frame to the box's.
-        m0, m1, m2 = c * r[0] + s * r[3], c * r[1] + s * r[4], c * r[2] + s * r[5]
-        m3, m4, m5 = c * r[3] - s * r[0], c * r[4] - s * r[1], c * r[5] - s * r[2]
-        for i in range(count):
-            b = start + i
-            u, v, w, t = rays[three * b], rays[three * b + one], rays[three * b + two], float(truth[b])
-            dx, dy, dz = m0 * u + m1 * v + m2 * w, m3 * u + m4 * v + m5 * w, r[6] * u + r[7] * v + r[8] * w
-            gx, gy, gz = abs(x + t * dx) - hx, abs(y + t * dy) - hy, abs(z + t * dz) - hz
-            side = abs(dx) if gx >= gy else abs(dy)
-            face = side if (gx if gx >= gy else gy) >= gz else abs(dz)
-            face = face if face < 1.0 else 1.0
-            cosine[b] = face if t > 0.0 else -1.0
-            amplitude[b] = face * reflectivity if t > 0.0 else 0.0
-    elif code == HALF_SPACE:
-        n0, n1, n2 = hot[p, 0], hot[p, 1], hot[p, 2]
-        m0, m1, m2 = (
-            n0 * r[0] + n1 * r[3] + n2 * r[6],
-            n0 * r[1] + n1 * r[4] + n2 * r[7],
-            n0 * r[2] + n1 * r[5] + n2 * r[8],
-        )
-        for i in range(np.uint64(end - first)):
-            b = start + i
-            face = abs(m0 * rays[three * b] + m1 * rays[three * b + one] + m2 * rays[three * b + two])
-            face = face if face < 1.0 else 1.0
-            cosine[b] = face if truth[b] > 0.0 else -1.0
-            amplitude[b] = face * reflectivity if truth[b] > 0.0 else 0.0
-    else:
-        for i in range(np.uint64(end - first)):
-            b = start + i
-            u, v, w, t = rays[three * b], rays[three * b + one], rays[three * b + two], float(truth[b])
-            dx, dy, dz = r[0] * u + r[1] * v + r[2] * w, r[3] * u + r[4] * v + r[5] * w, r[6] * u + r[7] * v + r[8] * w
-            face = incidence(
-                shape, tables.kind, hot, tables.solid, p, ox + t * dx, oy + t * dy, oz + t * dz, dx, dy, dz
-            )
-            cosine[b] = face if t > 0.0 else -1.0
-            amplitude[b] = face * reflectivity if t > 0.0 else 0.0
-
-
-@part
-def turn_of(rotations: FloatArray, k: int) -> tuple[float, ...]:
-    """Return rotation k as nine numbers, row by row: kernels keep them in registers."""
-    return (
-        rotations[k, 0, 0],
-        rotations[k, 0, 1],
-        rotations[k, 0, 2],
-        rotations[k, 1, 0],
-        rotations[k, 1, 1],
-        rotations[k, 1, 2],
-        rotations[k, 2, 0],
-        rotations[k, 2, 1],
-        rotations[k, 2, 2],
-    )
-
-
-@part
-def edge_share(
-    tables: Tables,
-    near: int,
-    other: int,
-    own_near: bool,
-    ox: float,
-    oy: float,
-    oz: float,
-    dx: float,
-    dy: float,
-    dz: float,
-    ex: float,
-    ey: float,
-    ez: float,
-) -> tuple[float, float, float]:
-    """Find the edge of a solid in one half of a beam's footprint.
-
-    Args:
-        tables: the scene. near: the nearer of the two solids, whose edge it is. other: the neighbouring beam's solid,
-            or -1. own_near: whether the beam's own solid is the nearer one.
-        ox, oy, oz: origin [m]. dx, dy, dz: unit direction of the beam. ex, ey, ez: from there to the footprint's rim.
-
-    Returns:
-        Share of the whole footprint beyond the edge (0 if there is none), the range [m] of the other solid in the
-        middle of that part (inf if it is not met there), and where that is: from 0, the beam's middle, to 1, the rim.
-    """
-    shape, hot, solid = tables.shape, tables.hot, tables.solid
-    if shape[near] == HALF_SPACE:
-        slope = hot[near, 0] * dx + hot[near, 1] * dy + hot[near, 2] * dz
-        if (slope < 0.0) == (slope + hot[near, 0] * ex + hot[near, 1] * ey + hot[near, 2] * ez < 0.0):
-            return 0.0, np.inf, 0.0
-    edge, steps = -1.0, EDGE_STEPS + 1
-    if shape[near] <= YAW_BOX:
-        edge = box_edge(shape[near], hot, near, own_near, ox, oy, oz, dx, dy, dz, ex, ey, ez)
-        if edge >= 1.0:
-            return 0.0, np.inf, 0.0
-        steps = 0 if edge >= 0.0 else steps
-    low, high, u, t = 0.0, 1.0, 1.0, np.inf
-    if edge >= 0.0:
-        low, high = edge, edge
-    for k in range(steps + 1):
-        last = k == steps
-        if last and other < 0:
-            break
-        u = 0.5 * (1.0 + high) if last else (1.0 if k == 0 else 0.5 * (low + high))
-        q = other if last else near
-        x, y, z = dx + u * ex, dy + u * ey, dz + u * ez
-        enter, leave = interval(
-            shape[q],
-            hot,
-            solid,
-            q,
-            ox,
-            oy,
-            oz,
-            x,
-            y,
-            z,
-            reciprocal(x),
-            reciprocal(y),
-            reciprocal(z),
-        )
-        hit = enter <= leave and leave > 0.0
-        if last:
-            t = max(enter, 0.0) if hit else np.inf
-        elif k == 0:
-            if hit == own_near:
-                return 0.0, np.inf, 0.0
-        elif hit == own_near:
-            low = u
-        else:
-            high = u
-    return 0.5 * (1.0 - 0.5 * (low + high)), t, 0.5 * (1.0 + high)
-
-
-@part
-def box_edge(
-    shape: int,
-    hot: FloatArray,
-    p: int,
-    own: bool,
-    ox: float,
-    oy: float,
-    oz: float,
-    dx: float,
-    dy: float,
-    dz: float,
-    ex: float,
-    ey: float,
-    ez: float,
-) -> float:
-    """Return where the edge of an upright box p lies between direction d (0) and d + e (1); 1: nowhere, -1: unknown.
-
-    A ray enters the box where it has passed the nearer plane of all three axes, and leaves it at the first of the
-    farther planes. It misses if it passes some axis' nearer plane after another's farther one; times the two
-    components of the direction, that is linear in the direction, so the edge is known in closed form. It is unknown
-    where a component changes its sign.
-
-    Args:
-        shape, hot: of the scene's tables. own: whether d meets the box and d + e does not, or the other way round.
-        ox to ez: origin [m], direction d, and step e.
-    """
-    if shape == AXIS_BOX:
-        hx, hy, hz = 0.5 * (hot[p, 3] - hot[p, 0]), 0.5 * (hot[p, 4] - hot[p, 1]), 0.5 * (hot[p, 5] - hot[p, 2])
-        lx, ly, lz = ox - hot[p, 0] - hx, oy - hot[p, 1] - hy, oz - hot[p, 2] - hz
-    else:
-        hx, hy, hz, c, s = hot[p, 3], hot[p, 4], hot[p, 5], hot[p, 6], hot[p, 7]
-        x, y, lz = ox - hot[p, 0], oy - hot[p, 1], oz - hot[p, 2]
-        lx, ly = c * x + s * y, c * y - s * x
-        dx, dy = c * dx + s * dy, c * dy - s * dx
-        ex, ey = c * ex + s * ey, c * ey - s * ex
-    # Mirrored so that the ray goes up along all axes.
-    lx, ex, dx = (lx if dx > 0.0 else -lx), (ex if dx > 0.0 else -ex), abs(dx)
-    ly, ey, dy = (ly if dy > 0.0 else -ly), (ey if dy > 0.0 else -ey), abs(dy)
-    lz, ez, dz = (lz if dz > 0.0 else -lz), (ez if dz > 0.0 else -ez), abs(dz)
-    fx, fy, fz = dx + ex, dy + ey, dz + ez
-    if min(fx, min(fy, fz)) < 0.0:
-        return -1.0
-    nx, ny, nz, mx, my, mz = -hx - lx, -hy - ly, -hz - lz, hx - lx, hy - ly, hz - lz
-    # How far the ray is from meeting the box, by each pair of axes: positive if it misses.
-    a0, a1 = nx * dy - my * dx, nx * fy - my * fx
-    b0, b1 = ny * dx - mx * dy, ny * fx - mx * fy
-    c0, c1 = nx * dz - mz * dx, nx * fz - mz * fx
-    d0, d1 = nz * dx - mx * dz, nz * fx - mx * fz
-    e0, e1 = ny * dz - mz * dy, ny * fz - mz * fy
-    f0, f1 = nz * dy - my * dz, nz * fy - my * fz
-    misses = max(max(max(a1, b1), max(c1, d1)), max(e1, f1)) > 0.0
-    missed = max(max(max(a0, b0), max(c0, d0)), max(e0, f0)) > 0.0
-    if misses != own or missed == own:
-        return 1.0
-    if own:
-        away = max(max(passing(a1, a0), passing(b1, b0)), max(passing(c1, c0), passing(d1, d0)))
-        return 1.0 - max(away, max(passing(e1, e0), passing(f1, f0)))
-    away = max(max(passing(a0, a1), passing(b0, b1)), max(passing(c0, c1), passing(d0, d1)))
-    return max(away, max(passing(e0, e1), passing(f0, f1)))
-
-
-@part
-def passing(out: float, within: float) -> float:
-    """Return where a linear function passes zero, as a share of the way from ``out`` to ``within``; 0 if out <= 0."""
-    inside = within if within < 0.0 else 0.0
-    return out / (out - inside) if out > 0.0 else 0.0
-
-
-@part
-def is_clear(
-    shape: NDArray[np.uint8],
-    hot: FloatArray,
-    row: IntArray,
-    truth: NDArray[np.float32],
-    directions: FloatArray,
-    b: int,
-    n: int,
-    up: bool,
-    half: float,
-    z: float,
-) -> bool:
-    """Tell, for a level lidar, whether there is surely no edge in the upper or lower half of the footprint of beam b.
-
-    Both beams and the rim between them go over the same line on the ground, so that heights above it decide. An upright
-    box that b hits is hit by the rim too if that passes the point of the hit between the box's ends; one that n hits is
-    missed by the rim if that stays above or below it as far as the box may reach.
-
-    Args:
-        n: the beam above (``up``) or below. half: angle of half the footprint [rad]. z: height of the lidar [m].
-        others: as in ``mix_edges``.
-    """
-    t, flat = float(truth[b]), np.sqrt(1.0 - directions[b, 2] * directions[b, 2])
-    near = as_index(row[b]) if t < truth[n] else as_index(row[n])
-    if shape[near] > YAW_BOX or half > 0.09 * flat:
-        return False
-    low, high = hot[near, 2], hot[near, 5]
-    across = hot[near, 3] - hot[near, 0] + hot[near, 4] - hot[near, 1]
-    if shape[near] == YAW_BOX:
-        low, high, across = low - high, low + high, 2.0 * (hot[near, 3] + hot[near, 4])
-    # 1 / (1 - 0.09) < 1.1: so much farther than in proportion to the angle lies the rim, at most.
-    if t < truth[n]:
-        here, rise = z + t * directions[b, 2], 1.1 * t * half / flat
-        return here + rise < high - CLEARANCE if up else here - rise > low + CLEARANCE
-    slope = directions[b, 2] / flat
-    ahead = float(truth[n]) * np.sqrt(1.0 - directions[n, 2] * directions[n, 2])
-    entry = z + truth[n] * directions[n, 2]
-    back = 0.0 if low + CLEARANCE < entry < high - CLEARANCE else across
-    rise = 1.1 * (ahead + across) * half / (flat * flat)
-    first, last = z + (ahead - back) * slope, z + (ahead + across) * slope
-    return (
-        min(first, last) - (0.0 if up else rise) > high + CLEARANCE
-        or max(first, last) + (rise if up else 0.0) < low - CLEARANCE
-    )
-
-
-@part
-def neighbour(side: int, column: int, b: int, columns: int, beams: int, full_turn: bool, stride: int) -> int:
-    """Return the beam ``stride`` to the right (0) or left (1), or below (2) or above (3) beam b; -1 at a margin."""
-    if side < 2:
-        there = column - stride if side == 0 else column + stride
-        if 0 <= there < columns:
-            return b - column + there
-        return b - column + there % columns if full_turn else -1
-    n = b - columns if side == 2 else b + columns
-    return n if n < beams else -1
-
-
-@inner
-def mix_edges(
-    tables: Tables,
-    surface: NDArray[np.float32],
+    solids: Singles,
+    rays: Rays,
     settings: FloatArray,
-    origins: FloatArray,
-    rotations: FloatArray,
-    directions: FloatArray,
-    columns: int,
-    truth: NDArray[np.float32],
+    origin: FloatArray,
+    beams: int,
+    truth: Singles,
     row: IntArray,
     echoes: Echoes,
-    kinds: NDArray[np.uint8],
 ) -> None:
-    """Find the beams whose footprints straddle an edge; write the share's loss of amplitude, and the second echo.
+    """Write cosines and amplitudes of the echoes, which hold the beams' own shares of their footprints before.
 
-    An edge lies between a beam and the next one outside its footprint, if they hit different solids. Of up to four
-    edges about a beam the one with the greatest share counts. Only those solids are looked at.
-    Arrays as in ``measure_scan``; kinds: (beams,) uint8.
+    Wrapped goods get stretch film in front of them: the film's two surfaces reflect 2 F / (1 + F) of the light away (F:
+    Fresnel's reflection); a diffuse share ``film_haze`` comes back; the rest passes, out and back. Beams with an edge
+    in them are left alone, and so are the wrapped ones by gloss.
+
+    From the echoes of glossy solids the mirrored share is taken. What a glossy solid mirrors goes out and back the same
+    way: it is weakened by the square of the mirror's reflection. That is written (``mirror``) where it could matter:
+    where it could be stronger than the direct echo, or (two returns, or the last one) where it reaches 2 % of a white
+    target's. Arrays as in ``find_echoes``.
     """
-    tables = borrowed(tables)
-    shape, kind, hot, solid = tables.shape, tables.kind, tables.hot, tables.solid
-    rotations, directions = borrowed(rotations), borrowed(directions)
-    beams, step = directions.shape[0], (1 if origins.shape[0] > 1 else 0)
-    full_turn, stride = settings[S_FULL_TURN] > 0.0, int(settings[S_STRIDE])
-    marked = np.zeros(beams, np.uint8)
-    mark_edges(truth, row, columns, stride, full_turn, settings[S_HALF_H] > 0.0, settings[S_HALF_V] > 0.0, marked)
-    for b in range(beams):
-        sides = marked[b]
-        if sides == 0 or echoes.cosine[b] < 0.0:
-            continue
-        column = b % columns
-        k = column * step
-        best, t_best, q_best = 0.0, np.inf, as_index(-1)
-        cx, cy, cz = 0.0, 0.0, 0.0
-        spread = 0.5 * settings[S_APERTURE] / truth[b]
-        lx, ly, lz = directions[b, 0], directions[b, 1], directions[b, 2]
-        flat = np.sqrt(lx * lx + ly * ly)
-        dx, dy, dz = turned(rotations, k, lx, ly, lz)
-        upright = abs(rotations[k, 2, 0]) + abs(rotations[k, 2, 1]) < UPRIGHT_LIDAR
-        for side in range(4):
-            if (sides >> side) & 1 == 0:
-                continue
-            n = neighbour(side, column, b, columns, beams, full_turn, stride)
-            half = spread + (settings[S_HALF_H] if side < 2 else settings[S_HALF_V])
-            compare = upright and side > 1
-            if compare and is_clear(shape, hot, row, truth, directions, b, n, side == 3, half, origins[k, 2]):
-                continue
-            move = (-half if side in (0, 2) else half) / flat
-            upward = side > 1
-            ex, ey, ez = turned(
-                rotations,
-                k,
-                move * (-lz * lx if upward else -ly),
-                move * (-lz * ly if upward else lx),
-                move * flat * flat if upward else 0.0,
-            )
-            own_near, q = truth[b] < truth[n], as_index(row[n])
-            near = as_index(row[b]) if own_near else q
-            share, t, u = edge_share(
-                tables, near, q, own_near, origins[k, 0], origins[k, 1], origins[k, 2], dx, dy, dz, ex, ey, ez,
-            )  # fmt: skip
-            if share > best:
-                best, t_best, q_best = share, (t if t < np.inf else float(truth[n])), q
-                cx, cy, cz = dx + u * ex, dy + u * ey, dz + u * ez
-        if best > 0.0:
-            echoes.amplitude[b] *= 1.0 - best
-            if q_best >= 0 and t_best <= settings[S_MAX]:
-                x, y, z = origins[k, 0] + t_best * cx, origins[k, 1] + t_best * cy, origins[k, 2] + t_best * cz
-                c = incidence(shape, kind, hot, solid, q_best, x, y, z, cx, cy, cz)
-                echoes.other[b], echoes.beyond[b] = t_best, best * surface[q_best, REFLECTIVITY] * c
-                kinds[b] = TARGET | MIXED
-
-
-@part
-def mark_edges(
-    truth: NDArray[np.float32],
-    row: IntArray,
-    columns: int,
-    stride: int,
-    full_turn: bool,
-    horizontal: bool,
-    vertical: bool,
-    marked: NDArray[np.uint8],
-) -> None:
-    """Add 2^side to ``marked`` (beams,) where the neighbour on a side has another solid at another range."""
-    beams, step = row.size, np.float32(EDGE_STEP)
-    one, ahead = np.uint8(1), np.uint64(stride)
-    differs = np.empty(columns, np.uint8)
-    if horizontal:
-        for first in range(0, beams, columns):
-            rows, ranges, marks = (
-                row[first : first + columns],
-                truth[first : first + columns],
-                marked[first : first + columns],
-            )
-            # Each in a loop of its own, or they are not vectorised.
-            pairs = np.uint64(max(columns - stride, 0))
-            for k in range(pairs):
-                differs[k] = (rows[k] != rows[k + ahead]) & (abs(ranges[k] - ranges[k + ahead]) >= step)
-            for k in range(pairs):
-                marks[k] |= differs[k] << one
-            for k in range(pairs):
-                marks[k + ahead] |= differs[k]
-            for i in range(stride if full_turn else 0):
-                j = (i - stride) % columns
-                if rows[i] != rows[j] and abs(ranges[i] - ranges[j]) >= step:
-                    marks[i] |= np.uint8(1)
-                    marks[j] |= np.uint8(2)
-    if vertical:
-        count = beams - columns
-        below, above, near, far = row[:count], row[columns:], truth[:count], truth[columns:]
-        upper = marked[columns:]
-        for i in range(count):
-            edge = np.uint8((below[i] != above[i]) & (abs(near[i] - far[i]) >= step))
-            upper[i] |= edge << np.uint8(2)
-        for i in range(count):
-            edge = np.uint8((below[i] != above[i]) & (abs(near[i] - far[i]) >= step))
-            marked[i] |= edge << np.uint8(3)
-
-
-@part
-def turned(rotations: FloatArray, k: int, x: float, y: float, z: float) -> tuple[float, float, float]:
-    """Return a vector of the lidar's frame in ``map``."""
-    return (
-        rotations[k, 0, 0] * x + rotations[k, 0, 1] * y + rotations[k, 0, 2] * z,
-        rotations[k, 1, 0] * x + rotations[k, 1, 1] * y + rotations[k, 1, 2] * z,
-        rotations[k, 2, 0] * x + rotations[k, 2, 1] * y + rotations[k, 2, 2] * z,
-    )
-
-
-@inner
-def coat_surfaces(
-    surface: NDArray[np.float32],
-    instance_id: IntArray,
-    settings: FloatArray,
-    film_key: np.uint64,
-    truth: NDArray[np.float32],
-    row: IntArray,
-    echoes: Echoes,
-    kinds: NDArray[np.uint8],
-) -> None:
-    """Put stretch film in front of wrapped goods, and take the mirrored share from the echoes of glossy solids.
-
-    The film's two surfaces reflect 2 F / (1 + F) of the light away (F: Fresnel's reflection); a diffuse share
-    ``film_haze`` comes back; the rest passes, out and back. Beams with an edge in them are left alone, and so are the
-    wrapped ones by gloss.
-
-    What a glossy solid mirrors goes out and back the same way: it is weakened by the square of the mirror's reflection.
-    That is written (``mirror``) where it could matter: where it could be stronger than the direct echo, or (two
-    returns, or the last one) where it reaches 2 % of a white target's.
-    """
-    cosine, amplitude, mirror = echoes.cosine, echoes.amplitude, echoes.mirror
     weak = settings[S_RETURNS] > 1.0 or settings[S_MODE] == LAST
-    beams, b = row.size, 0
-    while b < beams:
-        p, first = as_index(row[b]), np.uint64(b)
-        while b < beams and row[b] == p:
-            b += 1
-        if p < 0:
-            continue
-        gloss = settings[S_GLOSS] * float(surface[p, GLOSS])
-        can_be_wrapped = settings[S_FILM] > 0.0 and surface[p, FILM] > 0.0
-        if can_be_wrapped and uniform(film_key, instance_id[p]) < settings[S_FILM]:
-            wrap_film(settings, first, np.uint64(b), truth, echoes, kinds)
-        if gloss > 0.0:
-            for i in range(np.uint64(b) - first):
-                c = float(cosine[first + i])
-                share = gloss * schlick(c) if (kinds[first + i] == TARGET) & (c >= 0.0) else 0.0
-                left = float(amplitude[first + i]) * (1.0 - share)
-                amplitude[first + i] = left
+    film, gloss = settings[S_FILM] > 0.0, settings[S_GLOSS] > 0.0
+    gap, haze, zero, one = single(settings[S_GAP]), single(settings[S_HAZE]), single(0.0), single(1.0)
+    scratch = np.empty(7 * LANES, np.float32)
+    # Of a lidar that stands still, all beams are one ring.
+    columns = rays.columns if rays.moves else beams
+    for start in range(0, beams, columns):
+        for column in range(0, columns, LANES):
+            b = start + column
+            p, t = load(row, b), load(truth, b)
+            here, hit = as_index(lane(p, 0)), (p >= 0) & (t > zero)
+            if any_lane((p < here) | (p > here)):
+                solid = gather_rows(solids, greater(p, 0))
+            else:
+                solid = spread_row(solids, max(here, 0))
+            x, y, z = load_origin(rays, column)
+            dx, dy, dz = load_ray(rays, b)
+            face = face_lanes(solid, x, y, z, dx, dy, dz, t)
+            others = hit & (solid[KIND] == single(OTHER))
+            if any_lane(others):
+                face = face_others(tables, others, row, b, origin, x, y, z, dx, dy, dz, t, face, scratch)
+            # Beams of the next ring are not met from these origins.
+            ours = lane_numbers() < columns - column
+            before = load(echoes.amplitude, b)
+            amplitude = select(hit, before * solid[REFLECTION] * face, zero)
+            store(echoes.cosine, b, select(hit, face, single(-1.0)))
+            if film or gloss:
+                kinds = load(echoes.kind, b)
+                plain = hit & ours & (kinds == TARGET)
+                away = one - face
+                fresnel = single(FRESNEL) + single(1.0 - FRESNEL) * (away * away * (away * away) * away)
+            if film:
+                wrapped = plain & (solid[WRAP] > zero)
+                if any_lane(wrapped):
+                    passed = (one - single(2.0) * fresnel / (one + fresnel)) * (one - haze)
+                    amplitude = select(wrapped, amplitude * passed * passed, amplitude)
+                    ahead = greater(t - gap / greater(face, single(0.1)), single(1e-3))
+                    store(echoes.other, b, select(wrapped, ahead, load(echoes.other, b)))
+                    store(echoes.beyond, b, select(wrapped, haze * face, load(echoes.beyond, b)))
+                    store(echoes.kind, b, select(wrapped, TARGET | WRAPPED, kinds))
+                    fresnel = select(wrapped, zero, fresnel)
+            if gloss:
+                share = select(plain, solid[MIRROR] * fresnel, zero)
+                amplitude = amplitude * (one - share)
                 square = share * share
-                mirror[first + i] = square if square >= (0.02 if weak else left) else 0.0
-
-
-@part
-def wrap_film(
-    settings: FloatArray,
-    first: np.uint64,
-    end: np.uint64,
-    truth: NDArray[np.float32],
-    echoes: Echoes,
-    kinds: NDArray[np.uint8],
-) -> None:
-    """Put film in front of what beams first to end - 1 hit; see ``coat_surfaces``."""
-    gap, haze = settings[S_GAP], settings[S_HAZE]
-    for i in range(first, end):
-        c = float(echoes.cosine[i])
-        if c < 0.0 or kinds[i] != TARGET:
-            continue
-        fresnel = schlick(c)
-        passed = (1.0 - 2.0 * fresnel / (1.0 + fresnel)) * (1.0 - haze)
-        echoes.amplitude[i] *= passed * passed
-        echoes.other[i], echoes.beyond[i] = max(1e-3, truth[i] - gap / max(c, 0.1)), haze * c
-        kinds[i] = TARGET | WRAPPED
+                if weak:
+                    store(echoes.mirror, b, select(square >= single(0.02), square, zero))
+                else:
+                    store(echoes.mirror, b, select(square >= amplitude, square, zero))
+            store(echoes.amplitude, b, select(ours, amplitude, before))
 
 
 @inner
@@ -868,24 +449,22 @@ def trace_mirrors(
     settings: FloatArray,
     exclude: int,
     origins: FloatArray,
-    rotations: FloatArray,
-    directions: FloatArray,
-    columns: int,
-    truth: NDArray[np.float32],
+    rays: Rays,
+    beams: int,
+    truth: Singles,
     row: IntArray,
     echoes: Echoes,
-    kinds: NDArray[np.uint8],
 ) -> None:
-    """Add what is seen in mirrors, beam by beam with a ray, where ``coat_surfaces`` found that it could matter."""
+    """Add what is seen in mirrors, beam by beam with a ray, where ``meet_surfaces`` found that it could matter."""
     tables = borrowed(tables)
     shape, hot, kind, solid = tables.shape, tables.hot, tables.kind, tables.solid
     visited = np.zeros(tables.shape.size, np.int32)
-    step = 1 if origins.shape[0] > 1 else 0
-    for b in range(len(truth)):
+    direction = rays.direction
+    for b in range(beams):
         if not echoes.mirror[b] > 0.0:
             continue
-        p, t, k = as_index(row[b]), float(truth[b]), (b % columns) * step
-        dx, dy, dz = turned(rotations, k, directions[b, 0], directions[b, 1], directions[b, 2])
+        p, t, k = as_index(row[b]), float(truth[b]), b % rays.columns if rays.moves else 0
+        dx, dy, dz = float(direction[0, b]), float(direction[1, b]), float(direction[2, b])
         x, y, z = origins[k, 0] + t * dx, origins[k, 1] + t * dy, origins[k, 2] + t * dz
         nx, ny, nz, _, _, _ = world_normal(kind[p], solid, p, x, y, z)
         along = nx * dx + ny * dy + nz * dz
@@ -896,7 +475,7 @@ def trace_mirrors(
         if q >= 0 and s > 0.0:
             c = incidence(shape, kind, hot, solid, q, x + s * rx, y + s * ry, z + s * rz, rx, ry, rz)
             echoes.other[b], echoes.beyond[b] = t + s, echoes.mirror[b] * surface[q, REFLECTIVITY] * c
-            kinds[b] = TARGET | MIRRORED
+            echoes.kind[b] = TARGET | MIRRORED
 
 
 @part
@@ -1393,14 +972,17 @@ def measure_scan(
         second_ranges, second_intensity: likewise the second return; of no length if the lidar has one return.
         flags: (beams,) uint8, written: see ``TARGET``.
     """
+    beams = row.size
+    ranges_met, rows = np.empty(beams + LANES, np.float32), np.full(beams + LANES, -1, np.int32)
+    ranges_met[:beams], rows[:beams] = truth, row
+    rays = place_rays(local_rays(directions), origins, rotations, columns)
+    solids, seen = np.empty((tables.shape.size, LANES), np.float32), np.zeros(tables.shape.size, np.uint8)
+    film_key = noise_key(stream, LIDAR_FILM, np.uint64(0), np.uint64(0))
     echoes = find_echoes(
-        tables, surface, instance_id, settings, stream, origins, rotations, directions, columns, truth, row, flags
+        tables, surface, instance_id, settings, film_key, origins, rays, beams, ranges_met, rows, seen, solids
     )
     if settings[S_GLOSS] > 0.0:
-        trace_mirrors(
-            tables, surface, settings, as_index(exclude), origins, rotations, directions, columns, truth, row, echoes,
-            flags,
-        )  # fmt: skip
+        trace_mirrors(tables, surface, settings, as_index(exclude), origins, rays, beams, ranges_met, rows, echoes)
     report_scan(
         settings, quantiles, stream, sensor, frame, columns, truth, echoes, ranges, intensity, second_ranges,
         second_intensity, flags,
@@ -1413,37 +995,57 @@ def find_echoes(
     surface: NDArray[np.float32],
     instance_id: IntArray,
     settings: FloatArray,
-    stream: np.uint64,
+    film_key: np.uint64,
     origins: FloatArray,
-    rotations: FloatArray,
-    directions: FloatArray,
-    columns: int,
-    truth: NDArray[np.float32],
+    rays: Rays,
+    beams: int,
+    truth: Singles,
     row: IntArray,
-    kinds: NDArray[np.uint8],
+    seen: NDArray[np.uint8],
+    solids: Singles,
 ) -> Echoes:
-    """Return the echoes of every beam, but for what is seen in mirrors, and write their kinds (beams,) uint8.
+    """Return the echoes of every beam, but for what is seen in mirrors.
 
-    Arguments as in ``measure_scan``.
+    Args:
+        tables to settings, and origins: as in ``measure_scan``. film_key: as in ``know_solids``.
+        rays: of the lidar. beams: how many.
+        truth, row: as in ``measure_scan``, with room for a vector beyond them; there, ``row`` is below 0.
+        seen: (P,) zeros, written: 1 for solids that are hit; solids: (P, LANES), written: table of those.
     """
-    beams = row.size
     edges = settings[S_HALF_H] + settings[S_HALF_V] > 0.0
-    several = beams if edges or settings[S_FILM] + settings[S_GLOSS] > 0.0 else 0
-    mirrored = beams if settings[S_GLOSS] > 0.0 else 0
+    room = beams + LANES
+    several = room if edges or settings[S_FILM] + settings[S_GLOSS] > 0.0 else 0
+    mirrored = room if settings[S_GLOSS] > 0.0 else 0
     echoes = Echoes(
-        np.empty(beams, np.float32),
-        np.empty(beams, np.float32),
+        np.empty(room, np.float32),
+        np.ones(room, np.float32),
         np.full(several, np.inf, np.float32),
         np.zeros(several, np.float32),
         np.zeros(mirrored, np.float32),
+        np.full(room, TARGET, np.int32),
     )
-    kinds[:] = TARGET
-    meet_surfaces(tables, surface, origins, rotations, directions, columns, truth, row, echoes.cosine, echoes.amplitude)
+    know_solids(tables, surface, instance_id, settings, film_key, origins[0], beams, row, seen, solids)
     if edges:
-        mix_edges(tables, surface, settings, origins, rotations, directions, columns, truth, row, echoes, kinds)
-    if settings[S_FILM] + settings[S_GLOSS] > 0.0:
-        film_key = noise_key(stream, LIDAR_FILM, np.uint64(0), np.uint64(0))
-        coat_surfaces(surface, instance_id, settings, film_key, truth, row, echoes, kinds)
+        mix_edges(
+            tables,
+            solids,
+            rays,
+            origins[0],
+            Footprint(settings[S_HALF_H], settings[S_HALF_V], 0.5 * settings[S_APERTURE]),
+            int(settings[S_STRIDE]),
+            settings[S_FULL_TURN] > 0.0,
+            settings[S_MAX],
+            beams,
+            truth,
+            row,
+            echoes.amplitude,
+            echoes.other,
+            echoes.beyond,
+            echoes.kind,
+            TARGET,
+            TARGET | MIXED,
+        )
+    meet_surfaces(tables, solids, rays, settings, origins[0], beams, truth, row, echoes)
     return echoes
 
 
@@ -1463,7 +1065,9 @@ def report_scan(
     second_intensity: NDArray[np.float32],
     flags: NDArray[np.uint8],
 ) -> None:
-    """Turn echoes into what is reported; arguments as in ``measure_scan``, ``flags`` as in ``report_returns``."""
+    """Turn echoes into what is reported; arguments as in ``measure_scan``."""
+    for b in range(flags.size):
+        flags[b] = echoes.kind[b]
     bias = settings[S_BIAS]
     if settings[S_DRIFT] > 0.0:
         bias += settings[S_DRIFT] * slow_drift(stream, sensor, frame, settings[S_DRIFT_SCANS])

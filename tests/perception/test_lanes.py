@@ -13,10 +13,13 @@ from floorcast.perception.lanes import (
     absolute,
     any_lane,
     bits_of,
+    first_bit,
+    flag_bits,
     float_of,
     floor,
     gather,
     gather_bytes,
+    gather_rows,
     greater,
     item,
     lane,
@@ -28,6 +31,7 @@ from floorcast.perception.lanes import (
     row_stride,
     select,
     spread,
+    spread_row,
     store,
     store_bytes,
     store_colors,
@@ -137,3 +141,26 @@ def test_a_vector_may_start_anywhere_in_a_row():
     for width in range(1, 70):
         assert row_stride(width) % LANES == 0
         assert width - 1 + LANES <= row_stride(width) <= width + 2 * LANES
+
+
+@njit(error_model="numpy")
+def rows(table, at, out):
+    of_each, of_one = gather_rows(table, load(at, 0)), spread_row(table, at[1])
+    store(out, 0, of_each[0])
+    store(out, LANES, of_each[LANES - 2])
+    store(out, 2 * LANES, of_one[3])
+    bits = flag_bits(of_each[0] < of_one[3])
+    return bits, first_bit(bits)
+
+
+def test_rows_of_a_table_become_its_columns():
+    rng = np.random.default_rng(3)
+    table, at = rng.normal(size=(40, LANES)).astype(np.float32), rng.integers(0, 40, LANES).astype(np.int32)
+    out = np.zeros(3 * LANES, np.float32)
+    bits, first = rows(table, at, out)
+    assert_array_equal(out[:LANES], table[at, 0])
+    assert_array_equal(out[LANES : 2 * LANES], table[at, LANES - 2])
+    assert_array_equal(out[2 * LANES :], np.full(LANES, table[at[1], 3]))
+    expected = np.flatnonzero(table[at, 0] < table[at[1], 3])
+    assert bits == sum(1 << int(k) for k in expected)
+    assert first == expected[0]
