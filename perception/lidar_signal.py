@@ -24,7 +24,7 @@ a beam, its bits are split into independent parts.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numba.np.unsafe.ndarray import to_fixed_tuple
@@ -38,18 +38,26 @@ from .compiled import compiled, inner, part
 from .grid import IntArray
 from .lanes import (
     LANES,
+    absolute,
     any_lane,
     first_bit,
     flag_bits,
+    floor,
     gather_rows,
     greater,
     lane,
     lane_numbers,
+    lesser,
     load,
+    low_half,
+    root,
     select,
     single,
+    spread,
     spread_row,
     store,
+    store_bytes,
+    to_float,
 )
 from .lidar_edges import Footprint, mix_edges
 from .lidar_solids import (
@@ -75,7 +83,9 @@ from .noise import (
     LIDAR_FILM,
     LIDAR_UNIT,
     noise_key,
+    normal_lanes,
     random_bits,
+    random_lanes,
     standard_normal,
     table_normal,
     uniform,
@@ -105,33 +115,8 @@ STRAY_AMPLITUDE = 0.1
 
 STRONGEST, FIRST, LAST = 0, 1, 2
 
-BATCH = 128
-"""Beams that are reported together. Batches of less than 64 are unrolled before they are vectorised, and then are not.
-"""
-(
-    DISTANCE,
-    COSINE,
-    AMPLITUDE,
-    CLEAR,
-    CHANCE,
-    RANGE_NOISE,
-    THRESHOLD,
-    LIGHT_NOISE,
-    REPORTED,
-    LIGHT,
-    ERROR,
-    DISTANCE_2,
-    AMPLITUDE_2,
-    RANGE_NOISE_2,
-    THRESHOLD_2,
-    LIGHT_NOISE_2,
-    REPORTED_2,
-    LIGHT_2,
-    WORK_FIELDS,
-) = range(19)
-"""Fields of the working memory of a batch: true range, cosine of incidence, amplitude, transmission of the window,
-chance (0 to 1), three standard normal numbers, and the range and intensity that are reported; bias; and of the second
-echo range, amplitude, standard normal numbers, and range and intensity of the second return."""
+CHANCES = 1 << 28
+"""Steps of the number that decides on dropout and strays."""
 MIRROR_LIFT = 1e-4
 """How far off a mirror the rays from it begin [m]."""
 
@@ -494,32 +479,34 @@ def sense(
         amplitude: share * reflectivity * cosine. distance: true range [m]. clear: transmission of the window, both
             ways. error: bias [m]. bits: random bits; parts 0 and 1 are used. quantiles: ``noise.QUANTILES``.
     """
-    noise, threshold = table_normal(bits, 0, quantiles), table_normal(bits, 1, quantiles)
-    return sensed_range(amplitude, distance, clear, error, noise, threshold, settings)
-
-
-@part
-def sensed_range(
-    amplitude: float,
-    distance: float,
-    clear: float,
-    error: float,
-    noise: float,
-    threshold: float,
-    settings: FloatArray,
-) -> float:
-    """As ``sense``, with its two numbers from the standard normal distribution. Without branches: it is vectorised."""
     gain = settings[S_GAIN]
     weakness = distance * distance / (amplitude * clear * gain if gain > 0.0 else 1.0)  # 1 / signal
     weakness = weakness if gain > 0.0 else 0.0
     weak = settings[S_WEAK] * settings[S_WEAK] * (weakness if weakness < LARGEST_WEAK else LARGEST_WEAK)
     growth = settings[S_GROWTH] * distance
     sigma = np.sqrt(settings[S_NOISE] * settings[S_NOISE] + growth * growth + weak)
-    measured = distance + error + sigma * noise
-    stepped = np.floor(measured * settings[S_STEPS] + 0.5) * settings[S_RESOLUTION]
-    measured = stepped if settings[S_RESOLUTION] > 0.0 else measured
-    detected = weakness * (1.0 + settings[S_DETECTION] * threshold) <= 1.0
+    measured = distance + error + sigma * table_normal(bits, 0, quantiles)
+    if settings[S_RESOLUTION] > 0.0:
+        measured = np.floor(measured * settings[S_STEPS] + 0.5) * settings[S_RESOLUTION]
+    detected = weakness * (1.0 + settings[S_DETECTION] * table_normal(bits, 1, quantiles)) <= 1.0
     return measured if detected & (measured >= settings[S_MIN]) & (measured <= settings[S_MAX]) else np.inf
+
+
+@part
+def sense_lanes(
+    amplitude: Any, distance: Any, clear: Any, error: Any, noise: Any, threshold: Any, s: tuple[Any, ...]
+) -> Any:
+    """As ``sense``, for a vector of beams with their numbers from the standard normal distribution; ``s``: settings."""
+    weakness = spread(single(0.0))
+    if s[S_GAIN] > 0.0:
+        weakness = distance * distance / (amplitude * clear * s[S_GAIN])
+    growth = s[S_GROWTH] * distance
+    weak = s[S_WEAK] * s[S_WEAK] * lesser(weakness, single(LARGEST_WEAK))
+    measured = distance + error + root(s[S_NOISE] * s[S_NOISE] + growth * growth + weak) * noise
+    if s[S_RESOLUTION] > 0.0:
+        measured = floor(measured * s[S_STEPS] + single(0.5)) * s[S_RESOLUTION]
+    detected = weakness * (single(1.0) + s[S_DETECTION] * threshold) <= single(1.0)
+    return select(detected & (measured >= s[S_MIN]) & (measured <= s[S_MAX]), measured, single(np.inf))
 
 
 @part
@@ -527,17 +514,19 @@ def sense_intensity(
     amplitude: float, clear: float, bits: np.uint64, quantiles: NDArray[np.float32], settings: FloatArray
 ) -> float:
     """Return the intensity, 0 to 1, that is reported for one echo; part 2 of the bits is used."""
-    return sensed_intensity(amplitude, clear, table_normal(bits, 2, quantiles), settings)
+    value = amplitude * clear * (1.0 + settings[S_INTENSITY_NOISE] * table_normal(bits, 2, quantiles))
+    if settings[S_INTENSITY_STEP] > 0.0:
+        value = np.floor(value * settings[S_LEVELS] + 0.5) * settings[S_INTENSITY_STEP]
+    return min(max(value, 0.0), 1.0)
 
 
 @part
-def sensed_intensity(amplitude: float, clear: float, noise: float, settings: FloatArray) -> float:
-    """As ``sense_intensity``, with its number from the standard normal distribution; without branches."""
-    value = amplitude * clear * (1.0 + settings[S_INTENSITY_NOISE] * noise)
-    stepped = np.floor(value * settings[S_LEVELS] + 0.5) * settings[S_INTENSITY_STEP]
-    value = stepped if settings[S_INTENSITY_STEP] > 0.0 else value
-    value = value if value > 0.0 else 0.0
-    return value if value < 1.0 else 1.0
+def intensity_lanes(amplitude: Any, clear: Any, noise: Any, back: Any, s: tuple[Any, ...]) -> Any:
+    """As ``sense_intensity``, for a vector of beams; 0 where ``back`` says that none comes back."""
+    value = amplitude * clear * (single(1.0) + s[S_INTENSITY_NOISE] * noise)
+    if s[S_INTENSITY_STEP] > 0.0:
+        value = floor(value * s[S_LEVELS] + single(0.5)) * s[S_INTENSITY_STEP]
+    return select(back, lesser(greater(value, single(0.0)), single(1.0)), single(0.0))
 
 
 @part
@@ -567,68 +556,89 @@ def report_returns(
     unit: np.uint64,
     bias: float,
     columns: int,
-    truth: NDArray[np.float32],
+    truth: Singles,
     echoes: Echoes,
-    ranges: NDArray[np.float32],
-    intensity: NDArray[np.float32],
-    second_ranges: NDArray[np.float32],
-    second_intensity: NDArray[np.float32],
+    ranges: Singles,
+    intensity: Singles,
+    second_ranges: Singles,
+    second_intensity: Singles,
     flags: NDArray[np.uint8],
 ) -> None:
-    """Detect, disturb and report the echoes of every beam; ``flags`` holds kinds of echoes and gets those reported.
+    """Detect, disturb and report the echoes of every beam: vectors of beams, then those with a stray, one by one.
 
-    First as if every beam had the one echo of what it points at, BATCH beams at a time and without branches; then those
-    with a second echo likewise; then those with a stray, one by one.
+    Args:
+        key, unit: of noise, of the scan's and of the unit's. bias: of all ranges [m]. truth: as in ``find_echoes``.
+        others: as in ``measure_scan``.
     """
     quantiles, truth, echoes, flags = borrowed(quantiles), borrowed(truth), borrowed(echoes), borrowed(flags)
     ranges, intensity = borrowed(ranges), borrowed(intensity)
     second_ranges, second_intensity = borrowed(second_ranges), borrowed(second_intensity)
-    # As a tuple, what the loops need of it stays in registers.
-    settings = to_fixed_tuple(settings, S_COUNT)  # type: ignore[call-arg]
+    # As a tuple, what the loop needs of it stays in registers.
+    s = to_fixed_tuple(settings.astype(np.float32), S_COUNT)  # type: ignore[call-arg]
+    beams, rings = ranges.size, ranges.size // columns
+    noise_is_on, several, two = any_noise(settings), echoes.other.size > 0, second_ranges.size > 0
     strays = settings[S_FALSE] + settings[S_CROSSTALK]
-    limit = np.uint64(np.ceil((1.0 - strays) * 268435456.0)) if strays > 0.0 else np.uint64(1 << 28)
-    several = echoes.other.size > 0
-    window = clean_window(settings, unit, columns)
-    rings = truth.size // columns
-    errors, doubled, strayed = np.empty(rings), 0, 0
-    double, elements = np.empty(truth.size if several else 0, np.int32), np.zeros(BATCH, np.uint64)
-    stray, kept = np.empty(truth.size if strays > 0.0 else 0, np.int32), np.empty(truth.size, np.uint8)
-    work, words = np.ones(WORK_FIELDS * BATCH), np.zeros(BATCH, np.uint64)
-    noise_is_on = any_noise(settings)
+    limit = int(np.ceil((1.0 - strays) * CHANCES)) if strays > 0.0 else CHANCES
+    window, errors = clean_window(settings, unit, columns), np.empty(rings)
+    stray, strayed = np.empty(beams + LANES if strays > 0.0 else 0, np.int32), 0
+    tail, tail_flags = np.empty(LANES, np.float32), np.empty(LANES, np.uint8)
+    zero, infinite = spread(single(0.0)), single(np.inf)
     for ring in range(rings):
         errors[ring] = bias
         if settings[S_RING] > 0.0:
             errors[ring] += settings[S_RING] * standard_normal(unit, 1 + ring)
-        for start in range(0, columns, BATCH):
-            first, count = np.uint64(ring * columns + start), np.uint64(min(BATCH, columns - start))
+        error = single(errors[ring])
+        for column in range(0, columns, LANES):
+            b = ring * columns + column
+            t, own, cosine = load(truth, b), load(echoes.amplitude, b), load(echoes.cosine, b)
+            kind, clear = load(echoes.kind, b), load(window, column)
+            noise, threshold, grain, met = zero, zero, zero, cosine >= single(0.0)
             if noise_is_on:
-                draw_numbers(key, first, quantiles, words, work)
-            for i in range(count):
-                b = first + i
-                if (words[i] >> np.uint64(36)) >= limit:
-                    stray[strayed], kept[strayed] = b, flags[b]
-                    strayed += 1
-                elif several:
-                    double[doubled] = b
-                    doubled += 1 if flags[b] != TARGET else 0
-            load_beams(first, np.uint64(start), count, truth, echoes, window, work)
-            sense_beams(settings, errors[ring], work)
-            store_beams(first, count, work, ranges, intensity, flags)
-    second_ranges[:] = np.inf
-    second_intensity[:] = 0.0
-    for k in range(0, doubled, BATCH):
-        count = np.uint64(min(BATCH, doubled - k))
-        load_pairs(double[k:], count, columns, truth, echoes, window, errors, work, elements)
-        if noise_is_on:
-            draw_pairs(key, np.uint64(truth.size), quantiles, elements, words, work)
-        sense_pairs(settings, work)
-        store_pairs(count, elements, work, ranges, intensity, second_ranges, second_intensity, flags)
+                bits = random_lanes(key, np.uint64(b))
+                chance = low_half(bits >> np.uint64(36))
+                away = (single(1.0) - cosine) * (single(1.0) - cosine)
+                met = met & (to_float(chance) * single(1.0 / CHANCES) >= s[S_DROPOUT] + s[S_GRAZING] * (away * away))
+                noise, threshold, grain = draw_lanes(bits, quantiles, s)
+                if strays > 0.0:
+                    astray = flag_bits((chance >= limit) & (lane_numbers() < columns - column))
+                    while astray != 0:
+                        stray[strayed] = b + first_bit(astray)
+                        astray &= astray - 1
+                        strayed += 1
+            double = kind > TARGET
+            if several and any_lane(double):
+                bits = random_lanes(key, np.uint64(beams + b))
+                noise_2, threshold_2, grain_2 = draw_lanes(bits, quantiles, s) if noise_is_on else (zero, zero, zero)
+                beyond = select(double, load(echoes.beyond, b), zero)
+                first, strength, second, strength_2 = return_lanes(
+                    t, own, load(echoes.other, b), beyond, clear, error, noise, threshold, noise_2, threshold_2, s
+                )
+                if two:
+                    second = select(met, second, infinite)
+                    back = second < infinite
+                    put_lanes(second, second_ranges, b, tail)
+                    put_lanes(intensity_lanes(strength_2, clear, grain_2, back, s), second_intensity, b, tail)
+            else:
+                first, strength = sense_lanes(own, t, clear, error, noise, threshold, s), own
+                if two:
+                    put_lanes(zero + infinite, second_ranges, b, tail)
+                    put_lanes(zero, second_intensity, b, tail)
+            first = select(met, first, infinite)
+            back = first < infinite
+            put_lanes(first, ranges, b, tail)
+            put_lanes(intensity_lanes(strength, clear, grain, back, s), intensity, b, tail)
+            kind = select(back, kind, 0)
+            if b + LANES <= beams:
+                store_bytes(flags, b, kind)
+            else:
+                store_bytes(tail_flags, 0, kind)
+                flags[b:] = tail_flags[: beams - b]
     for k in range(strayed):
         b = as_index(stray[k])
         ring = b // columns
         report_beam(
-            settings, quantiles, key, errors[ring], float(window[b - ring * columns]), b, kept[k], truth, echoes,
-            ranges, intensity, second_ranges, second_intensity, flags,
+            settings, quantiles, key, errors[ring], float(window[b - ring * columns]), b, truth, echoes, ranges,
+            intensity, second_ranges, second_intensity, flags,
         )  # fmt: skip
 
 
@@ -639,184 +649,27 @@ def any_noise(settings: FloatArray) -> bool:
     return ranges + settings[S_DROPOUT] + settings[S_GRAZING] + settings[S_FALSE] + settings[S_CROSSTALK] > 0.0
 
 
-@inner
-def draw_numbers(
-    key: np.uint64, first: np.uint64, quantiles: NDArray[np.float32], words: NDArray[np.uint64], work: FloatArray
-) -> None:
-    """Write the random bits of BATCH beams from ``first`` on, and what is made of them."""
-    batch = np.uint64(BATCH)
-    for i in range(batch):
-        bits = random_bits(key, first + i)
-        words[i] = bits
-        work[np.uint64(CHANCE * BATCH) + i] = float(np.int64(bits >> np.uint64(36))) * 3.725290298461914e-09  # 2^-28
-    for i in range(batch):
-        work[np.uint64(RANGE_NOISE * BATCH) + i] = table_normal(words[i], 0, quantiles)
-        work[np.uint64(THRESHOLD * BATCH) + i] = table_normal(words[i], 1, quantiles)
-        work[np.uint64(LIGHT_NOISE * BATCH) + i] = table_normal(words[i], 2, quantiles)
+@part
+def draw_lanes(bits: Any, quantiles: NDArray[np.float32], s: tuple[Any, ...]) -> tuple[Any, Any, Any]:
+    """Return numbers from the standard normal distribution for range, threshold and intensity; 0 without effect."""
+    noise, threshold, grain = spread(single(0.0)), spread(single(0.0)), spread(single(0.0))
+    if s[S_NOISE] + s[S_GROWTH] + s[S_WEAK] > 0.0:
+        noise = normal_lanes(bits, np.uint64(0), quantiles)
+    if s[S_GAIN] > 0.0:
+        threshold = normal_lanes(bits, np.uint64(1), quantiles)
+    if s[S_INTENSITY_NOISE] > 0.0:
+        grain = normal_lanes(bits, np.uint64(2), quantiles)
+    return noise, threshold, grain
 
 
-@inner
-def load_beams(
-    first: np.uint64,
-    start: np.uint64,
-    count: np.uint64,
-    truth: NDArray[np.float32],
-    echoes: Echoes,
-    window: NDArray[np.float32],
-    work: FloatArray,
-) -> None:
-    """Copy ``count`` beams from ``first`` on, and from column ``start`` on, into the working memory."""
-    for i in range(count):
-        work[np.uint64(DISTANCE * BATCH) + i] = truth[first + i]
-        work[np.uint64(COSINE * BATCH) + i] = echoes.cosine[first + i]
-    for i in range(count):
-        work[np.uint64(AMPLITUDE * BATCH) + i] = echoes.amplitude[first + i]
-        work[np.uint64(CLEAR * BATCH) + i] = window[start + i]
-
-
-@inner
-def sense_beams(settings: FloatArray, error: float, work: FloatArray) -> None:
-    """Write the range [m], inf for none, and intensity that are reported of BATCH beams in the working memory."""
-    for i in range(np.uint64(BATCH)):
-        c, amplitude = work[np.uint64(COSINE * BATCH) + i], work[np.uint64(AMPLITUDE * BATCH) + i]
-        clear = work[np.uint64(CLEAR * BATCH) + i]
-        reported = sensed_range(
-            amplitude,
-            work[np.uint64(DISTANCE * BATCH) + i],
-            clear,
-            error,
-            work[np.uint64(RANGE_NOISE * BATCH) + i],
-            work[np.uint64(THRESHOLD * BATCH) + i],
-            settings,
-        )
-        chance = work[np.uint64(CHANCE * BATCH) + i]
-        kept = (c >= 0.0) & (chance >= dropout_probability(settings[S_DROPOUT], settings[S_GRAZING], c))
-        reported = reported if kept else np.inf
-        light = sensed_intensity(amplitude, clear, work[np.uint64(LIGHT_NOISE * BATCH) + i], settings)
-        work[np.uint64(REPORTED * BATCH) + i] = reported
-        work[np.uint64(LIGHT * BATCH) + i] = light if reported < np.inf else 0.0
-
-
-@inner
-def store_beams(
-    first: np.uint64,
-    count: np.uint64,
-    work: FloatArray,
-    ranges: NDArray[np.float32],
-    intensity: NDArray[np.float32],
-    flags: NDArray[np.uint8],
-) -> None:
-    """Write out ``count`` beams from ``first`` on."""
-    for i in range(count):
-        ranges[first + i] = work[np.uint64(REPORTED * BATCH) + i]
-        intensity[first + i] = work[np.uint64(LIGHT * BATCH) + i]
-    for i in range(count):
-        plain = np.uint8(TARGET if work[np.uint64(REPORTED * BATCH) + i] < np.inf else 0)
-        flags[first + i] = plain if flags[first + i] == TARGET else flags[first + i]
-
-
-@inner
-def load_pairs(
-    chosen: IntArray,
-    count: np.uint64,
-    columns: int,
-    truth: NDArray[np.float32],
-    echoes: Echoes,
-    window: NDArray[np.float32],
-    errors: FloatArray,
-    work: FloatArray,
-    elements: NDArray[np.uint64],
-) -> None:
-    """Copy the first ``count`` of chosen beams, with both echoes, into the working memory; ``elements`` gets which."""
-    for i in range(count):
-        b = np.uint64(chosen[i])
-        ring = np.uint32(b) // np.uint32(columns)
-        elements[i] = b
-        work[np.uint64(DISTANCE * BATCH) + i] = truth[b]
-        work[np.uint64(COSINE * BATCH) + i] = echoes.cosine[b]
-        work[np.uint64(AMPLITUDE * BATCH) + i] = echoes.amplitude[b]
-        work[np.uint64(CLEAR * BATCH) + i] = window[np.uint32(b) - ring * np.uint32(columns)]
-        work[np.uint64(ERROR * BATCH) + i] = errors[ring]
-        work[np.uint64(DISTANCE_2 * BATCH) + i] = echoes.other[b]
-        work[np.uint64(AMPLITUDE_2 * BATCH) + i] = echoes.beyond[b]
-
-
-@inner
-def draw_pairs(
-    key: np.uint64,
-    beams: np.uint64,
-    quantiles: NDArray[np.float32],
-    elements: NDArray[np.uint64],
-    words: NDArray[np.uint64],
-    work: FloatArray,
-) -> None:
-    """As ``draw_numbers``, for beams ``elements`` and both of their echoes."""
-    batch = np.uint64(BATCH)
-    for i in range(batch):
-        words[i] = random_bits(key, beams + elements[i])
-    for i in range(batch):
-        work[np.uint64(RANGE_NOISE_2 * BATCH) + i] = table_normal(words[i], 0, quantiles)
-        work[np.uint64(THRESHOLD_2 * BATCH) + i] = table_normal(words[i], 1, quantiles)
-        work[np.uint64(LIGHT_NOISE_2 * BATCH) + i] = table_normal(words[i], 2, quantiles)
-    for i in range(batch):
-        bits = random_bits(key, elements[i])
-        words[i] = bits
-        work[np.uint64(CHANCE * BATCH) + i] = float(np.int64(bits >> np.uint64(36))) * 3.725290298461914e-09  # 2^-28
-    for i in range(batch):
-        work[np.uint64(RANGE_NOISE * BATCH) + i] = table_normal(words[i], 0, quantiles)
-        work[np.uint64(THRESHOLD * BATCH) + i] = table_normal(words[i], 1, quantiles)
-        work[np.uint64(LIGHT_NOISE * BATCH) + i] = table_normal(words[i], 2, quantiles)
-
-
-@inner
-def sense_pairs(settings: FloatArray, work: FloatArray) -> None:
-    """As ``sense_beams``, for beams with two echoes."""
-    for i in range(np.uint64(BATCH)):
-        c, clear = work[np.uint64(COSINE * BATCH) + i], work[np.uint64(CLEAR * BATCH) + i]
-        first, strength, second, strength_2 = paired_returns(
-            settings,
-            work[np.uint64(DISTANCE * BATCH) + i],
-            work[np.uint64(AMPLITUDE * BATCH) + i],
-            work[np.uint64(DISTANCE_2 * BATCH) + i],
-            work[np.uint64(AMPLITUDE_2 * BATCH) + i],
-            clear,
-            work[np.uint64(ERROR * BATCH) + i],
-            work[np.uint64(RANGE_NOISE * BATCH) + i],
-            work[np.uint64(THRESHOLD * BATCH) + i],
-            work[np.uint64(RANGE_NOISE_2 * BATCH) + i],
-            work[np.uint64(THRESHOLD_2 * BATCH) + i],
-        )
-        chance = work[np.uint64(CHANCE * BATCH) + i]
-        kept = (c >= 0.0) & (chance >= dropout_probability(settings[S_DROPOUT], settings[S_GRAZING], c))
-        first, second = (first if kept else np.inf), (second if kept else np.inf)
-        light = sensed_intensity(strength, clear, work[np.uint64(LIGHT_NOISE * BATCH) + i], settings)
-        light_2 = sensed_intensity(strength_2, clear, work[np.uint64(LIGHT_NOISE_2 * BATCH) + i], settings)
-        work[np.uint64(REPORTED * BATCH) + i] = first
-        work[np.uint64(LIGHT * BATCH) + i] = light if first < np.inf else 0.0
-        work[np.uint64(REPORTED_2 * BATCH) + i] = second
-        work[np.uint64(LIGHT_2 * BATCH) + i] = light_2 if second < np.inf else 0.0
-
-
-@inner
-def store_pairs(
-    count: np.uint64,
-    elements: NDArray[np.uint64],
-    work: FloatArray,
-    ranges: NDArray[np.float32],
-    intensity: NDArray[np.float32],
-    second_ranges: NDArray[np.float32],
-    second_intensity: NDArray[np.float32],
-    flags: NDArray[np.uint8],
-) -> None:
-    """Write out the first ``count`` of the beams ``elements``."""
-    for i in range(count):
-        b = elements[i]
-        ranges[b], intensity[b] = work[np.uint64(REPORTED * BATCH) + i], work[np.uint64(LIGHT * BATCH) + i]
-        flags[b] = flags[b] if ranges[b] < np.inf else np.uint8(0)
-    for i in range(count if second_ranges.size > 0 else np.uint64(0)):
-        b = elements[i]
-        second_ranges[b] = work[np.uint64(REPORTED_2 * BATCH) + i]
-        second_intensity[b] = work[np.uint64(LIGHT_2 * BATCH) + i]
+@part
+def put_lanes(values: Any, out: Singles, at: int, tail: Singles) -> None:
+    """Write values from element ``at`` on as far as ``out`` goes; ``tail`` (LANES,) is scratch."""
+    if at + LANES <= out.size:
+        store(out, at, values)
+    else:
+        store(tail, 0, values)
+        out[at:] = tail[: out.size - at]
 
 
 @inner
@@ -827,8 +680,7 @@ def report_beam(
     error: float,
     clear: float,
     b: int,
-    kind: np.uint8,
-    truth: NDArray[np.float32],
+    truth: Singles,
     echoes: Echoes,
     ranges: NDArray[np.float32],
     intensity: NDArray[np.float32],
@@ -836,11 +688,11 @@ def report_beam(
     second_intensity: NDArray[np.float32],
     flags: NDArray[np.uint8],
 ) -> None:
-    """As ``report_returns``, for beam b with echoes of a kind; ``error`` is its ring's, ``clear`` its window's."""
-    beams, strays = truth.size, settings[S_FALSE] + settings[S_CROSSTALK]
+    """As ``report_returns``, for beam b; ``error`` is its ring's, ``clear`` its window's."""
+    beams, strays, kind = ranges.size, settings[S_FALSE] + settings[S_CROSSTALK], np.uint8(echoes.kind[b])
     bits = random_bits(key, b)
     more = random_bits(key, beams + b)
-    chance = float(np.int64(bits >> np.uint64(36))) * 3.725290298461914e-09  # 28 bits, 2^-28
+    chance = float(np.int64(bits >> np.uint64(36))) / CHANCES
     first, strength, second, strength_2 = np.inf, 0.0, np.inf, 0.0
     c, t = float(echoes.cosine[b]), float(truth[b])
     if c >= 0.0 and chance >= dropout_probability(settings[S_DROPOUT], settings[S_GRAZING], c):
@@ -868,8 +720,9 @@ def report_beam(
 
 @part
 def clean_window(settings: FloatArray, unit: np.uint64, columns: int) -> NDArray[np.float32]:
-    """Return what of the light passes the window at each column, out and back: (columns,) float32."""
-    window = np.ones(columns, np.float32)
+    """Return what of the light passes the window at each column, out and back: (columns,) float32, with room for a
+    vector beyond them."""
+    window = np.ones(columns + LANES, np.float32)
     if settings[S_DIRTY] > 0.0:
         for column in range(columns):
             if uniform(unit, 100_000 + column * SECTORS // columns) < settings[S_DIRTY]:
@@ -897,41 +750,54 @@ def two_returns(
             (inf and 0: none). clear, error: see
             ``sense``. bits, more: random bits of the two.
     """
-    return paired_returns(
-        settings, t, own, other, beyond, clear, error, table_normal(bits, 0, quantiles),
-        table_normal(bits, 1, quantiles), table_normal(more, 0, quantiles), table_normal(more, 1, quantiles),
-    )  # fmt: skip
+    signal, signal_2 = own / (t * t), beyond / (other * other)
+    if abs(other - t) < settings[S_SEPARATION]:
+        # One echo: the mean range, weighted by signal.
+        total = signal + signal_2
+        t = (signal * t + signal_2 * other) / (total if total > 1e-300 else 1e-300)
+        own, other = own + beyond, np.inf
+    first = sense(own, t, clear, error, bits, quantiles, settings)
+    second = sense(beyond, other, clear, error, more, quantiles, settings) if other < np.inf else np.inf
+    if prefer_second(settings[S_MODE], first, signal, second, signal_2):
+        return second, beyond, first, own
+    return first, own, second, beyond if other < np.inf else 0.0
 
 
 @part
-def paired_returns(
-    settings: FloatArray,
-    t: float,
-    own: float,
-    other: float,
-    beyond: float,
-    clear: float,
-    error: float,
-    noise: float,
-    threshold: float,
-    noise_2: float,
-    threshold_2: float,
-) -> tuple[float, float, float, float]:
-    """As ``two_returns``, with the numbers from the standard normal distribution; without branches."""
+def return_lanes(
+    t: Any,
+    own: Any,
+    other: Any,
+    beyond: Any,
+    clear: Any,
+    error: Any,
+    noise: Any,
+    threshold: Any,
+    noise_2: Any,
+    threshold_2: Any,
+    s: tuple[Any, ...],
+) -> tuple[Any, Any, Any, Any]:
+    """As ``two_returns``, for a vector of beams with their numbers from the standard normal distribution."""
+    infinite = single(np.inf)
     signal, signal_2 = own / (t * t), beyond / (other * other)
-    # One echo: the mean range, weighted by signal.
-    melted = abs(other - t) < settings[S_SEPARATION]
-    total = signal + signal_2
-    mean = (signal * t + signal_2 * other) / (total if total > 1e-300 else 1e-300)
-    t, own, other = (mean if melted else t), (own + beyond if melted else own), (np.inf if melted else other)
-    first = sensed_range(own, t, clear, error, noise, threshold, settings)
-    second = sensed_range(beyond, other, clear, error, noise_2, threshold_2, settings)
-    swap = prefer_second(settings[S_MODE], first, signal, second, signal_2)
+    melted = absolute(other - t) < s[S_SEPARATION]
+    mean = (signal * t + signal_2 * other) / greater(signal + signal_2, single(1e-30))
+    t, own, other = select(melted, mean, t), select(melted, own + beyond, own), select(melted, infinite, other)
+    first = sense_lanes(own, t, clear, error, noise, threshold, s)
+    second = sense_lanes(beyond, other, clear, error, noise_2, threshold_2, s)
+    second = select(other < infinite, second, infinite)
+    lost = first >= infinite
+    if s[S_MODE] == STRONGEST:
+        swap = (second < infinite) & (lost | (signal_2 > signal))
+    elif s[S_MODE] == FIRST:
+        swap = second < first
+    else:
+        swap = (second < infinite) & (lost | (second >= first))
     return (
-        second if swap else first,
-        beyond if swap else own,
-        first if swap else second,
-        own if swap else (beyond if other < np.inf else 0.0),
+        select(swap, second, first),
+        select(swap, beyond, own),
+        select(swap, first, second),
+        select(swap, own, select(other < infinite, beyond, single(0.0))),
     )
 
 
@@ -984,7 +850,7 @@ def measure_scan(
     if settings[S_GLOSS] > 0.0:
         trace_mirrors(tables, surface, settings, as_index(exclude), origins, rays, beams, ranges_met, rows, echoes)
     report_scan(
-        settings, quantiles, stream, sensor, frame, columns, truth, echoes, ranges, intensity, second_ranges,
+        settings, quantiles, stream, sensor, frame, columns, ranges_met, echoes, ranges, intensity, second_ranges,
         second_intensity, flags,
     )  # fmt: skip
 
@@ -1065,9 +931,7 @@ def report_scan(
     second_intensity: NDArray[np.float32],
     flags: NDArray[np.uint8],
 ) -> None:
-    """Turn echoes into what is reported; arguments as in ``measure_scan``."""
-    for b in range(flags.size):
-        flags[b] = echoes.kind[b]
+    """Turn echoes into what is reported; arguments as in ``measure_scan`` and ``find_echoes``."""
     bias = settings[S_BIAS]
     if settings[S_DRIFT] > 0.0:
         bias += settings[S_DRIFT] * slow_drift(stream, sensor, frame, settings[S_DRIFT_SCANS])
