@@ -32,7 +32,7 @@ from .lidar_signal import (
     unit_angle,
 )
 from .lidar_solids import local_rays, place_rays
-from .noise import LIDAR_FILM, QUANTILES, as_word, noise_key
+from .noise import LIDAR, LIDAR_FILM, QUANTILES, as_word, noise_key
 from .raycast import as_index
 from .scene import Scene
 from .threads import map_chunks
@@ -469,14 +469,15 @@ def scan_kernel(
         rays = place_rays(local, scratch.origins, scratch.turns, columns)
         seen[:] = 0
         echoes = find_echoes(
-            tables, surface, instance_id, settings, film_key, scratch.origins, rays, count, spare, found, seen, solids
-        )
+            tables, surface, instance_id, settings, quantiles, noise_key(stream, LIDAR, sensors[s], frame), film_key,
+            scratch.origins, rays, count, spare, found, seen, solids,
+        )  # fmt: skip
         if settings[S_GLOSS] > 0.0:
             draw_mirrors(
                 tables, surface, settings, fixed, moving, beams, skip, scratch, rays, spare, found, echoes, instance_id,
                 film_key, seen, solids,
             )  # fmt: skip
-            trace_mirrors(tables, surface, settings, skip, scratch.origins, rays, count, spare, found, echoes)
+            trace_mirrors(tables, surface, skip, scratch.origins, rays, count, spare, found, echoes)
         report_scan(
             settings, quantiles, stream, sensors[s], frame, columns, spare, echoes, ranges, intensity, again,
             again_intensity, kinds,

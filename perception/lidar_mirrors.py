@@ -85,7 +85,7 @@ def draw_mirrors(
         rings += 1
     if floor < 0 or rings == 0 or not is_drawn_level(beams, scratch):
         return
-    if not ask_beams(floor, rings, beams, settings[S_MAX], truth, row, echoes, scratch):
+    if not ask_beams(floor, rings, beams, row, echoes, scratch):
         return
     origins, columns = scratch.origins, beams.azimuth.shape[1]
     last, tangents = origins.shape[0] - 1, np.empty((1, rings))
@@ -172,22 +172,20 @@ def ask_beams(
     floor: int,
     rings: int,
     beams: Beams,
-    reach: float,
-    truth: NDArray[np.float32],
     row: IntArray,
     echoes: Echoes,
     scratch: LidarScratch,
 ) -> bool:
-    """Make depth and cover ready: open to the reach [m] where the floor mirrors, closed elsewhere; tell if any is."""
+    """Make depth and cover ready: open as far as may matter where the floor mirrors, else closed; tell if any is."""
     depth, cover, columns, asked = scratch.depth, scratch.cover, beams.azimuth.shape[1], False
     closed = bits_of(0.0)
     for j in range(rings):
         e = rings - 1 - j
         at = np.uint64(beams.order[e] * columns)
-        far = bits_of(min(reach * beams.ring[1, e], NOTHING)) | scratch.mask[0]
         for c in range(np.uint64(columns)):
             wanted = (row[at + c] == floor) & (echoes.mirror[at + c] > 0.0)
-            depth[j, c] = far if wanted else closed
+            far = min(float(echoes.reach[at + c]) * beams.ring[1, e], NOTHING)
+            depth[j, c] = bits_of(far) | scratch.mask[0] if wanted else closed
         for c in range(np.uint64(columns), np.uint64(depth.shape[1])):
             depth[j, c] = closed
         for block in range(np.uint64(cover.shape[1])):

@@ -101,7 +101,8 @@ SURFACE_COLUMNS = 4
 
 TARGET, MIXED, WRAPPED, MIRRORED, DUST, CROSSTALK = 1, 2, 4, 8, 16, 32
 """Flags of a beam, added up: its first return is an echo of the target; the pulse met two surfaces at an edge; it met
-film before goods; it was mirrored; the return is dust; or another lidar's pulse. 0: nothing came back."""
+film before goods; what a mirror shows may come back too; the return is dust; or another lidar's pulse. 0: nothing came
+back."""
 
 SECTORS = 36
 """Parts of the window that are dirty or clean, 10 degrees each."""
@@ -117,6 +118,8 @@ STRONGEST, FIRST, LAST = 0, 1, 2
 
 CHANCES = 1 << 28
 """Steps of the number that decides on dropout and strays."""
+ROUNDING = 1e-5
+"""Share by which bounds are wider than they need be, for rounding."""
 MIRROR_LIFT = 1e-4
 """How far off a mirror the rays from it begin [m]."""
 
@@ -190,7 +193,7 @@ _DARKEST = 0.02
 
 
 class Echoes(NamedTuple):
-    """The echoes of each beam, (beams,) float32, with room for a vector beyond them; other to mirror are of no length
+    """The echoes of each beam, (beams,) float32, with room for a vector beyond them; other to reach are of no length
     where no beam can have a second echo.
 
     Attributes:
@@ -198,6 +201,7 @@ class Echoes(NamedTuple):
         amplitude: of that solid's echo: share * reflectivity * cosine.
         other, beyond: range [m] (inf: none) and amplitude of the second echo.
         mirror: square of the share that is mirrored, where what the mirror shows could matter, and 0 elsewhere.
+        reach: longest way [m] on which what the mirror shows can be detected.
         kind: int32, flags of what the echoes are of.
     """
 
@@ -206,6 +210,7 @@ class Echoes(NamedTuple):
     other: NDArray[np.float32]
     beyond: NDArray[np.float32]
     mirror: NDArray[np.float32]
+    reach: NDArray[np.float32]
     kind: IntArray
 
 
@@ -358,6 +363,8 @@ def meet_surfaces(
     solids: Singles,
     rays: Rays,
     settings: FloatArray,
+    quantiles: NDArray[np.float32],
+    key: np.uint64,
     origin: FloatArray,
     beams: int,
     truth: Singles,
@@ -373,8 +380,11 @@ def meet_surfaces(
     From the echoes of glossy solids the mirrored share is taken. What a glossy solid mirrors goes out and back the same
     way: it is weakened by the square of the mirror's reflection. That is written (``mirror``) where it could matter:
     where it could be stronger than the direct echo, or (two returns, or the last one) where it reaches 2 % of a white
-    target's. Arrays as in ``find_echoes``.
+    target's; and where the pulse, whose noise is known beforehand, is not lost. ``reach`` tells how far it is worth
+    looking. Arrays, ``quantiles`` and ``key`` as in ``find_echoes``.
     """
+    s = to_fixed_tuple(settings.astype(np.float32), S_COUNT)  # type: ignore[call-arg]
+    noise_is_on = any_noise(settings)
     weak = settings[S_RETURNS] > 1.0 or settings[S_MODE] == LAST
     film, gloss = settings[S_FILM] > 0.0, settings[S_GLOSS] > 0.0
     gap, haze, zero, one = single(settings[S_GAP]), single(settings[S_HAZE]), single(0.0), single(1.0)
@@ -420,18 +430,46 @@ def meet_surfaces(
                 share = select(plain, solid[MIRROR] * fresnel, zero)
                 amplitude = amplitude * (one - share)
                 square = share * share
-                if weak:
-                    store(echoes.mirror, b, select(square >= single(0.02), square, zero))
-                else:
-                    store(echoes.mirror, b, select(square >= amplitude, square, zero))
+                least = spread(single(0.02)) if weak else amplitude
+                shown = (square > zero) & (square >= least)
+                reach = spread(s[S_MAX])
+                if noise_is_on and any_lane(shown):
+                    bits = random_lanes(key, np.uint64(b))
+                    shown = shown & is_kept(low_half(bits >> np.uint64(36)), face, s)
+                    bits = random_lanes(key, np.uint64(beams + b))
+                    reach = mirror_reach(square, t, bits, quantiles, s)
+                store(echoes.mirror, b, select(shown & (reach > t), square, zero))
+                store(echoes.reach, b, reach)
             store(echoes.amplitude, b, select(ours, amplitude, before))
+
+
+@part
+def is_kept(chance: Any, cosine: Any, s: tuple[Any, ...]) -> Any:
+    """Tell which pulses do not drop out, by their chances, int32 from 0 to ``CHANCES`` - 1; ``s``: settings."""
+    away = (single(1.0) - cosine) * (single(1.0) - cosine)
+    return to_float(chance) * single(1.0 / CHANCES) >= s[S_DROPOUT] + s[S_GRAZING] * (away * away)
+
+
+@part
+def mirror_reach(square: Any, distance: Any, bits: Any, quantiles: NDArray[np.float32], s: tuple[Any, ...]) -> Any:
+    """Return the longest way [m] on which what mirrors show can be detected, or melt into the mirror's own echo.
+
+    Args:
+        square: of the share that is mirrored: amplitude of a white surface met head on. distance: to the mirror [m].
+        bits: those that decide on the detection of the second echo. s: settings.
+    """
+    reach = spread(s[S_MAX])
+    if s[S_GAIN] > 0.0:
+        least = single(1.0) + s[S_DETECTION] * normal_lanes(bits, np.uint64(1), quantiles)
+        far = root(square * s[S_GAIN] / greater(least, single(1e-6))) * single(1.0 + ROUNDING)
+        reach = lesser(reach, greater(far, (distance + s[S_SEPARATION]) * single(1.0 + ROUNDING)))
+    return reach
 
 
 @inner
 def trace_mirrors(
     tables: Tables,
     surface: NDArray[np.float32],
-    settings: FloatArray,
     exclude: int,
     origins: FloatArray,
     rays: Rays,
@@ -456,7 +494,7 @@ def trace_mirrors(
         lift = -MIRROR_LIFT if along > 0.0 else MIRROR_LIFT
         rx, ry, rz = dx - 2.0 * along * nx, dy - 2.0 * along * ny, dz - 2.0 * along * nz
         x, y, z = x + lift * nx, y + lift * ny, z + lift * nz
-        s, q = trace(tables, visited, b + 1, x, y, z, rx, ry, rz, 0.0, settings[S_MAX] - t, exclude, False)
+        s, q = trace(tables, visited, b + 1, x, y, z, rx, ry, rz, 0.0, echoes.reach[b] - t, exclude, False)
         if q >= 0 and s > 0.0:
             c = incidence(shape, kind, hot, solid, q, x + s * rx, y + s * ry, z + s * rz, rx, ry, rz)
             echoes.other[b], echoes.beyond[b] = t + s, echoes.mirror[b] * surface[q, REFLECTIVITY] * c
@@ -596,8 +634,7 @@ def report_returns(
             if noise_is_on:
                 bits = random_lanes(key, np.uint64(b))
                 chance = low_half(bits >> np.uint64(36))
-                away = (single(1.0) - cosine) * (single(1.0) - cosine)
-                met = met & (to_float(chance) * single(1.0 / CHANCES) >= s[S_DROPOUT] + s[S_GRAZING] * (away * away))
+                met = met & is_kept(chance, cosine, s)
                 noise, threshold, grain = draw_lanes(bits, quantiles, s)
                 if strays > 0.0:
                     astray = flag_bits((chance >= limit) & (lane_numbers() < columns - column))
@@ -844,11 +881,13 @@ def measure_scan(
     rays = place_rays(local_rays(directions), origins, rotations, columns)
     solids, seen = np.empty((tables.shape.size, LANES), np.float32), np.zeros(tables.shape.size, np.uint8)
     film_key = noise_key(stream, LIDAR_FILM, np.uint64(0), np.uint64(0))
+    key = noise_key(stream, LIDAR, sensor, frame)
     echoes = find_echoes(
-        tables, surface, instance_id, settings, film_key, origins, rays, beams, ranges_met, rows, seen, solids
-    )
+        tables, surface, instance_id, settings, quantiles, key, film_key, origins, rays, beams, ranges_met, rows, seen,
+        solids,
+    )  # fmt: skip
     if settings[S_GLOSS] > 0.0:
-        trace_mirrors(tables, surface, settings, as_index(exclude), origins, rays, beams, ranges_met, rows, echoes)
+        trace_mirrors(tables, surface, as_index(exclude), origins, rays, beams, ranges_met, rows, echoes)
     report_scan(
         settings, quantiles, stream, sensor, frame, columns, ranges_met, echoes, ranges, intensity, second_ranges,
         second_intensity, flags,
@@ -861,6 +900,8 @@ def find_echoes(
     surface: NDArray[np.float32],
     instance_id: IntArray,
     settings: FloatArray,
+    quantiles: NDArray[np.float32],
+    key: np.uint64,
     film_key: np.uint64,
     origins: FloatArray,
     rays: Rays,
@@ -873,7 +914,8 @@ def find_echoes(
     """Return the echoes of every beam, but for what is seen in mirrors.
 
     Args:
-        tables to settings, and origins: as in ``measure_scan``. film_key: as in ``know_solids``.
+        tables to quantiles, and origins: as in ``measure_scan``. key: of the scan's noise. film_key: as in
+            ``know_solids``.
         rays: of the lidar. beams: how many.
         truth, row: as in ``measure_scan``, with room for a vector beyond them; there, ``row`` is below 0.
         seen: (P,) zeros, written: 1 for solids that are hit; solids: (P, LANES), written: table of those.
@@ -888,6 +930,7 @@ def find_echoes(
         np.full(several, np.inf, np.float32),
         np.zeros(several, np.float32),
         np.zeros(mirrored, np.float32),
+        np.empty(mirrored, np.float32),
         np.full(room, TARGET, np.int32),
     )
     know_solids(tables, surface, instance_id, settings, film_key, origins[0], beams, row, seen, solids)
@@ -911,7 +954,7 @@ def find_echoes(
             TARGET,
             TARGET | MIXED,
         )
-    meet_surfaces(tables, solids, rays, settings, origins[0], beams, truth, row, echoes)
+    meet_surfaces(tables, solids, rays, settings, quantiles, key, origins[0], beams, truth, row, echoes)
     return echoes
 
 

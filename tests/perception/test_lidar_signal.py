@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numba import njit
 from numpy.testing import assert_allclose, assert_array_equal
 from pydantic import ValidationError
 from scipy import stats
@@ -12,6 +13,7 @@ from floorcast.common.classes import CLASS_NAMES
 from floorcast.common.primitives import BOX, CYLINDER, PLANE, SPHERE, PrimitiveBuilder
 from floorcast.perception import lidar_signal as signal
 from floorcast.perception.config import LidarConfig
+from floorcast.perception.lanes import LANES
 from floorcast.perception.lidar import Lidar
 from floorcast.perception.noise import QUANTILES
 from floorcast.perception.scene import Scene, empty_primitives
@@ -362,6 +364,62 @@ def test_what_is_drawn_of_a_mirror_image_is_what_rays_find(sweep):
     for got, expected in ((scan.ranges, ranges), (scan.second_ranges, second)):
         same &= np.isclose(got.reshape(-1), expected, atol=2e-3) | (got.reshape(-1) == expected)
     assert (~same).sum() <= 2  # Rays start a little above the floor.
+
+
+@pytest.mark.parametrize("strength", [0.98, 1.02])
+def test_mirrored_echoes_that_are_just_strong_enough_are_found(strength):
+    builder = PrimitiveBuilder()
+    builder.add(PLANE, (0,), (0, 0, 0), class_name="floor", color=(40, 40, 40))
+    builder.box((0.5, 50, 20), (30.5, 0, 20), class_name="wall", color=(255, 255, 255))
+    scene, down = Scene(builder.build(), empty_primitives(), 0), 0.06
+    mirror, path = 0.04 + 0.96 * (1 - np.sin(down)) ** 5, 30 / np.cos(down)
+    gain = strength * path**2 / (mirror**2 * np.cos(down))
+    config = LidarConfig(
+        beams=1, angle_min=0, angle_max=1e-9, elevations=(-down,), range_max=80, gloss=1.0, returns=2,
+        range_at_10_percent=np.sqrt(gain / 10), detection_noise=0.0, **SILENT,
+    )  # fmt: skip
+    for lean in (0.0, 1e-6):  # Drawn, and found by a ray.
+        scan, _ = Lidar(config).scan(scene, (0.0, 0.0, 0.5), tilted(lean), stream=5, sensor=0, frame=0)
+        assert np.isfinite(scan.ranges).sum() == (strength > 1.0)
+        if strength > 1.0:
+            assert scan.ranges[0, 0] == pytest.approx(path, rel=1e-4)
+
+
+@njit(error_model="numpy")
+def report_one_by_one(settings, quantiles, key, columns, truth, echoes, out, flags):
+    for b in range(flags.size):
+        signal.report_beam(settings, quantiles, key, 0.01, 1.0, b, truth, echoes, out[0], out[1], out[2], out[3], flags)
+
+
+@njit(error_model="numpy")
+def report_together(settings, quantiles, key, columns, truth, echoes, out, flags):
+    signal.report_returns(
+        settings, quantiles, key, np.uint64(2), 0.01, columns, truth, echoes, out[0], out[1], out[2], out[3], flags
+    )
+
+
+@pytest.mark.parametrize("mode", ["strongest", "first", "last"])
+def test_beams_are_reported_alike_in_vectors_and_one_by_one(mode):
+    settings = {**EVERYTHING, "return_mode": mode, "ring_bias": 0.0, "dirty_sectors": 0.0}
+    settings = {**settings, "false_echoes": 0.0, "crosstalk": 0.0, "dropout": 0.1, "grazing_dropout": 0.5}
+    rng, count = np.random.default_rng(2), 3 * 333
+    n = count + LANES
+    values = rng.uniform(0.01, 1.0, (5, n)).astype(np.float32)
+    values[2] = truth = rng.uniform(0.5, 29.0, n).astype(np.float32)
+    values[2] += np.where(rng.random(n) < 0.3, 0.1, 5.0).astype(np.float32)
+    kind = rng.choice([signal.TARGET, signal.TARGET | signal.MIXED], n).astype(np.int32)
+    values[2, kind == signal.TARGET], values[3, kind == signal.TARGET] = np.inf, 0.0
+    values[1] *= 0.5
+    echoes = signal.Echoes(*values, np.zeros(n, np.float32), kind)
+    got = []
+    for report in (report_one_by_one, report_together):
+        out, flags = np.full((4, count), np.nan, np.float32), np.zeros(count, np.uint8)
+        report(signal.lidar_settings(LidarConfig(**settings)), QUANTILES, np.uint64(7), 333, truth, echoes, out, flags)
+        got.append((*out, flags))
+    for one, other in zip(*got, strict=True):
+        same = (one == other) | (np.abs(one - other) < 1e-5)
+        assert (~same).sum() <= 3  # On the verge of the next step, or of detection.
+    assert (np.isfinite(got[0][2]) & (got[0][4] > 0)).sum() > 50
 
 
 def test_dust_and_crosstalk_come_as_often_as_stated():
