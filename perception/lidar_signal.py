@@ -383,7 +383,7 @@ def meet_surfaces(
     target's; and where the pulse, whose noise is known beforehand, is not lost. ``reach`` tells how far it is worth
     looking. Arrays, ``quantiles`` and ``key`` as in ``find_echoes``.
     """
-    s = to_fixed_tuple(settings.astype(np.float32), S_COUNT)  # type: ignore[call-arg]
+    s: tuple[Any, ...] = to_fixed_tuple(settings.astype(np.float32), S_COUNT)  # type: ignore[call-arg]
     noise_is_on = any_noise(settings)
     weak = settings[S_RETURNS] > 1.0 or settings[S_MODE] == LAST
     film, gloss = settings[S_FILM] > 0.0, settings[S_GLOSS] > 0.0
@@ -612,7 +612,7 @@ def report_returns(
     ranges, intensity = borrowed(ranges), borrowed(intensity)
     second_ranges, second_intensity = borrowed(second_ranges), borrowed(second_intensity)
     # As a tuple, what the loop needs of it stays in registers.
-    s = to_fixed_tuple(settings.astype(np.float32), S_COUNT)  # type: ignore[call-arg]
+    s: tuple[Any, ...] = to_fixed_tuple(settings.astype(np.float32), S_COUNT)  # type: ignore[call-arg]
     beams, rings = ranges.size, ranges.size // columns
     noise_is_on, several, two = any_noise(settings), echoes.other.size > 0, second_ranges.size > 0
     strays = settings[S_FALSE] + settings[S_CROSSTALK]
