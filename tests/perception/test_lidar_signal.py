@@ -211,6 +211,34 @@ def test_the_share_of_a_footprint_across_an_edge(returns):
         assert (flags[np.abs(angles - shift) > divergence] == signal.TARGET).all()
 
 
+def test_edges_of_solids_without_a_closed_form_are_searched():
+    config = LidarConfig(
+        beams=81, angle_min=-0.02, angle_max=0.02, divergence_horizontal=0.01, returns=2, echo_separation=0.1, **SILENT
+    )
+    upright = measure(config, edge_scene(edge=-0.009))
+    builder = PrimitiveBuilder()
+    lean = np.array([np.sin(1e-5), 0.0, 0.0, np.cos(1e-5)])
+    builder.box((0.5, 50, 50), (4.5, 49.991, 0), class_name="wall", quaternion=lean)
+    builder.box((0.5, 500, 50), (10.5, 0, 0), class_name="wall", quaternion=lean)
+    leaning = measure(config, Scene(builder.build(), empty_primitives(), 0))
+    assert (upright[4] & signal.MIXED).sum() > 10
+    assert_array_equal(upright[4], leaning[4])
+    assert_allclose(np.sort([upright[1], upright[2]], axis=0), np.sort([leaning[1], leaning[2]], axis=0), atol=5e-3)
+    swapped = (upright[1] < upright[2]) != (leaning[1] < leaning[2])  # Echoes of equal strength.
+    assert swapped.sum() <= 1
+    assert np.abs(upright[3] - leaning[3])[~swapped].max() < 1 / 100
+
+
+def test_a_lidar_that_moves_by_nothing_measures_as_one_at_rest():
+    count, scene = 100, cluttered()  # No whole number of vectors in a ring.
+    config = LidarConfig(beams=count, elevations=(-0.3, -0.1, 0.05, 0.2), **EVERYTHING)
+    rest = measure(config, scene, (1.0, 2.0, 0.3), rotated(0.4))
+    moving = measure(config, scene, [(1.0, 2.0, 0.3)] * count, np.array([rotated(0.4)] * count))
+    assert (rest[4] & signal.MIXED > 0).sum() > 20
+    for one, other in zip(rest, moving, strict=True):
+        assert (~((one == other) | (np.abs(one - other.astype(float)) < 2.1e-3))).sum() <= 2  # A step of the range.
+
+
 def test_return_modes_order_the_echoes():
     scene = edge_scene()
     for mode in ("strongest", "first", "last"):
