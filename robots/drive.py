@@ -94,16 +94,30 @@ STATE_NAMES: tuple[str, ...] = (
     "drift_x",
     "drift_y",
     "drift_yaw",
+    "force_left",
+    "force_right",
+    "torque_share_left",
+    "torque_share_right",
+    "brake_left",
+    "brake_right",
+    "count_share_left",
+    "count_share_right",
 )
 """Columns of a state array.
 
 Pose [m, rad]; velocity in ``base_link`` [m/s, rad/s]; ramp outputs; lagged wheel targets, wheel surface speeds [m/s];
-wheel travel at the surface [m]; mechanical work of the motors, positive power only [J]; half the change of velocity in
-the last step, in ``base_link`` (``kick``); mean velocity of the last step in ``map`` (``drift``).
+wheel travel as the encoders count it [m]; mechanical work of the motors, positive power only [J]; half the change of
+velocity in the last step, in ``base_link`` (``kick``); mean velocity of the last step in ``map`` (``drift``); mean
+force of the motors at the wheels' surfaces in the last step [N].
+
+Then what is wrong with each wheel: the share of its torque that a motor still gives (1 if sound), a force that drags on
+the rolling wheel [N] (0), the share of its travel that the encoder counts (1).
 """
 S_X, S_Y, S_YAW, S_V, S_LATERAL, S_OMEGA, S_RAMP_V, S_RAMP_OMEGA, S_TARGET_LEFT, S_TARGET_RIGHT = range(10)
 S_WHEEL_LEFT, S_WHEEL_RIGHT, S_TRAVEL_LEFT, S_TRAVEL_RIGHT, S_WORK = range(10, 15)
 S_KICK_V, S_KICK_LATERAL, S_KICK_OMEGA, S_DRIFT_X, S_DRIFT_Y, S_DRIFT_YAW = range(15, 21)
+S_FORCE_LEFT, S_FORCE_RIGHT, S_SHARE_LEFT, S_SHARE_RIGHT, S_BRAKE_LEFT, S_BRAKE_RIGHT = range(21, 27)
+S_COUNT_LEFT, S_COUNT_RIGHT = range(27, 29)
 
 
 def parameter_array(parameters: Sequence[DriveParameters]) -> FloatArray:
@@ -132,6 +146,7 @@ def initial_state(pose: ArrayLike, velocity: ArrayLike, parameters: FloatArray) 
     half = 0.5 * parameters[:, P_TRACK] * velocity[:, 1]
     state[:, S_TARGET_LEFT] = state[:, S_WHEEL_LEFT] = velocity[:, 0] - half
     state[:, S_TARGET_RIGHT] = state[:, S_WHEEL_RIGHT] = velocity[:, 0] + half
+    state[:, [S_SHARE_LEFT, S_SHARE_RIGHT, S_COUNT_LEFT, S_COUNT_RIGHT]] = 1.0
     return state
 
 
@@ -283,13 +298,15 @@ def _solve_traction(
     target_right: float,
     drag_left: float,
     drag_right: float,
-    motor: float,
+    motor_left: float,
+    motor_right: float,
     grip: float,
 ) -> tuple[float, float, float, bool, bool]:
     """Find the wheel impulses [N s] that bring both wheels to their targets as far as torque and grip allow.
 
     ``half`` is half the track [m]; ``v``, ``lateral``, ``omega`` the velocity without wheel forces; ``drag`` what the
-    motors lose to rolling resistance, ``motor`` the most a motor gives, ``grip`` the radius of a friction circle [N s].
+    motors lose to rolling resistance and brakes, ``motor`` the most that each gives, ``grip`` the radius of a friction
+    circle [N s].
 
     Returns:
         longitudinal impulses left and right, the sum of the lateral ones, and whether the left and right wheel slip.
@@ -299,7 +316,7 @@ def _solve_traction(
     left = 0.5 * (mass * change_v - inertia * change_omega / half)
     right = 0.5 * (mass * change_v + inertia * change_omega / half)
     side = -0.5 * mass * lateral
-    torque_holds = abs(left + drag_left) <= motor and abs(right + drag_right) <= motor
+    torque_holds = abs(left + drag_left) <= motor_left and abs(right + drag_right) <= motor_right
     if torque_holds and max(left * left, right * right) + side * side <= grip * grip:
         return left, right, 2.0 * side, False, False
 
@@ -310,7 +327,7 @@ def _solve_traction(
         before_left, before_right, before_side = left, right, side_left + side_right
         side_change = -0.5 * (mass * lateral + side_left + side_right)
         speed = v + (left + right) / mass - (omega + (right - left) * half / inertia) * half
-        left = _clamp(left + effective * (target_left - speed), -motor - drag_left, motor - drag_left)
+        left = _clamp(left + effective * (target_left - speed), -motor_left - drag_left, motor_left - drag_left)
         side_left += side_change
         size = sqrt(left * left + side_left * side_left)
         slip_left = size > grip
@@ -318,7 +335,7 @@ def _solve_traction(
             left *= grip / size
             side_left *= grip / size
         speed = v + (left + right) / mass + (omega + (right - left) * half / inertia) * half
-        right = _clamp(right + effective * (target_right - speed), -motor - drag_right, motor - drag_right)
+        right = _clamp(right + effective * (target_right - speed), -motor_right - drag_right, motor_right - drag_right)
         side_right += side_change
         size = sqrt(right * right + side_right * side_right)
         slip_right = size > grip
@@ -329,8 +346,8 @@ def _solve_traction(
         if moved <= _CONVERGED * grip:
             break
     # A motor at its torque limit cannot spin the wheel: only side force took the wheel out of its circle.
-    slip_left = slip_left and abs(left + drag_left) < 0.999 * motor
-    slip_right = slip_right and abs(right + drag_right) < 0.999 * motor
+    slip_left = slip_left and abs(left + drag_left) < 0.999 * motor_left
+    slip_right = slip_right and abs(right + drag_right) < 0.999 * motor_right
     return left, right, side_left + side_right, slip_left, slip_right
 
 
@@ -388,12 +405,25 @@ def advance_one(
     inertia = p[i, P_INERTIA] + PAYLOAD_GYRATION * p[i, P_PAYLOAD]
     weight = mass * GRAVITY
     drag = 0.5 * p[i, P_ROLLING] * weight * dt
-    drag_left = drag * _clamp(s[i, S_WHEEL_LEFT] / _DRAG_SPEED, -1.0, 1.0)
-    drag_right = drag * _clamp(s[i, S_WHEEL_RIGHT] / _DRAG_SPEED, -1.0, 1.0)
+    drag_left = (drag + s[i, S_BRAKE_LEFT] * dt) * _clamp(s[i, S_WHEEL_LEFT] / _DRAG_SPEED, -1.0, 1.0)
+    drag_right = (drag + s[i, S_BRAKE_RIGHT] * dt) * _clamp(s[i, S_WHEEL_RIGHT] / _DRAG_SPEED, -1.0, 1.0)
     motor = p[i, P_TORQUE] / p[i, P_RADIUS] * dt
     grip = 0.5 * p[i, P_FRICTION] * p[i, P_LOAD] * weight * dt
+    motor_left, motor_right = motor * s[i, S_SHARE_LEFT], motor * s[i, S_SHARE_RIGHT]
     left, right, side, slip_left, slip_right = _solve_traction(
-        mass, inertia, half, free_v, free_lateral, omega, target_left, target_right, drag_left, drag_right, motor, grip
+        mass,
+        inertia,
+        half,
+        free_v,
+        free_lateral,
+        omega,
+        target_left,
+        target_right,
+        drag_left,
+        drag_right,
+        motor_left,
+        motor_right,
+        grip,
     )
     new_v = free_v + (left + right) / mass
     new_lateral = free_lateral + side / mass
@@ -422,8 +452,9 @@ def _finish_step(
     wheel_right = s[i, S_TARGET_RIGHT] if slip_right else v + omega * half
     mean_left, mean_right = 0.5 * (s[i, S_WHEEL_LEFT] + wheel_left), 0.5 * (s[i, S_WHEEL_RIGHT] + wheel_right)
     s[i, S_WHEEL_LEFT], s[i, S_WHEEL_RIGHT] = wheel_left, wheel_right
-    s[i, S_TRAVEL_LEFT] += mean_left * dt
-    s[i, S_TRAVEL_RIGHT] += mean_right * dt
+    s[i, S_TRAVEL_LEFT] += mean_left * dt * s[i, S_COUNT_LEFT]
+    s[i, S_TRAVEL_RIGHT] += mean_right * dt * s[i, S_COUNT_RIGHT]
+    s[i, S_FORCE_LEFT], s[i, S_FORCE_RIGHT] = motor_left / dt, motor_right / dt
     s[i, S_WORK] += max(motor_left * mean_left, 0.0) + max(motor_right * mean_right, 0.0)
 
     old_v, old_lateral, old_omega = s[i, S_V], s[i, S_LATERAL], s[i, S_OMEGA]

@@ -15,22 +15,33 @@ from ..common.geometry import wrap_angle
 from ..common.kernels import content_stamp, kept
 from ..physics import proximity
 from ..physics.world import World
-from . import drive, odometry
+from . import drive, motor, odometry
 from .drive import (
+    P_ANGULAR_GAIN,
     P_DELAY,
     P_FRICTION,
     P_INERTIA,
+    P_LINEAR_GAIN,
     P_MASS,
     P_MAX_SPEED,
     P_PAYLOAD,
+    P_RADIUS,
+    P_ROLLING,
     PAYLOAD_GYRATION,
+    S_BRAKE_LEFT,
+    S_COUNT_LEFT,
     S_DRIFT_X,
+    S_FORCE_LEFT,
+    S_FORCE_RIGHT,
     S_KICK_LATERAL,
     S_KICK_OMEGA,
     S_KICK_V,
     S_LATERAL,
     S_OMEGA,
+    S_SHARE_LEFT,
     S_V,
+    S_WHEEL_LEFT,
+    S_WHEEL_RIGHT,
     S_WORK,
     S_X,
     S_Y,
@@ -40,6 +51,7 @@ from .drive import (
     parameter_array,
 )
 from .model import DriveParameters, RobotModel
+from .motor import LOAD_NAMES, MOTOR_NAMES, note_load
 from .odometry import count_ticks
 from .urdf import load_shape
 
@@ -71,6 +83,8 @@ class Fleet:
         self._nominal = parameter_array([model.drive for model in models])
         self._efficiency = np.array([model.drive_efficiency for model in models])
         self._hotel_power = np.array([model.hotel_power for model in models])
+        self._motors = np.zeros((0, 2, len(MOTOR_NAMES)))
+        self._load = np.zeros((0, 2, len(LOAD_NAMES)))
         world.set_robots([load_shape(model.shape) for model in models])
         self.reset(np.zeros((len(models), 3)), check=False)
 
@@ -161,6 +175,66 @@ class Fleet:
         self._parameters[robot, P_PAYLOAD] = kg
         self.world.set_mass(robot, float(self._total_mass()[robot]), float(self._total_inertia()[robot]))
 
+    def watch_motors(self, motors: FloatArray) -> FloatArray:
+        """Reckon what the motors do, from now on, at every physics step.
+
+        Args:
+            motors: (R, 2, M) float64, left and right, rows as by ``motor.motor_row``; kept, not copied, so that changes
+                take effect at the next step.
+
+        Returns:
+            The load (R, 2, L) float64, columns as in ``motor.LOAD_NAMES``, which ``step`` adds to in place. Who reads
+            it may clear it.
+
+        Raises:
+            InputError: the shape does not fit.
+        """
+        shape = (len(self.models), 2, len(MOTOR_NAMES))
+        if motors.shape != shape or motors.dtype != np.float64 or not motors.flags.c_contiguous:
+            raise InputError(f"motors must be float64 of shape {shape}, C-contiguous, not {motors.shape}")
+        self._motors = motors
+        self._load = np.zeros((len(self.models), 2, len(LOAD_NAMES)))
+        return self._load
+
+    def set_condition(
+        self,
+        torque_share: FloatArray,
+        brake: FloatArray,
+        radius_share: FloatArray,
+        count_share: FloatArray,
+        friction_share: FloatArray,
+        speed_limit: FloatArray,
+    ) -> None:
+        """Say what wear and faults have done to the drives; holds until the next call or reset.
+
+        Args:
+            torque_share: (R, 2) of the motors' torque that is left, left and right [-].
+            brake: (R, 2) force that drags on a rolling wheel [N].
+            radius_share: (R,) of the wheels' radius that is left [-]. The loops of the motors hold turns, not metres:
+                worn wheels are slow, and what the odometry counts is too long.
+            count_share: (R, 2) of a wheel's ticks that its encoder counts [-].
+            friction_share: (R,) factor on the rolling resistance [-].
+            speed_limit: (R,) what the supply voltage allows [m/s].
+        """
+        given, now = self._given, self._parameters
+        now[:, P_LINEAR_GAIN] = given[:, P_LINEAR_GAIN] * radius_share
+        now[:, P_ANGULAR_GAIN] = given[:, P_ANGULAR_GAIN] * radius_share
+        now[:, P_ROLLING] = given[:, P_ROLLING] * friction_share
+        now[:, P_MAX_SPEED] = np.minimum(given[:, P_MAX_SPEED], speed_limit)
+        self._state[:, S_SHARE_LEFT : S_SHARE_LEFT + 2] = torque_share / radius_share[:, None]
+        self._state[:, S_BRAKE_LEFT : S_BRAKE_LEFT + 2] = brake
+        self._state[:, S_COUNT_LEFT : S_COUNT_LEFT + 2] = count_share / radius_share[:, None]
+
+    @property
+    def payload(self) -> FloatArray:
+        """What the robots carry (R,) [kg]."""
+        return self._parameters[:, P_PAYLOAD].copy()
+
+    @property
+    def step_time(self) -> float:
+        """Physics step [s]."""
+        return self._dt
+
     @property
     def pose(self) -> FloatArray:
         """True poses (R, 3) x, y [m], yaw [rad] in [-pi, pi) of ``base_link`` in ``map``."""
@@ -180,7 +254,10 @@ class Fleet:
 
     @property
     def energy_wh(self) -> FloatArray:
-        """Electrical energy (R,) [Wh] since the reset: motor work over efficiency plus hotel load; no regeneration."""
+        """Electrical energy (R,) [Wh] since the reset: motor work over efficiency plus hotel load; no regeneration.
+
+        The estimate of a robot whose battery and motors are not modelled; see ``condition`` for those.
+        """
         hotel = self._hotel_power * (self._step_count * self._dt)
         return (self._state[:, S_WORK] / self._efficiency + hotel) / JOULES_PER_WH
 
@@ -244,6 +321,8 @@ class Fleet:
             self._step_count,
             self._ticks,
             self._odometry,
+            self._motors,
+            self._load,
             self._dt,
         )
 
@@ -298,7 +377,7 @@ def _not_negative(value: FloatArray, name: str) -> FloatArray:
     return value
 
 
-_STAMP = content_stamp([__file__, drive.__file__, odometry.__file__, proximity.__file__])
+_STAMP = content_stamp([__file__, drive.__file__, motor.__file__, odometry.__file__, proximity.__file__])
 
 
 def _jit(function: Any) -> Any:
@@ -318,9 +397,12 @@ def _advance_all(
     step: int,
     ticks: NDArray[np.int64],
     reckoned: FloatArray,
+    motors: FloatArray,
+    load: FloatArray,
     dt: float,
 ) -> None:
-    """Advance all robots by one step: delay lines, drives, encoders. ``step`` counts from 0."""
+    """Advance all robots by one step: delay lines, drives, encoders, motors if ``load`` has rows; ``step`` from 0."""
+    watched = len(load) > 0
     size = line.shape[1]
     now = step % size
     for i in range(len(true)):
@@ -328,7 +410,13 @@ def _advance_all(
         newer = (step - delay_whole[i] + 2 * size) % size
         older = (newer + size - 1) % size
         old_v, old_omega = line[i, older, 0], line[i, older, 1]
+        left, right = state[i, S_WHEEL_LEFT], state[i, S_WHEEL_RIGHT]
         advance_one(true, state, i, old_v, old_omega, line[i, newer, 0], line[i, newer, 1], delay_rest[i], dt)
+        if watched:
+            radius = true[i, P_RADIUS]
+            left, right = 0.5 * (left + state[i, S_WHEEL_LEFT]), 0.5 * (right + state[i, S_WHEEL_RIGHT])
+            note_load(motors[i, 0], load[i, 0], state[i, S_FORCE_LEFT], left, radius, dt)
+            note_load(motors[i, 1], load[i, 1], state[i, S_FORCE_RIGHT], right, radius, dt)
         count_ticks(true, nominal, state, i, step + 1, ticks, reckoned)
 
 
@@ -344,6 +432,8 @@ def _free_run_kernel(
     step: int,
     ticks: NDArray[np.int64],
     reckoned: FloatArray,
+    motors: FloatArray,
+    load: FloatArray,
     dt: float,
     steps: int,
     radius: FloatArray,
@@ -380,6 +470,20 @@ def _free_run_kernel(
         if time <= 0.0:
             return done
         for _ in range(proximity.whole_steps(time, dt, steps - done)):
-            _advance_all(true, nominal, state, command, line, delay_whole, delay_rest, step + done, ticks, reckoned, dt)
+            _advance_all(
+                true,
+                nominal,
+                state,
+                command,
+                line,
+                delay_whole,
+                delay_rest,
+                step + done,
+                ticks,
+                reckoned,
+                motors,
+                load,
+                dt,
+            )
             done += 1
     return done

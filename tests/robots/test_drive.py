@@ -38,7 +38,7 @@ def test_columns_are_the_fields_of_the_model():
     assert row[drive.P_FRICTION] == values["friction"]
     assert row[drive.P_ROLLING] == values["rolling_resistance"]
     assert row[drive.P_TICKS] == 77
-    assert len(drive.STATE_NAMES) == drive.S_DRIFT_YAW + 1
+    assert len(drive.STATE_NAMES) == drive.S_COUNT_RIGHT + 1
 
 
 def test_ramp_and_lag_meet_the_closed_form_distance():
