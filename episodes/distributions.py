@@ -30,6 +30,7 @@ UNITS: dict[str, tuple[str, float]] = {
     "s": ("s", 1.0),
     "ms": ("s", 0.001),
     "min": ("s", 60.0),
+    "h": ("s", 3600.0),
     "Hz": ("Hz", 1.0),
     "rad": ("rad", 1.0),
     "deg": ("rad", math.pi / 180.0),

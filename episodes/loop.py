@@ -27,6 +27,7 @@ from ..robots.fleet import Fleet
 from ..robots.urdf import load_shape
 from .capture import Capture, Photographer, capture_schedule
 from .clearance import clearances, footprints
+from .condition import fleet_condition
 from .hall import hall_of, world_of
 from .incidents import find_incidents
 from .kpis import episode_kpis
@@ -38,6 +39,7 @@ from .routes import FloatArray
 from .scenario import PHYSICS_RATE, Scenario
 from .sensing import DeadReckoning, ScanQueue, Stage, localisation_errors, localised
 from .tasks import TaskTracker, assign_tasks
+from .telemetry import Telemetry
 from .walking import PERSON_RADIUS
 
 if TYPE_CHECKING:
@@ -59,6 +61,7 @@ def run_episode(
     index: int,
     twin: Twin | None = None,
     capture: Callable[[Capture], None] | None = None,
+    telemetry: Callable[[Telemetry], None] | None = None,
 ) -> EpisodeRecord:
     """Run one episode.
 
@@ -69,6 +72,8 @@ def run_episode(
         seed, index: which episode.
         twin: calibrated parameters; the true drives are drawn around them.
         capture: called with every picture, in order of time; None takes none.
+        telemetry: called once with the robots' telemetry over the duration of the record, if the scenario has a
+            ``condition``.
 
     Returns:
         The record, KPIs included.
@@ -78,7 +83,7 @@ def run_episode(
         PolicyError: the policy raised, or answered NaN or something that is not two numbers; names policy, robot and
             step.
     """
-    return _Episode(scenario, make_policy, policy_name, seed, index, twin).run(capture)
+    return _Episode(scenario, make_policy, policy_name, seed, index, twin, telemetry).run(capture)
 
 
 class _Log:
@@ -105,7 +110,9 @@ class _Episode:
         seed: int,
         index: int,
         twin: Twin | None,
+        telemetry: Callable[[Telemetry], None] | None,
     ) -> None:
+        self.telemetry = telemetry
         self.scenario, self.policy_name, self.seed, self.index, self.twin = scenario, policy_name, seed, index, twin
         self.period = scenario.control_period
         self.sampled = sample_scenario(scenario, seed, index, twin)
@@ -133,6 +140,7 @@ class _Episode:
         self.world.set_people(self.people.pose, self.people.velocity)
 
         self.stream = int(generator(seed, index, "noise").integers(2**62))
+        self.condition = fleet_condition(scenario, self.fleet, seed, index, self.stream, self.sampled.values)
         self.stage = Stage(
             self.hall.solids,
             load_shape(model.shape),
@@ -268,7 +276,8 @@ class _Episode:
         self.people.step(self.fleet.pose, self.fleet.velocity, self.radius, self.period)
         before[:, 2] = self.people.yaw
         self.world.set_people(before, self.people.velocity)
-        self.fleet.step(PHYSICS_RATE // self.scenario.control_rate)
+        mover = self.fleet.step if self.condition is None else self.condition.advance
+        mover(PHYSICS_RATE // self.scenario.control_rate)
 
     def _settle(self, k: int) -> bool:
         """Follow the tasks after step k; returns whether all are done."""
@@ -304,6 +313,7 @@ class _Episode:
             if not tracker.done:
                 x, y = (float(value) for value in self.fleet.pose[r, :2])
                 events.append(Event(end, "timeout", r, position=(x, y)))
+        events += self._faults(time)
         events.sort(key=lambda event: (event.time, event.robot, event.kind, event.other_id))
         record = EpisodeRecord(
             scenario_hash=config_hash(self.scenario),
@@ -324,13 +334,37 @@ class _Episode:
             person_velocity=log.person_velocity[:steps].copy(),
             robot_radius=self.radius.copy(),
             person_radius=person_radius,
-            energy_wh=self.fleet.energy_wh.copy(),
+            energy_wh=(self.fleet if self.condition is None else self.condition).energy_wh.copy(),
             events=events,
             tasks=[result for tracker in self.trackers for result in (*tracker.results, *tracker.unfinished())],
             sampled=dict(sampled.values),
         )
         record.kpis = episode_kpis(record, control_period=self.period)
+        if self.condition is not None and self.telemetry is not None:
+            starts = self.condition.starts
+            self.telemetry(
+                Telemetry(
+                    scenario_hash=record.scenario_hash,
+                    seed=self.seed,
+                    index=self.index,
+                    time_scale=self.condition.time_scale,
+                    age_h=np.array([start.age_h for start in starts]),
+                    faults=tuple(start.faults for start in starts),
+                    rows=self.condition.telemetry,
+                )
+            )
         return record
+
+    def _faults(self, time: FloatArray) -> list[Event]:
+        """Return onsets and failures so far, at the places where the robots were."""
+        events = []
+        for change in self.condition.changes() if self.condition is not None else ():
+            k = max(int(np.searchsorted(time, change.time, side="right")) - 1, 0)
+            x, y = (float(value) for value in self.log.pose[k, change.robot, :2])
+            events.append(
+                Event(change.time, "fault", change.robot, change.kind, change.stage, change.severity, position=(x, y))
+            )
+        return events
 
     def _distances(self, steps: int, person_radius: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return distances (T, R) [m] from every robot to the nearest thing and to the nearest person."""

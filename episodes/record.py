@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 EventKind = Literal[
-    "collision", "pick", "drop", "goal_reached", "near_miss", "estop", "stuck", "timeout", "planning_failed"
+    "collision", "pick", "drop", "goal_reached", "near_miss", "estop", "stuck", "timeout", "planning_failed", "fault"
 ]
 
 
@@ -21,9 +21,9 @@ class Event:
         time: [s] since the start.
         kind: what.
         robot: index of the robot.
-        other: class name of the other party ("person", "rack", "amr", ...), or "".
-        other_id: id of the other party, or "".
-        value: speed at contact [m/s] for collisions, otherwise 0.
+        other: class name of the other party ("person", "rack", "amr", ...), kind of the fault, or "".
+        other_id: id of the other party, "onset" or "failure" of a fault, or "".
+        value: speed at contact [m/s] for collisions, severity of faults [-], otherwise 0.
         impulse: contact impulse [N s] for collisions, otherwise 0.
         position: x, y [m] in ``map``.
     """

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from ..common.config import StrictModel, load_model
 from ..common.errors import InputError
@@ -14,7 +14,10 @@ from ..layouts.model import Layout
 from ..layouts.recipe import LayoutRecipe
 from ..perception.appearance import MaterialName, TextureImage
 from ..perception.config import CameraConfig, ImuConfig, LidarConfig, WheelOdometryConfig
+from ..robots.condition_model import ConditionParameters
+from ..robots.faults import FaultModel
 from ..robots.model import RobotModel
+from ..robots.wear import WEAR_NAMES
 from . import distributions as ranges
 from .distributions import Constant, Quantity
 from .sensor_ranges import SensorVariation, optional_ranges
@@ -67,6 +70,12 @@ RECIPE_QUANTITIES: dict[str, Quantity] = {
 }
 """Fields of a ``LayoutRecipe`` that a scenario may randomize."""
 
+_TIMES = Quantity("nominal", relative=True)
+BATTERY_QUANTITIES = dict.fromkeys(("capacity_ah", "resistance"), _TIMES)
+MOTOR_QUANTITIES = dict.fromkeys(("torque_constant", "resistance", "no_load_torque", "thermal_resistance"), _TIMES)
+WEAR_QUANTITIES = dict.fromkeys(WEAR_NAMES, _TIMES)
+"""What a scenario may randomize of a robot's battery, motors and wear, all in ``unit: nominal``."""
+
 
 if TYPE_CHECKING:
 
@@ -76,9 +85,21 @@ if TYPE_CHECKING:
     class RecipeRanges(StrictModel):
         """Optional ranges of ``RECIPE_QUANTITIES``."""
 
+    class BatteryRanges(StrictModel):
+        """Optional ranges of ``BATTERY_QUANTITIES``."""
+
+    class MotorRanges(StrictModel):
+        """Optional ranges of ``MOTOR_QUANTITIES``."""
+
+    class WearRanges(StrictModel):
+        """Optional ranges of ``WEAR_QUANTITIES``."""
+
 else:
     DriveRanges = optional_ranges("DriveRanges", DRIVE_QUANTITIES, __name__)
     RecipeRanges = optional_ranges("RecipeRanges", RECIPE_QUANTITIES, __name__)
+    BatteryRanges = optional_ranges("BatteryRanges", BATTERY_QUANTITIES, __name__)
+    MotorRanges = optional_ranges("MotorRanges", MOTOR_QUANTITIES, __name__)
+    WearRanges = optional_ranges("WearRanges", WEAR_QUANTITIES, __name__)
 
 
 class LayoutSource(StrictModel):
@@ -242,6 +263,26 @@ class CaptureSettings(StrictModel):
     """Settings of that 3D lidar; it sits on the robot's lidar mount, but as high as the camera."""
 
 
+class ConditionRanges(StrictModel):
+    """Batteries, motors, wear and faults of the robots, and with them telemetry; see ``robots.condition``.
+
+    ``age``, ``charge`` and the ranges of ``battery``, ``motor`` and ``wear`` are drawn for each robot.
+    """
+
+    model: ConditionParameters = ConditionParameters()
+    battery: BatteryRanges = BatteryRanges()
+    motor: MotorRanges = MotorRanges()
+    wear: WearRanges = WearRanges()
+    age: ranges.Duration = Constant(value=0, unit="h")
+    """Operation before the episode."""
+    charge: ranges.Fraction = Constant(value=0.9, unit="1")
+    """State of charge at the start."""
+    faults: tuple[FaultModel, ...] = ()
+    """Faults that robots may have."""
+    time_scale: Annotated[float, Field(ge=0, le=1e6)] = 1.0
+    """Seconds of operation in a second of the episode, for wear and faults alone: a life in an hour."""
+
+
 class Scenario(StrictModel):
     """What an episode is drawn from; see ``episodes.randomization.sample_scenario``."""
 
@@ -262,6 +303,8 @@ class Scenario(StrictModel):
     tasks: TaskRanges = TaskRanges()
     sensors: SensorRanges = SensorRanges()
     capture: CaptureSettings = CaptureSettings()
+    condition: ConditionRanges | None = None
+    """Left out: robots do not wear or fail, have no battery and give no telemetry."""
 
     @property
     def control_period(self) -> float:
@@ -282,6 +325,14 @@ class Scenario(StrictModel):
     def scan_every(self) -> int:
         """Control steps between two scans."""
         return max(1, round(self.control_rate / self.sensors.lidar.rate))
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A scenario that leaves the condition out keeps the hash that it had before there was one.
+        content: dict[str, Any] = handler(self)
+        if self.condition is None:
+            content.pop("condition", None)
+        return content
 
     @model_validator(mode="after")
     def _rates_fit(self) -> Scenario:

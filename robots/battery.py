@@ -1,7 +1,7 @@
 """A lithium iron phosphate battery: open-circuit voltage, sag, capacity fade, charging, and an exact energy ledger.
 
 The cell is the simplest equivalent circuit, a voltage source that depends on the state of charge in series with a
-resistance (Plett, *Battery Management Systems*, volume 1, 2015, sections 2.1 to 2.3, without the diffusion voltages).
+resistance (Plett, *Battery Management Systems*, volume 1, 2015, chapter 2, without the diffusion voltages).
 Its open-circuit voltage is piecewise linear, so that the stored energy is known in closed form. Over a step the current
 is constant and the source counts with its mean over the charge that flows, so that energies add up without an error of
 the step length: what the terminals give and what turns into heat is what the store loses.
@@ -12,18 +12,14 @@ Sign: current and power are positive out of the battery.
 from __future__ import annotations
 
 from math import sqrt
-from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from ..common.config import StrictModel
 from ..common.kernels import compiled
+from .condition_model import BatteryParameters
 
 FloatArray = NDArray[np.float64]
-Positive = Annotated[float, Field(gt=0)]
-Share = Annotated[float, Field(gt=0, le=1)]
 
 CHARGE_POINTS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.98, 1.0)
 """States of charge [-] at which the open-circuit voltage is tabled."""
@@ -41,31 +37,6 @@ five digits."""
 
 B_CELLS, B_CAPACITY, B_RESISTANCE, B_COULOMBIC, B_CHARGE_CURRENT, B_CHARGE_VOLTAGE, B_CUT_OFF, B_CHARGE_END = range(8)
 """Columns of a battery table: see ``battery_row``."""
-
-
-class BatteryParameters(StrictModel):
-    """A battery pack. Every field can be a twin parameter."""
-
-    cells: int = Field(default=16, ge=1, le=400)
-    """Cells in series; 16 make 51.2 V."""
-    capacity_ah: Positive = 40.0
-    """When new [Ah]."""
-    resistance: Annotated[float, Field(ge=0)] = 0.04
-    """Of the pack when new [ohm]."""
-    health: Share = 1.0
-    """Capacity left, as a share of ``capacity_ah``."""
-    resistance_growth: Annotated[float, Field(ge=0)] = 0.0
-    """By which share of it the resistance has grown."""
-    coulombic_efficiency: Share = 0.995
-    """Charge stored for each unit of charge that flows in; the rest becomes heat."""
-    charge_current: Positive = 20.0
-    """In the first phase of charging, constant current [A]."""
-    charge_voltage: Positive = 3.55
-    """In the second phase, constant voltage, per cell [V]. Makers allow up to 3.65 V."""
-    charge_end: Share = 0.05
-    """Charging ends below this share of ``charge_current``."""
-    cut_off_voltage: Annotated[float, Field(ge=0)] = 2.5
-    """Terminal voltage per cell below which the battery protects itself and switches the drives off [V]."""
 
 
 def battery_row(parameters: BatteryParameters) -> FloatArray:

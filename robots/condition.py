@@ -15,17 +15,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import cos, inf, log, nan, pi, sqrt
-from typing import Annotated
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from ..common.config import StrictModel
 from ..common.errors import InputError
 from ..common.kernels import compiled
 from . import battery as cell
-from .battery import BatteryParameters, battery_row, charge, discharge, stored_energy
+from .battery import battery_row, charge, discharge, stored_energy
+from .condition_model import COLUMNS, MEASURED, TELEMETRY_RATE, ConditionParameters, TelemetryNoise
 from .faults import (
     E_BATTERY_RESISTANCE,
     E_BEARING_DRAG,
@@ -40,7 +39,6 @@ from .faults import (
     F_PROGRESSION,
     F_SEVERITY,
     F_SIDE,
-    FAULT_KINDS,
     K_BATTERY,
     K_BEARING,
     K_BRAKE,
@@ -49,18 +47,15 @@ from .faults import (
     K_MOTOR,
     K_WINDOW,
     Fault,
-    FaultEffects,
     effect_row,
     fault_table,
 )
-from .fleet import JOULES_PER_WH, Fleet
 from .motor import (
     L_SQUARE,
     L_TRAVEL,
     M_CONSTANT,
     M_RATIO,
     M_RESISTANCE,
-    MotorParameters,
     bus_power,
     losses,
     motor_row,
@@ -75,36 +70,16 @@ from .wear import (
     W_RADIUS,
     W_RESISTANCE,
     W_WINDOW,
-    WearParameters,
     wear_row,
 )
 
+if TYPE_CHECKING:
+    from .fleet import Fleet
+
 FloatArray = NDArray[np.float64]
 Pair = tuple[float, float]
-NonNegative = Annotated[float, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0)]
 
-TELEMETRY_RATE = 10
-"""Rows of telemetry in a second [Hz]."""
-
-MEASURED: tuple[str, ...] = (
-    "t_s",
-    "current_a",
-    "voltage_v",
-    "motor_current_left_a",
-    "motor_current_right_a",
-    "temperature_left_c",
-    "temperature_right_c",
-    "vibration_rms_mm_s",
-    "speed_m_s",
-    "soc",
-)
-"""Columns that a robot measures: end of the tenth of a second; mean current out of the battery and its voltage; RMS
-currents of the motors; their windings' temperatures; vibration; mean speed of the wheels; state of charge [-]."""
-LABELS: tuple[str, ...] = ("fault", "fault_active", "severity", "rul_h")
-"""Columns of the truth: code of the fault that is farthest (0 none; see ``faults.FAULT_KINDS``), whether it has failed,
-its level, and the hours of operation left until the robot's next failure (0 after one, nan if none is to come)."""
-COLUMNS = MEASURED + LABELS
+_JOULES_PER_WH = 3600.0
 _MEASURES = len(MEASURED)
 
 HEALTH_NAMES: tuple[str, ...] = (
@@ -131,8 +106,9 @@ H_SOC, H_LEFT, H_RIGHT, H_OPERATION, H_TRAVEL, H_THROUGHPUT, H_CAPACITY, H_OFF, 
 H_FADED, H_USED, H_WINDOW, H_RADIUS = range(10, 14)
 
 O_SURROUNDINGS, O_REST, O_ROLLING, O_REFERENCE, O_PAYLOAD, O_DERATING, O_HOTTEST, O_HOTEL, O_RADIUS = range(9)
+O_SAFETY = 9
 """Columns of what else a robot is: temperature of the air; ``VibrationParameters``; temperatures at which torque is
-taken away [degrees Celsius]; hotel load [W]; nominal radius of the wheels [m]."""
+taken away [degrees Celsius]; hotel load [W]; nominal radius of the wheels [m]; safety brake [N]."""
 
 _VIBRATION = MEASURED.index("vibration_rms_mm_s")
 _NOISE_OF = np.array([-1, 0, 1, 0, 0, 2, 2, 3, 4, 5])
@@ -141,49 +117,6 @@ _SPEED_RESERVE = 0.95
 """Share of the battery's voltage that the controllers can put on the motors."""
 _LEAST_RADIUS = 0.5
 """Share of a wheel's radius at which it counts as worn out and wears no more."""
-
-
-class VibrationParameters(StrictModel):
-    """Where the vibration of a sound robot comes from; each can be a twin parameter. Assumed."""
-
-    rest: NonNegative = 0.08
-    """With the robot at rest: fans, and noise of the sensor [mm/s]."""
-    rolling: NonNegative = 0.6
-    """Of the sound drive at the reference speed [mm/s]; grows in proportion to speed."""
-    reference_speed: Positive = 1.0
-    """[m/s]"""
-    payload_growth: NonNegative = 0.2
-    """Growth by 100 kg of payload, as a share."""
-
-
-class TelemetryNoise(StrictModel):
-    """Standard deviations of the errors of a robot's own measurements."""
-
-    current_a: NonNegative = 0.1
-    """[A]"""
-    voltage_v: NonNegative = 0.03
-    """[V]"""
-    temperature_c: NonNegative = 0.3
-    """[K]"""
-    vibration: NonNegative = 0.08
-    """As a share of the value: an RMS over a tenth of a second is itself uncertain."""
-    speed_m_s: NonNegative = 0.005
-    """[m/s]"""
-    soc: NonNegative = 0.005
-    """[-]"""
-
-
-class ConditionParameters(StrictModel):
-    """Everything about the condition of a robot that is not in its drive."""
-
-    battery: BatteryParameters = BatteryParameters()
-    motor: MotorParameters = MotorParameters()
-    wear: WearParameters = WearParameters()
-    effects: FaultEffects = FaultEffects()
-    vibration: VibrationParameters = VibrationParameters()
-    noise: TelemetryNoise = TelemetryNoise()
-    surroundings_c: Annotated[float, Field(ge=-40, le=80)] = 20.0
-    """Temperature of the air [degrees Celsius]."""
 
 
 @dataclass(frozen=True)
@@ -259,6 +192,7 @@ class FleetCondition:
                     p.motor.maximum_temperature,
                     model.hotel_power,
                     model.drive.wheel_radius,
+                    p.motor.safety_brake,
                 )
                 for p, model in zip(given, fleet.models, strict=True)
             ]
@@ -307,7 +241,7 @@ class FleetCondition:
     @property
     def energy_wh(self) -> FloatArray:
         """Electrical energy (R,) that drives and hotel load have used since the start [Wh]."""
-        return self.health[:, H_USED] / JOULES_PER_WH
+        return self.health[:, H_USED] / _JOULES_PER_WH
 
     @property
     def window_dirt(self) -> FloatArray:
@@ -362,11 +296,6 @@ class FleetCondition:
         )
         torque, brake, count = self._pair
         self.fleet.set_condition(torque, brake, self.health[:, H_RADIUS], count, self._single[0], self._single[1])
-
-
-def fault_name(code: int) -> str:
-    """Return the kind of a fault's code in the telemetry; "" for none."""
-    return FAULT_KINDS[code - 1] if code > 0 else ""
 
 
 @compiled
@@ -558,7 +487,7 @@ def _settle_kernel(
     """Close the ``period`` [s] at the end of tick number ``tick`` for all robots; with a period of 0 set the drives.
 
     Args:
-        motor: (R, 9) sound motors. live: (R, 2, 9) motors as they are, written. other: (R, 9), columns ``O_...``.
+        motor: (R, 9) sound motors. live: (R, 2, 9) motors as they are, written. other: (R, 10), columns ``O_...``.
         load: (R, 2, 5), cleared. pair: (3, R, 2) torque shares, brakes, shares of ticks, written.
         single: (2, R) friction shares and speed limits, written. table: (N, R, C), row ``tick`` written.
     """
@@ -580,7 +509,8 @@ def _settle_kernel(
             pair[0, i, side] = _settle_motor(
                 h, side, motor[i], live[i, side], load[i, side], o, sums[side], constant, period
             )
-            pair[1, i, side], pair[2, i, side] = sums[side, 1], sums[side, 2]
+            pair[1, i, side] = sums[side, 1] + (o[O_SAFETY] if h[H_OFF] > 0.0 else 0.0)
+            pair[2, i, side] = sums[side, 2]
         h[H_RADIUS] = max(1.0 - wear[i, W_RADIUS] * h[H_TRAVEL] / 1000.0 / o[O_RADIUS], _LEAST_RADIUS)
         h[H_WINDOW] = 1.0 - (1.0 - sums[1, 6]) * max(1.0 - wear[i, W_WINDOW] * thousand_hours, 0.0)
         single[0, i] = 1.0 + wear[i, W_FRICTION] * thousand_hours

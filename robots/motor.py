@@ -17,19 +17,14 @@ with temperature by 0.393 % for each kelvin (IEC 60028).
 from __future__ import annotations
 
 from math import exp
-from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from ..common.config import StrictModel
 from ..common.kernels import compiled
+from .condition_model import MotorParameters
 
 FloatArray = NDArray[np.float64]
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-Share = Annotated[float, Field(gt=0, le=1)]
 
 COPPER = 0.00393
 """Temperature coefficient of the resistance of copper at 20 degrees Celsius [1/K]."""
@@ -57,33 +52,6 @@ LOAD_NAMES = ("square", "drawn", "returned", "turned", "travel")
 """Columns of a load table, all since it was last cleared: integral of the current squared [A^2 s];
 electrical energy into the motor and out of it [J]; angle turned by the motor [rad]; travel of the wheel [m]."""
 L_SQUARE, L_DRAWN, L_RETURNED, L_TURNED, L_TRAVEL = range(5)
-
-
-class MotorParameters(StrictModel):
-    """A wheel motor with gear and controller. Every field can be a twin parameter.
-
-    With these defaults the electrical energy of ordinary driving agrees with ``RobotModel.drive_efficiency``.
-    """
-
-    torque_constant: Positive = 0.15
-    """Also the voltage constant [N m/A, V s]."""
-    gear_ratio: Positive = 15.0
-    gear_efficiency: Share = 0.9
-    no_load_torque: NonNegative = 0.006
-    """Iron losses and the friction of the rotor [N m]."""
-    resistance: NonNegative = 0.3
-    """Of the winding at 20 degrees Celsius [ohm]."""
-    thermal_resistance: Positive = 3.0
-    """Winding to surroundings [K/W]."""
-    thermal_capacity: Positive = 200.0
-    """[J/K]"""
-    controller_efficiency: Share = 0.95
-    regeneration: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Share of the braking power that goes back to the battery."""
-    derating_temperature: Positive = 120.0
-    """Winding temperature above which the controller takes torque away [degrees Celsius] ..."""
-    maximum_temperature: Positive = 150.0
-    """... and at which it leaves none."""
 
 
 def motor_row(parameters: MotorParameters) -> FloatArray:
