@@ -177,7 +177,7 @@ def weibull_fit(condition: FleetCondition, seed: int) -> dict[str, Any]:
     rng = generator(seed, "floor")
     floor = []
     for _ in range(2000):
-        drawn = SCALE * rng.weibull(SHAPE, robots)
+        drawn = np.asarray(SCALE * rng.weibull(SHAPE, robots))
         floor.append(distance(drawn[drawn <= HOURS], robots, HOURS))
     found = distance(times, robots, HOURS)
     return {
