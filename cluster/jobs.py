@@ -14,6 +14,7 @@ from ..episodes.loop import Capture, run_episode
 from ..episodes.record import EpisodeRecord
 from ..episodes.scenario import Scenario
 from ..episodes.store import save_record
+from ..episodes.telemetry import Telemetry, save_telemetry
 from ..perception.datasets.shards import ShardWriter
 from ..perception.labels import LabelledFrame, label_frame
 from ..policies.registry import load_policy
@@ -22,6 +23,8 @@ from ..robots.twin import Twin
 RECORD_FOLDER = "episodes"
 DATASET_FOLDER = "dataset"
 SHARD_FOLDER = "shards"
+TELEMETRY_FOLDER = "telemetry"
+"""Holds a folder of telemetry for each episode, if the scenario gives its robots a condition."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +90,8 @@ def run_job(job: EpisodeJob) -> EpisodeResult:
         InputError: the disk is full or the scenario cannot be realised.
     """
     if not job.dataset:
-        record = _run(job, None)
-        return EpisodeResult(dict(record.kpis), _keep(job, record), 0)
+        record, telemetry = _run(job, None)
+        return EpisodeResult(dict(record.kpis), {**_keep(job, record), **telemetry}, 0)
     with ShardWriter(
         job.folder / DATASET_FOLDER,
         job.index,
@@ -104,8 +107,8 @@ def run_job(job: EpisodeJob) -> EpisodeResult:
                 kept += 1
                 writer.add(_labelled(job.index, taken))
 
-        record = _run(job, capture)
-        artefacts = _keep(job, record)
+        record, telemetry = _run(job, capture)
+        artefacts = {**_keep(job, record), **telemetry}
     return EpisodeResult(dict(record.kpis), artefacts, kept)
 
 
@@ -120,8 +123,16 @@ def episode_metadata(job: EpisodeJob) -> dict[str, Any]:
     }
 
 
-def _run(job: EpisodeJob, capture: Callable[[Capture], None] | None) -> EpisodeRecord:
-    return run_episode(
+def _run(job: EpisodeJob, capture: Callable[[Capture], None] | None) -> tuple[EpisodeRecord, dict[str, str]]:
+    """Run the episode and write its telemetry, if there is any; returns the record, and checksums by path."""
+    written: dict[str, str] = {}
+
+    def keep(telemetry: Telemetry) -> None:
+        folder = job.folder / TELEMETRY_FOLDER / f"{job.index:06d}"
+        for path in save_telemetry(telemetry, folder):
+            written[str(path.relative_to(job.folder))] = file_sha256(path)
+
+    record = run_episode(
         job.scenario,
         load_policy(job.policy),
         policy_name=job.policy,
@@ -129,7 +140,9 @@ def _run(job: EpisodeJob, capture: Callable[[Capture], None] | None) -> EpisodeR
         index=job.index,
         twin=job.twin,
         capture=capture,
+        telemetry=keep,
     )
+    return record, written
 
 
 def _labelled(episode: int, taken: Capture) -> LabelledFrame:

@@ -66,8 +66,11 @@ class Telemetry:
     rows: FloatArray
 
 
-def save_telemetry(telemetry: Telemetry, folder: str | Path) -> None:
+def save_telemetry(telemetry: Telemetry, folder: str | Path) -> list[Path]:
     """Write the telemetry of a run; the manifest comes last, so that a folder with one is whole.
+
+    Returns:
+        The files written, the manifest last.
 
     Raises:
         InputError: the folder cannot be written.
@@ -94,6 +97,7 @@ def save_telemetry(telemetry: Telemetry, folder: str | Path) -> None:
         "files": files,
     }
     write_json_atomic(folder / MANIFEST, manifest)
+    return [*(folder / str(entry["file"]) for entry in files), folder / MANIFEST]
 
 
 def load_telemetry(folder: str | Path) -> Telemetry:
