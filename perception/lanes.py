@@ -4,7 +4,8 @@ Numba leaves it to LLVM to turn loops into vector instructions, which it does no
 do not overlap. These types are LLVM's own vectors: it makes of them what the processor has, without loops and without
 memory in between. Each lane's value is that of the same operation on one number, on every processor.
 
-In kernels ``Lanes`` of float32, int32, uint64 and bool come from ``load``, ``gather`` and ``spread``, and take
+In kernels ``Lanes`` of float32, int32, uint64 and bool come from ``load``, ``gather`` and ``spread``; float64 and int64,
+half as many, which fill as large a register, from ``load`` and ``spread_wide``. They take
 ``+ - * /``, ``& | ^ << >>`` (which shifts in zeros) and comparisons (of uint64 none) with others of their kind and with
 plain numbers, which stand for all lanes. Indices of arrays count in the order of memory, whatever their shape.
 """
@@ -24,6 +25,8 @@ from numba.extending import intrinsic, lower_builtin, models, register_model
 from numpy.typing import NDArray
 
 LANES = 16
+WIDE_LANES = 8
+"""How many float64 or int64 are in a vector; and flags, where they come from comparing those."""
 Lanes = Any
 """What kernels call a vector."""
 single: Any = np.float32
@@ -45,16 +48,37 @@ def padded(values: NDArray[Any]) -> NDArray[Any]:
 
 
 class LanesType(types.Type):  # type: ignore[misc]
-    """Numba's type of ``LANES`` numbers of one kind: "float32", "int32", "uint64" or "bool"."""
+    """Numba's type of ``LANES`` numbers of one kind: "float32", "int32", "uint64" or "bool"; or of ``WIDE_LANES``:
+    "float64", "int64" or "wide bool"."""
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
+    def __init__(self, kind: str, count: int = LANES) -> None:
+        self.kind, self.count = kind, count
         super().__init__(name=f"LanesType({kind})")
 
 
 FLOATS, INTS, WORDS, FLAGS = LanesType("float32"), LanesType("int32"), LanesType("uint64"), LanesType("bool")
-_NUMBER = {"float32": types.float32, "int32": types.int32, "uint64": types.uint64, "bool": types.boolean}
-_ELEMENT = {"float32": ir.FloatType(), "int32": ir.IntType(32), "uint64": ir.IntType(64), "bool": ir.IntType(1)}
+DOUBLES, LONGS = LanesType("float64", WIDE_LANES), LanesType("int64", WIDE_LANES)
+WIDE_FLAGS = LanesType("wide bool", WIDE_LANES)
+_FRACTIONS = (FLOATS, DOUBLES)
+_WIDE = (DOUBLES, LONGS, WIDE_FLAGS)
+_NUMBER = {
+    "float32": types.float32,
+    "int32": types.int32,
+    "uint64": types.uint64,
+    "bool": types.boolean,
+    "float64": types.float64,
+    "int64": types.int64,
+    "wide bool": types.boolean,
+}
+_ELEMENT = {
+    "float32": ir.FloatType(),
+    "int32": ir.IntType(32),
+    "uint64": ir.IntType(64),
+    "bool": ir.IntType(1),
+    "float64": ir.DoubleType(),
+    "int64": ir.IntType(64),
+    "wide bool": ir.IntType(1),
+}
 _WORD = ir.IntType(32)
 
 
@@ -65,7 +89,12 @@ class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]
 
 
 def _vector(kind: LanesType) -> Any:
-    return ir.VectorType(_ELEMENT[kind.kind], LANES)
+    return ir.VectorType(_ELEMENT[kind.kind], kind.count)
+
+
+def _flags_of(kind: LanesType) -> LanesType:
+    """Return the kind of flags that comparing a kind gives."""
+    return WIDE_FLAGS if kind in _WIDE else FLAGS
 
 
 def _spread(context: Any, builder: Any, value: Any, source: Any, kind: LanesType) -> Any:
@@ -76,7 +105,7 @@ def _spread(context: Any, builder: Any, value: Any, source: Any, kind: LanesType
     vector = _vector(kind)
     one = builder.insert_element(ir.Constant(vector, ir.Undefined), number, ir.Constant(_WORD, 0))
     return builder.shuffle_vector(
-        one, ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(_WORD, LANES), [0] * LANES)
+        one, ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(_WORD, kind.count), [0] * kind.count)
     )
 
 
@@ -102,7 +131,7 @@ def _operator(function: Callable[..., Any], make: Callable[[Any, LanesType, Any,
                 return None
             from numba.core.typing import signature
 
-            return signature(FLAGS if compares else kind, *arguments)
+            return signature(_flags_of(kind) if compares else kind, *arguments)
 
     infer_global(function)(Template)
 
@@ -120,14 +149,14 @@ def _arithmetic(name: str) -> Callable[[Any, LanesType, Any, Any], Any]:
     """Return what builds an operation that is called ``name`` for whole numbers and ``fname`` for others."""
 
     def make(builder: Any, kind: LanesType, left: Any, right: Any) -> Any:
-        return getattr(builder, ("f" if kind == FLOATS else "") + name)(left, right)
+        return getattr(builder, ("f" if kind in _FRACTIONS else "") + name)(left, right)
 
     return make
 
 
 def _bitwise(name: str) -> Callable[[Any, LanesType, Any, Any], Any]:
     def make(builder: Any, kind: LanesType, left: Any, right: Any) -> Any:
-        if kind == FLOATS:
+        if kind in _FRACTIONS:
             raise TypeError(f"{name} of fractions")
         return getattr(builder, name)(left, right)
 
@@ -136,7 +165,7 @@ def _bitwise(name: str) -> Callable[[Any, LanesType, Any, Any], Any]:
 
 def _comparison(sign: str) -> Callable[[Any, LanesType, Any, Any], Any]:
     def make(builder: Any, kind: LanesType, left: Any, right: Any) -> Any:
-        if kind == FLOATS:
+        if kind in _FRACTIONS:
             return builder.fcmp_ordered(sign, left, right)
         return builder.icmp_signed(sign, left, right)
 
@@ -176,12 +205,14 @@ def _held(array: Any, dtype: Any = None) -> LanesType | None:
         return None
     if dtype is not None:
         return INTS if array.dtype == dtype else None
-    return {types.float32: FLOATS, types.int32: INTS, types.uint32: INTS}.get(array.dtype)
+    kinds = {types.float32: FLOATS, types.int32: INTS, types.uint32: INTS, types.float64: DOUBLES, types.int64: LONGS}
+    return kinds.get(array.dtype)
 
 
 @_intrinsic
 def load(typing_context: Any, array: Any, at: Any) -> Any:
-    """Return elements ``at`` to ``at + LANES - 1`` of a contiguous array (N,) of float32, int32 or uint32."""
+    """Return elements ``at`` to ``at + LANES - 1`` of a contiguous array (N,) of float32, int32 or uint32, or
+    ``WIDE_LANES`` of float64 or int64."""
     kind = _held(array)
     if kind is None or not isinstance(at, types.Integer):
         return None
@@ -195,7 +226,8 @@ def load(typing_context: Any, array: Any, at: Any) -> Any:
 
 @_intrinsic
 def store(typing_context: Any, array: Any, at: Any, lanes: Any) -> Any:
-    """Write elements ``at`` to ``at + LANES - 1`` of a contiguous array (N,) of float32, int32 or uint32."""
+    """Write elements ``at`` to ``at + LANES - 1`` of a contiguous array (N,) of float32, int32 or uint32, or
+    ``WIDE_LANES`` of float64 or int64."""
     if _held(array) != lanes or not isinstance(at, types.Integer):
         return None
 
@@ -211,7 +243,7 @@ def store(typing_context: Any, array: Any, at: Any, lanes: Any) -> Any:
 def gather(typing_context: Any, array: Any, at: Any) -> Any:
     """Return the elements of a contiguous array (N,) of float32, int32 or uint32 whose indices (int32) are given."""
     kind = _held(array)
-    if kind is None or at != INTS:
+    if kind not in (FLOATS, INTS) or at != INTS:
         return None
 
     def make(context: Any, builder: Any, sig: Any, values: Any) -> Any:
@@ -325,8 +357,35 @@ def spread(typing_context: Any, number: Any) -> Any:
     return kind(number), make
 
 
+@_intrinsic
+def spread_wide(typing_context: Any, number: Any) -> Any:
+    """Return the vector whose lanes are all a number: float64 of a fraction, int64 of a whole number."""
+    kind = {FLOATS: DOUBLES, INTS: LONGS}.get(_kind_for(number))
+    if kind is None:
+        return None
+
+    def make(context: Any, builder: Any, sig: Any, values: Any) -> Any:
+        return _spread(context, builder, values[0], sig.args[0], kind)
+
+    return kind(number), make
+
+
+@_intrinsic
+def narrow(typing_context: Any, first: Any, second: Any) -> Any:
+    """Return float32 of two vectors of float64, one after the other."""
+    if first != DOUBLES or second != DOUBLES:
+        return None
+
+    def make(context: Any, builder: Any, sig: Any, values: Any) -> Any:
+        half = ir.VectorType(ir.FloatType(), WIDE_LANES)
+        halves = (builder.fptrunc(value, half) for value in values)
+        return builder.shuffle_vector(*halves, ir.Constant(ir.VectorType(_WORD, LANES), list(range(LANES))))
+
+    return FLOATS(first, second), make
+
+
 def _lane_numbers(context: Any, builder: Any, sig: Any, values: Any) -> Any:
-    return ir.Constant(_vector(sig.return_type), list(range(LANES)))
+    return ir.Constant(_vector(sig.return_type), list(range(sig.return_type.count)))
 
 
 @_intrinsic
@@ -339,6 +398,12 @@ def lane_numbers(typing_context: Any) -> Any:
 def lane_words(typing_context: Any) -> Any:
     """Return uint64 0, 1, ... ``LANES - 1``."""
     return WORDS(), _lane_numbers
+
+
+@_intrinsic
+def wide_lane_numbers(typing_context: Any) -> Any:
+    """Return int64 0, 1, ... ``WIDE_LANES - 1``."""
+    return LONGS(), _lane_numbers
 
 
 @_intrinsic
@@ -361,7 +426,7 @@ def lane(typing_context: Any, lanes: Any, number: Any) -> Any:
 
 def _selected(typing_context: Any, flags: Any, yes: Any, no: Any) -> Any:
     kind = _kind_of((yes, no)) or _kind_for(yes)
-    if flags != FLAGS or kind is None:
+    if kind is None or flags != _flags_of(kind):
         return None
 
     def make(context: Any, builder: Any, sig: Any, values: Any) -> Any:
@@ -378,7 +443,7 @@ select = _intrinsic(_selected)
 def _extreme(sign: str) -> Any:
     def typed(typing_context: Any, left: Any, right: Any) -> Any:
         kind = _kind_of((left, right))
-        if kind not in (FLOATS, INTS):
+        if kind not in (FLOATS, INTS, DOUBLES, LONGS):
             return None
 
         def make(context: Any, builder: Any, sig: Any, values: Any) -> Any:
@@ -397,14 +462,52 @@ lesser, greater = _extreme("<"), _extreme(">")
 @_intrinsic
 def any_lane(typing_context: Any, flags: Any) -> Any:
     """Tell whether the flag of any lane is set."""
-    if flags != FLAGS:
+    if flags not in (FLAGS, WIDE_FLAGS):
         return None
 
     def make(context: Any, builder: Any, sig: Any, values: Any) -> Any:
-        word = ir.IntType(LANES)
+        word = ir.IntType(flags.count)
         return builder.icmp_unsigned("!=", builder.bitcast(values[0], word), ir.Constant(word, 0))
 
     return types.boolean(flags), make
+
+
+@_intrinsic
+def word_of(typing_context: Any, flags: Any) -> Any:
+    """Return the flags as bits of a uint64, that of the first lane lowest."""
+    if flags not in (FLAGS, WIDE_FLAGS):
+        return None
+
+    def make(context: Any, builder: Any, sig: Any, values: Any) -> Any:
+        return builder.zext(builder.bitcast(values[0], ir.IntType(flags.count)), ir.IntType(64))
+
+    return types.uint64(flags), make
+
+
+@_intrinsic
+def lowest_bit(typing_context: Any, word: Any) -> Any:
+    """Return the number of the lowest bit that is set in a uint64 other than 0."""
+    if word != types.uint64:
+        return None
+
+    def make(context: Any, builder: Any, sig: Any, values: Any) -> Any:
+        return builder.cttz(values[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.uint64(word), make
+
+
+@_intrinsic
+def greatest(typing_context: Any, lanes: Any) -> Any:
+    """Return the greatest lane of int64."""
+    if lanes != LONGS:
+        return None
+
+    def make(context: Any, builder: Any, sig: Any, values: Any) -> Any:
+        kind = ir.FunctionType(ir.IntType(64), [_vector(LONGS)])
+        name = f"llvm.vector.reduce.smax.v{WIDE_LANES}i64"
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), values)
+
+    return types.int64(lanes), make
 
 
 @_intrinsic
@@ -442,29 +545,30 @@ def to_int(typing_context: Any, lanes: Any) -> Any:
 
 def _float_function(name: str) -> Any:
     def typed(typing_context: Any, lanes: Any) -> Any:
-        if lanes != FLOATS:
+        if lanes not in _FRACTIONS:
             return None
 
         def make(context: Any, builder: Any, sig: Any, values: Any) -> Any:
-            kind = ir.FunctionType(_vector(FLOATS), [_vector(FLOATS)])
-            function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}.v{LANES}f32")
-            return builder.call(function, values)
+            kind = ir.FunctionType(_vector(lanes), [_vector(lanes)])
+            size = f"v{LANES}f32" if lanes == FLOATS else f"v{WIDE_LANES}f64"
+            return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}.{size}"), values)
 
-        return FLOATS(lanes), make
+        return lanes(lanes), make
 
     return _intrinsic(typed)
 
 
 floor, absolute, root = _float_function("floor"), _float_function("fabs"), _float_function("sqrt")
-"""Of float32: the greatest whole number not above it; its size; its square root."""
+"""Of float32 or float64: the greatest whole number not above it; its size; its square root."""
 
 
 @_intrinsic
 def bits_of(typing_context: Any, number: Any) -> Any:
-    """Return the bits of one float32 as int32."""
-    if number != types.float32:
+    """Return the bits of one float32 as int32, or of vectors: of float32 as int32, of float64 as int64."""
+    bits = {types.float32: types.int32, FLOATS: INTS, DOUBLES: LONGS}.get(number)
+    if bits is None:
         return None
-    return types.int32(number), lambda c, b, s, v: b.bitcast(v[0], _WORD)
+    return bits(number), lambda c, b, s, v: b.bitcast(v[0], c.get_value_type(bits))
 
 
 @_intrinsic

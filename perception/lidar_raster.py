@@ -38,7 +38,30 @@ from .borrow import borrowed
 from .compiled import compiled, inner, part
 from .grid import IntArray
 from .handles import make_handle, pointer
-from .intersect import AXIS_BOX, HALF_SPACE, UPRIGHT_CYLINDER, YAW_BOX, interval, reciprocal
+from .intersect import AXIS_BOX, HALF_SPACE, SMALLEST_DIRECTION, UPRIGHT_CYLINDER, YAW_BOX, interval, reciprocal
+from .lanes import LANES as SPANS
+from .lanes import (
+    WIDE_LANES,
+    Lanes,
+    absolute,
+    any_lane,
+    floor,
+    gather,
+    greater,
+    greatest,
+    lesser,
+    load,
+    lowest_bit,
+    narrow,
+    root,
+    select,
+    spread_wide,
+    store,
+    to_int,
+    wide_lane_numbers,
+    word_of,
+)
+from .lanes import bits_of as bits_of_lanes
 from .raycast import Tables, as_index
 
 CX, CY, HX, HY, COS, SIN, LOW, HIGH, YAW, RADIUS = range(10)
@@ -63,8 +86,18 @@ UX, UY, IX, IY, OX, OY, OZ, ENTER, LEAVE, LX, LY, LZ = range(12)
 """Rows of the table of columns: direction over ground x, y and its reciprocals, origin [m] (all in ``map``), and
 scratch: where the ray enters and leaves a footprint, the origin in the frame of a box [m]."""
 COLUMN_ROWS = 12
-LANES = 8
+LANES = WIDE_LANES
 """Columns that are drawn at once; the tables of columns and depths are filled up to a multiple."""
+RING_BINS = 64
+"""As ``BINS``, for lidars of one horizontal ring."""
+FIRST_RING_BIN = (127 - 2) * 4
+"""The first bin for those ends where the upper 11 bits of the square of the distance [m2] as float32 are one more: at
+half a metre. Each of the others ends four times nearer to the one before than in ``FIRST_BIN``."""
+SINGLE_MARGIN = 2e-6
+"""Footprints are larger by this share of their size and distance where spans are found in float32: several times the
+error of their corners."""
+FARTHEST = 1e15
+"""[m] Whatever stands farther away along an axis is taken to stand there; the square fits into float32."""
 
 LEVEL_TOLERANCE = 1e-9
 """A lidar is level if its axis leans by no more than this [rad]: a nanometre on a metre."""
@@ -812,6 +845,239 @@ def draw_solids(
 
 
 @part
+def quick_atan_lanes(y: Lanes, x: Lanes) -> Lanes:
+    """As ``quick_atan``, of vectors of float32, within 3e-6 rad."""
+    ax, ay = absolute(x), absolute(y)
+    r = lesser(ax, ay) / greater(greater(ax, ay), 1e-30)
+    q = r * r
+    angle = r * (
+        0.99997726 + q * (-0.33262347 + q * (0.19354346 + q * (-0.11643287 + q * (0.05265332 + q * -0.01172120))))
+    )
+    angle = select(ay > ax, 0.5 * np.pi - angle, angle)
+    angle = select(x < 0.0, np.pi - angle, angle)
+    return select(y < 0.0, 0.0 - angle, angle)
+
+
+@part
+def single_lanes(table: FloatArray, at: np.uint64, less: float) -> Lanes:
+    """Return ``SPANS`` numbers of a table from ``at`` on, less a number, as float32."""
+    return narrow(load(table, at) - less, load(table, at + np.uint64(WIDE_LANES)) - less)
+
+
+@part
+def find_ring_spans(
+    table: FloatArray,
+    at: np.uint64,
+    slot: int,
+    count: int,
+    step: int,
+    view: View,
+    farthest: NDArray[np.float32],
+    spans: NDArray[np.float32],
+    bins: IntArray,
+) -> np.uint64:
+    """Find where ``SPANS`` footprints stand, as ``find_spans`` does, for a level lidar of one horizontal ring.
+
+    Args:
+        table: see ``Footprints.node``; at: where the first footprint's CX stands. farthest: (columns / LANES,) float32
+            ``cover`` of the ring. step: bin that is being drawn.
+        spans: (3 * count,), written from ``slot``, ``count + slot`` and ``2 * count + slot`` on: first and last column,
+            and a distance [m] at least ``HIDDEN_MARGIN`` nearer than the nearest. bins: (SPANS,), written.
+
+    Returns:
+        Flags of those that may be seen.
+    """
+    turn, end = TURN / view.step, np.float64(view.columns)
+    per_radian, per_turn = 1.0 / view.step, view.step / TURN
+    px = single_lanes(table, at + np.uint64(CX * NODE), view.x)
+    py = single_lanes(table, at + np.uint64(CY * NODE), view.y)
+    px, py = lesser(greater(px, -FARTHEST), FARTHEST), lesser(greater(py, -FARTHEST), FARTHEST)
+    hx = single_lanes(table, at + np.uint64(HX * NODE), 0.0)
+    hy = single_lanes(table, at + np.uint64(HY * NODE), 0.0)
+    c, s = single_lanes(table, at + np.uint64(COS * NODE), 0.0), single_lanes(table, at + np.uint64(SIN * NODE), 0.0)
+    margin = (absolute(px) + absolute(py) + hx + hy) * SINGLE_MARGIN + (view.grow + HIDDEN_MARGIN)
+    hx, hy = hx + margin, hy + margin
+    lx, ly = c * px + s * py, c * py - s * px
+    ax, ay = absolute(lx), absolute(ly)
+    x0, y0, x1, y1 = ax - hx, ay - hy, ax + hx, ay + hy
+    gx, gy = greater(x0, 0.0), greater(y0, 0.0)
+    square = gx * gx + gy * gy
+    # Mirrored into the first quadrant, the outermost corners are known.
+    most = quick_atan_lanes(select(x0 > 0.0, y1, y0), x0)
+    least = quick_atan_lanes(y0, select(y0 > 0.0, x1, x0))
+    start = select((lx < 0.0) ^ (ly < 0.0), 0.0 - most, least)
+    start = select(lx < 0.0, start + np.pi, start)
+    yaw = single_lanes(table, at + np.uint64(YAW * NODE), 0.0)
+    a = (start + yaw - (SPAN_MARGIN + view.first)) * per_radian
+    b = a + (most - least + 2.0 * SPAN_MARGIN) * per_radian
+    back = floor(b * per_turn) * turn
+    around = square <= 0.0
+    a, b = select(around, 0.0, a - back), select(around, end, b - back)
+    near = root(square)
+    store(spans, slot, a)
+    store(spans, count + slot, b)
+    store(spans, 2 * count + slot, near)
+    store(bins, 0, lesser(greater((bits_of_lanes(square) >> 21) - FIRST_RING_BIN, step), RING_BINS - 1))
+    low = single_lanes(table, at + np.uint64(LOW * NODE), view.z)
+    high = single_lanes(table, at + np.uint64(HIGH * NODE), view.z)
+    seen = (
+        (square < min(view.reach, 0.1 * FARTHEST * FARTHEST))
+        & (a < end)
+        & (low <= RING_MARGIN)
+        & (high >= -RING_MARGIN)
+    )
+    once = a + turn >= end
+    # What stands between two columns is not seen, nor what all LANES of columns hide that it may stand in.
+    first, last = to_int(lesser(greater(a, 0.0), end - 1.0)) >> 3, to_int(lesser(b, end - 1.0)) >> 3
+    hidden = (last - first <= 1) & (near > greater(gather(farthest, first), gather(farthest, last)))
+    unseen = once & (hidden | (floor(b) < a))
+    return word_of(seen) & ~word_of(unseen)
+
+
+@inner
+def draw_ring(
+    tables: Tables,
+    fixed: Footprints,
+    moving: Footprints,
+    exclude: int,
+    view: View,
+    ring: FloatArray,
+    direction: FloatArray,
+    mask: int,
+    scratch: LidarScratch,
+    spans: NDArray[np.float32],
+    links: IntArray,
+) -> None:
+    """As ``draw_solids``, for a level lidar of one horizontal ring.
+
+    Args:
+        spans: (3 * N + columns / LANES,) scratch for N = NODE * blocks + 2 nodes of both trees. links: (N + RING_BINS +
+            SPANS,) scratch.
+    """
+    tables, fixed, moving, scratch = borrowed(tables), borrowed(fixed), borrowed(moving), borrowed(scratch)
+    ring, direction, spans, links = borrowed(ring), borrowed(direction), borrowed(spans), borrowed(links)
+    column, depth, cover = scratch.column, scratch.depth, scratch.cover
+    width, end = column.shape[1], np.float64(view.columns)
+    turn, cotangent = TURN / view.step, reciprocal(ring[0, 0])
+    second = NODE * fixed.used[2] + 1
+    count = second + NODE * moving.used[2] + 1
+    heads, bins, farthest = links[count:], links[count + RING_BINS :], spans[3 * count :]
+    for step in range(np.uint64(RING_BINS)):
+        heads[step] = -1
+    for block in range(np.uint64(cover.shape[1])):
+        farthest[block] = cover[0, block]
+    for tree in range(2):
+        if (moving if tree == 1 else fixed).used[0] > 0:
+            k = count - 1 if tree == 1 else second - 1
+            spans[k], spans[count + k], spans[2 * count + k] = 0.0, end, -1.0
+            links[k], heads[0] = heads[0], k
+    for step in range(RING_BINS):
+        while heads[np.uint64(step)] >= 0:
+            k = np.uint64(heads[np.uint64(step)])
+            heads[np.uint64(step)] = links[k]
+            moves = k >= np.uint64(second)
+            base = as_index(second) if moves else as_index(0)
+            table, own = (moving.node if moves else fixed.node), (moving.link if moves else fixed.link)
+            a, b = np.float64(spans[k]), np.float64(spans[k + np.uint64(count)])
+            near = np.float64(spans[k + np.uint64(2 * count)])
+            i = as_index(k) - base
+            p = as_index(own[np.uint64(i)])
+            if p < 0:
+                group_seen = False
+                while a < end and not group_seen:
+                    c0, c1 = lanes_of(a, b, end)
+                    group_seen = not is_row_hidden(cover, near, 0, c0, c1)
+                    a += turn
+                    b += turn
+                if group_seen:
+                    block = -1 - p
+                    for part_of in range(NODE // SPANS):
+                        at = np.uint64(block * (FOOTPRINT_COLUMNS * NODE) + part_of * SPANS)
+                        slot = base + block * NODE + part_of * SPANS
+                        seen = find_ring_spans(table, at, slot, count, step, view, farthest, spans, bins)
+                        while seen != np.uint64(0):
+                            lane = lowest_bit(seen)
+                            seen &= seen - np.uint64(1)
+                            child, later = np.uint64(slot) + lane, np.uint64(bins[lane])
+                            links[child] = heads[later]
+                            heads[later] = child
+                continue
+            if moves and exclude >= 0 and tables.body[p] == exclude:
+                continue
+            shape = tables.shape[np.uint64(p)]
+            while a < end:
+                if shape > UPRIGHT_CYLINDER:
+                    c0, c1 = lanes_of(a, b, end)
+                    if not is_row_hidden(cover, near, 0, c0, c1):
+                        draw_any(tables, p, c0, c1, 0, 1, near, False, ring, column, direction, mask, cover, depth)
+                        for block in range(c0, c1):
+                            farthest[np.uint64(block)] = cover[0, np.uint64(block)]
+                else:
+                    draw_ring_solid(
+                        table, i, p, as_index(np.ceil(max(a, 0.0))), as_index(np.floor(min(b, end - 1.0))), near,
+                        view.z, cotangent, width, column, mask, cover, farthest, depth,
+                    )  # fmt: skip
+                a += turn
+                b += turn
+
+
+@part
+def draw_ring_solid(
+    table: FloatArray,
+    k: int,
+    p: int,
+    first: int,
+    last: int,
+    near: float,
+    z: float,
+    cotangent: float,
+    width: int,
+    column: FloatArray,
+    mask: int,
+    cover: FloatArray,
+    farthest: NDArray[np.float32],
+    depth: NDArray[np.int64],
+) -> None:
+    """Draw an upright box or cylinder, which is node k, into columns first to last of the only ring.
+
+    Args:
+        near: least distance [m] at which it may be met. z: height of the lidar [m]. cotangent: of the ring.
+        width: of ``column``. cover, farthest: of LANES columns each, see ``draw_row``; kept.
+    """
+    cx, cy, hx, hy = field(table, k, CX), field(table, k, CY), field(table, k, HX), field(table, k, HY)
+    u, v, radius = field(table, k, COS), field(table, k, SIN), field(table, k, RADIUS)
+    low, high = (field(table, k, LOW) - z) * cotangent, (field(table, k, HIGH) - z) * cotangent
+    below, above, word = min(low, high), max(low, high), bits_of(near)
+    for block in range(np.uint64(first) // np.uint64(LANES), np.uint64(last + LANES) // np.uint64(LANES)):
+        at = block * np.uint64(LANES)
+        before, number = load(depth, at), wide_lane_numbers() + as_index(at)
+        if not any_lane((before > word) & (number >= first) & (number <= last)):
+            continue
+        dx, dy = load(column, np.uint64(UX * width) + at), load(column, np.uint64(UY * width) + at)
+        px, py = load(column, np.uint64(OX * width) + at) - cx, load(column, np.uint64(OY * width) + at) - cy
+        if radius > 0.0:
+            along = px * dx + py * dy
+            discriminant = along * along - (px * px + py * py - radius * radius)
+            half = root(greater(discriminant, 0.0))
+            enter = select(discriminant >= 0.0, 0.0 - along - half, spread_wide(NOTHING))
+            leave = half - along
+        else:
+            lx, ly = u * px + v * py, u * py - v * px
+            ex, ey = u * dx + v * dy, u * dy - v * dx
+            ix = 1.0 / select(ex == 0.0, spread_wide(SMALLEST_DIRECTION), ex)
+            iy = 1.0 / select(ey == 0.0, spread_wide(SMALLEST_DIRECTION), ey)
+            ax, bx, ay, by = (-hx - lx) * ix, (hx - lx) * ix, (-hy - ly) * iy, (hy - ly) * iy
+            enter = greater(lesser(ax, bx), lesser(ay, by))
+            leave = lesser(greater(ax, bx), greater(ay, by))
+        enter, leave = greater(enter, below), lesser(leave, above)
+        packed = (bits_of_lanes(greater(enter, TOUCH)) & ~mask) | p
+        packed = select((enter <= leave) & (leave > 0.0) & (packed < before), packed, before)
+        store(depth, at, packed)
+        most = float_of(greatest(packed) & ~mask)
+        cover[np.uint64(0), block], farthest[block] = most, most
+
+
+@part
 def draw_solid(
     tables: Tables,
     table: FloatArray,
@@ -1237,7 +1503,13 @@ def raster_lidar(
             p = as_index(solids.planes[i])
             if skip < 0 or tables.body[p] != skip:
                 draw_plane(tables.hot, p, leaning, ring, column, direction, mask, scratch.cover, depth)
-    draw_solids(tables, fixed, moving, exclude, view, frame, leaning, ring, direction, mask, scratch)
+    if not leaning and ring.shape[1] == 1 and ring[0, 0] == 0.0:
+        nodes = NODE * (fixed.used[2] + moving.used[2]) + 2
+        spans = np.empty(3 * nodes + scratch.cover.shape[1], np.float32)
+        links = np.empty(nodes + RING_BINS + SPANS, np.int32)
+        draw_ring(tables, fixed, moving, exclude, view, ring, direction, mask, scratch, spans, links)
+    else:
+        draw_solids(tables, fixed, moving, exclude, view, frame, leaning, ring, direction, mask, scratch)
     read_depth(depth, mask, beams, leaning, reach, truth, index)
 
 
