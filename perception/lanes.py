@@ -4,8 +4,8 @@ Numba leaves it to LLVM to turn loops into vector instructions, which it does no
 do not overlap. These types are LLVM's own vectors: it makes of them what the processor has, without loops and without
 memory in between. Each lane's value is that of the same operation on one number, on every processor.
 
-In kernels ``Lanes`` of float32, int32, uint64 and bool come from ``load``, ``gather`` and ``spread``; float64 and int64,
-half as many, which fill as large a register, from ``load`` and ``spread_wide``. They take
+In kernels ``Lanes`` of float32, int32, uint64 and bool come from ``load``, ``gather`` and ``spread``; float64 and
+int64, half as many, which fill as large a register, from ``load`` and ``spread_wide``. They take
 ``+ - * /``, ``& | ^ << >>`` (which shifts in zeros) and comparisons (of uint64 none) with others of their kind and with
 plain numbers, which stand for all lanes. Indices of arrays count in the order of memory, whatever their shape.
 """
@@ -496,18 +496,26 @@ def lowest_bit(typing_context: Any, word: Any) -> Any:
     return types.uint64(word), make
 
 
-@_intrinsic
-def greatest(typing_context: Any, lanes: Any) -> Any:
-    """Return the greatest lane of int64."""
-    if lanes != LONGS:
-        return None
+def _of_all(kind: LanesType, name: str) -> Any:
+    """Return the intrinsic that reduces a kind to one number by LLVM's operation of that name."""
 
-    def make(context: Any, builder: Any, sig: Any, values: Any) -> Any:
-        kind = ir.FunctionType(ir.IntType(64), [_vector(LONGS)])
-        name = f"llvm.vector.reduce.smax.v{WIDE_LANES}i64"
-        return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), values)
+    def typed(typing_context: Any, lanes: Any) -> Any:
+        if lanes != kind:
+            return None
 
-    return types.int64(lanes), make
+        def make(context: Any, builder: Any, sig: Any, values: Any) -> Any:
+            element = _ELEMENT[kind.kind]
+            function = f"llvm.vector.reduce.{name}.v{kind.count}i{element.width}"
+            made = cgutils.get_or_insert_function(builder.module, ir.FunctionType(element, [_vector(kind)]), function)
+            return builder.call(made, values)
+
+        return _NUMBER[kind.kind](lanes), make
+
+    return _intrinsic(typed)
+
+
+least, greatest = _of_all(INTS, "smin"), _of_all(LONGS, "smax")
+"""The least lane of int32; the greatest of int64."""
 
 
 @_intrinsic

@@ -49,12 +49,15 @@ from .lanes import (
     gather,
     greater,
     greatest,
+    lane_numbers,
+    least,
     lesser,
     load,
     lowest_bit,
     narrow,
     root,
     select,
+    spread,
     spread_wide,
     store,
     to_int,
@@ -88,11 +91,11 @@ scratch: where the ray enters and leaves a footprint, the origin in the frame of
 COLUMN_ROWS = 12
 LANES = WIDE_LANES
 """Columns that are drawn at once; the tables of columns and depths are filled up to a multiple."""
-RING_BINS = 64
+RING_BINS = 16
 """As ``BINS``, for lidars of one horizontal ring."""
-FIRST_RING_BIN = (127 - 2) * 4
-"""The first bin for those ends where the upper 11 bits of the square of the distance [m2] as float32 are one more: at
-half a metre. Each of the others ends four times nearer to the one before than in ``FIRST_BIN``."""
+FIRST_RING_BIN = (127 + 1) * 2 - 1
+"""The first of those ends where the upper 10 bits of the distance [m] as float32 are one more, at 2 m; the others end at
+3, 4, 6, 8, 12 m and so on."""
 SINGLE_MARGIN = 2e-6
 """Footprints are larger by this share of their size and distance where spans are found in float32: several times the
 error of their corners."""
@@ -870,19 +873,15 @@ def find_ring_spans(
     at: np.uint64,
     slot: int,
     count: int,
-    step: int,
     view: View,
-    farthest: NDArray[np.float32],
     spans: NDArray[np.float32],
-    bins: IntArray,
 ) -> np.uint64:
     """Find where ``SPANS`` footprints stand, as ``find_spans`` does, for a level lidar of one horizontal ring.
 
     Args:
-        table: see ``Footprints.node``; at: where the first footprint's CX stands. farthest: (columns / LANES,) float32
-            ``cover`` of the ring. step: bin that is being drawn.
+        table: see ``Footprints.node``; at: where the first footprint's CX stands.
         spans: (3 * count,), written from ``slot``, ``count + slot`` and ``2 * count + slot`` on: first and last column,
-            and a distance [m] at least ``HIDDEN_MARGIN`` nearer than the nearest. bins: (SPANS,), written.
+            and a distance [m] at least ``HIDDEN_MARGIN`` nearer than the nearest.
 
     Returns:
         Flags of those that may be seen.
@@ -913,25 +912,73 @@ def find_ring_spans(
     back = floor(b * per_turn) * turn
     around = square <= 0.0
     a, b = select(around, 0.0, a - back), select(around, end, b - back)
-    near = root(square)
     store(spans, slot, a)
     store(spans, count + slot, b)
-    store(spans, 2 * count + slot, near)
-    store(bins, 0, lesser(greater((bits_of_lanes(square) >> 21) - FIRST_RING_BIN, step), RING_BINS - 1))
+    store(spans, 2 * count + slot, root(square))
     low = single_lanes(table, at + np.uint64(LOW * NODE), view.z)
     high = single_lanes(table, at + np.uint64(HIGH * NODE), view.z)
-    seen = (
-        (square < min(view.reach, 0.1 * FARTHEST * FARTHEST))
-        & (a < end)
-        & (low <= RING_MARGIN)
-        & (high >= -RING_MARGIN)
-    )
-    once = a + turn >= end
-    # What stands between two columns is not seen, nor what all LANES of columns hide that it may stand in.
+    seen = (square < min(view.reach, 0.1 * FARTHEST * FARTHEST)) & (a < end)
+    seen = seen & (low <= RING_MARGIN) & (high >= -RING_MARGIN)
+    # What stands between two columns is not seen.
+    return word_of(seen & ((floor(b) >= a) | (a + turn < end)))
+
+
+@part
+def list_ring_block(
+    table: FloatArray,
+    block: int,
+    slot: int,
+    count: int,
+    view: View,
+    spans: NDArray[np.float32],
+    left: IntArray,
+    links: IntArray,
+    heads: IntArray,
+    step: int,
+) -> None:
+    """Let those of a block's nodes wait, from slot on, that may be seen: all for bin ``step``."""
+    for half in range(NODE // SPANS):
+        at = np.uint64(block * (FOOTPRINT_COLUMNS * NODE) + half * SPANS)
+        seen = find_ring_spans(table, at, slot + half * SPANS, count, view, spans)
+        if seen != np.uint64(0):
+            k = np.uint64(slot // SPANS + half)
+            left[k] = np.int32(seen)
+            links[k], heads[np.uint64(step)] = heads[np.uint64(step)], k
+
+
+@part
+def take_ring_nodes(
+    k: np.uint64,
+    count: int,
+    step: int,
+    view: View,
+    farthest: NDArray[np.float32],
+    spans: NDArray[np.float32],
+    left: IntArray,
+    links: IntArray,
+    heads: IntArray,
+) -> np.uint64:
+    """Return flags of those of ``SPANS`` nodes to be drawn now; the others wait on, but those that are hidden.
+
+    Args:
+        farthest: (columns / LANES,) float32, ``cover`` of the ring. spans: see ``find_ring_spans``. others: see
+            ``draw_ring``.
+    """
+    turn, end, slot = TURN / view.step, np.float64(view.columns), as_index(k) * SPANS
+    a, b, near = load(spans, slot), load(spans, count + slot), load(spans, 2 * count + slot)
     first, last = to_int(lesser(greater(a, 0.0), end - 1.0)) >> 3, to_int(lesser(b, end - 1.0)) >> 3
-    hidden = (last - first <= 1) & (near > greater(gather(farthest, first), gather(farthest, last)))
-    unseen = once & (hidden | (floor(b) < a))
-    return word_of(seen) & ~word_of(unseen)
+    # Two LANES of columns at most, and not those on the other side of the seam as well.
+    hidden = (last - first <= 1) & (a + turn >= end)
+    hidden = hidden & (near > greater(gather(farthest, first), gather(farthest, last)))
+    bins = select(hidden, RING_BINS, (bits_of_lanes(near) >> 22) - FIRST_RING_BIN)
+    waiting = ((spread(left[k]) >> lane_numbers()) & 1) == 1
+    ready = waiting & (bins <= step)
+    bins = select(waiting & (bins > step), bins, RING_BINS)
+    later = np.uint64(least(bins))
+    if later < np.uint64(RING_BINS):
+        left[k] = np.int32(word_of(bins < RING_BINS))
+        links[k], heads[later] = heads[later], k
+    return word_of(ready)
 
 
 @inner
@@ -950,75 +997,68 @@ def draw_ring(
 ) -> None:
     """As ``draw_solids``, for a level lidar of one horizontal ring.
 
+    Nodes wait in bins by ``SPANS``: when some come out, those are drawn that are near enough, and those forgotten that
+    are hidden by now.
+
     Args:
-        spans: (3 * N + columns / LANES,) scratch for N = NODE * blocks + 2 nodes of both trees. links: (N + RING_BINS +
-            SPANS,) scratch.
+        spans: (3 * N + columns / LANES,) scratch for N slots of nodes, see ``ring_slots``. links: (N / SPANS * 2 +
+            RING_BINS,) scratch.
     """
     tables, fixed, moving, scratch = borrowed(tables), borrowed(fixed), borrowed(moving), borrowed(scratch)
     ring, direction, spans, links = borrowed(ring), borrowed(direction), borrowed(spans), borrowed(links)
     column, depth, cover = scratch.column, scratch.depth, scratch.cover
-    width, end = column.shape[1], np.float64(view.columns)
-    turn, cotangent = TURN / view.step, reciprocal(ring[0, 0])
-    second = NODE * fixed.used[2] + 1
-    count = second + NODE * moving.used[2] + 1
-    heads, bins, farthest = links[count:], links[count + RING_BINS :], spans[3 * count :]
+    end, turn, cotangent = np.float64(view.columns), TURN / view.step, reciprocal(ring[0, 0])
+    second, count = NODE * fixed.used[2], ring_slots(fixed, moving)
+    left, heads, farthest = links[count // SPANS :], links[2 * (count // SPANS) :], spans[3 * count :]
     for step in range(np.uint64(RING_BINS)):
         heads[step] = -1
     for block in range(np.uint64(cover.shape[1])):
         farthest[block] = cover[0, block]
-    for tree in range(2):
-        if (moving if tree == 1 else fixed).used[0] > 0:
-            k = count - 1 if tree == 1 else second - 1
-            spans[k], spans[count + k], spans[2 * count + k] = 0.0, end, -1.0
-            links[k], heads[0] = heads[0], k
+    if moving.used[0] > 0:
+        list_ring_block(moving.node, moving.used[2] - 1, count - NODE, count, view, spans, left, links, heads, 0)
+    if fixed.used[0] > 0:
+        list_ring_block(fixed.node, fixed.used[2] - 1, second - NODE, count, view, spans, left, links, heads, 0)
     for step in range(RING_BINS):
         while heads[np.uint64(step)] >= 0:
             k = np.uint64(heads[np.uint64(step)])
             heads[np.uint64(step)] = links[k]
-            moves = k >= np.uint64(second)
-            base = as_index(second) if moves else as_index(0)
+            ready = take_ring_nodes(k, count, step, view, farthest, spans, left, links, heads)
+            first = as_index(k) * SPANS
+            moves = first >= second
+            base = second if moves else as_index(0)
             table, own = (moving.node if moves else fixed.node), (moving.link if moves else fixed.link)
-            a, b = np.float64(spans[k]), np.float64(spans[k + np.uint64(count)])
-            near = np.float64(spans[k + np.uint64(2 * count)])
-            i = as_index(k) - base
-            p = as_index(own[np.uint64(i)])
-            if p < 0:
-                group_seen = False
-                while a < end and not group_seen:
-                    c0, c1 = lanes_of(a, b, end)
-                    group_seen = not is_row_hidden(cover, near, 0, c0, c1)
-                    a += turn
-                    b += turn
-                if group_seen:
+            while ready != np.uint64(0):
+                slot = first + as_index(lowest_bit(ready))
+                ready &= ready - np.uint64(1)
+                i = slot - base
+                p = as_index(own[np.uint64(i)])
+                if p < 0:
                     block = -1 - p
-                    for part_of in range(NODE // SPANS):
-                        at = np.uint64(block * (FOOTPRINT_COLUMNS * NODE) + part_of * SPANS)
-                        slot = base + block * NODE + part_of * SPANS
-                        seen = find_ring_spans(table, at, slot, count, step, view, farthest, spans, bins)
-                        while seen != np.uint64(0):
-                            lane = lowest_bit(seen)
-                            seen &= seen - np.uint64(1)
-                            child, later = np.uint64(slot) + lane, np.uint64(bins[lane])
-                            links[child] = heads[later]
-                            heads[later] = child
-                continue
-            if moves and exclude >= 0 and tables.body[p] == exclude:
-                continue
-            shape = tables.shape[np.uint64(p)]
-            while a < end:
-                if shape > UPRIGHT_CYLINDER:
-                    c0, c1 = lanes_of(a, b, end)
-                    if not is_row_hidden(cover, near, 0, c0, c1):
+                    list_ring_block(table, block, base + block * NODE, count, view, spans, left, links, heads, step)
+                    continue
+                if moves and exclude >= 0 and tables.body[p] == exclude:
+                    continue
+                a, b = np.float64(spans[np.uint64(slot)]), np.float64(spans[np.uint64(count + slot)])
+                near = np.float64(spans[np.uint64(2 * count + slot)])
+                while a < end:
+                    if tables.shape[np.uint64(p)] > UPRIGHT_CYLINDER:
+                        c0, c1 = lanes_of(a, b, end)
                         draw_any(tables, p, c0, c1, 0, 1, near, False, ring, column, direction, mask, cover, depth)
                         for block in range(c0, c1):
                             farthest[np.uint64(block)] = cover[0, np.uint64(block)]
-                else:
-                    draw_ring_solid(
-                        table, i, p, as_index(np.ceil(max(a, 0.0))), as_index(np.floor(min(b, end - 1.0))), near,
-                        view.z, cotangent, width, column, mask, cover, farthest, depth,
-                    )  # fmt: skip
-                a += turn
-                b += turn
+                    else:
+                        c0, c1 = as_index(np.ceil(max(a, 0.0))), as_index(np.floor(min(b, end - 1.0)))
+                        draw_ring_solid(
+                            table, i, p, c0, c1, near, view.z, cotangent, column, mask, cover, farthest, depth
+                        )
+                    a += turn
+                    b += turn
+
+
+@part
+def ring_slots(fixed: Footprints, moving: Footprints) -> int:
+    """Return how many nodes the blocks of both trees hold."""
+    return as_index(NODE * (fixed.used[2] + moving.used[2]))
 
 
 @part
@@ -1031,7 +1071,6 @@ def draw_ring_solid(
     near: float,
     z: float,
     cotangent: float,
-    width: int,
     column: FloatArray,
     mask: int,
     cover: FloatArray,
@@ -1042,8 +1081,9 @@ def draw_ring_solid(
 
     Args:
         near: least distance [m] at which it may be met. z: height of the lidar [m]. cotangent: of the ring.
-        width: of ``column``. cover, farthest: of LANES columns each, see ``draw_row``; kept.
+        cover, farthest: of LANES columns each, see ``draw_row``; kept.
     """
+    width = column.shape[1]
     cx, cy, hx, hy = field(table, k, CX), field(table, k, CY), field(table, k, HX), field(table, k, HY)
     u, v, radius = field(table, k, COS), field(table, k, SIN), field(table, k, RADIUS)
     low, high = (field(table, k, LOW) - z) * cotangent, (field(table, k, HIGH) - z) * cotangent
@@ -1504,9 +1544,9 @@ def raster_lidar(
             if skip < 0 or tables.body[p] != skip:
                 draw_plane(tables.hot, p, leaning, ring, column, direction, mask, scratch.cover, depth)
     if not leaning and ring.shape[1] == 1 and ring[0, 0] == 0.0:
-        nodes = NODE * (fixed.used[2] + moving.used[2]) + 2
+        nodes = ring_slots(fixed, moving)
         spans = np.empty(3 * nodes + scratch.cover.shape[1], np.float32)
-        links = np.empty(nodes + RING_BINS + SPANS, np.int32)
+        links = np.empty(2 * (nodes // SPANS) + RING_BINS, np.int32)
         draw_ring(tables, fixed, moving, exclude, view, ring, direction, mask, scratch, spans, links)
     else:
         draw_solids(tables, fixed, moving, exclude, view, frame, leaning, ring, direction, mask, scratch)
