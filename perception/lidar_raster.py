@@ -94,8 +94,8 @@ LANES = WIDE_LANES
 RING_BINS = 16
 """As ``BINS``, for lidars of one horizontal ring."""
 FIRST_RING_BIN = (127 + 1) * 2 - 1
-"""The first of those ends where the upper 10 bits of the distance [m] as float32 are one more, at 2 m; the others end at
-3, 4, 6, 8, 12 m and so on."""
+"""The first of those ends where the upper 10 bits of the distance [m] as float32 are one more, at 2 m; the others end
+at 3, 4, 6, 8, 12 m and so on."""
 SINGLE_MARGIN = 2e-6
 """Footprints are larger by this share of their size and distance where spans are found in float32: several times the
 error of their corners."""
@@ -875,7 +875,7 @@ def find_ring_spans(
     count: int,
     view: View,
     spans: NDArray[np.float32],
-) -> np.uint64:
+) -> tuple[np.uint64, int]:
     """Find where ``SPANS`` footprints stand, as ``find_spans`` does, for a level lidar of one horizontal ring.
 
     Args:
@@ -884,7 +884,7 @@ def find_ring_spans(
             and a distance [m] at least ``HIDDEN_MARGIN`` nearer than the nearest.
 
     Returns:
-        Flags of those that may be seen.
+        Flags of those that may be seen, and the bin that the nearest of them is in, ``RING_BINS`` if there are none.
     """
     turn, end = TURN / view.step, np.float64(view.columns)
     per_radian, per_turn = 1.0 / view.step, view.step / TURN
@@ -902,25 +902,33 @@ def find_ring_spans(
     gx, gy = greater(x0, 0.0), greater(y0, 0.0)
     square = gx * gx + gy * gy
     # Mirrored into the first quadrant, the outermost corners are known.
-    most = quick_atan_lanes(select(x0 > 0.0, y1, y0), x0)
-    least = quick_atan_lanes(y0, select(y0 > 0.0, x1, x0))
-    start = select((lx < 0.0) ^ (ly < 0.0), 0.0 - most, least)
+    high_angle = quick_atan_lanes(select(x0 > 0.0, y1, y0), x0)
+    low_angle = quick_atan_lanes(y0, select(y0 > 0.0, x1, x0))
+    start = select((lx < 0.0) ^ (ly < 0.0), 0.0 - high_angle, low_angle)
     start = select(lx < 0.0, start + np.pi, start)
     yaw = single_lanes(table, at + np.uint64(YAW * NODE), 0.0)
     a = (start + yaw - (SPAN_MARGIN + view.first)) * per_radian
-    b = a + (most - least + 2.0 * SPAN_MARGIN) * per_radian
+    b = a + (high_angle - low_angle + 2.0 * SPAN_MARGIN) * per_radian
     back = floor(b * per_turn) * turn
     around = square <= 0.0
     a, b = select(around, 0.0, a - back), select(around, end, b - back)
     store(spans, slot, a)
     store(spans, count + slot, b)
-    store(spans, 2 * count + slot, root(square))
+    near = root(square)
+    store(spans, 2 * count + slot, near)
     low = single_lanes(table, at + np.uint64(LOW * NODE), view.z)
     high = single_lanes(table, at + np.uint64(HIGH * NODE), view.z)
     seen = (square < min(view.reach, 0.1 * FARTHEST * FARTHEST)) & (a < end)
     seen = seen & (low <= RING_MARGIN) & (high >= -RING_MARGIN)
     # What stands between two columns is not seen.
-    return word_of(seen & ((floor(b) >= a) | (a + turn < end)))
+    seen = seen & ((floor(b) >= a) | (a + turn < end))
+    return word_of(seen), as_index(least(select(seen, ring_bins(near), RING_BINS)))
+
+
+@part
+def ring_bins(near: Lanes) -> Lanes:
+    """Return the bins of distances [m]."""
+    return lesser((bits_of_lanes(near) >> 22) - FIRST_RING_BIN, RING_BINS - 1)
 
 
 @part
@@ -936,14 +944,14 @@ def list_ring_block(
     heads: IntArray,
     step: int,
 ) -> None:
-    """Let those of a block's nodes wait, from slot on, that may be seen: all for bin ``step``."""
+    """Let those of a block's nodes wait, from slot on, that may be seen, for bin ``step`` or later."""
     for half in range(NODE // SPANS):
         at = np.uint64(block * (FOOTPRINT_COLUMNS * NODE) + half * SPANS)
-        seen = find_ring_spans(table, at, slot + half * SPANS, count, view, spans)
+        seen, soonest = find_ring_spans(table, at, slot + half * SPANS, count, view, spans)
         if seen != np.uint64(0):
-            k = np.uint64(slot // SPANS + half)
+            k, later = np.uint64(slot // SPANS + half), np.uint64(max(soonest, step))
             left[k] = np.int32(seen)
-            links[k], heads[np.uint64(step)] = heads[np.uint64(step)], k
+            links[k], heads[later] = heads[later], k
 
 
 @part
@@ -970,7 +978,7 @@ def take_ring_nodes(
     # Two LANES of columns at most, and not those on the other side of the seam as well.
     hidden = (last - first <= 1) & (a + turn >= end)
     hidden = hidden & (near > greater(gather(farthest, first), gather(farthest, last)))
-    bins = select(hidden, RING_BINS, (bits_of_lanes(near) >> 22) - FIRST_RING_BIN)
+    bins = select(hidden, RING_BINS, ring_bins(near))
     waiting = ((spread(left[k]) >> lane_numbers()) & 1) == 1
     ready = waiting & (bins <= step)
     bins = select(waiting & (bins > step), bins, RING_BINS)
@@ -1007,7 +1015,7 @@ def draw_ring(
     tables, fixed, moving, scratch = borrowed(tables), borrowed(fixed), borrowed(moving), borrowed(scratch)
     ring, direction, spans, links = borrowed(ring), borrowed(direction), borrowed(spans), borrowed(links)
     column, depth, cover = scratch.column, scratch.depth, scratch.cover
-    end, turn, cotangent = np.float64(view.columns), TURN / view.step, reciprocal(ring[0, 0])
+    end, turn = np.float64(view.columns), TURN / view.step
     second, count = NODE * fixed.used[2], ring_slots(fixed, moving)
     left, heads, farthest = links[count // SPANS :], links[2 * (count // SPANS) :], spans[3 * count :]
     for step in range(np.uint64(RING_BINS)):
@@ -1023,36 +1031,27 @@ def draw_ring(
             k = np.uint64(heads[np.uint64(step)])
             heads[np.uint64(step)] = links[k]
             ready = take_ring_nodes(k, count, step, view, farthest, spans, left, links, heads)
-            first = as_index(k) * SPANS
-            moves = first >= second
+            slot = as_index(k) * SPANS
+            moves = slot >= second
             base = second if moves else as_index(0)
             table, own = (moving.node if moves else fixed.node), (moving.link if moves else fixed.link)
             while ready != np.uint64(0):
-                slot = first + as_index(lowest_bit(ready))
+                node = np.uint64(slot) + lowest_bit(ready)
                 ready &= ready - np.uint64(1)
-                i = slot - base
-                p = as_index(own[np.uint64(i)])
+                p = as_index(own[node - np.uint64(base)])
                 if p < 0:
                     block = -1 - p
                     list_ring_block(table, block, base + block * NODE, count, view, spans, left, links, heads, step)
-                    continue
-                if moves and exclude >= 0 and tables.body[p] == exclude:
-                    continue
-                a, b = np.float64(spans[np.uint64(slot)]), np.float64(spans[np.uint64(count + slot)])
-                near = np.float64(spans[np.uint64(2 * count + slot)])
-                while a < end:
-                    if tables.shape[np.uint64(p)] > UPRIGHT_CYLINDER:
-                        c0, c1 = lanes_of(a, b, end)
-                        draw_any(tables, p, c0, c1, 0, 1, near, False, ring, column, direction, mask, cover, depth)
-                        for block in range(c0, c1):
-                            farthest[np.uint64(block)] = cover[0, np.uint64(block)]
-                    else:
-                        c0, c1 = as_index(np.ceil(max(a, 0.0))), as_index(np.floor(min(b, end - 1.0)))
+                elif not moves or exclude < 0 or tables.body[p] != exclude:
+                    a, b = np.float64(spans[node]), np.float64(spans[np.uint64(count) + node])
+                    near = np.float64(spans[np.uint64(2 * count) + node])
+                    while a < end:
                         draw_ring_solid(
-                            table, i, p, c0, c1, near, view.z, cotangent, column, mask, cover, farthest, depth
-                        )
-                    a += turn
-                    b += turn
+                            tables, table, as_index(node) - base, p, a, b, near, view, ring, column, direction, mask,
+                            cover, farthest, depth,
+                        )  # fmt: skip
+                        a += turn
+                        b += turn
 
 
 @part
@@ -1063,30 +1062,39 @@ def ring_slots(fixed: Footprints, moving: Footprints) -> int:
 
 @part
 def draw_ring_solid(
+    tables: Tables,
     table: FloatArray,
     k: int,
     p: int,
-    first: int,
-    last: int,
+    a: float,
+    b: float,
     near: float,
-    z: float,
-    cotangent: float,
+    view: View,
+    ring: FloatArray,
     column: FloatArray,
+    direction: FloatArray,
     mask: int,
     cover: FloatArray,
     farthest: NDArray[np.float32],
     depth: NDArray[np.int64],
 ) -> None:
-    """Draw an upright box or cylinder, which is node k, into columns first to last of the only ring.
+    """Draw solid p, which is node k, into columns a to b (real numbers) of the only ring, as far as there are those.
 
     Args:
-        near: least distance [m] at which it may be met. z: height of the lidar [m]. cotangent: of the ring.
-        cover, farthest: of LANES columns each, see ``draw_row``; kept.
+        near: least distance [m] at which it may be met. cover, farthest: of LANES columns each, see ``draw_row``;
+            kept. others: see ``draw_ring``.
     """
-    width = column.shape[1]
+    if tables.shape[np.uint64(p)] > UPRIGHT_CYLINDER:
+        c0, c1 = lanes_of(a, b, np.float64(view.columns))
+        draw_any(tables, p, c0, c1, 0, 1, near, False, ring, column, direction, mask, cover, depth)
+        for block in range(np.uint64(c0), np.uint64(c1)):
+            farthest[block] = cover[0, block]
+        return
+    first, last = as_index(np.ceil(max(a, 0.0))), as_index(np.floor(min(b, view.columns - 1.0)))
+    width, cotangent = column.shape[1], reciprocal(ring[0, 0])
     cx, cy, hx, hy = field(table, k, CX), field(table, k, CY), field(table, k, HX), field(table, k, HY)
     u, v, radius = field(table, k, COS), field(table, k, SIN), field(table, k, RADIUS)
-    low, high = (field(table, k, LOW) - z) * cotangent, (field(table, k, HIGH) - z) * cotangent
+    low, high = (field(table, k, LOW) - view.z) * cotangent, (field(table, k, HIGH) - view.z) * cotangent
     below, above, word = min(low, high), max(low, high), bits_of(near)
     for block in range(np.uint64(first) // np.uint64(LANES), np.uint64(last + LANES) // np.uint64(LANES)):
         at = block * np.uint64(LANES)
@@ -1495,6 +1503,8 @@ def raster_lidar(
         direction: (3, E, whole LANES), or (3, 0, whole LANES) if the lidar is level. scratch: holds the lidar's pose.
         truth: (E * B,) float32 [m] and index: (E * B,) int32, written: inf and -1 for nothing; 0 inside a solid.
     """
+    tables, fixed, moving, scratch = borrowed(tables), borrowed(fixed), borrowed(moving), borrowed(scratch)
+    beams, truth, index = borrowed(beams), borrowed(truth), borrowed(index)
     origins, turns, velocity, mask = scratch.origins, scratch.turns, scratch.velocity, scratch.mask[0]
     ring, columns, last = beams.ring, beams.azimuth.shape[1], origins.shape[0] - 1
     leaning = direction.shape[1] > 0
@@ -1610,6 +1620,8 @@ def see_lidar(
 
     ``flat`` holds the static solids at ``height`` [m], for horizontal beams there.
     """
+    tables, fixed, flat, moving = borrowed(tables), borrowed(fixed), borrowed(flat), borrowed(moving)
+    beams, scratch, truth, index = borrowed(beams), borrowed(scratch), borrowed(truth), borrowed(index)
     level = is_drawn_level(beams, scratch)
     direction = np.empty((3, 0 if level else beams.ring.shape[1], scratch.depth.shape[1]))
     solids = flat if level and scratch.origins[0, 2] == height else fixed

@@ -10,6 +10,7 @@ from numpy.testing import assert_array_equal
 
 from floorcast.perception.lanes import (
     LANES,
+    WIDE_LANES,
     absolute,
     any_lane,
     bits_of,
@@ -21,22 +22,29 @@ from floorcast.perception.lanes import (
     gather_bytes,
     gather_rows,
     greater,
+    greatest,
     item,
     lane,
     lane_numbers,
     leading,
+    least,
     lesser,
     load,
+    lowest_bit,
+    narrow,
     root,
     row_stride,
     select,
     spread,
     spread_row,
+    spread_wide,
     store,
     store_bytes,
     store_colors,
     to_float,
     to_int,
+    wide_lane_numbers,
+    word_of,
 )
 from floorcast.perception.noise import QUANTILES, normal_lanes, random_bits_of, random_lanes
 from floorcast.perception.plane_light import whole_lanes
@@ -164,3 +172,43 @@ def test_rows_of_a_table_become_its_columns():
     expected = np.flatnonzero(table[at, 0] < table[at[1], 3])
     assert bits == sum(1 << int(k) for k in expected)
     assert first == expected[0]
+
+
+@njit(error_model="numpy")
+def wide_numbers(a, b, out, words, singles):
+    x, y = load(a, 1), load(b, 1)
+    store(out, 0, (x - y) * 2.0 / greater(absolute(y), spread_wide(0.5)))
+    store(out, WIDE_LANES, select((x < y) & (y > 0.25), lesser(x, y), floor(x) + root(absolute(y))))
+    number = wide_lane_numbers() + 3
+    store(words, 0, select(number > 5, bits_of(x) & ~7, spread_wide(9)) | 1)
+    store(singles, 0, narrow(x, y))
+    return greatest(load(words, 0)), word_of(x < y), any_lane(x == y), lowest_bit(word_of(number >= 7))
+
+
+def test_wide_numbers_are_as_numpy_has_them():
+    rng = np.random.default_rng(5)
+    a, b = rng.normal(0, 3, (2, WIDE_LANES + 1))
+    b[4] = a[4]
+    out, words = np.zeros(2 * WIDE_LANES), np.zeros(WIDE_LANES, np.int64)
+    singles = np.zeros(LANES, np.float32)
+    most, below, equal, lowest = wide_numbers(a, b, out, words, singles)
+    x, y = a[1:].copy(), b[1:].copy()
+    assert_array_equal(out[:WIDE_LANES], (x - y) * 2.0 / np.maximum(np.abs(y), 0.5))
+    chosen = np.where((x < y) & (y > 0.25), np.minimum(x, y), np.floor(x) + np.sqrt(np.abs(y)))
+    assert_array_equal(out[WIDE_LANES:], chosen)
+    expected = np.where(np.arange(WIDE_LANES) + 3 > 5, x.view(np.int64) & ~7, 9) | 1
+    assert_array_equal(words, expected)
+    assert_array_equal(singles, np.concatenate([x, y]).astype(np.float32))
+    assert (most, equal, lowest) == (expected.max(), True, 4)
+    assert below == sum(1 << k for k in range(WIDE_LANES) if x[k] < y[k])
+
+
+@njit(error_model="numpy")
+def least_of(a):
+    x = load(a, 0)
+    return least(x), word_of(x > 0)
+
+
+def test_the_least_lane_and_flags_as_bits():
+    a = np.random.default_rng(6).integers(-50, 50, LANES).astype(np.int32)
+    assert least_of(a) == (a.min(), sum(1 << k for k in range(LANES) if a[k] > 0))

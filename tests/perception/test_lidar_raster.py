@@ -121,6 +121,36 @@ def test_many_solids_that_hide_each_other():
             compare(scene, lidar, position, rotation, int(rng.integers(-1, 8)))
 
 
+@pytest.mark.parametrize("away", [0.0, 2e4])
+def test_one_horizontal_ring_sees_what_it_sees_among_others(away):
+    rng = np.random.default_rng(21)
+    static, moving = PrimitiveBuilder(), PrimitiveBuilder()
+    static.add(PLANE, (0.0,), (0.0, 0.0, 0.0), class_name="floor")
+    static.box((30.0, 0.05, 1.5), (0.0, 12.0, 1.5), class_name="wall", instance_id=1)
+    add_random(static, rng, 300, upright=True, reach=20.0)
+    add_random(moving, rng, 40, upright=False, body_count=8, reach=0.5)
+    fixed, parts = static.build(), moving.build()
+    fixed.position[:, :2] += away
+    scene = Scene(fixed, parts, 8)
+    pose = np.zeros((8, 7))
+    pose[:, :2], pose[:, 6] = away + rng.uniform(-15, 15, (8, 2)), 1.0
+    scene.update(pose)
+    for options in (
+        {"beams": 360, "range_max": 25.0},
+        {"beams": 333, "angle_min": -0.4, "angle_max": 2.9, "sweep_time": 0.1},
+        {"beams": 1500, "sweep_time": 0.1},
+    ):
+        one, two = (Lidar(LidarConfig(elevations=e, **options)) for e in ((0.0,), (0.0, 0.5)))
+        for position in (*rng.uniform((-15, -15, 0.1), (15, 15, 2.0), (6, 3)), (3.0, 11.9500001, 1.0)):
+            position = np.array([position]) + (away, away, 0.0)
+            velocity, turn = np.array([[*rng.normal(0, 1, 2), 0, 0, 0, 2 * rng.normal()]]), level(rng.uniform(-4, 4))
+            others = {"exclude_body": int(rng.integers(-1, 8)), "velocity": velocity}
+            ranges, rows = one.true_ranges(scene, position, turn[None], **others)
+            expected, among = two.true_ranges(scene, position, turn[None], **others)
+            assert_allclose(ranges[0, 0], expected[0, 0], rtol=1e-6, atol=1e-6)
+            assert np.mean(rows[0, 0] == among[0, 0]) > 0.99
+
+
 @pytest.mark.slow
 def test_two_hundred_random_layouts_and_poses():
     check_poses(range(100, 150), 4)
