@@ -360,8 +360,8 @@ def spread(typing_context: Any, number: Any) -> Any:
 @_intrinsic
 def spread_wide(typing_context: Any, number: Any) -> Any:
     """Return the vector whose lanes are all a number: float64 of a fraction, int64 of a whole number."""
-    kind = {FLOATS: DOUBLES, INTS: LONGS}.get(_kind_for(number))
-    if kind is None:
+    kind = DOUBLES if isinstance(number, types.Float) else LONGS
+    if _kind_for(number) is None:
         return None
 
     def make(context: Any, builder: Any, sig: Any, values: Any) -> Any:
