@@ -142,7 +142,7 @@ def test_one_horizontal_ring_sees_what_it_sees_among_others(away):
     ):
         one, two = (Lidar(LidarConfig(elevations=e, **options)) for e in ((0.0,), (0.0, 0.5)))
         for position in (*rng.uniform((-15, -15, 0.1), (15, 15, 2.0), (6, 3)), (3.0, 11.9500001, 1.0)):
-            position = np.array([position]) + (away, away, 0.0)
+            position = np.add([position], (away, away, 0.0))
             velocity, turn = np.array([[*rng.normal(0, 1, 2), 0, 0, 0, 2 * rng.normal()]]), level(rng.uniform(-4, 4))
             others = {"exclude_body": int(rng.integers(-1, 8)), "velocity": velocity}
             ranges, rows = one.true_ranges(scene, position, turn[None], **others)
