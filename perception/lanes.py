@@ -472,30 +472,6 @@ def any_lane(typing_context: Any, flags: Any) -> Any:
     return types.boolean(flags), make
 
 
-@_intrinsic
-def word_of(typing_context: Any, flags: Any) -> Any:
-    """Return the flags as bits of a uint64, that of the first lane lowest."""
-    if flags not in (FLAGS, WIDE_FLAGS):
-        return None
-
-    def make(context: Any, builder: Any, sig: Any, values: Any) -> Any:
-        return builder.zext(builder.bitcast(values[0], ir.IntType(flags.count)), ir.IntType(64))
-
-    return types.uint64(flags), make
-
-
-@_intrinsic
-def lowest_bit(typing_context: Any, word: Any) -> Any:
-    """Return the number of the lowest bit that is set in a uint64 other than 0."""
-    if word != types.uint64:
-        return None
-
-    def make(context: Any, builder: Any, sig: Any, values: Any) -> Any:
-        return builder.cttz(values[0], ir.Constant(ir.IntType(1), 1))
-
-    return types.uint64(word), make
-
-
 def _of_all(kind: LanesType, name: str) -> Any:
     """Return the intrinsic that reduces a kind to one number by LLVM's operation of that name."""
 
@@ -590,11 +566,11 @@ def float_of(typing_context: Any, bits: Any) -> Any:
 @_intrinsic
 def flag_bits(typing_context: Any, flags: Any) -> Any:
     """Return the flags as the lowest bits of an int64, that of the first lane lowest."""
-    if flags != FLAGS:
+    if flags not in (FLAGS, WIDE_FLAGS):
         return None
 
     def make(context: Any, builder: Any, sig: Any, values: Any) -> Any:
-        return builder.zext(builder.bitcast(values[0], ir.IntType(LANES)), ir.IntType(64))
+        return builder.zext(builder.bitcast(values[0], ir.IntType(flags.count)), ir.IntType(64))
 
     return types.int64(flags), make
 

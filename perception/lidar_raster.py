@@ -45,6 +45,8 @@ from .lanes import (
     Lanes,
     absolute,
     any_lane,
+    first_bit,
+    flag_bits,
     floor,
     gather,
     greater,
@@ -53,7 +55,6 @@ from .lanes import (
     least,
     lesser,
     load,
-    lowest_bit,
     narrow,
     root,
     select,
@@ -62,7 +63,6 @@ from .lanes import (
     store,
     to_int,
     wide_lane_numbers,
-    word_of,
 )
 from .lanes import bits_of as bits_of_lanes
 from .raycast import Tables, as_index
@@ -875,7 +875,7 @@ def find_ring_spans(
     count: int,
     view: View,
     spans: NDArray[np.float32],
-) -> tuple[np.uint64, int]:
+) -> tuple[int, int]:
     """Find where ``SPANS`` footprints stand, as ``find_spans`` does, for a level lidar of one horizontal ring.
 
     Args:
@@ -922,7 +922,7 @@ def find_ring_spans(
     seen = seen & (low <= RING_MARGIN) & (high >= -RING_MARGIN)
     # What stands between two columns is not seen.
     seen = seen & ((floor(b) >= a) | (a + turn < end))
-    return word_of(seen), as_index(least(select(seen, ring_bins(near), RING_BINS)))
+    return flag_bits(seen), as_index(least(select(seen, ring_bins(near), RING_BINS)))
 
 
 @part
@@ -948,7 +948,7 @@ def list_ring_block(
     for half in range(NODE // SPANS):
         at = np.uint64(block * (FOOTPRINT_COLUMNS * NODE) + half * SPANS)
         seen, soonest = find_ring_spans(table, at, slot + half * SPANS, count, view, spans)
-        if seen != np.uint64(0):
+        if seen != 0:
             k, later = np.uint64(slot // SPANS + half), np.uint64(max(soonest, step))
             left[k] = np.int32(seen)
             links[k], heads[later] = heads[later], k
@@ -965,7 +965,7 @@ def take_ring_nodes(
     left: IntArray,
     links: IntArray,
     heads: IntArray,
-) -> np.uint64:
+) -> int:
     """Return flags of those of ``SPANS`` nodes to be drawn now; the others wait on, but those that are hidden.
 
     Args:
@@ -984,9 +984,9 @@ def take_ring_nodes(
     bins = select(waiting & (bins > step), bins, RING_BINS)
     later = np.uint64(least(bins))
     if later < np.uint64(RING_BINS):
-        left[k] = np.int32(word_of(bins < RING_BINS))
+        left[k] = np.int32(flag_bits(bins < RING_BINS))
         links[k], heads[later] = heads[later], k
-    return word_of(ready)
+    return flag_bits(ready)
 
 
 @inner
@@ -1035,9 +1035,9 @@ def draw_ring(
             moves = slot >= second
             base = second if moves else as_index(0)
             table, own = (moving.node if moves else fixed.node), (moving.link if moves else fixed.link)
-            while ready != np.uint64(0):
-                node = np.uint64(slot) + lowest_bit(ready)
-                ready &= ready - np.uint64(1)
+            while ready != 0:
+                node = np.uint64(slot + first_bit(ready))
+                ready &= ready - 1
                 p = as_index(own[node - np.uint64(base)])
                 if p < 0:
                     block = -1 - p

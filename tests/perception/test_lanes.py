@@ -30,7 +30,6 @@ from floorcast.perception.lanes import (
     least,
     lesser,
     load,
-    lowest_bit,
     narrow,
     root,
     row_stride,
@@ -44,7 +43,6 @@ from floorcast.perception.lanes import (
     to_float,
     to_int,
     wide_lane_numbers,
-    word_of,
 )
 from floorcast.perception.noise import QUANTILES, normal_lanes, random_bits_of, random_lanes
 from floorcast.perception.plane_light import whole_lanes
@@ -182,7 +180,7 @@ def wide_numbers(a, b, out, words, singles):
     number = wide_lane_numbers() + 3
     store(words, 0, select(number > 5, bits_of(x) & ~7, spread_wide(9)) | 1)
     store(singles, 0, narrow(x, y))
-    return greatest(load(words, 0)), word_of(x < y), any_lane(x == y), lowest_bit(word_of(number >= 7))
+    return greatest(load(words, 0)), flag_bits(x < y), any_lane(x == y), first_bit(flag_bits(number >= 7))
 
 
 def test_wide_numbers_are_as_numpy_has_them():
@@ -206,7 +204,7 @@ def test_wide_numbers_are_as_numpy_has_them():
 @njit(error_model="numpy")
 def least_of(a):
     x = load(a, 0)
-    return least(x), word_of(x > 0)
+    return least(x), flag_bits(x > 0)
 
 
 def test_the_least_lane_and_flags_as_bits():
