@@ -349,6 +349,45 @@ def calibrate(
         _tell(line)
 
 
+@app.command()
+def view(
+    run: Annotated[Path | None, typer.Argument(help="A run's folder; without one the episode is run anew.")] = None,
+    out: Annotated[Path, typer.Option("--out", help="A .mp4, .webm, .gif or .mcap file.")] = Path("episode.mp4"),
+    episode: Annotated[int, typer.Option("--episode", min=0, help="Index of the episode.")] = 0,
+    scenario: Annotated[str | None, typer.Option("--scenario", help="Without a run: see rollout.")] = None,
+    policy: Annotated[str | None, typer.Option("--policy", help="Without a run: see rollout.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, max=2**63 - 1, help="Without a run.")] = None,
+    twin: Twin = None,
+    camera: Annotated[int | None, typer.Option("--camera", min=0, help="Robot whose camera is shown beside.")] = None,
+    start: Annotated[float, typer.Option("--from", help="Second of the episode to begin at.")] = 0.0,
+    end: Annotated[float | None, typer.Option("--to", help="Second of the episode to end at.")] = None,
+    speed: Annotated[float | None, typer.Option("--speed", help="Times real time, of a film; 1 by default.")] = None,
+    fps: Annotated[float | None, typer.Option("--fps", help="Pictures per second of a film; 20 by default.")] = None,
+    width: Annotated[int | None, typer.Option("--width", help="Pixels across a film; 1280 by default.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Play an episode to a film (MP4, WebM, GIF), or export it as MCAP for Foxglove."""
+    from .cluster.view import EpisodeChoice
+    from .cluster.view import view as show
+    from .episodes.view.film import FilmSettings
+
+    made_anew = {"scenario": scenario, "policy": policy, "seed": seed, "twin": twin}
+    given = {name: value for name, value in made_anew.items() if value is not None}
+    if run is not None and given:
+        raise InputError(
+            "a run's folder says what its episodes were run with",
+            where=", ".join(f"--{name}" for name in given),
+            mend="drop these, or the folder",
+        )
+    of_film = {"speed": speed, "fps": fps, "width": width, "camera": camera}
+    filmed: dict[str, Any] = {name: value for name, value in of_film.items() if value is not None}
+    if out.suffix.lower() == ".mcap" and filmed:
+        raise InputError("an MCAP file has none of a film's settings", where=", ".join(f"--{name}" for name in filmed))
+    settings = FilmSettings(start=start, end=end, **filmed)
+    summary = show(EpisodeChoice(episode, run, **given), out, settings)  # type: ignore[arg-type]
+    _show([("what", "value"), *((key, _cell(value)) for key, value in summary.items())], summary, as_json)
+
+
 @bench_app.command("sensors")
 def bench_sensors(
     json_file: JsonFile = None,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..common.config import config_hash
+from ..common.config import config_hash, save_model
 from ..common.errors import FloorcastError, InputError
 from ..episodes.policy import Policy
 from ..episodes.scenario import Scenario, load_scenario
@@ -22,6 +22,9 @@ from .jobs import DATASET_FOLDER, EpisodeJob, EpisodeResult, file_sha256, result
 from .progress import progress
 from .run_folder import LedgerEntry, RunFolder
 from .warm import compiling_ahead
+
+SCENARIO_FILE, TWIN_FILE = "scenario.yaml", "twin.yaml"
+"""What a run with records was made with, in its folder."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +140,8 @@ def run_episodes(
         FloorcastError: every episode failed otherwise; the message holds the first traceback.
     """
     started = time.perf_counter()
+    if record:
+        _keep_inputs(plan, folder.path)
     entries = folder.entries()
     finished = {
         index: entries[index]
@@ -195,6 +200,13 @@ def run_episodes(
         wall_s=time.perf_counter() - started,
         fresh=len(jobs) - len(failed),
     )
+
+
+def _keep_inputs(plan: EpisodePlan, folder: Path) -> None:
+    """Write down the scenario and the twin as they were read: records mean little without them, and files change."""
+    for name, model in ((SCENARIO_FILE, plan.scenario), (TWIN_FILE, plan.twin)):
+        if model is not None and not (folder / name).exists():
+            save_model(model, folder / name)
 
 
 def _job(

@@ -13,8 +13,13 @@ from typing import Any
 from .errors import InputError, OutputError
 
 
-def write_bytes_atomic(path: str | Path, data: bytes) -> None:
-    """Write a file through a temporary neighbour and a rename, so that a reader never sees half of it.
+@contextlib.contextmanager
+def whole_file(path: str | Path, *, suffix: str = ".part") -> Iterator[Path]:
+    """Give a temporary neighbour to write to; it takes the file's place once the block ends without an error.
+
+    Args:
+        path: the file to be.
+        suffix: of the neighbour, for writers that tell a format by it.
 
     Raises:
         OutputError: the folder cannot be written or the disk is full; the old file, if any, is untouched.
@@ -22,18 +27,28 @@ def write_bytes_atomic(path: str | Path, data: bytes) -> None:
     path = Path(path)
     with explained_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=suffix)
+        os.close(handle)
         try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
+            yield Path(name)
+            with open(name, "rb+") as file:
                 os.fsync(file.fileno())
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
+            os.chmod(name, 0o644)
+            os.replace(name, path)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
+                os.unlink(name)
             raise
+
+
+def write_bytes_atomic(path: str | Path, data: bytes) -> None:
+    """Write a file through a temporary neighbour and a rename, so that a reader never sees half of it.
+
+    Raises:
+        OutputError: the folder cannot be written or the disk is full; the old file, if any, is untouched.
+    """
+    with whole_file(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def write_text_atomic(path: str | Path, text: str) -> None:

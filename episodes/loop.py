@@ -335,6 +335,7 @@ class _Episode:
             robot_radius=self.radius.copy(),
             person_radius=person_radius,
             energy_wh=(self.fleet if self.condition is None else self.condition).energy_wh.copy(),
+            loose_moves=_changes(log.loose_pose[:steps]),
             events=events,
             tasks=[result for tracker in self.trackers for result in (*tracker.results, *tracker.unfinished())],
             sampled=dict(sampled.values),
@@ -380,6 +381,12 @@ class _Episode:
             self.log.person_pose[:steps, :, :2],
             person_radius,
         )
+
+
+def _changes(pose: FloatArray) -> FloatArray:
+    """Return the rows (M, 9) step, body, pose of all poses (T, L, 7) that differ from the step before."""
+    step, body = np.nonzero(np.any(pose[1:] != pose[:-1], axis=2))
+    return np.column_stack([step + 1, body, pose[step + 1, body]])
 
 
 def _loose_outlines(outline: FloatArray, body: NDArray[np.int32], pose: FloatArray) -> FloatArray:

@@ -74,6 +74,8 @@ class EpisodeRecord:
         person_pose: (T, P, 3) float64; person_velocity: (T, P, 2) float64 vx, vy [m/s] in ``map``.
         robot_radius: (R,) float64 [m] circumscribed radius; person_radius: (P,) float64 [m].
         energy_wh: (R,) float64 electrical energy used.
+        loose_moves: (M, 9) float64, every change of a loose good's place, in order of time: control step, number of the
+            good among the layout's loose ones, x, y, z [m], qx, qy, qz, qw of its centre of mass in ``map``.
         events: in order of time.
         tasks: finished and unfinished tasks.
         kpis: per-episode key performance indicators by name (see ``episodes.kpis``); nan is stored as None.
@@ -99,6 +101,7 @@ class EpisodeRecord:
     robot_radius: NDArray[np.float64]
     person_radius: NDArray[np.float64]
     energy_wh: NDArray[np.float64]
+    loose_moves: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 9)))
     events: list[Event] = field(default_factory=list)
     tasks: list[TaskResult] = field(default_factory=list)
     kpis: dict[str, float | None] = field(default_factory=dict)

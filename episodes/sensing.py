@@ -70,7 +70,8 @@ class Stage:
         parts.append(_shifted(solids.loose, robots + people))
         load_body = robots + people + loose
         parts += [
-            _load(body=load_body + r, instance_id=first + robots + people + r, top=model.height) for r in range(robots)
+            carried_load(body=load_body + r, instance_id=first + robots + people + r, top=model.height)
+            for r in range(robots)
         ]
         self.scene = Scene(
             solids.static, Primitives.concatenate(parts), load_body + robots, lamps=solids.lamps, appearance=appearance
@@ -111,15 +112,18 @@ class ScanQueue:
         latency: from a scan until it is seen [s].
         stream: noise stream of the episode.
         robots: how many.
+        taken: scans that were taken before the first one here, for their noise.
     """
 
-    def __init__(self, lidar: Lidar, model: RobotModel, latency: float, stream: int, robots: int) -> None:
+    def __init__(
+        self, lidar: Lidar, model: RobotModel, latency: float, stream: int, robots: int, taken: int = 0
+    ) -> None:
         self._lidar, self._latency, self._stream = lidar, latency, stream
         self._offset = mount_offset(model.lidar_mount)
         self._sensors = np.arange(robots)
         self._waiting: deque[tuple[float, list[NDArray[np.float32]]]] = deque()
         self._seen: tuple[float, list[NDArray[np.float32]]] | None = None
-        self._count = 0
+        self._count = taken
 
     def take(self, scene: Scene, pose: FloatArray, time: float, velocity: FloatArray) -> None:
         """Scan now, from the true poses (R, 3) of robots that drive at (R, 2) v [m/s], omega [rad/s]."""
@@ -266,7 +270,8 @@ def _shifted(loose: Primitives, first_body: int) -> Primitives:
     )
 
 
-def _load(*, body: int, instance_id: int, top: float) -> Primitives:
+def carried_load(*, body: int, instance_id: int, top: float) -> Primitives:
+    """Return the load that a laden robot shows, in ``base_link``; ``top`` is the robot's height [m]."""
     builder = PrimitiveBuilder()
     builder.box(
         _LOAD_HALF,

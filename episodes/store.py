@@ -21,7 +21,7 @@ from ..common.errors import InputError
 from ..common.files import write_bytes_atomic
 from .record import EpisodeRecord, Event, TaskResult
 
-FORMAT = 1
+FORMAT = 2
 """Version of the layout of these files."""
 
 _ARRAYS = (
@@ -37,6 +37,7 @@ _ARRAYS = (
     "robot_radius",
     "person_radius",
     "energy_wh",
+    "loose_moves",
 )
 _META = "record.json"
 _STAMP = (1980, 1, 1, 0, 0, 0)

@@ -8,7 +8,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from ..common.errors import InputError
 from ..common.files import write_bytes_atomic, write_text_atomic
@@ -141,13 +142,27 @@ def _number(value: float) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
+def plan_picture(plan: Plan, scale: float) -> NDArray[np.uint8]:
+    """Return a plan as a picture (H, W, 3) uint8 RGB on a light page, ``scale`` pixels for each of the page's."""
+    canvas = _canvas(plan, scale)
+    canvas.draw()
+    return np.array(canvas.buffer_rgba(), dtype=np.uint8)[..., :3].copy()
+
+
 def _png(plan: Plan) -> bytes:
-    """Render the marks with Matplotlib's Agg, off screen."""
+    buffer = io.BytesIO()
+    # No stamp and no version: the same plan is the same file.
+    _canvas(plan, PNG_SCALE).figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _canvas(plan: Plan, scale: float) -> Any:
+    """Return the marks on a canvas of Matplotlib's Agg, off screen."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(plan.width / 100.0, plan.height / 100.0), dpi=100 * PNG_SCALE)
-    FigureCanvasAgg(figure)
+    figure = Figure(figsize=(plan.width / 100.0, plan.height / 100.0), dpi=100 * scale)
+    canvas = FigureCanvasAgg(figure)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     axes.set_xlim(0.0, plan.width)
     axes.set_ylim(plan.height, 0.0)
@@ -155,10 +170,7 @@ def _png(plan: Plan) -> bytes:
     for order, mark in enumerate(plan.marks):
         artist = _artist(mark, axes)
         artist.set_zorder(order)
-    buffer = io.BytesIO()
-    # No stamp and no version: the same plan is the same file.
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    return canvas
 
 
 def _artist(mark: Mark, axes: Any) -> Any:

@@ -16,6 +16,8 @@ from .model import Good, Layout, Obstacle, Rack
 
 Pixel = tuple[float, float]
 MAX_PATH_POINTS = 1500
+LIMITS = (1100.0, 760.0)
+"""Pixels that a hall takes at most, across and down."""
 MAX_SCALE = 60.0
 """Pixels of a metre in the smallest halls."""
 NAMED_SCALE = 12.0
@@ -126,13 +128,18 @@ class Mark:
 
 @dataclass(frozen=True)
 class Plan:
-    """A page: its size [pixels], its marks in drawing order, a title and a description in words."""
+    """A page: its size [pixels], its marks in drawing order, a title and a description in words.
+
+    A point x, y [m] in ``map`` is at ``origin + scale * (x, -y)`` [pixels].
+    """
 
     width: float
     height: float
     marks: tuple[Mark, ...]
     title: str
     description: str
+    scale: float
+    origin: Pixel
 
 
 def plan_marks(
@@ -141,6 +148,7 @@ def plan_marks(
     trajectories: Iterable[ArrayLike] = (),
     people: Iterable[ArrayLike] = (),
     events: Iterable[PlanEvent] = (),
+    limits: tuple[float, float] = LIMITS,
 ) -> Plan:
     """Draw a layout.
 
@@ -149,8 +157,9 @@ def plan_marks(
         trajectories: robots' paths, each (T, 2 or more) x, y [m] in ``map``; rows with NaN break a path.
         people: people's paths, alike.
         events: collisions, near misses and other events to mark.
+        limits: pixels that the hall takes at most, across and down.
     """
-    drawer = _Drawer(layout)
+    drawer = _Drawer(layout, limits)
     drawer.draw_hall()
     drawer.draw_obstacles(layout.obstacles)
     drawer.draw_racks()
@@ -167,9 +176,9 @@ def plan_marks(
 class _Drawer:
     """Collects marks; knows the scale of the page and what the legend must explain."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, limits: tuple[float, float]) -> None:
         self.layout = layout
-        self.scale = min(1100.0 / layout.length, 760.0 / layout.width, MAX_SCALE)
+        self.scale = min(limits[0] / layout.length, limits[1] / layout.width, MAX_SCALE)
         # Outer walls stand outside the hall's rectangle and doors on them: the margins begin behind those.
         self.rim = self.scale * max((min(wall.thickness, 1.0) for wall in layout.walls), default=0.0) + 4.0
         self.left, self.top, self.right = 40.0 + self.rim, 58.0 + self.rim, 18.0 + self.rim
@@ -385,7 +394,8 @@ class _Drawer:
         height = y + 24.0
         paper = Mark("polygon", "paper", ((0.0, 0.0), (width, 0.0), (width, height), (0.0, height)))
         description = f"Floor plan: {', '.join(facts)}" + (f", paths of {len(robots)} robots" if len(robots) else "")
-        return Plan(round(width, 1), round(height, 1), (paper, *self.marks), layout.name, description)
+        marks, origin = (paper, *self.marks), self.pixel(0.0, 0.0)
+        return Plan(round(width, 1), round(height, 1), marks, layout.name, description, self.scale, origin)
 
     def _rectangle(
         self,

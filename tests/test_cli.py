@@ -161,6 +161,20 @@ def test_a_full_disk_is_explained(tmp_path):
         subprocess.run(["umount", str(disk)], check=True)
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([".", "--out", "film.mp4"], "no run"),
+        (["--out", "film.avi"], ".avi"),
+        ([".", "--seed", 3, "--policy", "reckless"], "--policy, --seed"),
+        (["--out", "x.mcap", "--fps", 3], "--fps"),
+    ],
+)
+def test_what_cannot_be_viewed_is_refused(tmp_path, words, expected):
+    assert_refused(floorcast("view", *words, cwd=tmp_path), expected)
+    assert leftovers(tmp_path) == []
+
+
 @pytest.mark.parametrize("words", [["generate", "--frames", "many"], ["nonsense"], ["generate", "--sead", "1"]])
 def test_wrong_words_end_with_two(tmp_path, words):
     assert floorcast(*words, cwd=tmp_path).returncode == 2

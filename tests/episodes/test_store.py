@@ -34,6 +34,7 @@ def record():
         robot_radius=np.full(robots, 0.55),
         person_radius=np.full(people, 0.25),
         energy_wh=rng.random(robots),
+        loose_moves=rng.random((3, 9)),
         events=[Event(0.1, "collision", 1, "rack", "R01", 0.4, 12.0, (1.5, 2.5)), Event(0.2, "pick", 0)],
         tasks=[TaskResult(0, "P1", "D1", 0.0, math.nan, math.nan, 1.2, 3.4, False)],
         kpis={"success": 0.0, "ttc_min_s": None},
@@ -99,7 +100,7 @@ def test_damaged_missing_and_foreign_files_are_refused(tmp_path, monkeypatch):
     with monkeypatch.context() as later:
         later.setattr(store, "FORMAT", 9)
         save_record(record(), path)
-    refuse(path, "format 9; this version reads format 1")
+    refuse(path, "format 9; this version reads format 2")
 
 
 def test_not_finite_values_never_reach_the_json(tmp_path):
