@@ -31,7 +31,7 @@ from .foxglove_schemas import SCHEMAS
 from .marks import ROBOTS, event_words
 from .playback import Moment, Playback, Rebuilt
 
-LEVELS = {"collision": 4, "near_miss": 3, "estop": 3, "stuck": 3, "timeout": 4, "planning_failed": 3}
+LEVELS = {"collision": 4, "near_miss": 3, "estop": 3, "stuck": 3, "timeout": 4, "planning_failed": 3, "fault": 3}
 """``foxglove.Log`` levels of what is not plain news (2): 3 warns, 4 is an error."""
 OPTICAL = quaternion_from_rpy(-0.5 * np.pi, 0.0, -0.5 * np.pi)
 """From a camera's mount (x forward, z up) to ``camera_optical`` (x right, y down, z forward)."""

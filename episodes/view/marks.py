@@ -42,6 +42,7 @@ EVENT_COLORS: dict[str, Color] = {
     "stuck": (90, 96, 104),
     "timeout": (90, 96, 104),
     "planning_failed": (90, 96, 104),
+    "fault": (150, 90, 20),
 }
 
 
@@ -49,6 +50,8 @@ def event_words(event: Event) -> str:
     """Return what an event was, in a few words."""
     if event.kind == "collision":
         return f"contact with {event.other.replace('_', ' ') or 'something'} at {event.value:.2f} m/s"
+    if event.kind == "fault":
+        return f"{event.other.replace('_', ' ')}, {event.other_id}"
     names = {"near_miss": "near miss", "estop": "emergency stop", "planning_failed": "no way found"}
     places = {"pick": "loaded at", "drop": "unloaded at", "goal_reached": "reached"}
     if event.kind in places:

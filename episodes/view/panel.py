@@ -29,7 +29,13 @@ SIGNS = (
     ("person", "person"),
     ("moved", "goods pushed"),
 )
-MARKS = (("stuck", "stuck, timeout"), ("collision", "contact"), ("near_miss", "near miss"), ("estop", "emergency stop"))
+MARKS = (
+    ("fault", "fault"),
+    ("stuck", "stuck, timeout"),
+    ("collision", "contact"),
+    ("near_miss", "near miss"),
+    ("estop", "emergency stop"),
+)
 LEGEND = (*SIGNS, *MARKS)
 
 

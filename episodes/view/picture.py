@@ -47,7 +47,7 @@ FRESH_TIME = 2.5
 MOVED = 0.05
 """A loose good counts as moved from this distance on [m]."""
 PAPER: Color = (255, 255, 255)
-MARKED = ("collision", "near_miss", "estop", "stuck", "timeout", "planning_failed")
+MARKED = ("collision", "near_miss", "estop", "stuck", "timeout", "planning_failed", "fault")
 LASTING = ("collision", "near_miss")
 
 
