@@ -518,8 +518,8 @@ def _draw(layout: Any, path: Path) -> None:
 
 
 def _layout_summary(layout: Any) -> dict[str, Any]:
-    parts = ("racks", "goods", "stations", "docks", "conveyors", "chargers", "columns", "walls", "aisles", "lights")
-    parts = (*parts, "obstacles", "waypoints", "lanes")
+    standing = ("racks", "goods", "stations", "docks", "conveyors", "chargers", "columns", "walls", "obstacles")
+    parts = (*standing, "aisles", "lights", "waypoints", "lanes")
     return {
         "name": layout.name,
         "area_m2": layout.area,

@@ -15,8 +15,9 @@ from .frames import LidarBatch, LidarScan, LidarTruth
 from .grid import IntArray
 from .handles import make_handle, open_tables, pointer
 from .lanes import LANES
+from .lidar_footprints import open_footprints
 from .lidar_mirrors import draw_mirrors
-from .lidar_raster import beams_handle, lidar_beams, lidar_scratch, open_beams, open_footprints, place_lidar, see_lidar
+from .lidar_raster import beams_handle, lidar_beams, lidar_scratch, open_beams, place_lidar, see_lidar
 from .lidar_signal import (
     S_GLOSS,
     S_MAX,

@@ -15,21 +15,10 @@ from ..common.geometry import FloatArray
 from .compiled import inner, part
 from .grid import IntArray
 from .lanes import LANES, any_lane, gather_rows, greater, load, select, single, store
-from .lidar_raster import LANES as DRAWN_LANES
-from .lidar_raster import (
-    NOTHING,
-    NOWHERE,
-    Beams,
-    Footprints,
-    LidarScratch,
-    View,
-    bits_of,
-    draw_solids,
-    float_of,
-    is_drawn_level,
-    sweep_reach,
-)
-from .lidar_raster import OZ as ORIGIN_Z
+from .lidar_footprints import LANES as DRAWN_LANES
+from .lidar_footprints import NOTHING, NOWHERE, Footprints, View, bits_of, float_of
+from .lidar_footprints import OZ as ORIGIN_Z
+from .lidar_raster import Beams, LidarScratch, draw_solids, is_drawn_level, sweep_reach
 from .lidar_signal import MIRROR_LIFT, MIRRORED, S_MAX, TARGET, Echoes, know_solids
 from .lidar_solids import (
     KIND,

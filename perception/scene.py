@@ -35,8 +35,7 @@ from .grid import (
 from .handles import make_handle, open_tables, pointer, tables_handle
 from .intersect import HALF_SPACE, HOT_COLUMNS, SOLID_COLUMNS, pack_solid
 from .lamps import check_lamps
-from .lidar_raster import (
-    MAX_SLICES,
+from .lidar_footprints import (
     Footprints,
     footprint_lists,
     footprints,
@@ -45,6 +44,7 @@ from .lidar_raster import (
     list_solid,
     open_footprints,
 )
+from .lidar_raster import MAX_SLICES
 from .lidar_signal import lidar_surface
 from .raycast import CAST_BAD_RANGE, CAST_NOT_FINITE, CAST_NOT_UNIT, Tables, cast_rays
 from .shading import crowding_volume, looks, srgb_to_linear
