@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import gamma
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from ..common.config import StrictModel
 from ..common.seeding import generator
@@ -92,6 +92,13 @@ class FaultModel(StrictModel):
     def mean_h(self) -> float:
         """Mean time to failure of the Weibull distribution [h]."""
         return self.scale_h * gamma(1.0 + 1.0 / self.shape)
+
+    @model_serializer(mode="wrap")
+    def _as_it_is_read(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = handler(self)
+        if self.at_s is not None:
+            del content["shape"], content["scale_h"]
+        return content
 
     @model_validator(mode="after")
     def _scheduled_has_no_other_law(self) -> FaultModel:
