@@ -132,6 +132,7 @@ def crowded(tmp_path, counts):
     return str(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_episode_that_cannot_be_built_is_recorded_and_the_others_go_on(tmp_path, still, workers):
     scenario = crowded(tmp_path, [1, 90])

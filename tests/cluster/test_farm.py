@@ -24,6 +24,7 @@ def test_all_jobs_come_back_whatever_the_worker_count():
     assert {i: o.value for i, o in there.items()} == {i: o.value for i, o in here.items()}
 
 
+@pytest.mark.slow
 def test_failures_are_retried_then_recorded_and_the_run_goes_on(tmp_path):
     marks = str(tmp_path)
 

@@ -142,6 +142,7 @@ class Policy:
 """
 
 
+@pytest.mark.slow
 def test_an_episode_that_failed_is_made_up_for_by_the_same_command(tmp_path):
     (tmp_path / "policy.py").write_text(FAILS_ONCE)
 

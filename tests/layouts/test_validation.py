@@ -180,7 +180,7 @@ def test_many_problems_fit_one_screen():
         ({"goods": [{"id": "G", "x": 1, "y": 1, "size": [1e308, 1, 1]}]}, "goods.0.size.0"),
         ({"goods": [{"id": "G", "x": 1, "y": 1, "size": [1, 1, 1], "color": [0, 256, 0]}]}, "goods.0.color.1"),
         ({"racks": [{"id": "R", "x": 1, "y": 1, "bays": 1, "level_heights": [1.0] * 41}]}, "racks.0.level_heights"),
-        ({"goods": [{}] * 500_001}, "goods"),
+        pytest.param({"goods": [{}] * 500_001}, "goods", marks=pytest.mark.slow),
     ],
 )
 def test_impossible_numbers_are_refused_when_read(changes, field):

@@ -49,6 +49,7 @@ def test_the_gpu_benchmark_runs_in_the_simulator_with_numpy_and_numba_alone(tmp_
     assert got["counts"]["lidar_2d"]["body"] == 2.0
 
 
+@pytest.mark.slow
 def test_it_runs_on_the_cpu(tmp_path, capsys):
     report = tmp_path / "report.json"
     assert main(["--tiny", "--device", "cpu", "--json", str(report)]) == 0

@@ -121,8 +121,7 @@ def test_two_halves_of_a_profile_cannot_be_told_apart_and_two_profiles_can():
     for change in ({"range_noise": 0.02}, {"range_bias": 0.01}, {"dropout": 0.1}):
         changed = frames_of(base.model_copy(update=change), scene, range(1, 60, 2))
         seen, width = classifier_two_sample(half, changed)
-        assert seen - width > 0.5
-        assert seen > accuracy + 0.02
+        assert seen - width > max(accuracy, 0.5)
 
 
 def test_a_scenario_takes_a_profile_and_wins_over_it(tmp_path):

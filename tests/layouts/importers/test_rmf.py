@@ -346,6 +346,7 @@ def test_a_file_of_too_much_is_refused(written, monkeypatch):
         import_layout(written(text))
 
 
+@pytest.mark.slow
 @pytest.mark.fielddata
 @pytest.mark.skipif(not FOLDER.is_dir(), reason=f"no field data at {ROOT} (set FLOORCAST_FIELDDATA)")
 def test_every_level_of_the_field_files(tmp_path):

@@ -12,6 +12,7 @@ import numpy as np
 import pycocotools.mask
 import pytest
 
+from floorcast.common.classes import CLASS_NAMES
 from floorcast.common.errors import InputError
 from floorcast.perception.datasets import png
 from floorcast.perception.datasets.check import check_dataset
@@ -219,7 +220,7 @@ LABEL_FILE = "semantickitti/sequences/00/labels/000001_00_0000.label"
 
 def relabel(words):
     """One more class than there are."""
-    words[:] = words & 0xFFFF0000 | 19
+    words[:] = words & 0xFFFF0000 | (len(CLASS_NAMES) + 1)
     return words
 
 
