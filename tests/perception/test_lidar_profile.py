@@ -122,6 +122,8 @@ def test_two_halves_of_a_profile_cannot_be_told_apart_and_two_profiles_can():
         changed = frames_of(base.model_copy(update=change), scene, range(1, 60, 2))
         seen, width = classifier_two_sample(half, changed)
         assert seen - width > max(accuracy, 0.5)
+        # Classifiers of single beams are all but blind to dropout, which tests of the signal count instead.
+        assert "dropout" in change or seen > accuracy + 0.02
 
 
 def test_a_scenario_takes_a_profile_and_wins_over_it(tmp_path):
