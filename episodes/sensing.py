@@ -125,6 +125,11 @@ class ScanQueue:
         self._seen: tuple[float, list[NDArray[np.float32]]] | None = None
         self._count = taken
 
+    @property
+    def angles(self) -> FloatArray:
+        """Beam angles (B,) [rad] in a lidar's own frame."""
+        return self._lidar.angles
+
     def take(self, scene: Scene, pose: FloatArray, time: float, velocity: FloatArray) -> None:
         """Scan now, from the true poses (R, 3) of robots that drive at (R, 2) v [m/s], omega [rad/s]."""
         position, rotation = mounted(pose, self._offset)

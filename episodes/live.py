@@ -1,0 +1,167 @@
+"""An episode while it runs: the hall, the world, the robots and all that acts, drawn and put in place.
+
+Nothing here asks a policy: ``loop`` does that. Everything that a feature needs of an episode hangs here, and what acts
+beside the policies is in ``LiveEpisode.actors``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..common.seeding import generator, seed_sequence
+from ..perception.camera import Camera
+from ..perception.lidar import Lidar
+from ..robots.fleet import Fleet
+from ..robots.urdf import load_shape
+from .actors import Actor, Pedestrians
+from .capture import Photographer
+from .condition import fleet_condition
+from .errands import Errands, FixedErrands
+from .hall import hall_of, world_of
+from .log import EpisodeLog
+from .people import plan_people
+from .policy import EpisodeInfo
+from .randomization import sample_scenario
+from .record import Event
+from .routes import FloatArray
+from .scenario import PHYSICS_RATE, Scenario
+from .sensing import DeadReckoning, ScanQueue, Stage, localisation_errors
+from .tasks import assign_tasks
+
+if TYPE_CHECKING:
+    from ..robots.twin import Twin
+
+
+class LiveEpisode:
+    """One episode, drawn and ready for its first step.
+
+    Args:
+        scenario: what to draw from.
+        seed, index: which episode.
+        twin: calibrated parameters; the true drives are drawn around them.
+
+    Attributes:
+        scenario, seed, index, twin: as given. period: between two control steps [s].
+        sampled: what was drawn. hall: what follows from its layout.
+        assignment: starts, tasks and shortest ways.
+        world, fleet: physics. condition: batteries, wear and faults, or None.
+        people: persons on foot. radius: (R,) circumscribed radii of the robots [m].
+        actors: what acts beside the policies, in the order in which the loop calls it.
+        errands: what the robots are to do now.
+        stage: what sensors see. scans, reckoning: what they report. photographer: takes the pictures.
+        error: (T, R, 3) of the localisation, by control step; an actor may change rows that are still to come.
+        stream: of the sensors' noise.
+        log: what was written down. events: what happened to the robots' tasks.
+
+    Raises:
+        InputError: the scenario cannot be realised (no hall can be built, no stations, no room to start).
+    """
+
+    def __init__(self, scenario: Scenario, seed: int, index: int, twin: Twin | None) -> None:
+        self.scenario, self.seed, self.index, self.twin = scenario, seed, index, twin
+        self.period = scenario.control_period
+        self.sampled = sample_scenario(scenario, seed, index, twin)
+        self.hall = hall_of(self.sampled.layout)
+        model, robots = self.sampled.model, len(self.sampled.drives)
+        self.assignment = assign_tasks(
+            self.sampled.layout,
+            self.hall.ground(0.5 * model.width),
+            model,
+            self.sampled.tasks,
+            generator(seed, index, "tasks"),
+        )
+        self.people = plan_people(
+            self.sampled.walkers,
+            self.sampled.layout,
+            self.hall.walkable(),
+            self.assignment.routes,
+            self.assignment.start[:, :2],
+            scenario.duration,
+            [generator(seed, index, f"people.{p}.walk") for p in range(len(self.sampled.walkers))],
+        )
+        self.world = world_of(self.hall, self.sampled.loose_mass)
+        self.fleet = Fleet(self.world, [model] * robots, list(self.sampled.drives))
+        self.fleet.reset(self.assignment.start, np.zeros(robots), self.sampled.friction)
+        self.radius = np.full(robots, model.radius)
+
+        self.stream = int(generator(seed, index, "noise").integers(2**62))
+        self.condition = fleet_condition(scenario, self.fleet, seed, index, self.stream, self.sampled.values)
+        self._prepare_sensors()
+        self.errands: Errands = FixedErrands(self.assignment.tasks, self._judged(), self.fleet.pose)
+        self.log = EpisodeLog(scenario.control_steps, robots, len(self.people), len(self.hall.solids.loose_pose))
+        self.events: list[Event] = []
+        self.actors: list[Actor] = [Pedestrians(self.people, self.fleet, self.world, self.radius)]
+
+    def infos(self) -> list[EpisodeInfo]:
+        """Return what each robot is told at the start."""
+        tasks = self.scenario.tasks
+        infos = []
+        for robot in range(len(self.radius)):
+            words = seed_sequence(self.seed, self.index, "policy", robot).generate_state(1, np.uint64)
+            infos.append(
+                EpisodeInfo(
+                    robot=self.sampled.model,
+                    layout=self.hall.map_layout,
+                    control_period=self.period,
+                    goal_tolerance=(tasks.goal_distance, tasks.goal_angle),
+                    scan_angles=self.scans.angles.copy(),
+                    seed=int(words[0] >> np.uint64(1)),
+                )
+            )
+        return infos
+
+    def write_down(self, k: int, pose: FloatArray) -> None:
+        """Log where everything is at the beginning of control step k; ``pose`` (R, 3) of the robots."""
+        log = self.log
+        log.pose[k], log.velocity[k] = pose, self.fleet.velocity
+        log.person_pose[k], log.person_velocity[k] = self.people.pose, self.people.velocity
+        log.loose_pose[k] = self.world.loose_pose()
+
+    def advance(self, time: float) -> None:
+        """Let one control period pass from ``time`` [s]: the actors decide, then everything moves."""
+        for actor in self.actors:
+            actor.advance(time, self.period)
+        mover = self.fleet.step if self.condition is None else self.condition.advance
+        mover(PHYSICS_RATE // self.scenario.control_rate)
+
+    def settle(self, time: float) -> bool:
+        """Follow the tasks up to ``time`` [s], the end of a control step; returns whether all are done."""
+        for actor in self.actors:
+            actor.settle(time)
+        robots = range(len(self.radius))
+        before = [self.errands.payload(r) for r in robots]
+        self.events += self.errands.advance(time, self.period, self.fleet.pose, self.fleet.velocity)
+        for r in robots:
+            payload = self.errands.payload(r)
+            if payload != before[r]:
+                self.fleet.set_payload(r, payload)
+        return self.errands.done
+
+    def _prepare_sensors(self) -> None:
+        sampled, robots = self.sampled, len(self.radius)
+        self.stage = Stage(
+            self.hall.solids,
+            load_shape(sampled.model.shape),
+            sampled.model,
+            robots,
+            len(self.people),
+            self.seed,
+            self.index,
+            sampled.appearance,
+        )
+        lidar = Lidar(sampled.lidar)
+        self.scans = ScanQueue(lidar, sampled.model, sampled.lidar_latency, self.stream, robots)
+        self.reckoning = DeadReckoning(
+            sampled, self.assignment.start, self.scenario.imu_samples, self.period, self.stream
+        )
+        self.photographer = Photographer(
+            self.scenario, Camera(sampled.camera), sampled.model, sampled.lighting, self.stream
+        )
+        self.error = localisation_errors(sampled, self.scenario.control_steps, self.period, self.seed, self.index)
+
+    def _judged(self) -> tuple[float, float]:
+        # The robots are told a tolerance that their localisation can keep; they are judged on the truth.
+        tasks, sampled = self.scenario.tasks, self.sampled
+        return tasks.goal_distance + 3.0 * sampled.position_error, tasks.goal_angle + 3.0 * sampled.heading_error
