@@ -175,6 +175,24 @@ class Fleet:
         self._parameters[robot, P_PAYLOAD] = kg
         self.world.set_mass(robot, float(self._total_mass()[robot]), float(self._total_inertia()[robot]))
 
+    def set_friction(self, friction: ArrayLike) -> None:
+        """Change the friction of the floor under each robot, from now until the next call or reset.
+
+        Args:
+            friction: (R,) coefficient between the wheels and the floor [-], for example low on a spill.
+
+        Raises:
+            InputError: the shape does not fit, or a value is not finite or not above zero; the old values stay.
+        """
+        given = _finite(friction, (len(self.models),), "friction")
+        if (given <= 0).any():
+            robot = int(np.argmin(given))
+            raise InputError(
+                f"the friction of the floor under robot {robot} must be above zero, not {given[robot]:g}",
+                where="friction",
+            )
+        self._parameters[:, P_FRICTION] = given
+
     def watch_motors(self, motors: FloatArray) -> FloatArray:
         """Reckon what the motors do, from now on, at every physics step.
 

@@ -204,6 +204,25 @@ def test_wheels_that_slip_fool_the_odometry(world):
     assert believed > 1.5 * true_distance
 
 
+def test_friction_may_change_under_one_robot(world):
+    """A spill under robot 1 alone: it slides mu share g, its neighbour brakes as it was told."""
+    fleet = Fleet(world, [RobotModel()] * 2)
+    fleet.reset([[0, 0, 0], [0, 5, 0]])
+    drive_plan(fleet, [(3, 1.5, 0)])
+    fleet.set_friction([0.8, 0.05])
+    before = fleet.pose[:, 0]
+    drive_plan(fleet, [(5, 0, 0)])
+    dry = 1.5 * (fleet.models[0].drive.command_delay + 0.08) + 1.5**2 / (2 * 2.0)
+    wet = 1.5**2 / (2 * 0.05 * 0.7 * 9.81)
+    assert fleet.pose[:, 0] - before == pytest.approx([dry, wet], rel=0.02)
+    for bad in ([0.8], [0.8, 0.0], [np.nan, 0.5]):
+        with pytest.raises(InputError, match="friction"):
+            fleet.set_friction(bad)
+    fleet.reset([[0, 0, 0], [0, 5, 0]])
+    drive_plan(fleet, [(3, 1.5, 0)])
+    assert fleet.pose[0, 0] == fleet.pose[1, 0], "a reset takes the spill away"
+
+
 def test_energy_is_motor_work_over_efficiency_and_hotel_load(world):
     model = RobotModel(hotel_power=50.0, drive_efficiency=0.8)
     fleet = Fleet(world, [model], [DriveParameters(rolling_resistance=0.0)])
