@@ -117,32 +117,26 @@ def load_static(client: int, solids: Primitives, friction: float) -> list[int]:
     return bodies
 
 
-def create_body(client: int, solids: Primitives, mass: float, position: Any, quaternion: Any) -> int:
-    """Create a rigid body from up to 16 solids in the frame of its centre of mass; more become one bounding box."""
-    if len(solids) > MAX_ARRAY_CHILDREN:
-        centre, half = bounding_box(solids)
-        shape = pybullet.createCollisionShapeArray(
-            shapeTypes=[pybullet.GEOM_BOX],
-            halfExtents=[half.tolist()],
-            collisionFramePositions=[centre.tolist()],
-            physicsClientId=client,
-        )
-    else:
-        kinds = {
-            BOX: pybullet.GEOM_BOX,
-            CYLINDER: pybullet.GEOM_CYLINDER,
-            CAPSULE: pybullet.GEOM_CAPSULE,
-            SPHERE: pybullet.GEOM_SPHERE,
-        }
-        shape = pybullet.createCollisionShapeArray(
-            shapeTypes=[kinds[int(kind)] for kind in solids.kind],
-            halfExtents=solids.size.tolist(),
-            radii=solids.size[:, 0].tolist(),
-            lengths=(2.0 * solids.size[:, 1]).tolist(),
-            collisionFramePositions=solids.position.tolist(),
-            collisionFrameOrientations=solids.quaternion.tolist(),
-            physicsClientId=client,
-        )
+def create_body(
+    client: int,
+    solids: Primitives,
+    mass: float,
+    position: Any,
+    quaternion: Any,
+    *,
+    shapes: dict[bytes, int] | None = None,
+) -> int:
+    """Create a rigid body from up to 16 solids in the frame of its centre of mass; more become one bounding box.
+
+    ``shapes`` keeps collision shapes for later bodies of the very same solids: removing a body gives its shape's memory
+    (some 9 kB) back only when the client is emptied.
+    """
+    key = b"".join(array.tobytes() for array in (solids.kind, solids.size, solids.position, solids.quaternion))
+    shape = shapes.get(key) if shapes is not None else None
+    if shape is None:
+        shape = _collision_shape(client, solids)
+        if shapes is not None:
+            shapes[key] = shape
     return int(
         pybullet.createMultiBody(
             mass,
@@ -153,6 +147,34 @@ def create_body(client: int, solids: Primitives, mass: float, position: Any, qua
             physicsClientId=client,
         )
     )
+
+
+def _collision_shape(client: int, solids: Primitives) -> int:
+    if len(solids) > MAX_ARRAY_CHILDREN:
+        centre, half = bounding_box(solids)
+        shape = pybullet.createCollisionShapeArray(
+            shapeTypes=[pybullet.GEOM_BOX],
+            halfExtents=[half.tolist()],
+            collisionFramePositions=[centre.tolist()],
+            physicsClientId=client,
+        )
+        return int(shape)
+    kinds = {
+        BOX: pybullet.GEOM_BOX,
+        CYLINDER: pybullet.GEOM_CYLINDER,
+        CAPSULE: pybullet.GEOM_CAPSULE,
+        SPHERE: pybullet.GEOM_SPHERE,
+    }
+    shape = pybullet.createCollisionShapeArray(
+        shapeTypes=[kinds[int(kind)] for kind in solids.kind],
+        halfExtents=solids.size.tolist(),
+        radii=solids.size[:, 0].tolist(),
+        lengths=(2.0 * solids.size[:, 1]).tolist(),
+        collisionFramePositions=solids.position.tolist(),
+        collisionFrameOrientations=solids.quaternion.tolist(),
+        physicsClientId=client,
+    )
+    return int(shape)
 
 
 def bounding_box(solids: Primitives) -> tuple[Any, Any]:

@@ -2,6 +2,7 @@
 
 Solids are *footprints*, rows of a table (K, 6): centre x, y [m], cosine and sine of the yaw, half extents along the own
 axes [m]; a round footprint has its radius in column 4 and -1 in column 5. Distances go from a point to the footprint.
+Tables of static footprints have a seventh column, the lowest z [m] of the solid: what is above a robot is not near it.
 """
 
 from __future__ import annotations
@@ -110,11 +111,11 @@ def refresh_neighbours(
 ) -> None:
     """Keep in row ``robot`` the footprints within radius + horizon of it; column 0 holds their number.
 
-    ``anchors`` (R, 4) keeps x, y of the query, the horizon, and the smallest distance left out [m].
+    ``anchors`` (R, 4) keeps x, y of the query and the horizon, and holds the height of the robot's top [m].
     """
     count = 0
     for row in range(len(table)):
-        if distance(table, row, x, y) < radius + horizon:
+        if table[row, 6] < anchors[robot, 3] and distance(table, row, x, y) < radius + horizon:
             count += 1
             neighbours[robot, count] = row
     neighbours[robot, 0] = count
@@ -161,7 +162,7 @@ def free_time(
 
     Args:
         x, y, radius: (R,) centres and radii of the robots [m]; speed: (R,) bounds of their speeds [m/s].
-        static: (K, 6) footprints; neighbours, anchors: see ``refresh_neighbours``.
+        static: (K, 7) footprints and lowest z; neighbours, anchors: see ``refresh_neighbours``.
         people: (P, 4) x, y [m], vx, vy [m/s] now; goods: (L, 6) footprints of goods at rest.
     """
     best = np.inf

@@ -14,65 +14,36 @@ broadphase tree, on which the outcome of contacts depends.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from math import atan2, cos, hypot, sin
+from collections.abc import Mapping, Sequence
+from math import atan2, cos, hypot, inf, sin
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..common.classes import class_name
 from ..common.errors import InputError
 from ..common.geometry import quaternion_from_yaw
-from ..common.primitives import PrimitiveBuilder, Primitives
+from ..common.primitives import Primitives
 from ..layouts.geometry import LayoutSolids
 from . import bullet, proximity
 from .bodies import Bodies
 from .bullet import pybullet
 from .contacts import Contact, ContactTracker
+from .goods import LooseGoods
 from .pool import WorldPool
+from .rebound import SAME, Push, Touch, without_rebound
 from .settings import PhysicsSettings
 
 FloatArray = NDArray[np.float64]
 
 __all__ = ["World", "WorldPool"]
 
-_SAME = 1e-7
-"""Difference [m; m/s, rad/s] between Bullet's outcome and the free one below which nothing was touched."""
+
+_UPRIGHT_NORMAL = 0.7
+"""Contact normals whose vertical part is above this are of something above or below."""
 
 
-@dataclass
-class _Touch:
-    """What one step saw of a robot and another body: closing speed [m/s], normal impulse [N s], place [m]."""
-
-    robot: int
-    other: int
-    position: tuple[float, float]
-    speed: float = 0.0
-    impulse: float = 0.0
-    known: bool = False
-    """Whether it goes on from an earlier step, so that the speed is not asked for."""
-
-
-@dataclass(slots=True)
-class _Push:
-    """A point where something that nothing stops holds up a robot.
-
-    ``other`` is its Bullet body; the normal points to the robot, the arm [m] from the robot's centre to the point;
-    ``approach`` is the speed [m/s] of the other along the normal, ``rebound`` the impulse [N s] taken out again.
-    """
-
-    other: int
-    normal_x: float
-    normal_y: float
-    arm_x: float
-    arm_y: float
-    approach: float
-    rebound: float = 0.0
-
-
-class World:
+class World(LooseGoods):
     """One hall in one PyBullet client.
 
     Args:
@@ -103,22 +74,9 @@ class World:
         self._groups = [(str(c), str(i)) for c, i in zip(group_class, group_id, strict=True)]
         if len(static) and int(static.body.max()) >= len(self._groups):
             raise InputError(f"a solid is in group {int(static.body.max())}, but only {len(self._groups)} are named")
-        self._static = static.take(proximity.touchable(static, self.settings.reach))
+        self._solids = static
 
-        self._loose = loose if loose is not None else PrimitiveBuilder().build()
-        self._start_pose = np.array(loose_pose if loose_pose is not None else np.zeros((0, 7)), dtype=np.float64)
-        self._loose_mass = np.array(loose_mass if loose_mass is not None else np.zeros(0), dtype=np.float64)
-        count = len(self._start_pose)
-        if self._start_pose.shape != (count, 7) or self._loose_mass.shape != (count,) or len(loose_id) != count:
-            raise InputError("loose_pose (L, 7), loose_mass (L,) and loose_id do not have one length")
-        self._loose_parts = [self._loose.take(self._loose.body == k) for k in range(count)]
-        boxes = [bullet.bounding_box(part) for part in self._loose_parts]
-        self._loose_half = np.array([np.abs(c) + h for c, h in boxes]).reshape(count, 3)
-        self._loose_label = [
-            (class_name(int(part.class_id[0])), str(name))
-            for part, name in zip(self._loose_parts, loose_id, strict=True)
-        ]
-
+        self._set_goods(loose, loose_pose, loose_mass, loose_id)
         self._bodies = Bodies(self.settings)
         self._contacts = ContactTracker(self.settings.contact_pause, self.settings.impact_time)
         self._dirty = False
@@ -141,29 +99,85 @@ class World:
 
     # -- set-up ------------------------------------------------------------------------------------------------------
 
-    def set_robots(self, shapes: Sequence[Primitives]) -> None:
-        """Say which robots there are, by their solids in ``base_link``; call ``reset`` afterwards."""
+    def set_robots(
+        self,
+        shapes: Sequence[Primitives],
+        held: Mapping[int, Primitives] | None = None,
+        lift: ArrayLike | None = None,
+    ) -> None:
+        """Say which robots there are; call ``reset`` afterwards.
+
+        Args:
+            shapes: R robots' solids in ``base_link``.
+            held: what robots hold out besides (a fork carriage), by robot: solids in ``base_link`` at hold height 0.
+            lift: (R,) how high each may raise what it holds [m]; None: not at all.
+        """
         self._shapes = list(shapes)
         count = len(self._shapes)
-        boxes = [bullet.bounding_box(shape) for shape in self._shapes]
-        self.robot_radius: FloatArray = np.array(
-            [hypot(abs(c[0]) + h[0], abs(c[1]) + h[1]) for c, h in boxes], dtype=np.float64
-        )
-        """(R,) radius [m] of the circle about ``base_link`` that holds the shape."""
-        self._robot_box = np.array([[c[0], c[1], h[0], h[1]] for c, h in boxes]).reshape(count, 4)
-        self._robot_height = np.array([c[2] for c, _ in boxes])
-        tops = [c[2] + h[2] for c, h in boxes]
-        low = self._static.take(proximity.touchable(self._static, max(tops, default=0.0) + 0.02))
-        self.static_table: FloatArray = proximity.footprints(low)
-        """(K, 6) footprints of what robots can touch (see ``physics.proximity``)."""
-        self._table_group = low.body.astype(np.int64)
-        self.neighbours: NDArray[np.int32] = np.zeros((count, len(low) + 1), dtype=np.int32)
+        self._shape_box = [bullet.bounding_box(shape) for shape in self._shapes]
+        self._robot_height = np.array([c[2] for c, _ in self._shape_box])
+        self._lift = np.zeros(count) if lift is None else np.array(lift, dtype=np.float64)
+        self._cargo.rides.clear()
+        self._cargo.parts = dict(held or {})
+        self.robot_radius: FloatArray = np.zeros(count)
+        """(R,) radius [m] of the circle about ``base_link`` that holds the shape and what is held."""
+        self._robot_box = np.zeros((count, 4))
         self.anchors: FloatArray = np.zeros((count, 4))
+        self._base_top = max((self._measure(i) for i in range(count)), default=0.02)
+        self._lay_table(self._base_top)
+        self._robot_pose: FloatArray = np.zeros((count, 3))
         self._near_robot = np.zeros(count, dtype=np.bool_)
         self._near_group = np.zeros(max(len(self._groups), 1), dtype=np.bool_)
         self._near_good = np.zeros(len(self._start_pose), dtype=np.bool_)
         self._mass = np.ones(count)
         self._inertia = np.ones(count)
+
+    def follow(self, pose: FloatArray) -> None:
+        """Take robots to be where an array (R, 3) x, y [m], yaw [rad] says, which is kept and not copied."""
+        self._robot_pose = pose
+
+    def _lay_table(self, top: float) -> None:
+        """List the footprints of what something of a height [m] can touch, and what of it may come into Bullet."""
+        self._table_top = top
+        self._static = self._solids.take(proximity.touchable(self._solids, max(self.settings.reach, top)))
+        low = self._static.take(proximity.touchable(self._static, top))
+        self.static_table: FloatArray = np.column_stack([proximity.footprints(low), proximity.heights(low)[0]])
+        """(K, 7) footprints of what robots can touch (see ``physics.proximity``), and their lowest z [m]."""
+        self._table_group = low.body.astype(np.int64)
+        self.neighbours: NDArray[np.int32] = np.zeros((self.robot_count, len(low) + 1), dtype=np.int32)
+        self.anchors[:, 2] = 0.0
+
+    def _reach_up(self, top: float) -> None:
+        """See to it that all that something of a height [m] can touch is known and, where need be, in Bullet."""
+        if top <= self._table_top:
+            return
+        known = max(self.settings.reach, self._table_top)
+        self._lay_table(top)
+        if top > known:
+            new = self._static.take(~proximity.touchable(self._static, known))
+            for group in sorted(self._bodies.groups & set(new.body.tolist())):
+                self._bodies.load_group(group, new.take(new.body == group), self._groups[group])
+
+    def _measure(self, i: int) -> float:
+        """Measure robot i with what it holds; returns the height [m] that it must have free at most."""
+        centre, half = self._shape_box[i]
+        low, high = centre - half, centre + half
+        held = self._cargo.held(i)
+        if held is not None:
+            centre, half = bullet.bounding_box(held)
+            half[2] += float(self._lift[i])
+            low, high = np.minimum(low, centre - half), np.maximum(high, centre + half)
+            centre, half = 0.5 * (low + high), 0.5 * (high - low)
+        self.robot_radius[i] = hypot(abs(centre[0]) + half[0], abs(centre[1]) + half[1])
+        self._robot_box[i] = centre[0], centre[1], half[0], half[1]
+        top = float(high[2]) + 0.02
+        self.anchors[i, 2:] = 0.0, top
+        return top
+
+    def _refit(self, i: int) -> None:
+        self._reach_up(self._measure(i))
+        self._bodies.drop_held(i)
+        self._changed = True
 
     def reset(self, mass: ArrayLike = (), inertia: ArrayLike = ()) -> None:
         """Put everything back to the start: time 0, goods at their places, no people, no contacts.
@@ -178,23 +192,23 @@ class World:
         if self._dirty:
             self._bodies.empty()
             self._dirty = False
+        self._reset_goods()
+        if self._table_top > self._base_top:
+            self._lay_table(self._base_top)
         self._synced: NDArray[np.int64] = np.full(self.robot_count, -1, dtype=np.int64)
         self._near: list[int] = []
         self._changed = True
         self._placed: list[int] = []
         self._people_placed: list[int] = []
         self._passing: set[int] = set()
-        self._awake: dict[int, float] = {}
-        self._good_velocity: dict[int, tuple[float, float]] = {}
-        self._pushes: dict[int, list[_Push]] = {}
-        self.anchors[:, 2] = 0.0
+        self._pushes: dict[int, list[Push]] = {}
+        self.hold_stops: dict[int, tuple[str, str, float]] = {}
+        """By robot, what was above or below the things it holds in the last step and touched them: class name, id, and
+        the vertical part of the normal towards them (below 0: it is above)."""
+        for i in range(self.robot_count):
+            self._measure(i)
         self._steps = 0
         self._contacts.clear()
-        self._loose_pose = self._start_pose.copy()
-        self.goods_table: FloatArray = np.zeros((len(self._loose_pose), proximity.FOOTPRINT_COLUMNS))
-        """(L, 6) footprints of the loose goods now."""
-        for k in range(len(self._loose_pose)):
-            self._update_footprint(k)
         self.people: FloatArray = np.zeros((0, 4))
         """(P, 4) x, y [m] of the people ``people_age`` steps ago, and vx, vy [m/s], at which they walk since."""
         self.people_age = 0
@@ -223,15 +237,6 @@ class World:
         """Number of robots."""
         return len(self._shapes)
 
-    @property
-    def goods_moving(self) -> bool:
-        """Whether a loose good is in motion, so that every step needs Bullet."""
-        return bool(self._awake)
-
-    def loose_pose(self) -> FloatArray:
-        """Return the poses (L, 7) x, y, z [m], qx, qy, qz, qw of the loose goods' centres of mass."""
-        return self._loose_pose.copy()
-
     def person_pose(self) -> FloatArray:
         """Return the people's poses (P, 3) x, y [m], yaw [rad] now."""
         return np.column_stack([self._walkers()[:, :2], self._person_yaw])
@@ -242,7 +247,9 @@ class World:
         Args:
             robot_pose: (R, 3) x, y [m], yaw [rad].
         """
-        planar = np.concatenate([np.asarray(robot_pose, dtype=np.float64).reshape(-1, 3), self.person_pose()])
+        robots = np.asarray(robot_pose, dtype=np.float64).reshape(-1, 3)
+        self._cargo.move(self._loose_pose, robots)
+        planar = np.concatenate([robots, self.person_pose()])
         upright = np.column_stack([planar[:, :2], np.zeros(len(planar)), quaternion_from_yaw(planar[:, 2])])
         return np.concatenate([upright, self._loose_pose])
 
@@ -279,6 +286,7 @@ class World:
         cx, cy, half_length, half_width = self._robot_box[robot]
         x, y = x + cos(yaw) * cx - sin(yaw) * cy, y + sin(yaw) * cx + cos(yaw) * cy
         rows = proximity.overlaps(self.static_table, x, y, yaw, half_length, half_width)
+        rows = rows[self.static_table[rows, 6] < self.anchors[robot, 3]]
         goods = proximity.overlaps(self.goods_table, x, y, yaw, half_length, half_width)
         groups = sorted({int(self._table_group[row]) for row in rows})
         return [self._groups[group] for group in groups] + [self._loose_label[int(k)] for k in goods]
@@ -318,6 +326,7 @@ class World:
         self._dirty = True
         self._before = pose
         self._pushes.clear()
+        self.hold_stops.clear()
         if self._changed or self._awake or self._people_moved:
             self._gather(pose)
             self._changed = False
@@ -330,6 +339,8 @@ class World:
         for i in near:
             vx, vy, omega = wanted[i]
             pybullet.resetBaseVelocity(body[i], (vx, vy, rise), (0.0, 0.0, omega), client)
+            if i in self._bodies.held:
+                self._bodies.place_held(i, pose[i].tolist(), self._cargo.height.get(i, 0.0), (vx, vy, rise), omega)
         pybullet.stepSimulation(client)
         started = self.time
         self.advance_free(1)
@@ -372,13 +383,10 @@ class World:
         bodies = self._bodies
         for k in self._awake:
             self._mark_around_good(k, pose)
+        self._bring_goods()
         for group in np.flatnonzero(self._near_group).tolist():
             if group not in bodies.groups:
                 bodies.load_group(group, self._static.take(self._static.body == group), self._groups[group])
-        for k in np.flatnonzero(self._near_good).tolist():
-            if k not in bodies.good:
-                mass, where = float(self._loose_mass[k]), self._loose_pose[k].tolist()
-                bodies.create_good(k, self._loose_parts[k], mass, where, self._loose_label[k])
         self._near = np.flatnonzero(self._near_robot).tolist()
         for i in self._placed:
             if i not in self._near:
@@ -390,6 +398,9 @@ class World:
             if self._synced[i] != self._steps:
                 x, y, yaw = pose[i].tolist()
                 bodies.place_robot(i, x, y, yaw, height)
+            held = self._cargo.held(i)
+            if held is not None and i not in bodies.held:
+                bodies.create_held(i, held)
         self._placed = self._near
         self._gather_people()
 
@@ -438,37 +449,43 @@ class World:
 
     def _disturbed(self, wanted: list[list[float]]) -> list[int]:
         """Return the robots whose velocity after the step is not the one they were given: something touched them."""
-        client, body = self._bodies.client, self._bodies.robot
+        client = self._bodies.client
         found: list[int] = []
         if not self._bodies.good and not pybullet.getContactPoints(physicsClientId=client):
             # One question for all; with goods in, the answer would list where they stand on the floor.
             return found
         for i in self._near:
-            (vx, vy, vz), (_, _, omega) = pybullet.getBaseVelocity(body[i], client)
             wx, wy, turn = wanted[i]
-            if abs(vx - wx) > _SAME or abs(vy - wy) > _SAME or abs(omega - turn) > _SAME or abs(vz) > _SAME:
-                found.append(i)
+            for body in self._bodies.of_robot(i):
+                (vx, vy, vz), (_, _, omega) = pybullet.getBaseVelocity(body, client)
+                if abs(vx - wx) > SAME or abs(vy - wy) > SAME or abs(omega - turn) > SAME or abs(vz) > SAME:
+                    found.append(i)
+                    break
         return found
 
-    def _touches_of(self, i: int, started: float, drift: FloatArray) -> list[_Touch]:
+    def _touches_of(self, i: int, started: float, drift: FloatArray) -> list[Touch]:
         """Return what robot i touched in the step just made, one entry for each other body."""
-        points = pybullet.getContactPoints(self._bodies.robot[i], physicsClientId=self._bodies.client)
-        if not points:
-            return []
-        merged: dict[int, _Touch] = {}
+        points = [
+            (body, point)
+            for body in self._bodies.of_robot(i)
+            for point in pybullet.getContactPoints(body, physicsClientId=self._bodies.client)
+        ]
+        merged: dict[int, Touch] = {}
         x, y = float(self._before[i, 0]), float(self._before[i, 1])
-        for point in points:
+        for own, point in points:
             if point[9] <= 0.0:
                 continue
-            own_first = point[1] == self._bodies.robot[i]
+            own_first = point[1] == own
             other = point[2] if own_first else point[1]
             sign = 1.0 if own_first else -1.0
             position = point[5] if own_first else point[6]
             # Normals point from the second body to the first.
             normal = (sign * point[7][0], sign * point[7][1])
+            if own != self._bodies.robot[i] and abs(point[7][2]) > _UPRIGHT_NORMAL:
+                self.hold_stops.setdefault(i, (*self._bodies.label[other], sign * point[7][2]))
             touch = merged.get(other)
             if touch is None:
-                touch = merged[other] = _Touch(i, other, (float(position[0]), float(position[1])))
+                touch = merged[other] = Touch(i, other, (float(position[0]), float(position[1])))
                 touch.known = self._contacts.goes_on(started, i, self._bodies.label[other])
             approach = 0.0
             if other not in self._bodies.static:
@@ -479,11 +496,11 @@ class World:
                 touch.speed = max(touch.speed, float(approach - vx * normal[0] - vy * normal[1]))
             touch.impulse += point[9] * self.settings.step_time
             if other in self._bodies.static or other in self._bodies.person_of:
-                push = _Push(other, *normal, position[0] - x, position[1] - y, approach)
+                push = Push(other, *normal, position[0] - x, position[1] - y, approach)
                 self._pushes.setdefault(i, []).append(push)
         return list(merged.values())
 
-    def _report(self, started: float, touches: list[_Touch]) -> None:
+    def _report(self, started: float, touches: list[Touch]) -> None:
         for touch in touches:
             rebound = sum(push.rebound for push in self._pushes.get(touch.robot, ()) if push.other == touch.other)
             impulse = max(0.0, touch.impulse - rebound)
@@ -522,43 +539,33 @@ class World:
             (vx, vy, _), (_, _, omega) = pybullet.getBaseVelocity(body, physicsClientId=self._bodies.client)
             before = float(pose[i, 2])
             yaw = before + _wrapped(2.0 * atan2(qz, qw) - before)
+            blow_x, blow_y, blow_turn = self._blow_on_held(i, drift[i].tolist())
+            if blow_x or blow_y or blow_turn:
+                step = self.settings.step_time
+                x, y, yaw, z = x + blow_x * step, y + blow_y * step, yaw + blow_turn * step, inf
             new_pose[i] = x, y, yaw
-            new_velocity[i] = self._without_rebound(i, (vx, vy, omega), drift[i].tolist())
-            if abs(z - self._robot_height[i]) > _SAME:
+            after = vx + blow_x, vy + blow_y, omega + blow_turn
+            new_velocity[i] = self._without_rebound(i, after, drift[i].tolist())
+            if abs(z - self._robot_height[i]) > SAME:
                 level = [0.0, 0.0, sin(0.5 * yaw), cos(0.5 * yaw)]
                 pybullet.resetBasePositionAndOrientation(
                     body, [x, y, float(self._robot_height[i])], level, physicsClientId=self._bodies.client
                 )
         return touched, new_pose, new_velocity
 
+    def _blow_on_held(self, i: int, wanted: list[float]) -> tuple[float, float, float]:
+        """Return the change of velocity [m/s, rad/s] that a robot has from what met the things it holds."""
+        if i not in self._bodies.held:
+            return 0.0, 0.0, 0.0
+        (vx, vy, _), (_, _, omega) = pybullet.getBaseVelocity(self._bodies.held[i], self._bodies.client)
+        return vx - wanted[0], vy - wanted[1], omega - wanted[2]
+
     def _without_rebound(
         self, i: int, velocity: tuple[float, float, float], before: list[float]
     ) -> tuple[float, float, float]:
-        """Take out of a velocity what Bullet added to push the robot out of a standing solid or a person.
-
-        Penetration is corrected by velocity, which has moved the robot within the step and must not stay: touching is
-        without restitution. Removed as impulses along the contact normals, where a point leaves faster than it did
-        before and faster than what it touches, which nothing stops, came towards it.
-        """
-        vx, vy, omega = velocity
-        mass, inertia = float(self._mass[i]), float(self._inertia[i])
+        """Take out of a velocity what Bullet added to part bodies; see ``rebound.without_rebound``."""
         pushes = self._pushes.get(i, ())
-        for _ in range(4):
-            calm = True
-            for push in pushes:
-                nx, ny = push.normal_x, push.normal_y
-                lever = push.arm_x * ny - push.arm_y * nx
-                leaving = vx * nx + vy * ny + omega * lever
-                allowed = max(push.approach, before[0] * nx + before[1] * ny + before[2] * lever)
-                if leaving > allowed + _SAME:
-                    calm = False
-                    impulse = (leaving - allowed) / (1.0 / mass + lever * lever / inertia)
-                    push.rebound += impulse
-                    vx -= impulse * nx / mass
-                    vy -= impulse * ny / mass
-                    omega -= impulse * lever / inertia
-            if calm:
-                break
+        vx, vy, omega = without_rebound(pushes, velocity, before, float(self._mass[i]), float(self._inertia[i]))
         if any(push.other in self._bodies.person_of for push in pushes):
             # A robot between a person, whom nothing stops, and a rack must not shoot out like a bar of soap.
             fastest = max(hypot(before[0], before[1]), float(np.hypot(self.people[:, 2], self.people[:, 3]).max()))
@@ -566,32 +573,6 @@ class World:
             most = max(abs(before[2]), 2.0 * fastest / float(self.robot_radius[i]))
             return vx * scale, vy * scale, min(max(omega, -most), most)
         return vx, vy, omega
-
-    def _read_goods(self) -> None:
-        for k, body in self._bodies.good.items():
-            if not (self._near_good[k] or k in self._awake):
-                continue
-            linear, angular = pybullet.getBaseVelocity(body, physicsClientId=self._bodies.client)
-            speed = max(max(map(abs, linear)), max(map(abs, angular)))
-            if speed > self.settings.settle_speed:
-                self._awake[k] = self.time
-            elif k not in self._awake:
-                continue
-            elif self.time - self._awake[k] > self.settings.settle_time:
-                del self._awake[k]
-            self._good_velocity[k] = (linear[0], linear[1])
-            position, quaternion = pybullet.getBasePositionAndOrientation(body, physicsClientId=self._bodies.client)
-            self._loose_pose[k] = (*position, *quaternion)
-            self._update_footprint(k)
-
-    def _update_footprint(self, k: int) -> None:
-        x, y, _, qx, qy, qz, qw = self._loose_pose[k].tolist()
-        half = self._loose_half[k]
-        if qx * qx + qy * qy < 1e-4:
-            yaw = 2.0 * atan2(qz, qw)
-            self.goods_table[k] = x, y, cos(yaw), sin(yaw), half[0], half[1]
-        else:
-            self.goods_table[k] = x, y, 1.0, 0.0, float(np.linalg.norm(half)), -1.0
 
 
 def _wrapped(angle: float) -> float:

@@ -118,6 +118,7 @@ class Fleet:
             self._parameters[:, P_FRICTION] = friction
         self._state = drive.initial_state(pose, np.zeros((count, 2)), self._parameters)
         self.world.reset(self._total_mass(), self._total_inertia())
+        self.world.follow(self._state[:, S_X : S_YAW + 1])
         if check:
             self._require_free(pose)
         self._before = pose.copy()

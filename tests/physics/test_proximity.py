@@ -89,17 +89,25 @@ def test_free_time_is_never_too_long(seed):
     for _ in range(30):
         place = (*rng.uniform(-10, 10, 2), 0.5)
         builder.box((*rng.uniform(0.1, 1, 2), 0.5), place, class_name="rack", yaw=rng.uniform(-3, 3))
-    static = proximity.footprints(builder.build())
+    above = rng.random(30) < 0.3
+    static = np.column_stack([proximity.footprints(builder.build()), np.where(above, 1.5, 0.0)])
     x, y = rng.uniform(-10, 10, (2, 5))
     radius, speed = np.full(5, 0.56), rng.uniform(0.2, 2, 5)
     people = np.column_stack([rng.uniform(-10, 10, (3, 2)), rng.normal(0, 1, (3, 2))])
     neighbours, anchors = np.zeros((5, 31), dtype=np.int32), np.zeros((5, 4))
+    anchors[:, 3] = 1.0
     goods = footprint_box(0, 0, 0.3, 0.2, 0.3)
     arguments = (radius, static, neighbours, anchors)
     time = proximity.free_time(x, y, speed, *arguments, people, 0.25, goods, 0.06)
-    gap = min(min(proximity.distance(static, k, x[i], y[i]) for k in range(30)) - 0.56 for i in range(5))
+    low = np.flatnonzero(~above)
+    gap = min(min(proximity.distance(static, k, x[i], y[i]) for k in low) - 0.56 for i in range(5))
     if gap < 0.06:
         assert time <= 0
+    # What is above the robots is not in their way.
+    robots = min(np.hypot(x[i] - x[j], y[i] - y[j]) - 1.12 for i in range(5) for j in range(i))
+    others = np.hypot(x[:, None] - people[:, 0], y[:, None] - people[:, 1]).min() - 0.81
+    if min(gap, robots, others, np.hypot(x, y).min() - 1.0) > 0.06:
+        assert time > 0
     if time <= 0:
         return
     heading = rng.uniform(-np.pi, np.pi, 5)
