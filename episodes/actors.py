@@ -15,7 +15,9 @@ from .routes import FloatArray
 if TYPE_CHECKING:
     from ..physics.world import World
     from ..robots.fleet import Fleet
+    from .crowd import Crowd
     from .people import People
+    from .vehicles import Vehicles
 
 
 class Actor:
@@ -41,13 +43,14 @@ class Actor:
 class Pedestrians(Actor):
     """People on foot: they decide where to go and walk there while physics runs."""
 
-    def __init__(self, people: People, fleet: Fleet, world: World, radius: FloatArray) -> None:
-        self._people, self._fleet, self._world, self._radius = people, fleet, world, radius
+    def __init__(self, people: People | Crowd, fleet: Fleet, world: World, vehicles: Vehicles) -> None:
+        self._people, self._fleet, self._world, self._vehicles = people, fleet, world, vehicles
         world.set_people(people.pose, people.velocity)
 
     def advance(self, time: float, period: float) -> None:
         """Let everybody take a step."""
         before = self._people.pose
-        self._people.step(self._fleet.pose, self._fleet.velocity, self._radius, period)
+        self._vehicles.update(self._fleet.pose, self._fleet.velocity)
+        self._people.step(self._vehicles, period)
         before[:, 2] = self._people.yaw
         self._world.set_people(before, self._people.velocity)

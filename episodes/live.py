@@ -18,10 +18,11 @@ from ..robots.urdf import load_shape
 from .actors import Actor, Pedestrians
 from .capture import Photographer
 from .condition import fleet_condition
+from .crowd import Crowd, plan_crowd
 from .errands import Errands, FixedErrands
 from .hall import hall_of, world_of
 from .log import EpisodeLog
-from .people import plan_people
+from .people import People, plan_people
 from .policy import EpisodeInfo
 from .randomization import sample_scenario
 from .record import Event
@@ -29,6 +30,7 @@ from .routes import FloatArray
 from .scenario import PHYSICS_RATE, Scenario
 from .sensing import DeadReckoning, ScanQueue, Stage, localisation_errors
 from .tasks import assign_tasks
+from .vehicles import Vehicles
 
 if TYPE_CHECKING:
     from ..robots.twin import Twin
@@ -47,7 +49,7 @@ class LiveEpisode:
         sampled: what was drawn. hall: what follows from its layout.
         assignment: starts, tasks and shortest ways.
         world, fleet: physics. condition: batteries, wear and faults, or None.
-        people: persons on foot. radius: (R,) circumscribed radii of the robots [m].
+        people: persons on foot. vehicles: the machines that they mind. radius: (R,) circumscribed radii of the robots [m].
         actors: what acts beside the policies, in the order in which the loop calls it.
         errands: what the robots are to do now.
         stage: what sensors see. scans, reckoning: what they report. photographer: takes the pictures.
@@ -72,7 +74,8 @@ class LiveEpisode:
             self.sampled.tasks,
             generator(seed, index, "tasks"),
         )
-        self.people = plan_people(
+        plan = plan_crowd if scenario.people.model == "social_force" else plan_people
+        self.people: People | Crowd = plan(
             self.sampled.walkers,
             self.sampled.layout,
             self.hall.walkable(),
@@ -92,7 +95,8 @@ class LiveEpisode:
         self.errands: Errands = FixedErrands(self.assignment.tasks, self._judged(), self.fleet.pose)
         self.log = EpisodeLog(scenario.control_steps, robots, len(self.people), len(self.hall.solids.loose_pose))
         self.events: list[Event] = []
-        self.actors: list[Actor] = [Pedestrians(self.people, self.fleet, self.world, self.radius)]
+        self.vehicles = Vehicles(self.fleet.models, robots)
+        self.actors: list[Actor] = [Pedestrians(self.people, self.fleet, self.world, self.vehicles)]
 
     def infos(self) -> list[EpisodeInfo]:
         """Return what each robot is told at the start."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..common.primitives import BOX, CAPSULE, SPHERE, PrimitiveBuilder, Primitives
 from ..layouts.model import Layout
 from .routes import FloatArray, Ground, distance_field, line_is_free, path_length, shortest_path
+from .vehicles import Vehicles
 from .walking import step_people
 
 PERSON_HEIGHT = 1.75
@@ -39,6 +40,9 @@ class Walker:
         careless: whether the person notices moving robots only when they are about to touch; one that stands still is
             walked around by everybody.
         crossing: whether the person keeps crossing the ways of the robots, instead of walking from place to place.
+        sudden: whether the person waits between racks and steps out into the way of a robot that comes.
+        group: number of the group that the person walks with, -1 alone. Groups and sudden crossings belong to the
+            social force model.
     """
 
     speed: float
@@ -46,6 +50,8 @@ class Walker:
     stops_per_minute: float
     careless: bool
     crossing: bool
+    sudden: bool = False
+    group: int = -1
 
 
 @dataclass
@@ -81,16 +87,11 @@ class People:
         """(P, 3) float64 x, y [m], yaw [rad], a copy."""
         return np.column_stack([self.position, self.yaw])
 
-    def step(self, robot_pose: FloatArray, robot_velocity: FloatArray, robot_radius: FloatArray, dt: float) -> None:
-        """Move everybody by one step.
-
-        Args:
-            robot_pose: (R, 3) x, y [m], yaw [rad]; robot_velocity: (R, 2) v [m/s], omega [rad/s].
-            robot_radius: (R,) [m].
-            dt: [s].
-        """
+    def step(self, vehicles: Vehicles, dt: float) -> None:
+        """Move everybody by one step of ``dt`` [s]."""
         if len(self.position) == 0:
             return
+        pose, velocity, radius = vehicles.discs()
         step_people(
             self.position,
             self.velocity,
@@ -108,9 +109,9 @@ class People:
             self._clearance,
             self._resolution,
             self._origin,
-            np.ascontiguousarray(robot_pose),
-            np.ascontiguousarray(robot_velocity),
-            robot_radius,
+            pose,
+            velocity,
+            radius,
             dt,
         )
 
@@ -138,12 +139,12 @@ def plan_people(
     Returns:
         The people, standing at their starts. A person without room to walk stands still.
     """
-    places = _places(layout, ground)
+    places = places_of(layout, ground)
     taken = [np.asarray(start) for start in robot_starts]
     paths, stops = [], []
     for walker, rng in zip(walkers, rngs, strict=True):
         need = 1.2 * walker.speed * duration + 5.0
-        crossing = _crossing_walk(ground, robot_routes, taken, need, rng) if walker.crossing else None
+        crossing = crossing_walk(ground, robot_routes, taken, need, rng) if walker.crossing else None
         path, turns = crossing or _errand_walk(ground, places, taken, need, rng)
         taken.append(path[0])
         paths.append(path)
@@ -182,8 +183,8 @@ def person_shape(index: int, rng: np.random.Generator, *, body: int, instance_id
     return builder.build()
 
 
-def _places(layout: Layout, ground: Ground) -> FloatArray:
-    """Points worth walking to (N, 2): along aisles every 2 m, and stations; only those on walkable ground."""
+def places_of(layout: Layout, ground: Ground) -> FloatArray:
+    """Return points worth walking to (N, 2): along aisles every 2 m, and stations; only those on walkable ground."""
     points: list[FloatArray] = []
     for aisle in layout.aisles:
         start, end = np.array(aisle.start), np.array(aisle.end)
@@ -229,10 +230,18 @@ def _errand_walk(
     return (path, turns) if len(path) > 1 else (np.concatenate([path, path]), [])
 
 
-def _crossing_walk(
+def crossing_walk(
     ground: Ground, routes: Sequence[FloatArray], taken: Sequence[FloatArray], need: float, rng: np.random.Generator
 ) -> tuple[FloatArray, list[float]] | None:
-    """Walk to and fro across the ways of the robots; None if no way has room on both sides."""
+    """Walk to and fro across the ways of the robots; None if no way has room on both sides.
+
+    Args:
+        ground: where one may walk. routes: the ways, (K, 2) each. taken: points (2,) to stay 2 m away from at the start.
+        need: length of the walk [m]. rng: draws it.
+
+    Returns:
+        The path (N, 2) and the arc lengths [m] of its turns.
+    """
     routes = [route for route in routes if len(route) >= 2 and path_length(route) > 4.0]
     if not routes:
         return None
@@ -273,6 +282,11 @@ def _across(
     if min(reach) < 0.4 or sum(reach) < 2.0:
         return None
     return middle + reach[0] * normal, middle - reach[1] * normal
+
+
+def across(ground: Ground, start: FloatArray, direction: FloatArray) -> FloatArray:
+    """Return the point (2,) that one reaches straight on from a point in a direction (2,), at most 4 m away."""
+    return np.asarray(start + _reach(ground, start, direction, 4.0) * direction)
 
 
 def _reach(ground: Ground, start: FloatArray, direction: FloatArray, limit: float) -> float:

@@ -383,7 +383,10 @@ def _walkers(scenario: Scenario, draw: _Draw) -> tuple[Walker, ...]:
     careless = draw.value("people.careless", people.careless)
     crossing = draw.value("people.crossing", people.crossing)
     walkers = []
-    for person in range(draw.count("people.count", people.count)):
+    count = draw.count("people.count", people.count)
+    groups = _groups(scenario, draw, count)
+    sudden = draw.value("people.sudden", people.sudden) if people.model == "social_force" else 0.0
+    for person in range(count):
         chance = generator(draw.seed, draw.index, f"people.{person}.behaviour").random(2)
         walkers.append(
             Walker(
@@ -391,12 +394,35 @@ def _walkers(scenario: Scenario, draw: _Draw) -> tuple[Walker, ...]:
                 pause=draw.value(f"people.{person}.pause", people.pause),
                 stops_per_minute=people.stops_per_minute,
                 careless=bool(chance[0] < careless),
-                crossing=bool(chance[1] < crossing),
+                crossing=bool(chance[1] < crossing) and groups[person] < 0,
+                sudden=groups[person] < 0
+                and sudden > 0.0
+                and bool(generator(draw.seed, draw.index, f"people.{person}.sudden").random() < sudden),
+                group=groups[person],
             )
         )
+        if people.model == "social_force":
+            draw.values[f"people.{person}.sudden"] = float(walkers[-1].sudden)
+            draw.values[f"people.{person}.group"] = float(walkers[-1].group)
         draw.values[f"people.{person}.careless"] = float(walkers[-1].careless)
         draw.values[f"people.{person}.crossing"] = float(walkers[-1].crossing)
     return tuple(walkers)
+
+
+def _groups(scenario: Scenario, draw: _Draw, count: int) -> list[int]:
+    """Return the number of the group of each person, -1 for those who walk alone: first the groups, then the others."""
+    people = scenario.people
+    if people.model != "social_force":
+        return [-1] * count
+    together = round(draw.value("people.groups", people.groups) * count)
+    groups: list[int] = []
+    while together - len(groups) >= 2:
+        number = groups[-1] + 1 if groups else 0
+        size = min(draw.count(f"people.groups.{number}.size", people.group_size), together - len(groups))
+        # Nobody is left over as a group of one.
+        size += together - len(groups) - size == 1
+        groups += [number] * size
+    return groups + [-1] * (count - len(groups))
 
 
 def _task(scenario: Scenario, draw: _Draw, robot: int, number: int) -> SampledTask:

@@ -19,7 +19,7 @@ from ..robots.faults import FaultModel
 from ..robots.model import RobotModel
 from ..robots.wear import WEAR_NAMES
 from . import distributions as ranges
-from .distributions import Constant, Quantity
+from .distributions import Constant, Quantity, UniformInteger
 from .sensor_ranges import SensorVariation, optional_ranges
 
 PHYSICS_RATE = 240
@@ -203,6 +203,9 @@ class RobotRanges(StrictModel):
     twin's) value."""
 
 
+_GroupSize = Annotated[ranges.AnyRange, AfterValidator(Quantity("1", minimum=2, maximum=4, whole=True))]
+
+
 class PeopleRanges(StrictModel):
     """People on foot; all but the count are drawn for each person."""
 
@@ -216,6 +219,32 @@ class PeopleRanges(StrictModel):
     """Chance that a person does not look out for moving robots."""
     crossing: ranges.Fraction = Constant(value=0.3, unit="1")
     """Chance that a person keeps crossing the ways of the robots."""
+    model: Literal["route", "social_force"] = "route"
+    """How people walk: along a way of their own, one by one (``episodes.walking``), or as a crowd with tasks at racks
+    and stations, by social forces (``episodes.social_force``)."""
+    groups: ranges.Fraction = Constant(value=0, unit="1")
+    """Share of the people who walk in groups; with ``model: social_force``."""
+    group_size: _GroupSize = UniformInteger(low=2, high=4, unit="1")
+    """Drawn for each group."""
+    sudden: ranges.Fraction = Constant(value=0, unit="1")
+    """Chance that a person who walks alone waits between racks and steps out into the way of a robot that comes; with
+    ``model: social_force``."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A scenario without a crowd keeps the hash that it had before there was one.
+        content: dict[str, Any] = handler(self)
+        fields = type(self).model_fields
+        for name in ("model", "groups", "group_size", "sudden"):
+            if getattr(self, name) == fields[name].default:
+                content.pop(name, None)
+        return content
+
+    @model_validator(mode="after")
+    def _crowd_by_forces(self) -> PeopleRanges:
+        if self.model == "route" and max(self.groups.support()[1], self.sudden.support()[1]) > 0:
+            raise ValueError("groups and sudden crossings need 'model: social_force'")
+        return self
 
 
 class TaskRanges(StrictModel):

@@ -45,7 +45,7 @@ _STANDING = 0.05
 
 
 @compiled
-def _clearance_at(field: FloatArray, resolution: float, origin: FloatArray, x: float, y: float) -> float:
+def clearance_at(field: FloatArray, resolution: float, origin: FloatArray, x: float, y: float) -> float:
     """Bilinear clearance [m] at a point; outside the grid 0."""
     height, width = field.shape
     u = (x - origin[0]) / resolution - 0.5
@@ -121,10 +121,10 @@ def _way_to_walls(
     need = PERSON_RADIUS + 0.03
     way = 0.0
     for _ in range(24):
-        room = _clearance_at(field, resolution, origin, x + way * ux, y + way * uy) - need
+        room = clearance_at(field, resolution, origin, x + way * ux, y + way * uy) - need
         if room < 0.01:
             # Along a wall that is touched already one may go on.
-            ahead = _clearance_at(field, resolution, origin, x + 0.1 * ux, y + 0.1 * uy) - need
+            ahead = clearance_at(field, resolution, origin, x + 0.1 * ux, y + 0.1 * uy) - need
             return 0.3 if way == 0.0 and ahead > room else way
         way += max(room, 0.05)
         if way >= horizon:
@@ -168,20 +168,20 @@ def _free_way(
 
 
 @compiled
-def _bounded_move(
+def bounded_move(
     x: float, y: float, vx: float, vy: float, dt: float, field: FloatArray, resolution: float, origin: FloatArray
 ) -> tuple[float, float]:
     """Return where a step ends that may slide along walls and racks but never enter them."""
     need = PERSON_RADIUS + 0.02
     new_x, new_y = x + vx * dt, y + vy * dt
-    clearance = _clearance_at(field, resolution, origin, new_x, new_y)
+    clearance = clearance_at(field, resolution, origin, new_x, new_y)
     if clearance >= need:
         return new_x, new_y
     h = resolution
-    gx = _clearance_at(field, resolution, origin, new_x + h, new_y) - _clearance_at(
+    gx = clearance_at(field, resolution, origin, new_x + h, new_y) - clearance_at(
         field, resolution, origin, new_x - h, new_y
     )
-    gy = _clearance_at(field, resolution, origin, new_x, new_y + h) - _clearance_at(
+    gy = clearance_at(field, resolution, origin, new_x, new_y + h) - clearance_at(
         field, resolution, origin, new_x, new_y - h
     )
     norm = np.sqrt(gx * gx + gy * gy)
@@ -189,7 +189,7 @@ def _bounded_move(
         new_x += (need - clearance) * gx / norm
         new_y += (need - clearance) * gy / norm
     moved = np.sqrt((new_x - x) ** 2 + (new_y - y) ** 2)
-    if _clearance_at(field, resolution, origin, new_x, new_y) < need - 0.01 or moved > 0.2:
+    if clearance_at(field, resolution, origin, new_x, new_y) < need - 0.01 or moved > 0.2:
         return x, y
     return new_x, new_y
 
@@ -315,7 +315,7 @@ def step_people(
         blend = min(1.0, dt / _RELAXATION)
         vx = velocity[i, 0] + blend * (want_x - velocity[i, 0])
         vy = velocity[i, 1] + blend * (want_y - velocity[i, 1])
-        new_x, new_y = _bounded_move(x, y, vx, vy, dt, field, resolution, origin)
+        new_x, new_y = bounded_move(x, y, vx, vy, dt, field, resolution, origin)
         if _blocked_by_robot(x, y, new_x, new_y, robot_pose, robot_radius):
             new_x, new_y = x, y
         position[i, 0], position[i, 1] = new_x, new_y

@@ -8,14 +8,22 @@ from floorcast.common.seeding import generator
 from floorcast.episodes.clearance import clearances, footprints
 from floorcast.episodes.hall import hall_of
 from floorcast.episodes.people import Walker, person_shape, plan_people
+from floorcast.episodes.vehicles import Vehicles
 from floorcast.episodes.walking import PERSON_RADIUS
 from floorcast.layouts.generator import generate_layout
 from floorcast.layouts.recipe import LayoutRecipe
+from floorcast.robots.model import RobotModel
 
 from .hall import empty_hall
 
 DT = 0.05
-NO_ROBOTS = (np.zeros((0, 3)), np.zeros((0, 2)), np.zeros(0))
+AMR = RobotModel()
+
+
+def robots(pose=(), velocity=()):
+    vehicles = Vehicles([AMR] * len(pose), len(pose))
+    vehicles.update(np.array(pose).reshape(-1, 3), np.array(velocity).reshape(-1, 2))
+    return vehicles
 
 
 def walker(**changes):
@@ -29,10 +37,10 @@ def plan(layout, walkers, routes=(), starts=((0.0, 0.0),), seed=0, duration=60.0
     return plan_people(walkers, layout, hall.walkable(), list(routes), np.array(starts), duration, rngs)
 
 
-def walk(people, steps, robots=NO_ROBOTS):
+def walk(people, steps, vehicles=robots()):  # noqa: B008
     poses, speeds = [], []
     for _ in range(steps):
-        people.step(*robots, DT)
+        people.step(vehicles, DT)
         poses.append(people.pose)
         speeds.append(people.velocity.copy())
     return np.array(poses), np.array(speeds)
@@ -97,8 +105,7 @@ def test_nobody_walks_into_a_robot_that_stands(careless):
     route = np.array([[1.0, 4.0], [13.0, 4.0]])
     people = plan(empty_hall(), [walker(crossing=True, careless=careless)], routes=[route], starts=((1.0, 4.0),))
     middle = 0.5 * (people._path[0, 0] + people._path[0, 1])
-    robots = (np.array([[*middle, 0.0]]), np.zeros((1, 2)), np.array([0.555]))
-    poses, _ = walk(people, 1200, robots)
+    poses, _ = walk(people, 1200, robots([[*middle, 0.0]], [[0.0, 0.0]]))
     gap = np.hypot(*(poses[:, 0, :2] - middle).T) - 0.555 - PERSON_RADIUS
     assert gap.min() > 0.0
     # ... but goes round it.
@@ -123,7 +130,7 @@ def test_attentive_people_keep_away_from_moving_robots_more_than_careless_ones()
             for k in range(240):
                 x = 1.0 + 12.0 * k / 240
                 pose, speed = np.array([[x, 4.0, 0.0]]), np.array([[1.0, 0.0]])
-                people.step(pose, speed, np.array([0.555]), DT)
+                people.step(robots(pose, speed), DT)
                 gap = min(gap, float(np.hypot(*(people.position[0] - pose[0, :2]))) - 0.555 - PERSON_RADIUS)
             gaps.append(gap)
         nearest[careless] = np.array(gaps)
