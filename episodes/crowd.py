@@ -20,7 +20,6 @@ from .social_force import (
     T_CARELESS,
     T_CROSS_TIME,
     T_CROSS_X,
-    T_CROSS_Y,
     T_FIRST,
     T_SIZE,
     T_SPEED,
@@ -40,6 +39,8 @@ _RACK_GAP = 0.55
 """Distance [m] at which people work at a rack."""
 _STATION_SIDE = 1.0
 """Distance [m] beside a station at which people work there, out of the way of the robot that docks."""
+_TRIES = 1500
+"""Draws of a place to step out from before there counts as none."""
 _HIDDEN_FROM = 4.0
 """A robot that is this far [m] from where somebody will step out must not have seen them."""
 
@@ -276,7 +277,7 @@ class _Planner:
         if not self._routes:
             return None
         lead = float(rng.uniform(-0.3, 0.7))
-        for _ in range(200):
+        for _ in range(_TRIES):
             route = self._routes[int(rng.integers(len(self._routes)))]
             total = path_length(route)
             at = float(rng.uniform(min(3.0, 0.3 * total), max(total - 1.5, 0.5 * total)))

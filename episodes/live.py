@@ -49,7 +49,7 @@ class LiveEpisode:
         sampled: what was drawn. hall: what follows from its layout.
         assignment: starts, tasks and shortest ways.
         world, fleet: physics. condition: batteries, wear and faults, or None.
-        people: persons on foot. vehicles: the machines that they mind. radius: (R,) circumscribed radii of the robots [m].
+        people: persons on foot. vehicles: the machines that they mind. radius: (R,) circumscribed radii [m].
         actors: what acts beside the policies, in the order in which the loop calls it.
         errands: what the robots are to do now.
         stage: what sensors see. scans, reckoning: what they report. photographer: takes the pictures.

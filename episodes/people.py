@@ -236,8 +236,8 @@ def crossing_walk(
     """Walk to and fro across the ways of the robots; None if no way has room on both sides.
 
     Args:
-        ground: where one may walk. routes: the ways, (K, 2) each. taken: points (2,) to stay 2 m away from at the start.
-        need: length of the walk [m]. rng: draws it.
+        ground: where one may walk. routes: the ways, (K, 2) each. need: length of the walk [m]. rng: draws it.
+        taken: points (2,) to stay 2 m away from at the start.
 
     Returns:
         The path (N, 2) and the arc lengths [m] of its turns.

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..robots.model import RobotModel
 from .routes import FloatArray
 
+
 class Vehicles:
     """Where the machines are, how fast they drive and how large they are.
 
