@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,10 +68,14 @@ class Photographer:
         scenario: for the 3D lidar.
         camera: the robots' camera; model: where it sits; lighting: of the episode.
         stream: noise stream of the episode.
+
+    Attributes:
+        lighting: as it is now. dead: robots whose cameras give black pictures.
     """
 
     def __init__(self, scenario: Scenario, camera: Camera, model: RobotModel, lighting: Lighting, stream: int) -> None:
-        self._camera, self._lighting, self._stream = camera, lighting, stream
+        self._camera, self._stream = camera, stream
+        self.lighting, self.dead = lighting, set[int]()
         self._camera_offset = mount_offset(model.camera_mount)
         self._lidar = Lidar(scenario.capture.lidar) if scenario.capture.points else None
         self._lidar_offset = mount_offset(model.lidar_mount)
@@ -101,13 +106,15 @@ class Photographer:
             scene,
             position,
             optical(rotation),
-            self._lighting,
+            self.lighting,
             stream=self._stream,
             sensor=robot,
             frame=number,
             exclude_body=robot,
             motion=motion,
         )
+        if robot in self.dead:
+            frame = dataclasses.replace(frame, rgb=np.zeros_like(frame.rgb))
         world = scene.world_primitives()
         if self._lidar is None:
             return Capture(robot, number, time, frame, world)

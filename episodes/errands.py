@@ -38,11 +38,14 @@ class Errands(Protocol):
         """Return whether a robot still has work that it should have done by the end of the episode."""
         ...
 
-    def advance(self, time: float, period: float, pose: FloatArray, velocity: FloatArray) -> list[Event]:
+    def advance(
+        self, time: float, period: float, pose: FloatArray, velocity: FloatArray, closed: Sequence[str] = ()
+    ) -> list[Event]:
         """Take note of where the robots are at ``time`` [s], ``period`` [s] after the last call; returns what happened.
 
         Args:
             pose: (R, 3) true x, y [m], yaw [rad]. velocity: (R, 2) true v [m/s], omega [rad/s].
+            closed: ids of stations that load and unload nobody now.
         """
         ...
 
@@ -90,11 +93,14 @@ class FixedErrands:
         """Return whether a robot has tasks left."""
         return not self._trackers[robot].done
 
-    def advance(self, time: float, period: float, pose: FloatArray, velocity: FloatArray) -> list[Event]:
+    def advance(
+        self, time: float, period: float, pose: FloatArray, velocity: FloatArray, closed: Sequence[str] = ()
+    ) -> list[Event]:
         """Follow every robot; see ``Errands``."""
         events: list[Event] = []
         for r, tracker in enumerate(self._trackers):
-            events += tracker.advance(time, period, pose[r], velocity[r])
+            serves = not closed or tracker.station not in closed
+            events += tracker.advance(time, period, pose[r], velocity[r], serves=serves)
         return events
 
     def results(self) -> list[TaskResult]:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from ..common.config import config_hash
 from ..layouts.geometry import LayoutSolids, layout_solids
-from ..layouts.model import Layout
+from ..layouts.model import Good, Layout
 from ..layouts.occupancy import clearance_field, occupancy_grid
 from ..physics.world import World, WorldPool
 from .people import WALKING_MARGIN
@@ -36,6 +38,7 @@ class Hall:
         clearance: (H, W) float64 [m], a lower bound of the distance from each cell's centre to the nearest solid below
             1.9 m, loose goods included.
         resolution, origin: of that grid, as in ``Ground``.
+        reserve: what tells goods in reserve apart, which are among the solids; "" without any.
     """
 
     layout: Layout
@@ -45,6 +48,7 @@ class Hall:
     clearance: FloatArray
     resolution: float
     origin: FloatArray
+    reserve: str = ""
 
     def ground(self, distance: float) -> Ground:
         """Return where the centre of a disc of radius ``distance`` [m] may be."""
@@ -71,6 +75,16 @@ def hall_of(layout: Layout) -> Hall:
     return hall
 
 
+def with_reserve(hall: Hall, goods: Sequence[Good]) -> Hall:
+    """Return a hall with further loose goods that wait out of the world, after its own."""
+    if not goods:
+        return hall
+    from ..physics.handling import with_spares
+
+    reserve = f"{hall.reserve}+{config_hash([good.model_dump() for good in goods])}"
+    return dataclasses.replace(hall, solids=with_spares(hall.solids, goods), reserve=reserve)
+
+
 def world_of(hall: Hall, loose_mass: float) -> World:
     """Return the physics world of a hall, reset.
 
@@ -82,7 +96,7 @@ def world_of(hall: Hall, loose_mass: float) -> World:
     if _worlds is None:
         _worlds = WorldPool(_KEPT)
     solids = dataclasses.replace(hall.solids, loose_mass=hall.solids.loose_mass * loose_mass)
-    return _worlds.get(f"{hall.content}:{loose_mass!r}", lambda: World.from_solids(solids))
+    return _worlds.get(f"{hall.content}{hall.reserve}:{loose_mass!r}", lambda: World.from_solids(solids))
 
 
 def forget_halls() -> None:

@@ -19,8 +19,11 @@ from .actors import Actor, Pedestrians
 from .capture import Photographer
 from .condition import fleet_condition
 from .crowd import Crowd, plan_crowd
+from .disturbances.actor import Disturbances
+from .disturbances.floor import spill_radii
+from .disturbances.plan import Occurrence, Surroundings, plan_disturbances
 from .errands import Errands, FixedErrands
-from .hall import hall_of, world_of
+from .hall import Hall, hall_of, with_reserve, world_of
 from .log import EpisodeLog
 from .people import People, plan_people
 from .policy import EpisodeInfo
@@ -31,6 +34,7 @@ from .scenario import PHYSICS_RATE, Scenario
 from .sensing import DeadReckoning, ScanQueue, Stage, localisation_errors
 from .tasks import assign_tasks
 from .vehicles import Vehicles
+from .windows import Windows
 
 if TYPE_CHECKING:
     from ..robots.twin import Twin
@@ -55,6 +59,8 @@ class LiveEpisode:
         stage: what sensors see. scans, reckoning: what they report. photographer: takes the pictures.
         error: (T, R, 3) of the localisation, by control step; an actor may change rows that are still to come.
         stream: of the sensors' noise.
+        told: (R, 2) what the drives were told last. closed: ids of stations that serve nobody now.
+        occurrences: the disturbances that will come. windows: of the lidars.
         log: what was written down. events: what happened to the robots' tasks.
 
     Raises:
@@ -84,6 +90,7 @@ class LiveEpisode:
             scenario.duration,
             [generator(seed, index, f"people.{p}.walk") for p in range(len(self.sampled.walkers))],
         )
+        self.occurrences, self.hall = self._plan_disturbances()
         self.world = world_of(self.hall, self.sampled.loose_mass)
         self.fleet = Fleet(self.world, [model] * robots, list(self.sampled.drives))
         self.fleet.reset(self.assignment.start, np.zeros(robots), self.sampled.friction)
@@ -97,6 +104,10 @@ class LiveEpisode:
         self.events: list[Event] = []
         self.vehicles = Vehicles(self.fleet.models, robots)
         self.actors: list[Actor] = [Pedestrians(self.people, self.fleet, self.world, self.vehicles)]
+        self.told = np.zeros((robots, 2))
+        self.closed: list[str] = []
+        if self.occurrences:
+            self.actors.append(Disturbances(self, self.occurrences))
 
     def infos(self) -> list[EpisodeInfo]:
         """Return what each robot is told at the start."""
@@ -115,6 +126,12 @@ class LiveEpisode:
                 )
             )
         return infos
+
+    def scan(self, time: float, pose: FloatArray) -> None:
+        """Let all lidars scan at ``time`` [s] from robots at poses (R, 3); the stage must be up to date."""
+        if self.condition is not None:
+            self.windows.worn = self.condition.window_dirt
+        self.scans.take(self.stage.scene, pose, time, self.fleet.velocity)
 
     def write_down(self, k: int, pose: FloatArray) -> None:
         """Log where everything is at the beginning of control step k; ``pose`` (R, 3) of the robots."""
@@ -136,12 +153,30 @@ class LiveEpisode:
             actor.settle(time)
         robots = range(len(self.radius))
         before = [self.errands.payload(r) for r in robots]
-        self.events += self.errands.advance(time, self.period, self.fleet.pose, self.fleet.velocity)
+        pose, velocity = self.fleet.pose, self.fleet.velocity
+        self.events += self.errands.advance(time, self.period, pose, velocity, self.closed)
         for r in robots:
             payload = self.errands.payload(r)
             if payload != before[r]:
                 self.fleet.set_payload(r, payload)
         return self.errands.done
+
+    def _plan_disturbances(self) -> tuple[list[Occurrence], Hall]:
+        """Return what will go wrong, and the hall with the goods that it needs in reserve."""
+        if not self.scenario.disturbances:
+            return [], self.hall
+        stations = {s.id: s for mine in self.assignment.tasks for task in mine for s in (task.pick, task.drop)}
+        places = [(station.x, station.y) for station in stations.values()]
+        around = Surroundings(
+            ground=self.hall.ground(0.5 * self.sampled.model.width),
+            routes=self.assignment.routes,
+            kept_clear=np.concatenate([self.assignment.start[:, :2], np.array(places)]),
+            stations=tuple(stations),
+            robots=len(self.sampled.drives),
+        )
+        first = len(self.hall.solids.loose_pose)
+        planned, spares = plan_disturbances(self.scenario, around, first, self.seed, self.index, self.sampled.values)
+        return planned, with_reserve(self.hall, spares)
 
     def _prepare_sensors(self) -> None:
         sampled, robots = self.sampled, len(self.radius)
@@ -154,9 +189,11 @@ class LiveEpisode:
             self.seed,
             self.index,
             sampled.appearance,
+            patches=spill_radii(self.occurrences),
         )
         lidar = Lidar(sampled.lidar)
-        self.scans = ScanQueue(lidar, sampled.model, sampled.lidar_latency, self.stream, robots)
+        self.windows = Windows(sampled.lidar, lidar.angles, robots, self.seed, self.index)
+        self.scans = ScanQueue(lidar, sampled.model, sampled.lidar_latency, self.stream, robots, windows=self.windows)
         self.reckoning = DeadReckoning(
             sampled, self.assignment.start, self.scenario.imu_samples, self.period, self.stream
         )

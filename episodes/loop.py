@@ -93,7 +93,7 @@ def run_episode(
         if record is not None and not due:
             break
         if scan_now:
-            episode.scans.take(episode.stage.scene, pose, k / rate, episode.fleet.velocity)
+            episode.scan(k / rate, pose)
         _control(episode, pilots, k, pose)
         episode.advance(k / rate)
         if episode.settle((k + 1) / rate):
@@ -109,7 +109,7 @@ def _control(episode: LiveEpisode, pilots: Pilots, k: int, pose: FloatArray) -> 
     episode.write_down(k, pose)
     measured = episode.fleet.encoder_velocity
     odometry, imu = episode.reckoning.read(episode.fleet.odometry, log.velocity[k])
-    scan_time, scans = episode.scans.newest(now)
+    scan_times, scans = episode.scans.newest(now)
     carrying = errands.carrying
     for robot in range(len(episode.radius)):
         goal = errands.goal(robot)
@@ -120,7 +120,7 @@ def _control(episode: LiveEpisode, pilots: Pilots, k: int, pose: FloatArray) -> 
             odometry=odometry[robot].copy(),
             imu=imu[robot].copy(),
             scan=scans[robot].copy(),
-            scan_time=scan_time,
+            scan_time=float(scan_times[robot]),
             goal=goal,
             carrying=bool(carrying[robot]),
         )
@@ -130,4 +130,5 @@ def _control(episode: LiveEpisode, pilots: Pilots, k: int, pose: FloatArray) -> 
     commands = log.command[k].copy()
     for actor in episode.actors:
         actor.command(now, commands)
+    episode.told = commands
     episode.fleet.command(commands)

@@ -9,7 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 EventKind = Literal[
-    "collision", "pick", "drop", "goal_reached", "near_miss", "estop", "stuck", "timeout", "planning_failed", "fault"
+    "collision",
+    "pick",
+    "drop",
+    "goal_reached",
+    "near_miss",
+    "estop",
+    "stuck",
+    "timeout",
+    "planning_failed",
+    "fault",
+    "disturbance",
 ]
 
 
@@ -20,10 +30,10 @@ class Event:
     Attributes:
         time: [s] since the start.
         kind: what.
-        robot: index of the robot.
-        other: class name of the other party ("person", "rack", "amr", ...), kind of the fault, or "".
-        other_id: id of the other party, "onset" or "failure" of a fault, or "".
-        value: speed at contact [m/s] for collisions, severity of faults [-], otherwise 0.
+        robot: index of the robot; -1 for a disturbance of the hall.
+        other: class name of the other party ("person", "rack", "amr", ...), kind of the fault or disturbance, or "".
+        other_id: id of the other party, "onset" or "failure" of a fault, "begin" or "end" of a disturbance, or "".
+        value: speed at contact [m/s] for collisions, severity of faults [-], size of disturbances, otherwise 0.
         impulse: contact impulse [N s] for collisions, otherwise 0.
         position: x, y [m] in ``map``.
     """

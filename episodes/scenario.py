@@ -20,6 +20,8 @@ from ..robots.model import RobotModel
 from ..robots.wear import WEAR_NAMES
 from . import distributions as ranges
 from .distributions import Constant, Quantity, UniformInteger
+from .disturbances.config import Disturbances
+from .disturbances.targets import require_targets
 from .sensor_ranges import SensorVariation, optional_ranges
 
 PHYSICS_RATE = 240
@@ -334,6 +336,8 @@ class Scenario(StrictModel):
     capture: CaptureSettings = CaptureSettings()
     condition: ConditionRanges | None = None
     """Left out: robots do not wear or fail, have no battery and give no telemetry."""
+    disturbances: Disturbances = ()
+    """What may go wrong, see ``disturbances.config``."""
 
     @property
     def control_period(self) -> float:
@@ -357,11 +361,18 @@ class Scenario(StrictModel):
 
     @model_serializer(mode="wrap")
     def _without_what_is_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # A scenario that leaves the condition out keeps the hash that it had before there was one.
+        # A scenario that leaves these out keeps the hash that it had before there were any.
         content: dict[str, Any] = handler(self)
         if self.condition is None:
             content.pop("condition", None)
+        if not self.disturbances:
+            content.pop("disturbances", None)
         return content
+
+    @model_validator(mode="after")
+    def _disturbances_fit(self) -> Scenario:
+        require_targets(self)
+        return self
 
     @model_validator(mode="after")
     def _rates_fit(self) -> Scenario:

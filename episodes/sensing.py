@@ -6,6 +6,7 @@ Everything that goes into an ``Observation`` is made here, and everything made h
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +24,14 @@ from ..robots.model import RobotModel, SensorMount
 from .people import person_shape
 from .randomization import SampledScenario
 from .routes import FloatArray
+from .windows import Windows
 
 _AWAY = -20.0
 """Height [m] at which loads wait that are not on board: under the floor, where nothing sees them."""
+_PUT_AWAY = (0.0, 0.0, _AWAY, 0.0, 0.0, 0.0, 1.0)
+_PATCH_HEIGHT = 0.002
+"""Thickness of patches on the floor [m]: cameras see them, no lidar looks that low."""
+_PATCH_COLOR = (58, 62, 66)
 _LOAD_HALF = (0.3, 0.2, 0.14)
 """Half extents of the load carrier that a laden robot shows [m]."""
 
@@ -42,6 +48,7 @@ class Stage:
         robots, people: how many.
         seed, index: the episode, for the people's looks.
         appearance: how surfaces look; None for the built-in looks.
+        patches: radii of round patches on the floor [m], not shown until ``show_patch`` does.
     """
 
     def __init__(
@@ -54,6 +61,7 @@ class Stage:
         seed: int,
         index: int,
         appearance: Appearance | None = None,
+        patches: Sequence[float] = (),
     ) -> None:
         first = solids.next_instance_id
         loose = len(solids.loose_pose)
@@ -73,10 +81,17 @@ class Stage:
             carried_load(body=load_body + r, instance_id=first + robots + people + r, top=model.height)
             for r in range(robots)
         ]
+        patch_body = load_body + robots
+        parts += [floor_patch(radius, body=patch_body + k) for k, radius in enumerate(patches)]
         self.scene = Scene(
-            solids.static, Primitives.concatenate(parts), load_body + robots, lamps=solids.lamps, appearance=appearance
+            solids.static,
+            Primitives.concatenate(parts),
+            patch_body + len(patches),
+            lamps=solids.lamps,
+            appearance=appearance,
         )
-        self._robots = robots
+        self._robots, self._load_body = robots, load_body
+        self._patch_pose = np.tile(_PUT_AWAY, (len(patches), 1))
 
     def update(self, body_pose: FloatArray, carrying: NDArray[np.bool_]) -> None:
         """Place everything.
@@ -86,8 +101,14 @@ class Stage:
             carrying: (R,) whether a robot has its load on board.
         """
         loads = body_pose[: self._robots].copy()
-        loads[~carrying] = (0.0, 0.0, _AWAY, 0.0, 0.0, 0.0, 1.0)
-        self.scene.update(np.concatenate([body_pose, loads]))
+        loads[~carrying] = _PUT_AWAY
+        self.scene.update(np.concatenate([body_pose, loads, self._patch_pose]))
+
+    def show_patch(self, number: int, place: FloatArray | None) -> None:
+        """Let a patch lie at a place x, y [m], or take it away, from the next ``update`` on."""
+        self._patch_pose[number] = _PUT_AWAY
+        if place is not None:
+            self._patch_pose[number, :3] = place[0], place[1], 0.0
 
     def body_velocity(self, pose: FloatArray, velocity: FloatArray, people: FloatArray) -> FloatArray:
         """Return the velocities (B, 6) of all bodies in ``map``: [m/s] of their origins, [rad/s]; loose goods rest.
@@ -99,7 +120,7 @@ class Stage:
         robots, end = self._robots, self._robots + len(people)
         moving[:robots] = planar_velocity(pose, velocity)
         moving[robots:end, :2] = people
-        moving[self.scene.body_count - robots :] = moving[:robots]
+        moving[self._load_body : self._load_body + robots] = moving[:robots]
         return moving
 
 
@@ -113,16 +134,26 @@ class ScanQueue:
         stream: noise stream of the episode.
         robots: how many.
         taken: scans that were taken before the first one here, for their noise.
+        windows: through which they look; None: clean ones.
     """
 
     def __init__(
-        self, lidar: Lidar, model: RobotModel, latency: float, stream: int, robots: int, taken: int = 0
+        self,
+        lidar: Lidar,
+        model: RobotModel,
+        latency: float,
+        stream: int,
+        robots: int,
+        taken: int = 0,
+        windows: Windows | None = None,
     ) -> None:
+        self._windows = windows
         self._lidar, self._latency, self._stream = lidar, latency, stream
         self._offset = mount_offset(model.lidar_mount)
         self._sensors = np.arange(robots)
-        self._waiting: deque[tuple[float, list[NDArray[np.float32]]]] = deque()
-        self._seen: tuple[float, list[NDArray[np.float32]]] | None = None
+        self._waiting: deque[tuple[float, list[NDArray[np.float32] | None]]] = deque()
+        self._seen: list[NDArray[np.float32]] = []
+        self._taken_at = np.full(robots, -np.inf)
         self._count = taken
 
     @property
@@ -144,17 +175,29 @@ class ScanQueue:
             velocity=carried_velocity(pose, velocity, position) if self._lidar.config.sweep_time > 0 else None,
             truth=False,
         )
-        self._count += 1
         # Copies: a row of the batch would drag the scans of the others along.
-        self._waiting.append((time, [ranges[0].copy() for ranges in batch.ranges]))
+        rows: list[NDArray[np.float32] | None] = [ranges[0].copy() for ranges in batch.ranges]
+        if self._windows is not None:
+            through = self._windows.look_through
+            rows = [through(self._count, r, row[0].copy(), batch.intensity[r, 0]) for r, row in enumerate(batch.ranges)]
+        self._count += 1
+        self._waiting.append((time, rows))
 
-    def newest(self, now: float) -> tuple[float, list[NDArray[np.float32]]]:
-        """Return time [s] and ranges (B,) per robot of the newest scan that has arrived (the first at once)."""
-        while self._waiting and (self._seen is None or self._waiting[0][0] + self._latency <= now + 1e-9):
-            self._seen = self._waiting.popleft()
-        if self._seen is None:
+    def newest(self, now: float) -> tuple[FloatArray, list[NDArray[np.float32]]]:
+        """Return when it was taken (R,) [s] and ranges (B,) per robot of the newest scan that has arrived.
+
+        The first arrives at once. A lidar that has never reported anything gives empty beams, taken at -inf.
+        """
+        while self._waiting and (not self._seen or self._waiting[0][0] + self._latency <= now + 1e-9):
+            time, rows = self._waiting.popleft()
+            if not self._seen:
+                self._seen = [np.full(len(self._lidar.angles), np.inf, np.float32) for _ in rows]
+            for robot, row in enumerate(rows):
+                if row is not None:
+                    self._seen[robot], self._taken_at[robot] = row, time
+        if not self._seen:
             raise RuntimeError("no scan was taken")
-        return self._seen
+        return self._taken_at, self._seen
 
 
 class DeadReckoning:
@@ -286,4 +329,12 @@ def carried_load(*, body: int, instance_id: int, top: float) -> Primitives:
         body=body,
         color=(70, 96, 150),
     )
+    return builder.build()
+
+
+def floor_patch(radius: float, *, body: int) -> Primitives:
+    """Return a dark, wet patch of floor as a moving body about its centre; radius [m]."""
+    builder = PrimitiveBuilder()
+    half = 0.5 * _PATCH_HEIGHT
+    builder.cylinder(radius, half, (0.0, 0.0, half), class_name="floor", instance_id=0, body=body, color=_PATCH_COLOR)
     return builder.build()

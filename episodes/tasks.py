@@ -209,13 +209,21 @@ class TaskTracker:
         """Pose (3,) to drive to; None while loading and when nothing is left to do."""
         return None if self.done or self._dwelling else self._target()
 
-    def advance(self, time: float, dt: float, pose: FloatArray, velocity: FloatArray) -> list[Event]:
+    @property
+    def station(self) -> str:
+        """Id of the station that the robot is to go to, or is at; "" when nothing is left to do."""
+        return "" if self.done else self._station().id
+
+    def advance(
+        self, time: float, dt: float, pose: FloatArray, velocity: FloatArray, *, serves: bool = True
+    ) -> list[Event]:
         """Take note of where the robot is now.
 
         Args:
             time: now [s].
             dt: since the last call [s].
             pose: (3,) true x, y [m], yaw [rad]; velocity: (2,) true v [m/s], omega [rad/s].
+            serves: whether the station loads and unloads now; if not, time there does not count.
 
         Returns:
             goal_reached, pick and drop events of this moment.
@@ -238,11 +246,11 @@ class TaskTracker:
             # It drove off before it was loaded: the goal stands again.
             self._dwelling = False
             return []
-        elif standing:
+        elif standing and serves:
             self._dwelled += dt
         task = self._tasks[self._current]
         needed = task.drawn.unload_time if self._to_drop else task.drawn.load_time
-        if self._dwelled + 1e-9 >= needed:
+        if serves and self._dwelled + 1e-9 >= needed:
             events.append(
                 Event(time, "drop" if self._to_drop else "pick", self._robot, other_id=station.id, position=position)
             )

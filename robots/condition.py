@@ -233,6 +233,17 @@ class FleetCondition:
         """Connect a robot to its charger, or take it off. The charger feeds its computers too."""
         self._charging[robot] = charging
 
+    def scale_battery(self, robot: int, capacity: float, resistance: float) -> None:
+        """Multiply the new capacity and the resistance of a robot's battery, from the next telemetry tick on.
+
+        The charge in the cells that are lost goes with them, as with any other fade.
+
+        Args:
+            robot: index. capacity, resistance: factors [-], above 0.
+        """
+        self._battery[robot, cell.B_CAPACITY] *= capacity
+        self._battery[robot, cell.B_RESISTANCE] *= resistance
+
     @property
     def telemetry(self) -> FloatArray:
         """(N, R, C) float64, columns as in ``COLUMNS``: N rows so far, at 10 Hz, at most those of the duration."""

@@ -1,0 +1,1 @@
+"""Things that go wrong: what may happen, when it does, and what it changes."""

@@ -1,0 +1,161 @@
+"""Disturbances that lie on the floor: spills, goods across an aisle, cartons that fall."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...common.geometry import quaternion_from_yaw
+from ..routes import FloatArray
+from .effects import Effect
+from .plan import Occurrence
+
+if TYPE_CHECKING:
+    from ..live import LiveEpisode
+
+_BODY_GAP = 0.25
+"""Goods are put no nearer than this to a robot or a person [m], and taken away no nearer either."""
+_PERSON_RADIUS = 0.3
+_GOODS_GAP = 0.12
+"""Between goods that stand side by side [m]."""
+
+
+class SpillEffect(Effect):
+    """A puddle."""
+
+    def friction(self, pose: FloatArray, friction: FloatArray) -> None:
+        """Lower the friction (R,) under robots whose centre, poses (R, 3), is on it."""
+        assert self.what.place is not None
+        wet = np.hypot(*(pose[:, :2] - self.what.place[:2]).T) <= self.drawn("radius")
+        friction[wet] = np.minimum(friction[wet], self.drawn("friction"))
+
+
+def spill_radii(occurrences: Sequence[Occurrence]) -> list[float]:
+    """Return the radii [m] of the spills among occurrences, in order."""
+    return [what.values["radius"] for what in occurrences if what.settings.kind == "spill"]
+
+
+def standing_room(episode: LiveEpisode, place: FloatArray, reach: float) -> bool:
+    """Return whether nobody is within ``reach`` [m] of a place and as much again as people and robots need."""
+    away = np.hypot(*(episode.fleet.pose[:, :2] - place[:2]).T)
+    if (away < reach + episode.radius + _BODY_GAP).any():
+        return False
+    people = episode.people.position
+    return not len(people) or float(np.hypot(*(people - place[:2]).T).min()) > reach + _PERSON_RADIUS + _BODY_GAP
+
+
+class BlockedAisleEffect(Effect):
+    """Goods across the way, put down as soon as nobody is there, and taken away when nobody touches them."""
+
+    def begin(self, time: float) -> bool:
+        """Put them down side by side, as many as there is room for."""
+        if not all(standing_room(self.episode, place, self._reach()) for place in self._places()):
+            return False
+        height = 0.5 * self.drawn("height")
+        for good, place in zip(self.what.goods, self._places(), strict=False):
+            put_upright(self.episode, good, place, height)
+        return True
+
+    def end(self, time: float) -> bool:
+        """Take them away, unless somebody is leaning on them."""
+        world = self.episode.world
+        where = world.loose_pose()
+        for good in self.what.goods:
+            if where[good, 2] > 0.0 and not standing_room(self.episode, where[good], self._reach()):
+                return False
+        for good in self.what.goods:
+            world.hide_good(good)
+        return True
+
+    def _reach(self) -> float:
+        return 0.5 * math.hypot(self.drawn("length"), self.drawn("width"))
+
+    def _places(self) -> list[FloatArray]:
+        """Return where they stand (3,): from the middle of the way outwards, across it, clear of racks and walls."""
+        assert self.what.place is not None
+        x, y, yaw = self.what.place
+        across = np.array([-math.sin(yaw), math.cos(yaw)])
+        pitch = self.drawn("length") + _GOODS_GAP
+        hall, found = self.episode.hall, []
+        ground = hall.ground(0.0)
+        for k in range(2 * len(self.what.goods)):
+            offset = pitch * ((k + 1) // 2) * (1 if k % 2 else -1)
+            middle = np.array([x, y]) + offset * across
+            ends = [middle + side * 0.5 * self.drawn("length") * across for side in (-1.0, 0.0, 1.0)]
+            needed = 0.5 * self.drawn("width") * 0.5
+            if k == 0 or all(ground.clearance[ground.cell(point)] > needed for point in ends):
+                found.append(np.append(middle, yaw + 0.5 * math.pi))
+        return found[: len(self.what.goods)]
+
+
+class DroppedCartonEffect(Effect):
+    """A carton that falls and stays."""
+
+    def begin(self, time: float) -> bool:
+        """Let it fall, from the rack's side of the way or off a laden robot, as soon as nobody is below."""
+        drop = self._off_robot() if getattr(self.what.settings, "source", "") == "load" else self._off_rack()
+        if drop is None:
+            return False
+        x, y, z, yaw = drop
+        self._place = (x, y)
+        pose = np.concatenate([[x, y, z], quaternion_from_yaw(np.array([yaw]))[0]])
+        self.episode.world.place_good(self.what.goods[0], pose)
+        return True
+
+    def end(self, time: float) -> bool:
+        """Somebody picks it up, unless a robot is leaning on it."""
+        world = self.episode.world
+        where = world.loose_pose()[self.what.goods[0]]
+        if not standing_room(self.episode, where, self.drawn("edge")):
+            return False
+        world.hide_good(self.what.goods[0])
+        return True
+
+    def place(self, robot: int) -> tuple[float, float]:
+        """Return where it fell [m]."""
+        return self._place
+
+    def _off_rack(self) -> tuple[float, float, float, float] | None:
+        """Return x, y, z [m], yaw [rad] at the edge of the way, as far to its side as there is room for."""
+        assert self.what.place is not None
+        x, y, yaw = self.what.place
+        side = 1.0 if self.random("side").random() < 0.5 else -1.0
+        ground = self.episode.hall.ground(0.75 * self.drawn("edge"))
+        middle = np.array([x, y])
+        for away in np.arange(1.5, -0.01, -0.1):
+            point = middle + side * away * np.array([-math.sin(yaw), math.cos(yaw)])
+            if ground.free[ground.cell(point)]:
+                break
+        if not standing_room(self.episode, point, self.drawn("edge")):
+            return None
+        return float(point[0]), float(point[1]), self.drawn("height") + 0.5 * self.drawn("edge"), float(yaw)
+
+    def _off_robot(self) -> tuple[float, float, float, float] | None:
+        """Return where the load slides off behind the first laden robot that moves, if there is room."""
+        carrying = self.episode.errands.carrying
+        edge, model = self.drawn("edge"), self.episode.sampled.model
+        ground = self.episode.hall.ground(0.75 * edge)
+        for robot in np.flatnonzero(carrying).tolist():
+            x, y, yaw = self.episode.fleet.pose[robot]
+            if abs(float(self.episode.fleet.velocity[robot, 0])) < 0.2:
+                continue
+            back = float(self.episode.radius[robot]) + 0.75 * edge
+            point = np.array([x - back * math.cos(yaw), y - back * math.sin(yaw)])
+            people = self.episode.people.position
+            alone = not len(people) or float(np.hypot(*(people - point).T).min()) > edge + _PERSON_RADIUS
+            others = np.delete(np.hypot(*(self.episode.fleet.pose[:, :2] - point).T), robot)
+            clear = not len(others) or float(others.min()) > edge + float(self.episode.radius.max())
+            if alone and clear and ground.free[ground.cell(point)]:
+                mass = min(self.drawn("mass"), float(self.episode.fleet.payload[robot]))
+                self.episode.fleet.set_payload(robot, float(self.episode.fleet.payload[robot]) - mass)
+                return float(point[0]), float(point[1]), model.height + 0.5 * edge, float(yaw)
+        return None
+
+
+def put_upright(episode: LiveEpisode, good: int, place: FloatArray, centre: float) -> None:
+    """Stand a good at a place (3,) x, y [m], yaw [rad], its centre of mass at height ``centre`` [m]."""
+    turn = quaternion_from_yaw(np.asarray(place[2:3], dtype=np.float64))[0]
+    episode.world.place_good(good, np.concatenate([place[:2], [centre], turn]))
