@@ -21,7 +21,7 @@ from .condition import fleet_condition
 from .crowd import Crowd, plan_crowd
 from .disturbances.actor import Disturbances
 from .disturbances.floor import spill_radii
-from .disturbances.plan import Occurrence, Surroundings, plan_disturbances
+from .disturbances.plan import Occurrence, Surroundings, plan_disturbances, reserve_of
 from .errands import Errands, FixedErrands
 from .hall import Hall, hall_of, with_reserve, world_of
 from .log import EpisodeLog
@@ -175,8 +175,8 @@ class LiveEpisode:
             robots=len(self.sampled.drives),
         )
         first = len(self.hall.solids.loose_pose)
-        planned, spares = plan_disturbances(self.scenario, around, first, self.seed, self.index, self.sampled.values)
-        return planned, with_reserve(self.hall, spares)
+        planned = plan_disturbances(self.scenario, around, first, self.seed, self.index, self.sampled.values)
+        return planned, with_reserve(self.hall, reserve_of(self.scenario, self.seed, self.index))
 
     def _prepare_sensors(self) -> None:
         sampled, robots = self.sampled, len(self.radius)

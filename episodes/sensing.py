@@ -31,7 +31,7 @@ _AWAY = -20.0
 _PUT_AWAY = (0.0, 0.0, _AWAY, 0.0, 0.0, 0.0, 1.0)
 _PATCH_HEIGHT = 0.002
 """Thickness of patches on the floor [m]: cameras see them, no lidar looks that low."""
-_PATCH_COLOR = (58, 62, 66)
+_PATCH_COLOR = (92, 96, 99)
 _LOAD_HALF = (0.3, 0.2, 0.14)
 """Half extents of the load carrier that a laden robot shows [m]."""
 

@@ -16,7 +16,7 @@ from ...common.errors import InputError
 from ...common.seeding import generator
 from ...layouts.model import Good
 from ..routes import FloatArray, Ground
-from .config import Area, BlockedAisle, DimLight, Disturbance, DroppedCarton, EquipmentFailure, Spill, drawn_ranges
+from .config import Area, BlockedAisle, Disturbance, DroppedCarton, EquipmentFailure, drawn_ranges
 
 if TYPE_CHECKING:
     from ..scenario import Scenario
@@ -86,34 +86,39 @@ def occurrence_times(scenario: Scenario, seed: int, index: int) -> list[tuple[Di
     return sorted(found, key=lambda row: (row[2], row[1]))
 
 
+def reserve_of(scenario: Scenario, seed: int, index: int) -> list[Good]:
+    """Return the spare goods that the disturbances of an episode need, which stand nowhere before they happen."""
+    goods: list[Good] = []
+    for settings, label, _ in occurrence_times(scenario, seed, index):
+        goods += _spare_goods(settings, label, _draw(settings, label, seed, index))
+    return goods
+
+
 def plan_disturbances(
     scenario: Scenario, around: Surroundings, first_good: int, seed: int, index: int, values: dict[str, Any]
-) -> tuple[list[Occurrence], list[Good]]:
+) -> list[Occurrence]:
     """Draw what will happen in an episode.
 
     Args:
         scenario: with its disturbances.
         around: what places are drawn from.
-        first_good: number that the first spare good will have among the loose goods.
+        first_good: number that the first good of ``reserve_of`` has among the loose goods.
         seed, index: the episode.
         values: gets what was drawn, by dotted name, in SI units.
 
     Returns:
-        The occurrences in order of time, and the spare goods that they need, which stand nowhere yet.
+        The occurrences in order of time.
 
     Raises:
         InputError: a disturbance names a robot or a station that the episode does not have.
     """
-    occurrences, spares = [], []
+    occurrences: list[Occurrence] = []
+    number = first_good
     for settings, label, begin in occurrence_times(scenario, seed, index):
-        drawn = {}
-        for name, source in drawn_ranges(settings).items():
-            drawn[name] = float(source.sample(generator(seed, index, f"{label}.{name}")))
-            values[f"{label}.{name}"] = drawn[name]
-        values[f"{label}.at"] = begin
-        goods = _spare_goods(settings, label, drawn)
-        number = first_good + len(spares)
-        spares += goods
+        drawn = _draw(settings, label, seed, index)
+        goods = tuple(range(number, number + len(_spare_goods(settings, label, drawn))))
+        number += len(goods)
+        place = _place(settings, around, generator(seed, index, f"{label}.place"))
         occurrences.append(
             Occurrence(
                 settings=settings,
@@ -122,15 +127,24 @@ def plan_disturbances(
                 end=begin + drawn["duration"] if "duration" in drawn else math.inf,
                 values=drawn,
                 robots=_robots(settings, around.robots, generator(seed, index, f"{label}.robots"), scenario.name),
-                place=_place(settings, around, generator(seed, index, f"{label}.place")),
-                goods=tuple(range(number, number + len(goods))),
+                place=place,
+                goods=goods,
                 station=_station(settings, around.stations, generator(seed, index, f"{label}.station"), scenario.name),
             )
         )
-        place = occurrences[-1].place
+        values.update({f"{label}.{name}": value for name, value in drawn.items()})
+        values[f"{label}.at"] = begin
         if place is not None:
             values[f"{label}.x"], values[f"{label}.y"] = float(place[0]), float(place[1])
-    return occurrences, spares
+    return occurrences
+
+
+def _draw(settings: Disturbance, label: str, seed: int, index: int) -> dict[str, float]:
+    """Draw the ranges of one occurrence, in SI units."""
+    return {
+        name: float(source.sample(generator(seed, index, f"{label}.{name}")))
+        for name, source in drawn_ranges(settings).items()
+    }
 
 
 def _times(settings: Disturbance, duration: float, rng: np.random.Generator) -> list[float]:
@@ -251,8 +265,3 @@ def _spare_goods(settings: Disturbance, label: str, drawn: dict[str, float]) -> 
         )
         for k in range(count)
     ]
-
-
-def is_of_hall(occurrence: Occurrence) -> bool:
-    """Return whether something happens to the hall rather than to robots."""
-    return isinstance(occurrence.settings, (Spill, BlockedAisle, DroppedCarton, DimLight)) or bool(occurrence.station)

@@ -81,8 +81,10 @@ class Playback:
                 mend="run the episode again",
             )
         self.layout = self.sampled.layout
-        self.solids = layout_solids(self.layout)
-        self.loose: tuple[Good, ...] = tuple(good for good in self.layout.goods if good.rack is None)
+        reserve = reserve_of(scenario, record.seed, record.index)
+        self.solids = with_spares(layout_solids(self.layout), reserve) if reserve else layout_solids(self.layout)
+        self.loose: tuple[Good, ...] = (*(good for good in self.layout.goods if good.rack is None), *reserve)
+        self._patches = _patches(scenario, record)
         if len(record.loose_moves) and record.loose_moves[:, 1].max() >= len(self.loose):
             raise InputError("the record moves goods that the hall does not have", where=where)
         self.robots, self.people = record.pose.shape[1], record.person_pose.shape[1]
@@ -118,6 +120,10 @@ class Playback:
             person_velocity=record.person_velocity[step],
             loose_pose=self.loose_pose(step),
         )
+
+    def patches(self, time: float) -> list[tuple[float, float, float] | None]:
+        """Return x, y and radius [m] of every spill that lies at a time [s]; None for those that do not."""
+        return [patch if begin <= time < end else None for *patch, begin, end in self._patches]  # type: ignore[misc]
 
     def carrying(self, time: float) -> NDArray[np.bool_]:
         """Return which robots (R,) have a load on board at a time [s]."""
