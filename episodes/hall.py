@@ -17,6 +17,7 @@ from ..common.config import config_hash
 from ..layouts.geometry import LayoutSolids, layout_solids
 from ..layouts.model import Good, Layout
 from ..layouts.occupancy import clearance_field, occupancy_grid
+from ..physics.handling import with_spares
 from ..physics.world import World, WorldPool
 from .people import WALKING_MARGIN
 from .randomization import layout_hash
@@ -79,9 +80,7 @@ def with_reserve(hall: Hall, goods: Sequence[Good]) -> Hall:
     """Return a hall with further loose goods that wait out of the world, after its own."""
     if not goods:
         return hall
-    from ..physics.handling import with_spares
-
-    reserve = f"{hall.reserve}+{config_hash([good.model_dump() for good in goods])}"
+    reserve = f"{hall.reserve}+{config_hash({'goods': [good.model_dump() for good in goods]})}"
     return dataclasses.replace(hall, solids=with_spares(hall.solids, goods), reserve=reserve)
 
 

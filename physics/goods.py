@@ -114,6 +114,11 @@ class LooseGoods(ABC):
         self._update_footprint(k)
         self._bodies.rest_good(k, where.tolist())
 
+    def drop_good(self, k: int, pose: ArrayLike) -> None:
+        """Put loose good k somewhere, and let it fall from there; arguments and errors as for ``place_good``."""
+        self.place_good(k, pose)
+        self._rouse(k)
+
     def hide_good(self, k: int) -> None:
         """Take loose good k out of the world, until it is placed or carried: nothing sees or touches it.
 

@@ -1,6 +1,6 @@
 """Disturbances as scenarios write them: a kind, a schedule, how long it lasts, and ranges of its own.
 
-A disturbance comes at given times (``at``), again and again at a ``rate``, or with a ``probability`` once in an episode.
+A disturbance comes at given times (``at``), again and again at a ``rate``, or once with a ``probability``.
 Everything about an occurrence is drawn before the first step, each quantity from a stream of its own, named by the kind
 and its number among those of the same kind: other disturbances never change what it draws. Loads no simulator.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from ...common.config import StrictModel
 from .. import distributions as ranges
@@ -29,20 +29,20 @@ def _listed(value: Any) -> Any:
 
 
 Times = Annotated[tuple[Time, ...], BeforeValidator(_listed), Field(min_length=1, max_length=1000)]
-Lasting = ranges.quantity(Quantity("s", above=0, maximum=LATEST))
-Radius = ranges.quantity(Quantity("m", minimum=0.1, maximum=20))
-Reach = ranges.quantity(Quantity("m", above=0, maximum=1000))
-Height = ranges.quantity(Quantity("m", minimum=0.2, maximum=12))
-Edge = ranges.quantity(Quantity("m", minimum=0.1, maximum=2.4))
-GoodMass = ranges.quantity(Quantity("kg", minimum=0.1, maximum=2000))
-Few = ranges.quantity(Quantity("1", minimum=1, maximum=20, whole=True))
-Sector = ranges.quantity(Quantity("rad", above=0, maximum=6.283186))
-Latency = ranges.quantity(Quantity("s", minimum=0, maximum=10))
-Jump = ranges.quantity(Quantity("m", minimum=0, maximum=100))
-Turn = ranges.quantity(Quantity("rad", minimum=0, maximum=3.141593))
-Drift = ranges.quantity(Quantity("m/s", minimum=0, maximum=2))
-Crawl = ranges.quantity(Quantity("m/s", minimum=0, maximum=2))
-Rate = ranges.quantity(Quantity("Hz", minimum=0, maximum=50))
+Lasting = Annotated[ranges.AnyRange, AfterValidator(Quantity("s", above=0, maximum=LATEST))]
+Radius = Annotated[ranges.AnyRange, AfterValidator(Quantity("m", minimum=0.1, maximum=20))]
+Reach = Annotated[ranges.AnyRange, AfterValidator(Quantity("m", above=0, maximum=1000))]
+Height = Annotated[ranges.AnyRange, AfterValidator(Quantity("m", minimum=0.2, maximum=12))]
+Edge = Annotated[ranges.AnyRange, AfterValidator(Quantity("m", minimum=0.1, maximum=2.4))]
+GoodMass = Annotated[ranges.AnyRange, AfterValidator(Quantity("kg", minimum=0.1, maximum=2000))]
+Few = Annotated[ranges.AnyRange, AfterValidator(Quantity("1", minimum=1, maximum=20, whole=True))]
+Sector = Annotated[ranges.AnyRange, AfterValidator(Quantity("rad", above=0, maximum=6.283186))]
+Latency = Annotated[ranges.AnyRange, AfterValidator(Quantity("s", minimum=0, maximum=10))]
+Jump = Annotated[ranges.AnyRange, AfterValidator(Quantity("m", minimum=0, maximum=100))]
+Turn = Annotated[ranges.AnyRange, AfterValidator(Quantity("rad", minimum=0, maximum=3.141593))]
+Drift = Annotated[ranges.AnyRange, AfterValidator(Quantity("m/s", minimum=0, maximum=2))]
+Crawl = Annotated[ranges.AnyRange, AfterValidator(Quantity("m/s", minimum=0, maximum=2))]
+Rate = Annotated[ranges.AnyRange, AfterValidator(Quantity("Hz", minimum=0, maximum=50))]
 
 
 class Area(StrictModel):

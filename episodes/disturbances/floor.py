@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...common.geometry import quaternion_from_yaw
 from ..routes import FloatArray
 from .effects import Effect
 from .plan import Occurrence
@@ -54,17 +53,17 @@ class BlockedAisleEffect(Effect):
         """Put them down side by side, as many as there is room for."""
         if not all(standing_room(self.episode, place, self._reach()) for place in self._places()):
             return False
-        height = 0.5 * self.drawn("height")
-        for good, place in zip(self.what.goods, self._places(), strict=False):
-            put_upright(self.episode, good, place, height)
+        world = self.episode.world
+        for good, (x, y, yaw) in zip(self.what.goods, self._places(), strict=False):
+            world.place_good(good, world.standing_pose(good, float(x), float(y), 0.0, float(yaw)))
         return True
 
     def end(self, time: float) -> bool:
         """Take them away, unless somebody is leaning on them."""
         world = self.episode.world
-        where = world.loose_pose()
+        where, hidden = world.loose_pose(), world.hidden_goods()
         for good in self.what.goods:
-            if where[good, 2] > 0.0 and not standing_room(self.episode, where[good], self._reach()):
+            if good not in hidden and not standing_room(self.episode, where[good], self._reach()):
                 return False
         for good in self.what.goods:
             world.hide_good(good)
@@ -101,8 +100,8 @@ class DroppedCartonEffect(Effect):
             return False
         x, y, z, yaw = drop
         self._place = (x, y)
-        pose = np.concatenate([[x, y, z], quaternion_from_yaw(np.array([yaw]))[0]])
-        self.episode.world.place_good(self.what.goods[0], pose)
+        world, good = self.episode.world, self.what.goods[0]
+        world.drop_good(good, world.standing_pose(good, x, y, z, yaw))
         return True
 
     def end(self, time: float) -> bool:
@@ -131,7 +130,7 @@ class DroppedCartonEffect(Effect):
                 break
         if not standing_room(self.episode, point, self.drawn("edge")):
             return None
-        return float(point[0]), float(point[1]), self.drawn("height") + 0.5 * self.drawn("edge"), float(yaw)
+        return float(point[0]), float(point[1]), self.drawn("height"), float(yaw)
 
     def _off_robot(self) -> tuple[float, float, float, float] | None:
         """Return where the load slides off behind the first laden robot that moves, if there is room."""
@@ -151,11 +150,5 @@ class DroppedCartonEffect(Effect):
             if alone and clear and ground.free[ground.cell(point)]:
                 mass = min(self.drawn("mass"), float(self.episode.fleet.payload[robot]))
                 self.episode.fleet.set_payload(robot, float(self.episode.fleet.payload[robot]) - mass)
-                return float(point[0]), float(point[1]), model.height + 0.5 * edge, float(yaw)
+                return float(point[0]), float(point[1]), model.height, float(yaw)
         return None
-
-
-def put_upright(episode: LiveEpisode, good: int, place: FloatArray, centre: float) -> None:
-    """Stand a good at a place (3,) x, y [m], yaw [rad], its centre of mass at height ``centre`` [m]."""
-    turn = quaternion_from_yaw(np.asarray(place[2:3], dtype=np.float64))[0]
-    episode.world.place_good(good, np.concatenate([place[:2], [centre], turn]))

@@ -20,6 +20,7 @@ from ...common.files import whole_file
 from ...common.geometry import quaternion_from_rpy, quaternion_from_yaw, quaternion_multiply
 from ...common.seeding import generator
 from ...perception.lidar import Lidar
+from ...physics.handling import HIDDEN_BELOW
 from ...robots.model import SensorMount
 from ...robots.urdf import load_shape
 from ..people import person_shape
@@ -31,7 +32,16 @@ from .foxglove_schemas import SCHEMAS
 from .marks import ROBOTS, event_words
 from .playback import Moment, Playback, Rebuilt
 
-LEVELS = {"collision": 4, "near_miss": 3, "estop": 3, "stuck": 3, "timeout": 4, "planning_failed": 3, "fault": 3}
+LEVELS = {
+    "collision": 4,
+    "near_miss": 3,
+    "estop": 3,
+    "stuck": 3,
+    "timeout": 4,
+    "planning_failed": 3,
+    "fault": 3,
+    "disturbance": 3,
+}
 """``foxglove.Log`` levels of what is not plain news (2): 3 warns, 4 is an error."""
 OPTICAL = quaternion_from_rpy(-0.5 * np.pi, 0.0, -0.5 * np.pi)
 """From a camera's mount (x forward, z up) to ``camera_optical`` (x right, y down, z forward)."""
@@ -199,6 +209,9 @@ class _Recorder:
         loose = playback.solids.loose
         for k, name in enumerate(playback.solids.loose_id):
             if before is None or not np.array_equal(moment.loose_pose[k], before.loose_pose[k]):
+                if moment.loose_pose[k, 2] < HIDDEN_BELOW:
+                    deletions += [] if before is None else [deletion(f"good {name}", time)]
+                    continue
                 solids = loose.take(loose.body == k)
                 entities.append(entity(f"good {name}", "map", time, solids=solids, at=moment.loose_pose[k]))
         if entities or deletions:
@@ -244,7 +257,7 @@ class _Recorder:
             "timestamp": stamp(event.time),
             "level": LEVELS.get(event.kind, 2),
             "message": event_words(event),
-            "name": f"robot_{event.robot}",
+            "name": f"robot_{event.robot}" if event.robot >= 0 else "hall",
             "file": event.kind,
             "line": 0,
         }

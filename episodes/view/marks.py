@@ -43,6 +43,7 @@ EVENT_COLORS: dict[str, Color] = {
     "timeout": (90, 96, 104),
     "planning_failed": (90, 96, 104),
     "fault": (150, 90, 20),
+    "disturbance": (20, 104, 150),
 }
 
 
@@ -50,6 +51,8 @@ def event_words(event: Event) -> str:
     """Return what an event was, in a few words."""
     if event.kind == "collision":
         return f"contact with {event.other.replace('_', ' ') or 'something'} at {event.value:.2f} m/s"
+    if event.kind == "disturbance":
+        return f"{event.other.replace('_', ' ')}{': over' if event.other_id == 'end' else ''}"
     if event.kind == "fault":
         return f"{event.other.replace('_', ' ')}, {event.other_id}"
     names = {"near_miss": "near miss", "estop": "emergency stop", "planning_failed": "no way found"}

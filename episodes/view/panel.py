@@ -173,7 +173,7 @@ class Panel:
             if y > bottom:
                 return
             self._text(picture, y, f"{event.time:6.1f} s", 10.5, GREY)
-            words = f"#{event.robot} {event_words(event)}"
+            words = event_words(event) if event.robot < 0 else f"#{event.robot} {event_words(event)}"
             self._text(picture, y, words, 10.5, _news_color(event), x=54.0)
 
     def _rule(self, picture: Picture, y: float) -> None:

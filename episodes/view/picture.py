@@ -12,6 +12,7 @@ import numpy as np
 
 from ...layouts.drawing import plan_picture
 from ...layouts.plan import plan_marks
+from ...physics.handling import HIDDEN_BELOW
 from ..routes import FloatArray
 from .lettering import Color, Picture, write
 from .marks import (
@@ -47,7 +48,8 @@ FRESH_TIME = 2.5
 MOVED = 0.05
 """A loose good counts as moved from this distance on [m]."""
 PAPER: Color = (255, 255, 255)
-MARKED = ("collision", "near_miss", "estop", "stuck", "timeout", "planning_failed", "fault")
+MARKED = ("collision", "near_miss", "estop", "stuck", "timeout", "planning_failed", "fault", "disturbance")
+SPILL: Color = (176, 204, 222)
 LASTING = ("collision", "near_miss")
 
 
@@ -94,6 +96,7 @@ class TopView:
         """
         picture = np.empty_like(self._page) if out is None else out
         picture[:] = self._page
+        self._draw_spills(picture, moment.time)
         self._draw_goods(picture, moment)
         self._draw_trails(picture, moment)
         self._draw_goals(picture, moment)
@@ -106,9 +109,11 @@ class TopView:
     def _draw_goods(self, picture: Picture, moment: Moment) -> None:
         start = self._playback.solids.loose_pose
         for k, good in enumerate(self._playback.loose):
+            if moment.loose_pose[k, 2] < HIDDEN_BELOW:
+                continue
             half = np.maximum(self._outlines[k], 1.5 * self._unit / self._scale)
             moved = math.dist(moment.loose_pose[k, :3], start[k, :3]) > MOVED
-            if moved:
+            if moved and start[k, 2] > HIDDEN_BELOW:
                 self._outline(picture, _corners(_planar(start[k]), half), (150, 150, 150), 1.0)
                 way = self.pixels(np.stack([start[k, :2], moment.loose_pose[k, :2]]))
                 self._line(picture, way, (150, 150, 150), 1.0)
@@ -116,6 +121,13 @@ class TopView:
             self._fill(picture, corners, good.color)
             edge = EVENT_COLORS["collision"] if moved else color_of("good", stroke=True)
             self._outline(picture, corners, edge, 2.0 if moved else 1.0)
+
+    def _draw_spills(self, picture: Picture, time: float) -> None:
+        for place, radius in zip(self._playback.patches(time), self._playback.patch_radii, strict=True):
+            if place is not None:
+                at = self.pixels(place[None])[0]
+                self._disc(picture, at, radius * self._scale / self._unit, SPILL)
+                self._circle(picture, at, radius * self._scale / self._unit, EVENT_COLORS["disturbance"], 1.2)
 
     def _draw_trails(self, picture: Picture, moment: Moment) -> None:
         record = self._playback.record

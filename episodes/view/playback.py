@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,9 @@ from ...common.seeding import generator
 from ...layouts.geometry import layout_solids
 from ...layouts.model import Good
 from ...perception.scene import Scene
+from ...physics.handling import with_spares
 from ...robots.urdf import load_shape
+from ..disturbances.plan import occurrence_times, reserve_of
 from ..randomization import layout_hash, sample_scenario
 from ..record import EpisodeRecord, TaskResult
 from ..routes import FloatArray
@@ -84,7 +87,7 @@ class Playback:
         reserve = reserve_of(scenario, record.seed, record.index)
         self.solids = with_spares(layout_solids(self.layout), reserve) if reserve else layout_solids(self.layout)
         self.loose: tuple[Good, ...] = (*(good for good in self.layout.goods if good.rack is None), *reserve)
-        self._patches = _patches(scenario, record)
+        self._spills = _spills(scenario, record)
         if len(record.loose_moves) and record.loose_moves[:, 1].max() >= len(self.loose):
             raise InputError("the record moves goods that the hall does not have", where=where)
         self.robots, self.people = record.pose.shape[1], record.person_pose.shape[1]
@@ -121,9 +124,14 @@ class Playback:
             loose_pose=self.loose_pose(step),
         )
 
-    def patches(self, time: float) -> list[tuple[float, float, float] | None]:
-        """Return x, y and radius [m] of every spill that lies at a time [s]; None for those that do not."""
-        return [patch if begin <= time < end else None for *patch, begin, end in self._patches]  # type: ignore[misc]
+    @property
+    def patch_radii(self) -> list[float]:
+        """Radii [m] of the spills, those that never came included."""
+        return [radius for _, radius, _, _ in self._spills]
+
+    def patches(self, time: float) -> list[FloatArray | None]:
+        """Return where (2,) [m] each spill lies at a time [s], None for those that do not."""
+        return [place if begin <= time < end else None for place, _, begin, end in self._spills]
 
     def carrying(self, time: float) -> NDArray[np.bool_]:
         """Return which robots (R,) have a load on board at a time [s]."""
@@ -165,14 +173,34 @@ class Rebuilt:
             record.seed,
             record.index,
             sampled.appearance,
+            patches=playback.patch_radii,
         )
+        self._playback = playback
         self.stream = int(generator(record.seed, record.index, "noise").integers(2**62))
 
     def scene(self, moment: Moment) -> Scene:
         """Return the scene at a moment; the next call changes it."""
         bodies = (upright(moment.pose), upright(moment.person_pose), moment.loose_pose)
+        for number, place in enumerate(self._playback.patches(moment.time)):
+            self.stage.show_patch(number, place)
         self.stage.update(np.concatenate(bodies), moment.carrying)
         return self.stage.scene
+
+
+def _spills(scenario: Scenario, record: EpisodeRecord) -> list[tuple[FloatArray, float, float, float]]:
+    """Return place (2,), radius [m], begin and end [s] of every spill of a record, in the order of its plan."""
+    found = []
+    for settings, label, _ in occurrence_times(scenario, record.seed, record.index):
+        if settings.kind == "spill":
+            place = np.array([record.sampled[f"{label}.x"], record.sampled[f"{label}.y"]])
+            when = {
+                event.other_id: event.time
+                for event in record.events
+                if event.other == "spill" and event.position == (place[0], place[1])
+            }
+            radius = float(record.sampled[f"{label}.radius"])
+            found.append((place, radius, when.get("begin", math.inf), when.get("end", math.inf)))
+    return found
 
 
 def _between(first: FloatArray, second: FloatArray, share: float) -> FloatArray:
