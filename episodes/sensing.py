@@ -181,6 +181,7 @@ class ScanQueue:
             through = self._windows.look_through
             rows = [through(self._count, r, row[0].copy(), batch.intensity[r, 0]) for r, row in enumerate(batch.ranges)]
         self._count += 1
+        self._beams = batch.ranges.shape[-1]
         self._waiting.append((time, rows))
 
     def newest(self, now: float) -> tuple[FloatArray, list[NDArray[np.float32]]]:
@@ -191,7 +192,7 @@ class ScanQueue:
         while self._waiting and (not self._seen or self._waiting[0][0] + self._latency <= now + 1e-9):
             time, rows = self._waiting.popleft()
             if not self._seen:
-                self._seen = [np.full(len(self._lidar.angles), np.inf, np.float32) for _ in rows]
+                self._seen = [np.full(self._beams, np.inf, np.float32) for _ in rows]
             for robot, row in enumerate(rows):
                 if row is not None:
                     self._seen[robot], self._taken_at[robot] = row, time
