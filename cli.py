@@ -352,7 +352,7 @@ def calibrate(
 @app.command()
 def view(
     run: Annotated[Path | None, typer.Argument(help="A run's folder; without one the episode is run anew.")] = None,
-    out: Annotated[Path, typer.Option("--out", help="A .mp4, .webm, .gif or .mcap file.")] = Path("episode.mp4"),
+    out: Annotated[Path, typer.Option("--out", help="A .mp4, .webm, .gif, .mcap or .rrd file.")] = Path("episode.mp4"),
     episode: Annotated[int, typer.Option("--episode", min=0, help="Index of the episode.")] = 0,
     scenario: Annotated[str | None, typer.Option("--scenario", help="Without a run: see rollout.")] = None,
     policy: Annotated[str | None, typer.Option("--policy", help="Without a run: see rollout.")] = None,
@@ -366,7 +366,7 @@ def view(
     width: Annotated[int | None, typer.Option("--width", help="Pixels across a film; 1280 by default.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Play an episode to a film (MP4, WebM, GIF), or export it as MCAP for Foxglove."""
+    """Play an episode to a film (MP4, WebM, GIF), or export it as MCAP for Foxglove or as a Rerun recording."""
     from .cluster.view import EpisodeChoice
     from .cluster.view import view as show
     from .episodes.view.film import FilmSettings

@@ -1,4 +1,4 @@
-"""Showing an episode: found in a run's folder or run anew, then written as a film or as an MCAP file."""
+"""Showing an episode: found in a run's folder or run anew, then written as a film, for Foxglove or for Rerun."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .progress import progress
 from .run import SCENARIO_FILE, TWIN_FILE
 from .run_folder import RUN_FILE
 
-SUFFIXES = (*film.SUFFIXES, ".mcap")
+SUFFIXES = (*film.SUFFIXES, ".mcap", ".rrd")
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class EpisodeChoice:
 
 
 def view(choice: EpisodeChoice, out: Path, settings: FilmSettings) -> dict[str, Any]:
-    """Write an episode to a file whose name says what it is: ``.mp4``, ``.webm``, ``.gif`` or ``.mcap``.
+    """Write an episode to a file whose name says what it is: ``.mp4``, ``.webm``, ``.gif``, ``.mcap`` or ``.rrd``.
 
     Returns:
         What was written, for the table.
@@ -55,8 +55,8 @@ def view(choice: EpisodeChoice, out: Path, settings: FilmSettings) -> dict[str, 
         )
     playback = open_episode(choice)
     summary: dict[str, Any] = {"file": str(out), "episode_s": round(playback.duration, 3)}
-    if suffix == ".mcap":
-        counts = _write_mcap(playback, out, settings)
+    if suffix in (".mcap", ".rrd"):
+        counts = _write_messages(playback, out, settings)
         summary.update(messages=sum(counts.values()), topics=len(counts))
     else:
         times, _ = film.film_times(playback, settings, suffix)
@@ -97,13 +97,16 @@ def open_episode(choice: EpisodeChoice) -> Playback:
     return Playback(record, load_scenario(choice.run / SCENARIO_FILE), twin)
 
 
-def _write_mcap(playback: Playback, out: Path, settings: FilmSettings) -> dict[str, int]:
+def _write_messages(playback: Playback, out: Path, settings: FilmSettings) -> dict[str, int]:
+    """Write what other viewers read; returns the messages by topic."""
     from ..episodes.view.foxglove import write_mcap
+    from ..episodes.view.rerun_export import write_rerun
 
     start, end = film.span(playback, settings.start, settings.end)
     steps = int(((start <= playback.record.time) & (playback.record.time <= end)).sum())
     with progress("writing", steps, unit="steps") as advance:
-        return write_mcap(playback, out, start=start, end=end, advance=advance)
+        write = write_mcap if out.suffix.lower() == ".mcap" else write_rerun
+        return write(playback, out, start=start, end=end, advance=advance)
 
 
 def _require_run(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Episodes played back: positions, pictures, films, and MCAP files."""
+"""Episodes played back: positions, pictures, films, MCAP files and Rerun recordings."""
 
 import base64
 import json
@@ -10,8 +10,9 @@ from PIL import Image
 
 from floorcast.common.errors import InputError
 from floorcast.common.geometry import rotation_matrix
+from floorcast.common.primitives import BOX
 from floorcast.episodes.loop import run_episode
-from floorcast.episodes.view import film, foxglove
+from floorcast.episodes.view import film, foxglove, rerun_export
 from floorcast.episodes.view.film import FilmSettings, film_times, frames, write_film
 from floorcast.episodes.view.marks import PERSON, ROBOTS
 from floorcast.episodes.view.picture import TopView
@@ -233,6 +234,59 @@ def test_without_mcap_the_extra_is_named(playback, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "mcap.writer", None)
     with pytest.raises(InputError, match=r"floorcast\[viz\]"):
         foxglove.write_mcap(playback, tmp_path / "x.mcap")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def recording(pushed, tmp_path_factory):
+    """Chunks by entity of a Rerun recording, read back."""
+    chunk = pytest.importorskip("rerun.chunk")
+    path = tmp_path_factory.mktemp("rerun") / "episode.rrd"
+    rerun_export.write_rerun(pushed, path)
+    found = {}
+    for part in chunk.RrdReader(path).stream():
+        rows = part.to_record_batch()
+        stamps = {"episode": rows.column("episode").cast("int64").to_pylist()} if "episode" in rows.schema.names else {}
+        content = {name: rows.column(name).to_pylist() for name in rows.schema.names if ":" in name}
+        found.setdefault(part.entity_path, []).append({**content, **stamps})
+    return found
+
+
+def _column(recording, entity, name):
+    rows = [(t, v) for part in recording[entity] for t, v in zip(part["episode"], part[name], strict=True)]
+    rows.sort(key=lambda row: row[0])
+    return 1e-9 * np.array([t for t, _ in rows]), [v for _, v in rows]
+
+
+def test_rerun_recordings_hold_the_poses_of_the_record(recording, pushed):
+    record = pushed.record
+    time, places = _column(recording, "/map/robot_0", "Transform3D:translation")
+    np.testing.assert_allclose(time, record.time, atol=1e-9)
+    np.testing.assert_allclose([place[0][:2] for place in places], record.pose[:, 0, :2], atol=1e-5)
+    _, speed = _column(recording, "/robot_0/v", "Scalars:scalars")
+    np.testing.assert_array_equal([value[0] for value in speed], record.velocity[:, 0, 0])
+    for k, name in enumerate(pushed.solids.loose_id):
+        _, places = _column(recording, f"/map/goods/{name}", "Transform3D:translation")
+        np.testing.assert_allclose(places[-1][0], pushed.loose_pose(len(record.time) - 1)[k, :3], atol=1e-5)
+    assert sum(len(part["TextLog:text"]) for part in recording["/log"]) == len(record.events)
+
+
+def test_rerun_recordings_hold_every_solid_of_the_hall(recording, pushed):
+    drawn = sum(
+        len(part["Boxes3D:half_sizes"][0])
+        for entity, parts in recording.items()
+        if entity.startswith("/map/hall") and "floor" not in entity
+        for part in parts
+        if "Boxes3D:half_sizes" in part
+    )
+    static = pushed.solids.static
+    assert drawn == int(((static.kind == BOX) & (static.body > 0)).sum()) > 0
+
+
+def test_without_rerun_the_extra_is_named(playback, tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "rerun", None)
+    with pytest.raises(InputError, match=r"floorcast\[viz\]"):
+        rerun_export.write_rerun(playback, tmp_path / "x.rrd")
     assert not list(tmp_path.iterdir())
 
 
