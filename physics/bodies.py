@@ -8,6 +8,7 @@ from math import cos, sin
 
 import numpy as np
 
+from ..common.classes import class_name
 from ..common.geometry import quaternion_from_yaw
 from ..common.primitives import Primitives
 from . import bullet
@@ -117,7 +118,8 @@ class Bodies:
         """Create robot i from its solids in ``base_link``; ``height`` [m] is that of its centre above the floor."""
         lowered = replace(solids, position=solids.position - np.array([0.0, 0.0, height]))
         body = bullet.create_body(self.client, lowered, mass, (0.0, 0.0, height), (0.0, 0.0, 0.0, 1.0))
-        self.robot[i], self.robot_of[body], self.label[body] = body, i, ("amr", f"amr_{i}")
+        kind = class_name(int(solids.class_id[0]))
+        self.robot[i], self.robot_of[body], self.label[body] = body, i, (kind, f"{kind}_{i}")
         pybullet.changeDynamics(
             body,
             -1,

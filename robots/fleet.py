@@ -7,59 +7,54 @@ from math import cos, sin
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from ..common.errors import InputError
 from ..common.geometry import wrap_angle
-from ..common.kernels import content_stamp, kept
-from ..physics import proximity
 from ..physics.world import World
-from . import drive, motor, odometry
-from .drive import (
+from . import drive, odometry
+from .drive_table import (
     P_ANGULAR_GAIN,
     P_DELAY,
     P_FRICTION,
-    P_INERTIA,
     P_LINEAR_GAIN,
-    P_MASS,
     P_MAX_SPEED,
     P_PAYLOAD,
-    P_RADIUS,
+    P_PAYLOAD_X,
+    P_PAYLOAD_Y,
     P_ROLLING,
-    PAYLOAD_GYRATION,
+    P_SLOPE_X,
+    P_SLOPE_Y,
     S_BRAKE_LEFT,
     S_COUNT_LEFT,
     S_DRIFT_X,
-    S_FORCE_LEFT,
-    S_FORCE_RIGHT,
     S_KICK_LATERAL,
     S_KICK_OMEGA,
     S_KICK_V,
     S_LATERAL,
     S_OMEGA,
     S_SHARE_LEFT,
+    S_STEER,
     S_V,
-    S_WHEEL_LEFT,
-    S_WHEEL_RIGHT,
     S_WORK,
     S_X,
-    S_Y,
     S_YAW,
     FloatArray,
-    advance_one,
+    mass_of,
     parameter_array,
 )
-from .model import DriveParameters, RobotModel
-from .motor import LOAD_NAMES, MOTOR_NAMES, note_load
-from .odometry import count_ticks
+from .fleet_kernels import advance_all, free_run
+from .model import DRIVE_OF, DriveParameters, RobotModel
+from .motor import LOAD_NAMES, MOTOR_NAMES
 from .urdf import load_shape
 
 JOULES_PER_WH = 3600.0
+STEEPEST = 0.5
+"""Gradient [-] above which a slope is refused: no warehouse has one."""
 
 
 class Fleet:
-    """R robots in a world, stepped together at the world's rate (240 Hz unless set otherwise).
+    """R robots in a world, stepped together at the world's rate (240 Hz unless set otherwise); kinds may be mixed.
 
     Args:
         world: where they drive; the fleet tells it about its robots and resets it.
@@ -76,6 +71,9 @@ class Fleet:
         given = [model.drive for model in models] if parameters is None else list(parameters)
         if len(given) != len(models):
             raise InputError(f"{len(models)} robot models, but {len(given)} sets of drive parameters")
+        for robot, (model, parameter) in enumerate(zip(models, given, strict=True)):
+            if type(parameter) is not DRIVE_OF[model.kind]:
+                raise InputError(f"robot {robot} is {model.kind}, but its drive a {type(parameter).__name__}")
         self.world = world
         self.models = list(models)
         self._dt = world.settings.step_time
@@ -85,7 +83,7 @@ class Fleet:
         self._hotel_power = np.array([model.hotel_power for model in models])
         self._motors = np.zeros((0, 2, len(MOTOR_NAMES)))
         self._load = np.zeros((0, 2, len(LOAD_NAMES)))
-        world.set_robots([load_shape(model.shape) for model in models])
+        world.set_robots([load_shape(model.shape, model.class_name) for model in models])
         self.reset(np.zeros((len(models), 3)), check=False)
 
     def reset(
@@ -117,17 +115,17 @@ class Fleet:
                 raise InputError(f"the friction of the floor must be above zero, not {friction}", where="friction")
             self._parameters[:, P_FRICTION] = friction
         self._state = drive.initial_state(pose, np.zeros((count, 2)), self._parameters)
-        self.world.reset(self._total_mass(), self._total_inertia())
+        self.world.reset(*self._mass_and_inertia())
         self.world.follow(self._state[:, S_X : S_YAW + 1])
         if check:
             self._require_free(pose)
         self._before = pose.copy()
-        self._command = np.zeros((count, 2))
-        self._line = np.zeros((count, drive.delay_steps(self._parameters, self._dt), 2))
+        self._command = np.zeros((count, 3))
+        self._line = np.zeros((count, drive.delay_steps(self._parameters, self._dt), 3))
         shift = self._parameters[:, P_DELAY] / self._dt
         self._delay_whole = np.floor(shift).astype(np.int64)
         self._delay_rest = shift - self._delay_whole
-        self._ticks = np.zeros((count, odometry.window_steps(self._dt) + 1, 2), dtype=np.int64)
+        self._ticks = np.zeros((count, odometry.window_steps(self._dt) + 1, odometry.ENCODERS), dtype=np.int64)
         self._odometry = pose.copy()
         self._step_count = 0
 
@@ -135,13 +133,16 @@ class Fleet:
         """Set the commands that hold until the next call.
 
         Args:
-            commands: (R, 2) v [m/s], omega [rad/s]. Values beyond a robot's limits are clamped to its ``max_speed`` and
-                ``max_yaw_rate``, as its controller would.
+            commands: (R, 2) v [m/s], omega [rad/s], or (R, 3) vx, vy [m/s], omega [rad/s] in ``base_link``, of which
+                only mecanum drives heed vy. Values beyond a robot's limits are clamped to its ``max_speed``,
+                ``max_lateral_speed`` and ``max_yaw_rate``, as its controller would.
 
         Raises:
             InputError: the shape does not fit, or a value is NaN or infinite; the old commands stay.
         """
-        self._command = _finite(commands, (len(self.models), 2), "commands")
+        sideways = np.ndim(commands) == 2 and np.shape(commands)[1] == 3
+        given = _finite(commands, (len(self.models), 3 if sideways else 2), "commands")
+        self._command = drive.three_columns(given)
 
     def step(self, steps: int = 1) -> None:
         """Let ``steps`` physics steps pass. Splitting them over several calls changes nothing, not even a bit."""
@@ -161,20 +162,52 @@ class Fleet:
                 forced = False
                 done += 1
 
-    def set_payload(self, robot: int, kg: float) -> None:
-        """Load or unload a robot [kg].
+    def set_payload(self, robot: int, kg: float, offset: tuple[float, float] | None = None) -> None:
+        """Load or unload a robot.
+
+        Args:
+            robot: which.
+            kg: what it carries from now on [kg].
+            offset: where the payload's centre of mass sits in ``base_link``, x, y [m]; None: where the model says. It
+                shifts the centre of mass, adds yaw inertia, and changes what each wheel carries.
 
         Raises:
-            InputError: no such robot, or the payload is negative, not finite or above ``max_payload`` of the model.
+            InputError: no such robot; or the payload is negative, not finite or above ``max_payload`` of the model; or
+                the offset is not finite or outside the robot's footprint.
         """
-        if not 0 <= robot < len(self.models):
-            raise InputError(f"there is no robot {robot}", mend=f"robots are 0 to {len(self.models) - 1}")
-        if not (np.isfinite(kg) and 0 <= kg <= self.models[robot].max_payload):
+        self._require_robot(robot)
+        model = self.models[robot]
+        if not (np.isfinite(kg) and 0 <= kg <= model.max_payload):
+            raise InputError(f"robot {robot} cannot carry {kg} kg", mend=f"give 0 to {model.max_payload} kg")
+        x, y = self._given[robot, P_PAYLOAD_X : P_PAYLOAD_Y + 1] if offset is None else offset
+        if offset is not None and not (abs(x) <= 0.5 * model.length and abs(y) <= 0.5 * model.width):
             raise InputError(
-                f"robot {robot} cannot carry {kg} kg", mend=f"give 0 to {self.models[robot].max_payload} kg"
+                f"a payload at x {x:g} m, y {y:g} m is not on robot {robot}",
+                mend=f"stay within {0.5 * model.length:g} m and {0.5 * model.width:g} m of base_link",
             )
         self._parameters[robot, P_PAYLOAD] = kg
-        self.world.set_mass(robot, float(self._total_mass()[robot]), float(self._total_inertia()[robot]))
+        self._parameters[robot, P_PAYLOAD_X : P_PAYLOAD_Y + 1] = x, y
+        mass, inertia = self._mass_and_inertia()
+        self.world.set_mass(robot, float(mass[robot]), float(inertia[robot]))
+
+    def set_slope(self, gradient: ArrayLike) -> None:
+        """Tilt the floor under each robot, from now until the next call or reset: a ramp.
+
+        Gravity then pulls downhill and presses less on the floor. Poses stay planar, measured along the floor, and
+        PyBullet goes on with a level one, so that contacts on a slope are those on the level.
+
+        Args:
+            gradient: (R, 2) rise for each metre along x and along y of ``map`` [-]; 0.05 is a slope of 5 %.
+
+        Raises:
+            InputError: the shape does not fit, or a slope is not finite or above 0.5; the old ones stay.
+        """
+        given = _finite(gradient, (len(self.models), 2), "slopes")
+        steep = np.hypot(given[:, 0], given[:, 1])
+        if (steep > STEEPEST).any():
+            robot = int(np.argmax(steep))
+            raise InputError(f"the slope under robot {robot} is {100 * steep[robot]:.0f} %", mend="stay below 50 %")
+        self._parameters[:, P_SLOPE_X : P_SLOPE_Y + 1] = given
 
     def set_friction(self, friction: ArrayLike) -> None:
         """Change the friction of the floor under each robot, from now until the next call or reset.
@@ -206,8 +239,14 @@ class Fleet:
             it may clear it.
 
         Raises:
-            InputError: the shape does not fit.
+            InputError: the shape does not fit, or a robot is no differential drive.
         """
+        for robot, model in enumerate(self.models):
+            if model.kind != "differential":
+                raise InputError(
+                    f"motors and wear are modelled for differential drives; robot {robot} is {model.kind}",
+                    mend="leave the condition out, or take robots of kind differential",
+                )
         shape = (len(self.models), 2, len(MOTOR_NAMES))
         if motors.shape != shape or motors.dtype != np.float64 or not motors.flags.c_contiguous:
             raise InputError(f"motors must be float64 of shape {shape}, C-contiguous, not {motors.shape}")
@@ -263,13 +302,18 @@ class Fleet:
 
     @property
     def velocity(self) -> FloatArray:
-        """True velocities (R, 2) v [m/s], omega [rad/s]."""
+        """True velocities (R, 2) v [m/s], omega [rad/s] of ``base_link``; see ``lateral_velocity``."""
         return self._state[:, [S_V, S_OMEGA]]
 
     @property
     def lateral_velocity(self) -> FloatArray:
-        """True sideways velocities (R,) [m/s]; not zero only while wheels slide."""
+        """True sideways velocities (R,) [m/s]; but for mecanum drives not zero only while wheels slide."""
         return self._state[:, S_LATERAL].copy()
+
+    @property
+    def steering_angle(self) -> FloatArray:
+        """Angles of the front wheels (R,) as the steering encoders read them [rad]; zero for kinds without one."""
+        return self._state[:, S_STEER].copy()
 
     @property
     def energy_wh(self) -> FloatArray:
@@ -290,22 +334,32 @@ class Fleet:
     @property
     def encoder_velocity(self) -> FloatArray:
         """Measured velocities (R, 2) v [m/s], omega [rad/s] from the encoder ticks of the last 0.05 s."""
-        return odometry.wheel_velocity(self._nominal, self._ticks, self._step_count, self._dt)
+        return odometry.wheel_velocity(self._nominal, self._ticks, self._step_count, self._dt)[:, :2]
+
+    @property
+    def encoder_lateral_velocity(self) -> FloatArray:
+        """Measured sideways velocities (R,) [m/s] likewise; zero but for mecanum drives."""
+        return odometry.wheel_velocity(self._nominal, self._ticks, self._step_count, self._dt)[:, 2]
 
     @property
     def encoder_ticks(self) -> NDArray[np.int64]:
-        """Cumulative encoder ticks (R, 2), left and right."""
+        """Encoder ticks (R, 4): cumulative, left and right; of a mecanum drive front left, front right, rear left, rear
+        right; of a tricycle cumulative traction and absolute steering. The rest is zero."""
         return self._ticks[:, self._step_count % self._ticks.shape[1]].copy()
 
     def body_pose(self) -> FloatArray:
         """Return the poses (B, 7) of all moving bodies for ``Scene.update``: robots, people, loose goods."""
         return self.world.body_pose(self._state[:, S_X : S_YAW + 1])
 
-    def _total_mass(self) -> FloatArray:
-        return self._parameters[:, P_MASS] + self._parameters[:, P_PAYLOAD]
+    def _mass_and_inertia(self) -> tuple[FloatArray, FloatArray]:
+        """Return mass [kg] and yaw inertia about ``base_link`` [kg m^2], both (R,), for Bullet, where that
+        is the centre of a robot."""
+        mass, inertia, x, y = mass_of(self._parameters)
+        return mass, inertia + mass * (x * x + y * y)
 
-    def _total_inertia(self) -> FloatArray:
-        return self._parameters[:, P_INERTIA] + PAYLOAD_GYRATION * self._parameters[:, P_PAYLOAD]
+    def _require_robot(self, robot: int) -> None:
+        if not 0 <= robot < len(self.models):
+            raise InputError(f"there is no robot {robot}", mend=f"robots are 0 to {len(self.models) - 1}")
 
     def _require_free(self, pose: FloatArray) -> None:
         for i, row in enumerate(pose):
@@ -348,7 +402,7 @@ class Fleet:
     def _free_run(self, steps: int) -> int:
         world = self.world
         done = int(
-            _free_run_kernel(
+            free_run(
                 *self._drive_arguments(),
                 steps,
                 world.robot_radius,
@@ -366,7 +420,7 @@ class Fleet:
         return done
 
     def _touch_step(self) -> None:
-        _advance_all(*self._drive_arguments())
+        advance_all(*self._drive_arguments())
         self._step_count += 1
         drift = np.ascontiguousarray(self._state[:, S_DRIFT_X : S_DRIFT_X + 3])
         changed, pose, velocity = self.world.touch_step(self._before, drift)
@@ -394,115 +448,3 @@ def _not_negative(value: FloatArray, name: str) -> FloatArray:
     if (value < 0).any():
         raise InputError(f"{name} must not be negative: {value.tolist()}", where=name)
     return value
-
-
-_STAMP = content_stamp([__file__, drive.__file__, motor.__file__, odometry.__file__, proximity.__file__])
-
-
-def _jit(function: Any) -> Any:
-    # These kernels call functions of the modules named in the stamp.
-    return kept(njit(cache=True, nogil=True, error_model="numpy")(function), _STAMP)
-
-
-@_jit
-def _advance_all(
-    true: FloatArray,
-    nominal: FloatArray,
-    state: FloatArray,
-    command: FloatArray,
-    line: FloatArray,
-    delay_whole: NDArray[np.int64],
-    delay_rest: FloatArray,
-    step: int,
-    ticks: NDArray[np.int64],
-    reckoned: FloatArray,
-    motors: FloatArray,
-    load: FloatArray,
-    dt: float,
-) -> None:
-    """Advance all robots by one step: delay lines, drives, encoders, motors if ``load`` has rows; ``step`` from 0."""
-    watched = len(load) > 0
-    size = line.shape[1]
-    now = step % size
-    for i in range(len(true)):
-        line[i, now, 0], line[i, now, 1] = command[i, 0], command[i, 1]
-        newer = (step - delay_whole[i] + 2 * size) % size
-        older = (newer + size - 1) % size
-        old_v, old_omega = line[i, older, 0], line[i, older, 1]
-        left, right = state[i, S_WHEEL_LEFT], state[i, S_WHEEL_RIGHT]
-        advance_one(true, state, i, old_v, old_omega, line[i, newer, 0], line[i, newer, 1], delay_rest[i], dt)
-        if watched:
-            radius = true[i, P_RADIUS]
-            left, right = 0.5 * (left + state[i, S_WHEEL_LEFT]), 0.5 * (right + state[i, S_WHEEL_RIGHT])
-            note_load(motors[i, 0], load[i, 0], state[i, S_FORCE_LEFT], left, radius, dt)
-            note_load(motors[i, 1], load[i, 1], state[i, S_FORCE_RIGHT], right, radius, dt)
-        count_ticks(true, nominal, state, i, step + 1, ticks, reckoned)
-
-
-@_jit
-def _free_run_kernel(
-    true: FloatArray,
-    nominal: FloatArray,
-    state: FloatArray,
-    command: FloatArray,
-    line: FloatArray,
-    delay_whole: NDArray[np.int64],
-    delay_rest: FloatArray,
-    step: int,
-    ticks: NDArray[np.int64],
-    reckoned: FloatArray,
-    motors: FloatArray,
-    load: FloatArray,
-    dt: float,
-    steps: int,
-    radius: FloatArray,
-    static: FloatArray,
-    neighbours: NDArray[np.int32],
-    anchors: FloatArray,
-    people: FloatArray,
-    people_age: int,
-    person_radius: float,
-    goods: FloatArray,
-    margin: float,
-) -> int:
-    """Advance all robots until one comes near something; return how many steps were made.
-
-    Whether a step is free is decided by the poses before it alone: steps that skip the test are proven free by the
-    distances and speeds, so that the outcome does not depend on how the steps are cut into calls.
-    """
-    count = len(true)
-    speed = np.empty(count)
-    x, y = np.empty(count), np.empty(count)
-    walkers = people.copy()
-    done = 0
-    while done < steps:
-        for i in range(count):
-            x[i], y[i] = state[i, S_X], state[i, S_Y]
-            fastest = abs(state[i, S_V]) + abs(state[i, S_LATERAL])
-            speed[i] = max(fastest, true[i, P_MAX_SPEED]) + 0.05
-        for k in range(len(people)):
-            walkers[k, 0] = people[k, 0] + people[k, 2] * ((people_age + done) * dt)
-            walkers[k, 1] = people[k, 1] + people[k, 3] * ((people_age + done) * dt)
-        time = proximity.free_time(
-            x, y, speed, radius, static, neighbours, anchors, walkers, person_radius, goods, margin
-        )
-        if time <= 0.0:
-            return done
-        for _ in range(proximity.whole_steps(time, dt, steps - done)):
-            _advance_all(
-                true,
-                nominal,
-                state,
-                command,
-                line,
-                delay_whole,
-                delay_rest,
-                step + done,
-                ticks,
-                reckoned,
-                motors,
-                load,
-                dt,
-            )
-            done += 1
-    return done

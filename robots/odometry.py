@@ -1,7 +1,8 @@
-"""Wheel encoders and the dead reckoning that a robot makes of them.
+"""Encoders and the dead reckoning that a robot makes of them.
 
-Encoders count whole ticks of the true wheels, slip included. The robot turns ticks into travel with the wheel radius
-and the track width of its *nominal* model: what it does not know about itself shows as odometry error.
+Encoders count whole ticks of the true wheels, slip included: the two wheels of a differential drive, the four of a
+mecanum drive, on a tricycle the front wheel and, absolute, its angle. The robot turns ticks into travel with the
+dimensions of its *nominal* model: what it does not know about itself shows as odometry error.
 """
 
 from __future__ import annotations
@@ -12,8 +13,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..common.kernels import compiled
-from .drive import P_RADIUS, P_TICKS, P_TRACK, S_TRAVEL_LEFT, S_TRAVEL_RIGHT, FloatArray
+from .drive_mecanum import body_speed
+from .drive_table import (
+    DIFFERENTIAL,
+    MECANUM,
+    P_BASE,
+    P_KIND,
+    P_RADIUS,
+    P_STEER_OFFSET,
+    P_STEER_TICKS,
+    P_TICKS,
+    P_TRACK,
+    S_STEER,
+    S_TRAVEL_LEFT,
+    S_TRAVEL_RIGHT,
+    S_TRAVEL_RL,
+    S_TRAVEL_RR,
+    TRICYCLE,
+    FloatArray,
+)
 
+ENCODERS = 4
+"""Columns of a tick table: left and right; or front left, front right, rear left, rear right; or traction, steering."""
 VELOCITY_WINDOW = 0.05
 """Time [s] over which ticks are counted for a wheel speed: 4096 ticks on a 0.1 m wheel give steps of 3 mm/s."""
 
@@ -37,32 +58,76 @@ def count_ticks(
 
     Args:
         true, nominal: (R, P) drive parameters; state: (R, S).
-        ticks: (R, W + 1, 2) int64, ring of cumulative ticks left and right; entry (step mod (W + 1)) is written.
+        ticks: (R, W + 1, 4) int64, ring of cumulative ticks, see ``ENCODERS``; entry (step mod (W + 1)) is written.
         pose: (R, 3) x, y [m], yaw [rad], changed in place.
     """
     size = ticks.shape[1]
     now, last = step % size, (step - 1) % size
     scale = true[i, P_TICKS] / (2.0 * pi * true[i, P_RADIUS])
-    ticks[i, now, 0] = floor(state[i, S_TRAVEL_LEFT] * scale)
-    ticks[i, now, 1] = floor(state[i, S_TRAVEL_RIGHT] * scale)
     metres = 2.0 * pi * nominal[i, P_RADIUS] / nominal[i, P_TICKS]
+    ticks[i, now, 0] = floor(state[i, S_TRAVEL_LEFT] * scale)
+    if true[i, P_KIND] == TRICYCLE:
+        ticks[i, now, 1] = floor(state[i, S_STEER] * (true[i, P_STEER_TICKS] / (2.0 * pi)))
+        _reckon_tricycle(nominal, i, ticks, now, last, metres, pose)
+        return
+    ticks[i, now, 1] = floor(state[i, S_TRAVEL_RIGHT] * scale)
     left = (ticks[i, now, 0] - ticks[i, last, 0]) * metres
     right = (ticks[i, now, 1] - ticks[i, last, 1]) * metres
-    turn = (right - left) / nominal[i, P_TRACK]
-    middle = pose[i, 2] + 0.5 * turn
-    pose[i, 0] += 0.5 * (left + right) * cos(middle)
-    pose[i, 1] += 0.5 * (left + right) * sin(middle)
+    if true[i, P_KIND] == DIFFERENTIAL:
+        turn = (right - left) / nominal[i, P_TRACK]
+        middle = pose[i, 2] + 0.5 * turn
+        pose[i, 0] += 0.5 * (left + right) * cos(middle)
+        pose[i, 1] += 0.5 * (left + right) * sin(middle)
+        pose[i, 2] += turn
+        return
+    ticks[i, now, 2] = floor(state[i, S_TRAVEL_RL] * scale)
+    ticks[i, now, 3] = floor(state[i, S_TRAVEL_RR] * scale)
+    rear_left = (ticks[i, now, 2] - ticks[i, last, 2]) * metres
+    rear_right = (ticks[i, now, 3] - ticks[i, last, 3]) * metres
+    reach = 0.5 * (nominal[i, P_BASE] + nominal[i, P_TRACK])
+    along, aside, turn = body_speed((left, right, rear_left, rear_right), reach)
+    c, q = cos(pose[i, 2] + 0.5 * turn), sin(pose[i, 2] + 0.5 * turn)
+    pose[i, 0] += along * c - aside * q
+    pose[i, 1] += along * q + aside * c
+    pose[i, 2] += turn
+
+
+@compiled
+def _reckon_tricycle(
+    nominal: FloatArray, i: int, ticks: NDArray[np.int64], now: int, last: int, metres: float, pose: FloatArray
+) -> None:
+    """Move the dead-reckoned pose of a tricycle from the ticks of ``last`` to those of ``now``."""
+    # A tick stands for its middle: the encoder rounds down.
+    middle = 0.5 * (ticks[i, now, 1] + ticks[i, last, 1]) + 0.5
+    angle = middle * 2.0 * pi / nominal[i, P_STEER_TICKS] + nominal[i, P_STEER_OFFSET]
+    travel = (ticks[i, now, 0] - ticks[i, last, 0]) * metres
+    turn = travel * sin(angle) / nominal[i, P_BASE]
+    heading = pose[i, 2] + 0.5 * turn
+    pose[i, 0] += travel * cos(angle) * cos(heading)
+    pose[i, 1] += travel * cos(angle) * sin(heading)
     pose[i, 2] += turn
 
 
 def wheel_velocity(nominal: FloatArray, ticks: NDArray[np.int64], step: int, dt: float) -> FloatArray:
-    """Return v [m/s] and omega [rad/s] (R, 2) from the ticks of the velocity window before step ``step``."""
+    """Return vx [m/s], omega [rad/s], vy [m/s] (R, 3) from the ticks of the velocity window before step ``step``."""
     size = ticks.shape[1]
     span = min(step, size - 1)
+    velocity = np.zeros((len(ticks), 3))
     if span == 0:
-        return np.zeros((len(ticks), 2))
+        return velocity
     counted = ticks[:, step % size] - ticks[:, (step - span) % size]
     metres = 2.0 * pi * nominal[:, P_RADIUS] / nominal[:, P_TICKS]
     speed = counted * (metres / (span * dt))[:, None]
-    forward = 0.5 * (speed[:, 0] + speed[:, 1])
-    return np.column_stack([forward, (speed[:, 1] - speed[:, 0]) / nominal[:, P_TRACK]])
+    velocity[:, 0] = 0.5 * (speed[:, 0] + speed[:, 1])
+    velocity[:, 1] = (speed[:, 1] - speed[:, 0]) / nominal[:, P_TRACK]
+    kind = nominal[:, P_KIND]
+    for i in np.flatnonzero(kind != DIFFERENTIAL):
+        if kind[i] == MECANUM:
+            reach = 0.5 * (nominal[i, P_BASE] + nominal[i, P_TRACK])
+            wheels = speed[i].tolist()
+            velocity[i, [0, 2, 1]] = body_speed((wheels[0], wheels[1], wheels[2], wheels[3]), reach)
+            continue
+        middle = 0.5 * (ticks[i, step % size, 1] + ticks[i, (step - span) % size, 1]) + 0.5
+        angle = middle * 2.0 * pi / nominal[i, P_STEER_TICKS] + nominal[i, P_STEER_OFFSET]
+        velocity[i, :2] = speed[i, 0] * cos(angle), speed[i, 0] * sin(angle) / nominal[i, P_BASE]
+    return velocity

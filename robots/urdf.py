@@ -20,16 +20,17 @@ FloatArray = NDArray[np.float64]
 DEFAULT_COLOR = (90, 96, 104)
 
 
-def load_shape(name_or_path: str | Path) -> Primitives:
+def load_shape(name_or_path: str | Path, class_name: str = "amr") -> Primitives:
     """Read the shape of a robot.
 
     Every joint is taken at its zero position. Visual elements are read; a link without them gives its collision ones.
 
     Args:
         name_or_path: a file in ``assets/robots`` or a path to a URDF.
+        class_name: what the solids are called, see ``common.classes``.
 
     Returns:
-        The solids in ``base_link`` (the URDF's root link, on the floor), class amr, body 0, instance 0.
+        The solids in ``base_link`` (the URDF's root link, on the floor), body 0, instance 0.
 
     Raises:
         InputError: the file is missing or no URDF, a geometry is a mesh, or the joints are no tree.
@@ -51,7 +52,7 @@ def load_shape(name_or_path: str | Path) -> Primitives:
         link = links[name]
         elements = link.findall("visual") or link.findall("collision")
         for element in elements:
-            _add_solid(builder, element, position, rotation, materials, f"{source}, link '{name}'")
+            _add_solid(builder, element, position, rotation, materials, f"{source}, link '{name}'", class_name)
     shape = builder.build()
     if not len(shape):
         raise InputError("the robot has no visual or collision geometry", where=source)
@@ -117,6 +118,7 @@ def _add_solid(
     rotation: FloatArray,
     materials: dict[str, ElementTree.Element],
     source: str,
+    class_name: str,
 ) -> None:
     geometry = element.find("geometry")
     solid = geometry[0] if geometry is not None and len(geometry) else None
@@ -136,7 +138,7 @@ def _add_solid(
     if min(size) <= 0:
         raise InputError(f"a <{solid.tag}> has a size that is not above zero", where=source)
     color = _color(element, materials, source)
-    builder.add(kind, size, centre.tolist(), class_name="amr", color=color, quaternion=quaternion.tolist())
+    builder.add(kind, size, centre.tolist(), class_name=class_name, color=color, quaternion=quaternion.tolist())
 
 
 def _color(
