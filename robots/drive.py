@@ -19,8 +19,8 @@ Two wheels on one axle carry ``drive_wheel_load`` of the weight, evenly; frictio
 On a slope gravity pulls along the floor and presses less on it (``drive_common.free_motion``). A payload off the
 centre moves the centre of mass, adds yaw inertia by the parallel-axis theorem, and loads wheels unlike. Load transfer
 by acceleration and by the height of the centre of mass is neglected. Frame ``base_link``: between the wheels, x forward
-and y left; SI units, radians; x and y are measured along the floor. Results for one robot do not depend on the others in
-the batch.
+and y left; SI units, radians; x and y are measured along the floor. Results for one robot do not depend on the others
+in the batch.
 """
 
 from __future__ import annotations

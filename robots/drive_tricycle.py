@@ -8,8 +8,8 @@ The controller turns a command v, omega into the angle whose tangent is ``omega 
 ``hypot(v, omega L)``; of the two angles half a turn apart it takes the one nearer to where the wheel is, if the wheel
 may turn so far. The set point of the angle moves at a bounded rate and, while the truck rolls, no further than the
 highest yaw rate allows at that speed: ``sin d <= max_yaw_rate L / s``. Traction waits for the steering: it is asked
-for the share ``max(0, cos e)`` of the speed while the wheel is off by the angle e. A command to stand leaves the angle
-as it is. ``max_yaw_acceleration`` has no part in this.
+for the share ``cos 3e`` of the speed while the wheel is off by the angle e, for none from 30 degrees on. A command to
+stand leaves the angle as it is. ``max_yaw_acceleration`` has no part in this.
 
 Loads follow from the place of the centre of mass between the axles, at rest. The front wheel has a torque limit and a
 friction circle; the rear wheels, which share one sideways speed, a limit on their side force. Rolling resistance of all
@@ -99,7 +99,7 @@ def _follow(p: FloatArray, s: FloatArray, i: int, now: Pair, v: float, omega: fl
     goal_v = clamp(v * p[i, P_LINEAR_GAIN], -p[i, P_MAX_SPEED], p[i, P_MAX_SPEED])
     goal_omega = clamp(omega * p[i, P_ANGULAR_GAIN], -p[i, P_MAX_YAW_RATE], p[i, P_MAX_YAW_RATE])
     goal_angle, goal_speed = wheel_command(goal_v, goal_omega, base, p[i, P_STEER_MAX], angle)
-    goal_speed *= max(0.0, cos(goal_angle - s[i, S_STEER]))
+    goal_speed *= cos(3.0 * min(abs(goal_angle - s[i, S_STEER]), pi / 6.0))
     across, rolling = p[i, P_MAX_YAW_RATE] * base, abs(speed)
     if across < rolling:
         most = max(asin(across / rolling), min(abs(angle), abs(goal_angle)))

@@ -114,15 +114,15 @@ class TricycleDrive(DriveParameters):
     """True angle of the wheel where the steering encoder reads zero [rad]."""
     steering_ticks: int = Field(default=8192, gt=1)
     """Ticks in one turn of the steering encoder."""
-    drive_wheel_load: Annotated[float, Field(gt=0, le=1)] = 0.55
-    mass: Positive = 2400.0
-    inertia: Positive = 1300.0
-    wheel_radius: Positive = 0.125
+    drive_wheel_load: Annotated[float, Field(gt=0, le=1)] = 0.6
+    mass: Positive = 2500.0
+    inertia: Positive = 900.0
+    wheel_radius: Positive = 0.18
     track_width: Positive = 0.86
-    max_wheel_torque: Positive = 300.0
+    max_wheel_torque: Positive = 850.0
     max_yaw_rate: Positive = 1.2
-    max_acceleration: Positive = 0.8
-    max_deceleration: Positive = 1.2
+    max_acceleration: Positive = 0.7
+    max_deceleration: Positive = 0.9
     payload_x: float = -0.85
 
 

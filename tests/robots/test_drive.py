@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
 from floorcast.common.errors import InputError
-from floorcast.robots import drive
+from floorcast.robots import drive, drive_table
 from floorcast.robots.drive import GRAVITY, delay_commands, parameter_array, rollout, rollout_velocity
-from floorcast.robots.model import DriveParameters
+from floorcast.robots.model import DRIVE_OF, DriveParameters
 
 DT = 1.0 / 240.0
 
@@ -28,17 +28,21 @@ def held(v, omega, seconds, dt=DT):
 
 
 def test_columns_are_the_fields_of_the_model():
-    assert set(drive.PARAMETER_NAMES) == set(DriveParameters.model_fields)
-    values = {name: 0.1 + 0.001 * k for k, name in enumerate(drive.PARAMETER_NAMES)}
+    fields = {name for kind in DRIVE_OF.values() for name in kind.model_fields}
+    assert set(drive.PARAMETER_NAMES) == fields | {"kind", "unladen_x", "slope_x", "slope_y"}
+    values = {name: 0.1 + 0.001 * k for k, name in enumerate(DriveParameters.model_fields)}
     values["encoder_ticks"] = 77
     row = parameter_array([DriveParameters(**values)])[0]
-    assert row[drive.P_RADIUS] == values["wheel_radius"]
-    assert row[drive.P_LAG] == values["motor_lag"]
-    assert row[drive.P_DECELERATION] == values["max_deceleration"]
-    assert row[drive.P_FRICTION] == values["friction"]
-    assert row[drive.P_ROLLING] == values["rolling_resistance"]
-    assert row[drive.P_TICKS] == 77
-    assert len(drive.STATE_NAMES) == drive.S_COUNT_RIGHT + 1
+    assert row[drive_table.P_RADIUS] == values["wheel_radius"]
+    assert row[drive_table.P_LAG] == values["motor_lag"]
+    assert row[drive_table.P_DECELERATION] == values["max_deceleration"]
+    assert row[drive_table.P_FRICTION] == values["friction"]
+    assert row[drive_table.P_ROLLING] == values["rolling_resistance"]
+    assert row[drive_table.P_TICKS] == 77
+    truck = parameter_array([DRIVE_OF["tricycle"](steering_ticks=99)])[0]
+    assert (truck[drive_table.P_KIND], truck[drive_table.P_STEER_TICKS]) == (drive_table.TRICYCLE, 99)
+    assert parameter_array([DRIVE_OF["mecanum"](roller_friction=0.07)])[0, drive_table.P_ROLLER] == 0.07
+    assert len(drive.STATE_NAMES) == drive_table.S_FORCE_RR + 1
 
 
 def test_ramp_and_lag_meet_the_closed_form_distance():

@@ -248,7 +248,7 @@ def test_commands_beyond_the_limits_are_clamped(world):
     assert fleet.velocity[0, 0] == pytest.approx(fleet.models[0].drive.max_speed)
 
 
-@pytest.mark.parametrize("bad", [[[np.nan, 0]], [[0, np.inf]], [[0, 0, 0]], [[0, 0], [0, 0]]])
+@pytest.mark.parametrize("bad", [[[np.nan, 0]], [[0, np.inf]], [[0, 0, 0, 0]], [[0, 0], [0, 0]]])
 def test_bad_commands_are_refused_and_the_old_ones_stay(world, bad):
     fleet = Fleet(world, [RobotModel()])
     fleet.reset([[0, 0, 0]])

@@ -1,0 +1,45 @@
+"""Robot types from files: built-in ones by name, or a YAML file of one's own."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from ..common.config import load_model
+from ..common.errors import InputError
+from .model import RobotModel
+
+ROBOT_FOLDER = Path(__file__).resolve().parent.parent / "assets" / "robots"
+
+
+def built_in_robots() -> tuple[str, ...]:
+    """Return the names of the built-in robots, sorted."""
+    return tuple(sorted(path.stem for path in ROBOT_FOLDER.glob("*.yaml")))
+
+
+def load_robot(name_or_path: str | Path, folder: str | Path = ".") -> RobotModel:
+    """Read a robot by built-in name or from a YAML file with the fields of a ``RobotModel``.
+
+    Args:
+        name_or_path: a name of ``built_in_robots()``, or a path (anything with a slash or a suffix).
+        folder: where a relative path starts.
+
+    Returns:
+        The robot. A ``shape`` that stands beside the file is found there.
+
+    Raises:
+        InputError: no such robot (the known names are listed), or the file is wrong (every wrong field is listed).
+    """
+    path = Path(name_or_path)
+    if path.name == str(name_or_path) and not path.suffix:
+        built_in = ROBOT_FOLDER / f"{name_or_path}.yaml"
+        if not built_in.is_file():
+            known = built_in_robots()
+            close = difflib.get_close_matches(str(name_or_path), known, n=1)
+            mend = f"did you mean '{close[0]}'?" if close else f"built-in robots: {', '.join(known)}; or give a file"
+            raise InputError(f"no robot named '{name_or_path}'", mend=mend)
+        return load_model(built_in, RobotModel)
+    file = Path(folder) / path
+    model = load_model(file, RobotModel)
+    beside = file.parent / model.shape
+    return model.model_copy(update={"shape": str(beside)}) if beside.is_file() else model
