@@ -182,7 +182,7 @@ class LiveEpisode:
         sampled, robots = self.sampled, len(self.radius)
         self.stage = Stage(
             self.hall.solids,
-            load_shape(sampled.model.shape),
+            load_shape(sampled.model.shape, sampled.model.class_name),
             sampled.model,
             robots,
             len(self.people),

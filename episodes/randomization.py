@@ -298,7 +298,7 @@ def _drive(scenario: Scenario, draw: _Draw, robot: int, twin: Twin | None) -> Dr
         elif calibrated is None:
             changed[name] = draw.value(label, source)
     try:
-        return DriveParameters.model_validate({**base.model_dump(), **changed})
+        return type(base).model_validate({**base.model_dump(), **changed})
     except ValueError as error:
         raise InputError(
             f"the drive drawn for robot {robot} is impossible: {error}",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from ..common.config import StrictModel, load_model
+from ..common.config import StrictModel, parse_model, parse_yaml, read_text
 from ..common.errors import InputError
 from ..layouts.model import Layout
 from ..layouts.recipe import LayoutRecipe
@@ -16,6 +16,7 @@ from ..perception.appearance import MaterialName, TextureImage
 from ..perception.config import CameraConfig, ImuConfig, LidarConfig, WheelOdometryConfig
 from ..robots.condition_model import ConditionParameters
 from ..robots.faults import FaultModel
+from ..robots.load import NamedRobot, load_robot
 from ..robots.model import RobotModel
 from ..robots.wear import WEAR_NAMES
 from . import distributions as ranges
@@ -199,7 +200,9 @@ class RobotRanges(StrictModel):
     """The fleet: every robot is of one model, with drive parameters of its own."""
 
     count: ranges.PositiveCount = Constant(value=2, unit="1")
-    model: RobotModel = RobotModel()
+    model: NamedRobot = RobotModel()
+    """Its fields; or the name of a built-in robot (see ``robots.load``), or a file with the fields, relative to the
+    scenario's own folder. Files are read when the scenario is loaded, so that its hash covers what they say."""
     drive: DriveRanges = DriveRanges()
     """Ranges of the true drive parameters, drawn for each robot; ``unit: nominal`` multiplies the model's (or the
     twin's) value."""
@@ -421,7 +424,10 @@ def load_scenario(name_or_path: str | Path) -> Scenario:
             mend = f"did you mean '{close[0]}'?" if close else f"built-in scenarios: {', '.join(known)}; or give a file"
             raise InputError(f"no scenario named '{name_or_path}'", mend=mend)
         path = built_in if built_in.is_file() else path
-    scenario = _with_textures(load_model(path, Scenario), path)
+    node, data = parse_yaml(read_text(path), str(path))
+    if data is None:
+        raise InputError("the file is empty", where=str(path), mend="write a Scenario into it")
+    scenario = _with_textures(parse_model(_with_robot(data, path), Scenario, source=str(path), node=node), path)
     if scenario.layout.file is None:
         if scenario.layout.fixed is not None:
             _require_valid(scenario.layout.fixed, f"{path}, layout.fixed", scenario.robots.model)
@@ -430,6 +436,15 @@ def load_scenario(name_or_path: str | Path) -> Scenario:
     layout = Layout.load(file)
     _require_valid(layout, str(file), scenario.robots.model)
     return scenario.model_copy(update={"layout": LayoutSource(fixed=layout)})
+
+
+def _with_robot(data: Any, path: Path) -> Any:
+    """Return a scenario's plain data with its robot file, if it names one, read into it."""
+    robots = data.get("robots") if isinstance(data, dict) else None
+    name = robots.get("model") if isinstance(robots, dict) else None
+    if not isinstance(robots, dict) or not isinstance(name, str) or (Path(name).name == name and not Path(name).suffix):
+        return data
+    return {**data, "robots": {**robots, "model": load_robot(name, path.parent)}}
 
 
 def _with_textures(scenario: Scenario, path: Path) -> Scenario:

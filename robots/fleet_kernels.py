@@ -37,7 +37,7 @@ _FARTHEST = 1.0
 """How far around a robot a proof that nothing can touch looks, beyond the margin [m]: see ``proximity.static_gap``."""
 
 _STAMP = content_stamp(
-    sorted({Path(__file__)}.union(*(imported_files(m.__file__) for m in (drive, motor, odometry, proximity))))
+    sorted({Path(__file__)}.union(*(imported_files(str(m.__file__)) for m in (drive, motor, odometry, proximity))))
 )
 
 

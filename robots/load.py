@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
 
 from ..common.config import load_model
 from ..common.errors import InputError
@@ -43,3 +46,16 @@ def load_robot(name_or_path: str | Path, folder: str | Path = ".") -> RobotModel
     model = load_model(file, RobotModel)
     beside = file.parent / model.shape
     return model.model_copy(update={"shape": str(beside)}) if beside.is_file() else model
+
+
+def _of_name(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return load_robot(value)
+    except InputError as error:
+        raise ValueError(f"{error.what}; {error.mend}") from error
+
+
+NamedRobot = Annotated[RobotModel, BeforeValidator(_of_name)]
+"""A field for a robot that may also be given by its built-in name."""

@@ -166,7 +166,7 @@ class Rebuilt:
         record, sampled = playback.record, playback.sampled
         self.stage = Stage(
             playback.solids,
-            load_shape(sampled.model.shape),
+            load_shape(sampled.model.shape, sampled.model.class_name),
             sampled.model,
             playback.robots,
             playback.people,
