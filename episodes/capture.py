@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,20 +67,23 @@ class Photographer:
 
     Args:
         scenario: for the 3D lidar.
-        camera: the robots' camera; model: where it sits; lighting: of the episode.
+        camera: the robots' camera; models: where it sits on each robot; lighting: of the episode.
         stream: noise stream of the episode.
 
     Attributes:
         lighting: as it is now. dead: robots whose cameras give black pictures.
     """
 
-    def __init__(self, scenario: Scenario, camera: Camera, model: RobotModel, lighting: Lighting, stream: int) -> None:
+    def __init__(
+        self, scenario: Scenario, camera: Camera, models: Sequence[RobotModel], lighting: Lighting, stream: int
+    ) -> None:
         self._camera, self._stream = camera, stream
         self.lighting, self.dead = lighting, set[int]()
-        self._camera_offset = mount_offset(model.camera_mount)
+        self._camera_offset = [mount_offset(model.camera_mount) for model in models]
         self._lidar = Lidar(scenario.capture.lidar) if scenario.capture.points else None
-        self._lidar_offset = mount_offset(model.lidar_mount)
-        self._lidar_offset[2] = model.camera_mount.z
+        self._lidar_offset = [mount_offset(model.lidar_mount) for model in models]
+        for offset, model in zip(self._lidar_offset, models, strict=True):
+            offset[2] = model.camera_mount.z
 
     def take(
         self,
@@ -97,7 +101,7 @@ class Photographer:
             scene: what is there. pose: (3,) of the robot. robot: its index. number: of the picture. time: [s].
             velocity: (2,) v [m/s], omega [rad/s] of the robot. body_velocity: (B, 6) of all bodies (``Stage``).
         """
-        position, rotation = mounted(pose, self._camera_offset)
+        position, rotation = mounted(pose, self._camera_offset[robot])
         motion = None
         if self._camera.config.exposure_time > 0 or self._camera.config.readout_time > 0:
             moving = carried_velocity(pose, velocity, position)
@@ -118,7 +122,7 @@ class Photographer:
         world = scene.world_primitives()
         if self._lidar is None:
             return Capture(robot, number, time, frame, world)
-        position, rotation = mounted(pose, self._lidar_offset)
+        position, rotation = mounted(pose, self._lidar_offset[robot])
         # Sensor numbers from 1000 on: the noise of these sweeps is apart from that of the navigation lidars.
         scan, truth = self._lidar.scan(
             scene,

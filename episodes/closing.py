@@ -111,16 +111,17 @@ def _faults(episode: LiveEpisode, time: FloatArray) -> list[Event]:
 
 def _distances(episode: LiveEpisode, steps: int, person_radius: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return distances (T, R) [m] from every robot to the nearest thing and to the nearest person."""
-    model, solids, log = episode.sampled.model, episode.hall.solids, episode.log
-    half = np.tile([0.5 * model.length, 0.5 * model.width], (len(episode.radius), 1))
-    return clearances(
-        log.pose[:steps],
-        half,
-        footprints(solids.static, 0.01, model.height),
-        _loose_outlines(footprints(solids.loose, -math.inf, math.inf), solids.loose.body, log.loose_pose[:steps]),
-        log.person_pose[:steps, :, :2],
-        person_radius,
-    )
+    models, solids, log = episode.sampled.models, episode.hall.solids, episode.log
+    half = np.array([[0.5 * model.length, 0.5 * model.width] for model in models])
+    height = np.array([model.height for model in models])
+    loose = _loose_outlines(footprints(solids.loose, -math.inf, math.inf), solids.loose.body, log.loose_pose[:steps])
+    everything, people = np.empty((2, steps, len(models)))
+    for top in np.unique(height):
+        # What a robot passes under is no obstacle to it.
+        static = footprints(solids.static, 0.01, top)
+        part = clearances(log.pose[:steps], half, static, loose, log.person_pose[:steps, :, :2], person_radius)
+        everything[:, height == top], people[:, height == top] = (column[:, height == top] for column in part)
+    return everything, people
 
 
 def _loose_outlines(outline: FloatArray, body: NDArray[np.int32], pose: FloatArray) -> FloatArray:

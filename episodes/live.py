@@ -14,7 +14,6 @@ from ..common.seeding import generator, seed_sequence
 from ..perception.camera import Camera
 from ..perception.lidar import Lidar
 from ..robots.fleet import Fleet
-from ..robots.urdf import load_shape
 from .actors import Actor, Pedestrians
 from .capture import Photographer
 from .condition import fleet_condition
@@ -72,11 +71,12 @@ class LiveEpisode:
         self.period = scenario.control_period
         self.sampled = sample_scenario(scenario, seed, index, twin)
         self.hall = hall_of(self.sampled.layout)
-        model, robots = self.sampled.model, len(self.sampled.drives)
+        models, robots = self.sampled.models, len(self.sampled.drives)
+        grounds = {width: self.hall.ground(0.5 * width) for width in {model.width for model in models}}
         self.assignment = assign_tasks(
             self.sampled.layout,
-            self.hall.ground(0.5 * model.width),
-            model,
+            [grounds[model.width] for model in models],
+            models,
             self.sampled.tasks,
             generator(seed, index, "tasks"),
         )
@@ -92,9 +92,9 @@ class LiveEpisode:
         )
         self.occurrences, self.hall = self._plan_disturbances()
         self.world = world_of(self.hall, self.sampled.loose_mass)
-        self.fleet = Fleet(self.world, [model] * robots, list(self.sampled.drives))
+        self.fleet = Fleet(self.world, models, list(self.sampled.drives))
         self.fleet.reset(self.assignment.start, np.zeros(robots), self.sampled.friction)
-        self.radius = np.full(robots, model.radius)
+        self.radius = np.array([model.radius for model in models])
 
         self.stream = int(generator(seed, index, "noise").integers(2**62))
         self.condition = fleet_condition(scenario, self.fleet, seed, index, self.stream, self.sampled.values)
@@ -113,11 +113,11 @@ class LiveEpisode:
         """Return what each robot is told at the start."""
         tasks = self.scenario.tasks
         infos = []
-        for robot in range(len(self.radius)):
+        for robot, model in enumerate(self.sampled.models):
             words = seed_sequence(self.seed, self.index, "policy", robot).generate_state(1, np.uint64)
             infos.append(
                 EpisodeInfo(
-                    robot=self.sampled.model,
+                    robot=model,
                     layout=self.hall.map_layout,
                     control_period=self.period,
                     goal_tolerance=(tasks.goal_distance, tasks.goal_angle),
@@ -179,12 +179,10 @@ class LiveEpisode:
         return planned, with_reserve(self.hall, reserve_of(self.scenario, self.seed, self.index))
 
     def _prepare_sensors(self) -> None:
-        sampled, robots = self.sampled, len(self.radius)
+        sampled = self.sampled
         self.stage = Stage(
             self.hall.solids,
-            load_shape(sampled.model.shape, sampled.model.class_name),
-            sampled.model,
-            robots,
+            sampled.models,
             len(self.people),
             self.seed,
             self.index,
@@ -192,13 +190,13 @@ class LiveEpisode:
             patches=spill_radii(self.occurrences),
         )
         lidar = Lidar(sampled.lidar)
-        self.windows = Windows(sampled.lidar, lidar.angles, robots, self.seed, self.index)
-        self.scans = ScanQueue(lidar, sampled.model, sampled.lidar_latency, self.stream, robots, windows=self.windows)
+        self.windows = Windows(sampled.lidar, lidar.angles, len(sampled.models), self.seed, self.index)
+        self.scans = ScanQueue(lidar, sampled.models, sampled.lidar_latency, self.stream, windows=self.windows)
         self.reckoning = DeadReckoning(
             sampled, self.assignment.start, self.scenario.imu_samples, self.period, self.stream
         )
         self.photographer = Photographer(
-            self.scenario, Camera(sampled.camera), sampled.model, sampled.lighting, self.stream
+            self.scenario, Camera(sampled.camera), sampled.models, sampled.lighting, self.stream
         )
         self.error = localisation_errors(sampled, self.scenario.control_steps, self.period, self.seed, self.index)
 

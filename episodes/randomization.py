@@ -24,7 +24,7 @@ from ..perception.config import CameraConfig, ImuConfig, LidarConfig, Lighting, 
 from ..robots.model import DriveParameters, RobotModel
 from .distributions import Sampler
 from .people import Walker
-from .scenario import DRIVE_QUANTITIES, MATERIAL_QUANTITIES, RECIPE_QUANTITIES, Scenario
+from .scenario import DRIVE_QUANTITIES, MATERIAL_QUANTITIES, RECIPE_QUANTITIES, DriveRanges, Scenario
 from .sensor_ranges import CAMERA_ELEMENTS
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class SampledScenario:
         appearance: how its surfaces look.
         friction: coefficient between drive wheels and floor [-].
         loose_mass: factor on the masses of loose goods [-].
-        model: the nominal robot (what policies are told).
+        models: the nominal robots (what policies are told), one for each robot.
         drives: the true drive of each robot.
         lidar, camera, imu, odometry: sensor settings with this episode's errors.
         lidar_latency: from a scan until it is seen [s].
@@ -72,7 +72,7 @@ class SampledScenario:
     appearance: Appearance
     friction: float
     loose_mass: float
-    model: RobotModel
+    models: tuple[RobotModel, ...]
     drives: tuple[DriveParameters, ...]
     lidar: LidarConfig
     camera: CameraConfig
@@ -85,6 +85,11 @@ class SampledScenario:
     walkers: tuple[Walker, ...]
     tasks: tuple[tuple[SampledTask, ...], ...]
     values: dict[str, Any]
+
+    @property
+    def model(self) -> RobotModel:
+        """The nominal robot of a fleet of one model; that of the first robot."""
+        return self.models[0]
 
 
 class _Draw:
@@ -123,9 +128,9 @@ def sample_scenario(scenario: Scenario, seed: int, index: int, twin: Twin | None
     """
     draw = _Draw(seed, index)
     layout = _layout(scenario, draw)
-    robots = draw.count("robots.count", scenario.robots.count)
+    fleet = _fleet(scenario, draw)
+    robots = len(fleet)
     per_robot = draw.count("tasks.per_robot", scenario.tasks.per_robot)
-    model = scenario.robots.model
     lidar, camera, imu, odometry = _sensors(scenario, draw)
     sensors = scenario.sensors
     return SampledScenario(
@@ -134,8 +139,8 @@ def sample_scenario(scenario: Scenario, seed: int, index: int, twin: Twin | None
         appearance=_appearance(scenario, draw),
         friction=draw.value("floor.friction", scenario.floor.friction),
         loose_mass=draw.value("goods.mass", scenario.goods.mass),
-        model=model,
-        drives=tuple(_drive(scenario, draw, robot, twin) for robot in range(robots)),
+        models=tuple(model for model, _ in fleet),
+        drives=tuple(_drive(scenario, draw, robot, *fleet[robot], twin) for robot in range(robots)),
         lidar=lidar,
         camera=camera,
         imu=imu,
@@ -145,7 +150,9 @@ def sample_scenario(scenario: Scenario, seed: int, index: int, twin: Twin | None
         heading_error=draw.value("sensors.heading_error", sensors.heading_error),
         error_time=draw.value("sensors.error_time", sensors.error_time),
         walkers=_walkers(scenario, draw),
-        tasks=tuple(tuple(_task(scenario, draw, robot, k) for k in range(per_robot)) for robot in range(robots)),
+        tasks=tuple(
+            tuple(_task(scenario, draw, robot, k, fleet[robot][0]) for k in range(per_robot)) for robot in range(robots)
+        ),
         values=draw.values,
     )
 
@@ -278,15 +285,26 @@ def _appearance(scenario: Scenario, draw: _Draw) -> Appearance:
         ) from error
 
 
-def _drive(scenario: Scenario, draw: _Draw, robot: int, twin: Twin | None) -> DriveParameters:
+def _fleet(scenario: Scenario, draw: _Draw) -> list[tuple[RobotModel, DriveRanges]]:
+    """Return model and ranges of the drive of each robot."""
+    robots = scenario.robots
+    fleet = [(robots.model, robots.drive)] * draw.count("robots.count", robots.count)
+    for k, other in enumerate(robots.others):
+        fleet += [(other.model, other.drive)] * draw.count(f"robots.others.{k}.count", other.count)
+    return fleet
+
+
+def _drive(
+    scenario: Scenario, draw: _Draw, robot: int, model: RobotModel, ranges: DriveRanges, twin: Twin | None
+) -> DriveParameters:
     """Draw the true drive of one robot around the model's values, or the twin's."""
-    model = scenario.robots.model
+    twin = twin if model is scenario.robots.model else None
     base = (twin.apply(model) if twin is not None else model).drive
     changed: dict[str, float] = {}
     for name in DRIVE_QUANTITIES:
         label = f"robots.{robot}.drive.{name}"
         calibrated = _from_twin(draw, label, name, twin)
-        source = getattr(scenario.robots.drive, name)
+        source = getattr(ranges, name)
         if calibrated is not None:
             changed[name] = calibrated
         if source is None:
@@ -425,10 +443,10 @@ def _groups(scenario: Scenario, draw: _Draw, count: int) -> list[int]:
     return groups + [-1] * (count - len(groups))
 
 
-def _task(scenario: Scenario, draw: _Draw, robot: int, number: int) -> SampledTask:
+def _task(scenario: Scenario, draw: _Draw, robot: int, number: int, model: RobotModel) -> SampledTask:
     tasks, label = scenario.tasks, f"tasks.{robot}.{number}"
     return SampledTask(
-        payload=min(draw.value(f"{label}.payload", tasks.payload), scenario.robots.model.max_payload),
+        payload=min(draw.value(f"{label}.payload", tasks.payload), model.max_payload),
         load_time=draw.value(f"{label}.load_time", tasks.dwell),
         unload_time=draw.value(f"{label}.unload_time", tasks.dwell),
     )

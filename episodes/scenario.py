@@ -196,8 +196,17 @@ class FloorRanges(StrictModel):
     """Coefficient between drive wheels and floor."""
 
 
+class OtherRobots(StrictModel):
+    """Robots of another model in the same fleet, with drive parameters of their own."""
+
+    model: NamedRobot
+    count: ranges.Count = Constant(value=1, unit="1")
+    drive: DriveRanges = DriveRanges()
+    """As in ``RobotRanges``."""
+
+
 class RobotRanges(StrictModel):
-    """The fleet: every robot is of one model, with drive parameters of its own."""
+    """The fleet: robots of one model, and of ``others``; each with drive parameters of its own."""
 
     count: ranges.PositiveCount = Constant(value=2, unit="1")
     model: NamedRobot = RobotModel()
@@ -206,6 +215,21 @@ class RobotRanges(StrictModel):
     drive: DriveRanges = DriveRanges()
     """Ranges of the true drive parameters, drawn for each robot; ``unit: nominal`` multiplies the model's (or the
     twin's) value."""
+    others: tuple[OtherRobots, ...] = ()
+    """Robots of other models; numbered after those above, in order. A twin does not apply to them."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A fleet of one model keeps the hash that it had before there were mixed ones.
+        content: dict[str, Any] = handler(self)
+        if not self.others:
+            content.pop("others", None)
+        return content
+
+    @property
+    def models(self) -> tuple[RobotModel, ...]:
+        """All models that robots may be of."""
+        return (self.model, *(other.model for other in self.others))
 
 
 _GroupSize = Annotated[ranges.AnyRange, AfterValidator(Quantity("1", minimum=2, maximum=4, whole=True))]
@@ -430,21 +454,31 @@ def load_scenario(name_or_path: str | Path) -> Scenario:
     scenario = _with_textures(parse_model(_with_robot(data, path), Scenario, source=str(path), node=node), path)
     if scenario.layout.file is None:
         if scenario.layout.fixed is not None:
-            _require_valid(scenario.layout.fixed, f"{path}, layout.fixed", scenario.robots.model)
+            _require_valid(scenario.layout.fixed, f"{path}, layout.fixed", scenario.robots.models)
         return scenario
     file = path.parent / scenario.layout.file
     layout = Layout.load(file)
-    _require_valid(layout, str(file), scenario.robots.model)
+    _require_valid(layout, str(file), scenario.robots.models)
     return scenario.model_copy(update={"layout": LayoutSource(fixed=layout)})
 
 
 def _with_robot(data: Any, path: Path) -> Any:
-    """Return a scenario's plain data with its robot file, if it names one, read into it."""
+    """Return a scenario's plain data with the robot files that it names read into it."""
     robots = data.get("robots") if isinstance(data, dict) else None
-    name = robots.get("model") if isinstance(robots, dict) else None
-    if not isinstance(robots, dict) or not isinstance(name, str) or (Path(name).name == name and not Path(name).suffix):
+    if not isinstance(robots, dict):
         return data
-    return {**data, "robots": {**robots, "model": load_robot(name, path.parent)}}
+    robots = _with_model(robots, path)
+    if isinstance(robots.get("others"), list):
+        robots = {**robots, "others": [_with_model(other, path) for other in robots["others"]]}
+    return {**data, "robots": robots}
+
+
+def _with_model(fleet: Any, path: Path) -> Any:
+    """Return plain data with the file that ``model`` names, if it is no built-in name, read into it."""
+    name = fleet.get("model") if isinstance(fleet, dict) else None
+    if not isinstance(name, str) or (Path(name).name == name and not Path(name).suffix):
+        return fleet
+    return {**fleet, "model": load_robot(name, path.parent)}
 
 
 def _with_textures(scenario: Scenario, path: Path) -> Scenario:
@@ -459,8 +493,8 @@ def _with_textures(scenario: Scenario, path: Path) -> Scenario:
     return scenario.model_copy(update={"materials": scenario.materials.model_copy(update={"textures": read})})
 
 
-def _require_valid(layout: Layout, source: str, robot: RobotModel) -> None:
+def _require_valid(layout: Layout, source: str, robots: tuple[RobotModel, ...]) -> None:
     # Only a scenario with a ready hall needs the checks, which rasterise it.
     from ..layouts.validation import require_valid
 
-    require_valid(layout, source, robot_radius=robot.radius)
+    require_valid(layout, source, robot_radius=min(robot.radius for robot in robots))

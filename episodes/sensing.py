@@ -21,6 +21,7 @@ from ..perception.lidar import Lidar
 from ..perception.scene import Scene
 from ..perception.wheel_odometry import WheelOdometry
 from ..robots.model import RobotModel, SensorMount
+from ..robots.urdf import load_shape
 from .people import person_shape
 from .randomization import SampledScenario
 from .routes import FloatArray
@@ -43,9 +44,8 @@ class Stage:
 
     Args:
         solids: of the hall.
-        shape: of one robot, in ``base_link``.
-        model: the robot.
-        robots, people: how many.
+        models: of the R robots.
+        people: how many.
         seed, index: the episode, for the people's looks.
         appearance: how surfaces look; None for the built-in looks.
         patches: radii of round patches on the floor [m], not shown until ``show_patch`` does.
@@ -54,9 +54,7 @@ class Stage:
     def __init__(
         self,
         solids: LayoutSolids,
-        shape: Primitives,
-        model: RobotModel,
-        robots: int,
+        models: Sequence[RobotModel],
         people: int,
         seed: int,
         index: int,
@@ -64,8 +62,13 @@ class Stage:
         patches: Sequence[float] = (),
     ) -> None:
         first = solids.next_instance_id
-        loose = len(solids.loose_pose)
-        parts = [_relabelled(shape, body=r, instance_id=first + r) for r in range(robots)]
+        robots, loose = len(models), len(solids.loose_pose)
+        kinds = {(model.shape, model.class_name) for model in models}
+        shapes = {kind: load_shape(*kind) for kind in sorted(kinds)}
+        parts = [
+            _relabelled(shapes[model.shape, model.class_name], body=r, instance_id=first + r)
+            for r, model in enumerate(models)
+        ]
         parts += [
             person_shape(
                 p,
@@ -79,7 +82,7 @@ class Stage:
         load_body = robots + people + loose
         parts += [
             carried_load(body=load_body + r, instance_id=first + robots + people + r, top=model.height)
-            for r in range(robots)
+            for r, model in enumerate(models)
         ]
         patch_body = load_body + robots
         parts += [floor_patch(radius, body=patch_body + k) for k, radius in enumerate(patches)]
@@ -129,10 +132,9 @@ class ScanQueue:
 
     Args:
         lidar: common to all robots.
-        model: where it sits.
+        models: where it sits on each of the R robots.
         latency: from a scan until it is seen [s].
         stream: noise stream of the episode.
-        robots: how many.
         taken: scans that were taken before the first one here, for their noise.
         windows: through which they look; None: clean ones.
     """
@@ -140,20 +142,19 @@ class ScanQueue:
     def __init__(
         self,
         lidar: Lidar,
-        model: RobotModel,
+        models: Sequence[RobotModel],
         latency: float,
         stream: int,
-        robots: int,
         taken: int = 0,
         windows: Windows | None = None,
     ) -> None:
         self._windows = windows
         self._lidar, self._latency, self._stream = lidar, latency, stream
-        self._offset = mount_offset(model.lidar_mount)
-        self._sensors = np.arange(robots)
+        self._offset = np.array([mount_offset(model.lidar_mount) for model in models])
+        self._sensors = np.arange(len(models))
         self._waiting: deque[tuple[float, list[NDArray[np.float32] | None]]] = deque()
         self._seen: list[NDArray[np.float32]] = []
-        self._taken_at = np.full(robots, -np.inf)
+        self._taken_at = np.full(len(models), -np.inf)
         self._count = taken
 
     @property
@@ -163,7 +164,7 @@ class ScanQueue:
 
     def take(self, scene: Scene, pose: FloatArray, time: float, velocity: FloatArray) -> None:
         """Scan now, from the true poses (R, 3) of robots that drive at (R, 2) v [m/s], omega [rad/s]."""
-        position, rotation = mounted(pose, self._offset)
+        position, rotation = _each_mounted(pose, self._offset)
         batch = self._lidar.scan_batch(
             scene,
             position,
@@ -290,6 +291,14 @@ def carried_velocity(pose: FloatArray, velocity: FloatArray, position: FloatArra
 def mount_offset(mount: SensorMount) -> FloatArray:
     """Return (6,) x, y, z [m], roll, pitch, yaw [rad] of a mount."""
     return np.array([mount.x, mount.y, mount.z, mount.roll, mount.pitch, mount.yaw])
+
+
+def _each_mounted(pose: FloatArray, offset: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """As ``mounted`` for robots at poses (R, 3), each with an offset (R, 6) of its own."""
+    if (offset == offset[0]).all():
+        return mounted(pose, offset[0])
+    placed = [mounted(pose[r], offset[r]) for r in range(len(pose))]
+    return np.array([position for position, _ in placed]), np.array([rotation for _, rotation in placed])
 
 
 def _relabelled(shape: Primitives, *, body: int, instance_id: int) -> Primitives:

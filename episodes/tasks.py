@@ -54,8 +54,8 @@ class Assignment:
 
 def assign_tasks(
     layout: Layout,
-    ground: Ground,
-    model: RobotModel,
+    grounds: Sequence[Ground],
+    models: Sequence[RobotModel],
     drawn: Sequence[Sequence[SampledTask]],
     rng: np.random.Generator,
 ) -> Assignment:
@@ -65,17 +65,21 @@ def assign_tasks(
 
     Args:
         layout: the hall.
-        ground: where a robot's centre may be.
-        model: for the radius of the robots.
+        grounds: where each robot's centre may be; robots of one size share one.
+        models: for the radius of each robot.
         drawn: the tasks of each robot.
         rng: draws starts and stations.
 
     Raises:
-        InputError: the hall has no two stations that can be reached from each other, or no room to start.
+        InputError: the hall has no two stations that a robot can reach from each other, or no room to start.
     """
-    planner = _Planner(layout, ground)
-    picks, drops = planner.stations()
-    start = _starts(ground, model, planner, picks[0], len(drawn), rng)
+    known = {id(ground): _Planner(layout, ground) for ground in grounds}
+    planners = [known[id(ground)] for ground in grounds]
+    places = {key: planner.stations() for key, planner in known.items()}
+    mine_of = [places[id(ground)] for ground in grounds]
+    wanted_ids = [{s.id for of in places.values() for s in of[k]} for k in range(2)]
+    picks, drops = ([s for s in layout.stations if s.id in ids] for ids in wanted_ids)
+    start = _starts(grounds, models, planners, [of[0][0] for of in mine_of], rng)
     pick_order, drop_order = rng.permutation(len(picks)), rng.permutation(len(drops))
     routes: list[FloatArray] = []
     tasks: list[tuple[Task, ...]] = []
@@ -84,11 +88,11 @@ def assign_tasks(
         here = start[robot, :2]
         mine = []
         for item in wanted:
-            pick = picks[int(pick_order[number % len(picks)])]
-            drop = _other(drops, drop_order, number, pick)
+            pick = _next(picks, pick_order, number, mine_of[robot][0])
+            drop = _next(drops, drop_order, number, [s for s in mine_of[robot][1] if s.id != pick.id])
             number += 1
-            to_pick = planner.route(here, pick)
-            to_drop = planner.route(np.array([pick.x, pick.y]), drop)
+            to_pick = planners[robot].route(here, pick)
+            to_drop = planners[robot].route(np.array([pick.x, pick.y]), drop)
             routes.extend((to_pick, to_drop))
             mine.append(Task(pick, drop, item, path_length(to_pick) + path_length(to_drop)))
             here = np.array([drop.x, drop.y])
@@ -142,32 +146,44 @@ def _distance(ground: Ground, field: FloatArray, station: Station) -> float:
     return math.inf if cell is None else float(field[cell])
 
 
-def _other(drops: Sequence[Station], order: np.ndarray, number: int, pick: Station) -> Station:
-    """Return the next drop station that is not the pick station itself."""
-    drop = drops[int(order[number % len(drops)])]
-    if drop.id == pick.id:
-        drop = drops[int(order[(number + 1) % len(drops)])]
-    return drop
+def _next(stations: Sequence[Station], order: np.ndarray, number: int, allowed: Sequence[Station]) -> Station:
+    """Return the station whose turn it is among those allowed."""
+    ids = {station.id for station in allowed}
+    turns = (stations[int(order[(number + k) % len(stations)])] for k in range(len(stations)))
+    return next(station for station in turns if station.id in ids)
 
 
 def _starts(
-    ground: Ground, model: RobotModel, planner: _Planner, anchor: Station, count: int, rng: np.random.Generator
+    grounds: Sequence[Ground],
+    models: Sequence[RobotModel],
+    planners: Sequence[_Planner],
+    anchors: Sequence[Station],
+    rng: np.random.Generator,
 ) -> FloatArray:
     """Draw where robots begin: anywhere that they can turn, apart from each other and connected to the stations."""
-    field = planner.field(anchor)
-    room = np.isfinite(field) & (ground.clearance > model.radius + 0.15)
-    rows, columns = np.nonzero(room)
-    if len(rows) == 0:
-        raise InputError("the hall has no room for a robot to start", mend="widen the aisles or use a smaller robot")
     poses: list[FloatArray] = []
-    for _ in range(count):
+    largest = 0.0
+    rooms: dict[tuple[int, float], tuple[np.ndarray, ...]] = {}
+    for ground, model, planner, anchor in zip(grounds, models, planners, anchors, strict=True):
+        size = (id(ground), model.radius)
+        if size not in rooms:
+            room = np.isfinite(planner.field(anchor)) & (ground.clearance > model.radius + 0.15)
+            rooms[size] = np.nonzero(room)
+        rows, columns = rooms[size]
+        if len(rows) == 0:
+            raise InputError(
+                f"the hall has no room for a robot '{model.name}' to start",
+                mend="widen the aisles or use a smaller robot",
+            )
         candidates = [int(i) for i in rng.integers(len(rows), size=64)]
         points = np.array([ground.centre(int(rows[i]), int(columns[i])) for i in candidates])
         gaps = [min((float(np.hypot(*(p - q[:2]))) for q in poses), default=math.inf) for p in points]
         best = next((k for k, gap in enumerate(gaps) if gap >= START_SPACING), int(np.argmax(gaps)))
-        if gaps[best] < 2 * model.radius:
+        largest = max(largest, model.radius)
+        if gaps[best] < model.radius + largest:
             raise InputError(
-                f"the hall has no room for {count} robots to start", mend="lower robots.count or give a larger hall"
+                f"the hall has no room for {len(models)} robots to start",
+                mend="lower robots.count or give a larger hall",
             )
         poses.append(np.array([*points[best], float(rng.uniform(-math.pi, math.pi))]))
     return np.array(poses)

@@ -139,7 +139,7 @@ class _Recorder:
     def _write_standing(self, moment: Moment) -> None:
         """Write what is told once: the hall, where sensors sit, and the shapes of what moves."""
         playback, time = self._playback, moment.time
-        model, layout = playback.sampled.model, playback.layout
+        models, layout = playback.sampled.models, playback.layout
         floor = {
             "pose": pose((0.5 * layout.length, 0.5 * layout.width, -0.05)),
             "size": point((layout.length, layout.width, 0.1)),
@@ -153,20 +153,19 @@ class _Recorder:
                 hall.append(entity(f"{playback.solids.group_class[group]} {name}", "map", time, solids=solids))
         self._send("/hall", "foxglove.SceneUpdate", time, {"deletions": [], "entities": hall})
         mounts = []
-        for r in range(playback.robots):
+        for r, model in enumerate(models):
             for name, mount, turn in (
                 ("laser", model.lidar_mount, None),
                 ("camera_optical", model.camera_mount, OPTICAL),
             ):
                 mounts.append(_mounted(f"robot_{r}", name, mount, turn, time))
         self._send("/tf", "foxglove.FrameTransforms", time, {"transforms": mounts})
-        shape = load_shape(model.shape)
         things = []
-        for r in range(playback.robots):
+        for r, model in enumerate(models):
             label = {"text": f"robot_{r}", "color": color(ROBOTS[r % len(ROBOTS)])}
-            things.append(
-                entity(f"robot_{r}", f"robot_{r}/base_link", time, solids=shape, text=label, top=model.height)
-            )
+            body = f"robot_{r}/base_link"
+            solids = load_shape(model.shape, model.class_name)
+            things.append(entity(f"robot_{r}", body, time, solids=solids, text=label, top=model.height))
         for p in range(playback.people):
             looks = generator(self._record.seed, self._record.index, f"people.{p}.looks")
             person = person_shape(p, looks, body=0, instance_id=0)
@@ -202,7 +201,7 @@ class _Recorder:
             if moment.carrying[r] != (before is not None and before.carrying[r]):
                 name = f"load of robot_{r}"
                 if moment.carrying[r]:
-                    load = carried_load(body=0, instance_id=0, top=playback.sampled.model.height)
+                    load = carried_load(body=0, instance_id=0, top=playback.sampled.models[r].height)
                     entities.append(entity(name, f"robot_{r}/base_link", time, solids=load))
                 else:
                     deletions.append(deletion(name, time))
@@ -239,7 +238,7 @@ class _Recorder:
         rebuilt, sampled = Rebuilt(playback), playback.sampled
         lidar = Lidar(sampled.lidar)
         taken = -(-first // playback.scenario.scan_every)
-        queue = ScanQueue(lidar, sampled.model, 0.0, rebuilt.stream, playback.robots, taken)
+        queue = ScanQueue(lidar, sampled.models, 0.0, rebuilt.stream, taken)
         cos, sin = np.cos(lidar.angles), np.sin(lidar.angles)
 
         def scan(moment: Moment) -> None:

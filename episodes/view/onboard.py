@@ -29,7 +29,7 @@ class Onboard:
         camera = Camera(sampled.camera)
         self.aspect = sampled.camera.width / sampled.camera.height
         self._photographer = Photographer(
-            playback.scenario, camera, sampled.model, sampled.lighting, self._rebuilt.stream
+            playback.scenario, camera, sampled.models, sampled.lighting, self._rebuilt.stream
         )
 
     def picture(self, moment: Moment) -> Picture:

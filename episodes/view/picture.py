@@ -13,6 +13,7 @@ import numpy as np
 from ...layouts.drawing import plan_picture
 from ...layouts.plan import plan_marks
 from ...physics.handling import HIDDEN_BELOW
+from ...robots.model import RobotModel
 from ..routes import FloatArray
 from .lettering import Color, Picture, write
 from .marks import (
@@ -164,11 +165,8 @@ class TopView:
             self._disc(picture, at, 0.42 * radius, WHITE)
 
     def _draw_robots(self, picture: Picture, moment: Moment) -> None:
-        model = self._playback.sampled.model
-        # A robot in a large hall is drawn larger than it is, or nobody would find it.
-        grow = max(1.0, 15.0 * self._unit / (model.length * self._scale))
-        half = 0.5 * grow * np.array([model.length, model.width])
-        for r in range(self._playback.robots):
+        halves = [self._drawn_half(model) for model in self._playback.sampled.models]
+        for r, half in enumerate(halves):
             pose = moment.pose[r]
             color = ROBOTS[r % len(ROBOTS)]
             self._fill(picture, _corners(pose, half + 1.6 * self._unit / self._scale), WHITE)
@@ -180,10 +178,16 @@ class TopView:
             nose = np.array([[half[0] * 0.92, 0.0], [half[0] * 0.42, half[1] * 0.8], [half[0] * 0.42, -half[1] * 0.8]])
             self._fill(picture, _turned(pose, nose), WHITE)
             self._outline(picture, _corners(pose, half), INK, 1.2)
-        for r in range(self._playback.robots):
+        for r, half in enumerate(halves):
             at = self.pixels(moment.pose[r : r + 1, :2])[0]
             away = (math.hypot(*half) * self._scale) + 3.0 * self._unit
             self._label(picture, f"#{r}", (at[0] + 0.75 * away, at[1] - 0.75 * away), 11.5, ROBOTS[r % len(ROBOTS)])
+
+    def _drawn_half(self, model: RobotModel) -> FloatArray:
+        """Return half the length and width [m] at which a robot is drawn."""
+        # A robot in a large hall is drawn larger than it is, or nobody would find it.
+        grow = max(1.0, 15.0 * self._unit / (model.length * self._scale))
+        return 0.5 * grow * np.array([model.length, model.width])
 
     def _draw_events(self, picture: Picture, time: float) -> None:
         for event in self._marked:

@@ -17,7 +17,6 @@ from ...layouts.geometry import layout_solids
 from ...layouts.model import Good
 from ...perception.scene import Scene
 from ...physics.handling import with_spares
-from ...robots.urdf import load_shape
 from ..disturbances.plan import occurrence_times, reserve_of
 from ..randomization import layout_hash, sample_scenario
 from ..record import EpisodeRecord, TaskResult
@@ -166,9 +165,7 @@ class Rebuilt:
         record, sampled = playback.record, playback.sampled
         self.stage = Stage(
             playback.solids,
-            load_shape(sampled.model.shape, sampled.model.class_name),
-            sampled.model,
-            playback.robots,
+            sampled.models,
             playback.people,
             record.seed,
             record.index,

@@ -141,7 +141,7 @@ class _Writer:
 
     def _write_standing(self) -> None:
         """Write what is told once: the hall, where sensors sit, and the shapes of what moves."""
-        playback, model = self._playback, self._playback.sampled.model
+        playback = self._playback
         self._log("map", self._rr.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
         layout, static = playback.layout, playback.solids.static
         half = np.array([[0.5 * layout.length, 0.5 * layout.width, 0.05]])
@@ -157,9 +157,8 @@ class _Writer:
         of_group = np.array([*playback.solids.group_class], dtype=object)
         for name in classes:
             self._solids(f"map/hall/{name}", static.take((of_group[static.body] == name) & (static.body > 0)))
-        shape = load_shape(model.shape)
-        for r in range(playback.robots):
-            self._solids(f"map/robot_{r}/body", shape)
+        for r, model in enumerate(playback.sampled.models):
+            self._solids(f"map/robot_{r}/body", load_shape(model.shape, model.class_name))
             label = self._rr.Points3D(
                 [[0.0, 0.0, model.height + 0.6]],
                 radii=[0.02],
@@ -232,7 +231,7 @@ class _Writer:
                     self._log(f"map/goals/robot_{r}", self._rr.Clear(recursive=False))
             if moment.carrying[r] != (before is not None and before.carrying[r]):
                 if moment.carrying[r]:
-                    load = carried_load(body=0, instance_id=0, top=self._playback.sampled.model.height)
+                    load = carried_load(body=0, instance_id=0, top=self._playback.sampled.models[r].height)
                     self._solids(f"map/robot_{r}/load", load, static=False)
                 else:
                     self._log(f"map/robot_{r}/load", self._rr.Clear(recursive=True))
@@ -243,7 +242,7 @@ class _Writer:
         rebuilt, sampled = Rebuilt(playback), playback.sampled
         lidar = Lidar(sampled.lidar)
         taken = -(-first // playback.scenario.scan_every)
-        queue = ScanQueue(lidar, sampled.model, 0.0, rebuilt.stream, playback.robots, taken)
+        queue = ScanQueue(lidar, sampled.models, 0.0, rebuilt.stream, taken)
         cos, sin = np.cos(lidar.angles), np.sin(lidar.angles)
 
         def scan(moment: Moment) -> None:

@@ -17,7 +17,6 @@ from floorcast.layouts.recipe import LayoutRecipe
 from floorcast.perception.config import LidarConfig
 from floorcast.perception.lidar import Lidar
 from floorcast.robots.model import RobotModel
-from floorcast.robots.urdf import load_shape
 
 from .hall import SMALL, empty_hall, quick
 
@@ -38,7 +37,7 @@ class CountingLidar:
 
 @pytest.mark.parametrize(("latency", "age"), [(0.0, 0), (0.02, 1), (0.05, 1), (0.06, 2), (0.31, 7)])
 def test_scans_arrive_after_their_latency(latency, age):
-    queue = ScanQueue(CountingLidar(), MODEL, latency, 1, 2)
+    queue = ScanQueue(CountingLidar(), [MODEL] * 2, latency, 1)
     for k in range(40):
         now = k * 0.05
         queue.take(None, np.zeros((2, 3)), now, np.zeros((2, 2)))
@@ -51,7 +50,7 @@ def test_scans_arrive_after_their_latency(latency, age):
 
 
 def test_scans_of_a_batch_do_not_share_memory():
-    queue = ScanQueue(CountingLidar(), MODEL, 0.0, 1, 2)
+    queue = ScanQueue(CountingLidar(), [MODEL] * 2, 0.0, 1)
     queue.take(None, np.zeros((2, 3)), 0.0, np.zeros((2, 2)))
     _, (a, b) = queue.newest(0.0)
     assert a.base is None
@@ -86,7 +85,7 @@ def test_the_stage_holds_everything_once():
     solids = hall_of(layout).solids
     loose = len(solids.loose_pose)
     assert loose > 0
-    stage = Stage(solids, load_shape(MODEL.shape), MODEL, 2, 3, 0, 0)
+    stage = Stage(solids, [MODEL] * 2, 3, 0, 0)
     scene = stage.scene
     assert scene.body_count == 2 + 3 + loose + 2
     owners: dict[int, set[int]] = {}
@@ -112,11 +111,11 @@ def test_the_stage_holds_everything_once():
 
 def test_the_lidar_sees_walls_at_their_distance_from_its_mount():
     hall = empty_hall().model_copy(update={"lights": (Light(position=(2, 2, 5), power=0.5),)})
-    stage = Stage(hall_of(hall).solids, load_shape(MODEL.shape), MODEL, 1, 0, 0, 0)
+    stage = Stage(hall_of(hall).solids, [MODEL], 0, 0, 0)
     assert stage.scene.lamps[:, :4].tolist() == [[2, 2, 5, 0.5]]
     stage.update(upright(np.array([[4.0, 3.0, math.pi / 2]])), np.array([False]))
     config = LidarConfig(beams=4, range_noise=0, dropout=0, grazing_dropout=0)
-    queue = ScanQueue(Lidar(config), MODEL, 0.0, 0, 1)
+    queue = ScanQueue(Lidar(config), [MODEL], 0.0, 0)
     queue.take(stage.scene, np.array([[4.0, 3.0, math.pi / 2]]), 0.0, np.zeros((1, 2)))
     _, (scan,) = queue.newest(0.0)
     # Beams at -180, -90, 0, 90 degrees; heading along y; inner wall faces 0.1 m inside the centre lines.
@@ -156,7 +155,7 @@ def test_a_sensor_off_the_middle_of_a_turning_robot_moves_sideways():
 def test_a_lidar_that_sweeps_while_its_robot_turns_reports_turned_ranges():
     hall = empty_hall()
     model = RobotModel()
-    scene = Stage(hall_of(hall).solids, load_shape(model.shape), model, 1, 0, 0, 0).scene
+    scene = Stage(hall_of(hall).solids, [model], 0, 0, 0).scene
     pose = np.array([[4.0, 3.0, 0.3]])
     body = np.zeros((scene.body_count, 7))
     body[:, 2], body[:, 6] = -20.0, 1.0
@@ -165,13 +164,13 @@ def test_a_lidar_that_sweeps_while_its_robot_turns_reports_turned_ranges():
     settings = {"range_noise": 0.0, "dropout": 0.0, "grazing_dropout": 0.0, "rate": 10.0}
     taken = {}
     for sweep, omega in ((0.1, 1.0), (0.1, 0.0), (0.0, 1.0)):
-        queue = ScanQueue(Lidar(LidarConfig(**settings, sweep_time=sweep)), model, 0.0, 1, 1)
+        queue = ScanQueue(Lidar(LidarConfig(**settings, sweep_time=sweep)), [model], 0.0, 1)
         queue.take(scene, pose, 0.0, np.array([[0.0, omega]]))
         taken[sweep, omega] = queue.newest(0.0)[1][0]
     assert np.array_equal(taken[0.1, 0.0], taken[0.0, 1.0])
     # The last beam of the sweep looks from 0.1 s * 1 rad/s further round; the lidar circles the robot's middle.
     turned = pose + np.array([0.0, 0.0, 0.1 * 359 / 360])
-    still = ScanQueue(Lidar(LidarConfig(**settings)), model, 0.0, 1, 1)
+    still = ScanQueue(Lidar(LidarConfig(**settings)), [model], 0.0, 1)
     still.take(scene, turned, 0.0, np.zeros((1, 2)))
     assert taken[0.1, 1.0][-1] == pytest.approx(still.newest(0.0)[1][0][-1], abs=0.01)
     assert abs(taken[0.1, 1.0][-1] - taken[0.0, 1.0][-1]) > 0.02

@@ -21,7 +21,9 @@ ONE = SampledTask(payload=20.0, load_time=1.0, unload_time=0.5)
 
 def assign(layout, drawn, seed=0):
     hall = hall_of(layout)
-    return assign_tasks(layout, hall.ground(0.5 * MODEL.width), MODEL, drawn, generator(seed, "tasks"))
+    return assign_tasks(
+        layout, [hall.ground(0.5 * MODEL.width)] * len(drawn), [MODEL] * len(drawn), drawn, generator(seed, "tasks")
+    )
 
 
 def test_shortest_length_in_an_empty_hall_is_the_straight_line():

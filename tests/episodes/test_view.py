@@ -75,7 +75,7 @@ def test_pushed_goods_are_where_the_lidar_met_them(pushed):
     moved = pushed.at(pushed.duration).loose_pose - pushed.solids.loose_pose
     assert np.abs(moved).max() > 0.05
     rebuilt = Rebuilt(pushed)
-    queue = foxglove.ScanQueue(Lidar(pushed.sampled.lidar), pushed.sampled.model, 0.0, rebuilt.stream, 1)
+    queue = foxglove.ScanQueue(Lidar(pushed.sampled.lidar), pushed.sampled.models, 0.0, rebuilt.stream)
     for step in range(0, len(pushed.record.time), scenario.scan_every):
         moment = pushed.at(pushed.record.time[step])
         queue.take(rebuilt.scene(moment), moment.pose, moment.time, moment.velocity)
