@@ -40,7 +40,8 @@ _LOAD_HALF = (0.3, 0.2, 0.14)
 class Stage:
     """The scene of an episode: hall, robots, people, loose goods, and the loads on board.
 
-    Bodies in the order robots 0..R-1, people, loose goods, then the load of each robot.
+    Bodies in the order robots 0..R-1, people, loose goods, two for the forks of each truck (carriage, inner mast), then
+    the load of each robot.
 
     Args:
         solids: of the hall.
@@ -79,7 +80,14 @@ class Stage:
             for p in range(people)
         ]
         parts.append(_shifted(solids.loose, robots + people))
-        load_body = robots + people + loose
+        self._trucks: list[int] = []
+        for r, model in enumerate(models):
+            if model.forks is not None:
+                forks = model.forks.solids(model.class_name)
+                body = forks.body + (robots + people + loose + 2 * len(self._trucks))
+                parts.append(_relabelled(forks, body=body, instance_id=first + r))
+                self._trucks.append(r)
+        load_body = robots + people + loose + 2 * len(self._trucks)
         parts += [
             carried_load(body=load_body + r, instance_id=first + robots + people + r, top=model.height)
             for r, model in enumerate(models)
@@ -100,9 +108,12 @@ class Stage:
         """Place everything.
 
         Args:
-            body_pose: (R + P + L, 7) of robots, people and loose goods, as ``World.body_pose`` gives.
+            body_pose: (R + P + L + F, 7) of robots, people, loose goods and forks, as ``World.body_pose`` gives;
+                without the last ones forks are shown lowered.
             carrying: (R,) whether a robot has its load on board.
         """
+        if self._trucks and len(body_pose) < self._load_body:
+            body_pose = np.concatenate([body_pose, np.repeat(body_pose[self._trucks], 2, axis=0)])
         loads = body_pose[: self._robots].copy()
         loads[~carrying] = _PUT_AWAY
         self.scene.update(np.concatenate([body_pose, loads, self._patch_pose]))
@@ -124,6 +135,7 @@ class Stage:
         moving[:robots] = planar_velocity(pose, velocity)
         moving[robots:end, :2] = people
         moving[self._load_body : self._load_body + robots] = moving[:robots]
+        moving[self._load_body - 2 * len(self._trucks) : self._load_body] = np.repeat(moving[self._trucks], 2, axis=0)
         return moving
 
 
@@ -301,7 +313,7 @@ def _each_mounted(pose: FloatArray, offset: FloatArray) -> tuple[FloatArray, Flo
     return np.array([position for position, _ in placed]), np.array([rotation for _, rotation in placed])
 
 
-def _relabelled(shape: Primitives, *, body: int, instance_id: int) -> Primitives:
+def _relabelled(shape: Primitives, *, body: int | NDArray[np.int32], instance_id: int) -> Primitives:
     count = len(shape)
     return Primitives(
         shape.kind,

@@ -117,7 +117,7 @@ class Bodies:
     def create_robot(self, i: int, solids: Primitives, height: float, mass: float, inertia: float) -> None:
         """Create robot i from its solids in ``base_link``; ``height`` [m] is that of its centre above the floor."""
         lowered = replace(solids, position=solids.position - np.array([0.0, 0.0, height]))
-        body = bullet.create_body(self.client, lowered, mass, (0.0, 0.0, height), (0.0, 0.0, 0.0, 1.0))
+        body = bullet.create_robot(self.client, lowered, (0.0, 0.0, height))
         kind = class_name(int(solids.class_id[0]))
         self.robot[i], self.robot_of[body], self.label[body] = body, i, (kind, f"{kind}_{i}")
         pybullet.changeDynamics(

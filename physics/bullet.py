@@ -98,23 +98,32 @@ def load_static(client: int, solids: Primitives, friction: float) -> list[int]:
     bodies ("maximal coordinates") cost a twentieth of reduced-coordinate ones per step. Cylinders are true cylinders,
     not 32-sided hulls with a margin around them.
     """
-    flags = pybullet.URDF_IGNORE_VISUAL_SHAPES | pybullet.URDF_USE_IMPLICIT_CYLINDER
     bodies, every = [], np.arange(len(solids))
     for start in range(0, len(solids), MAX_COMPOUND_CHILDREN):
-        text = _compound_urdf(solids.take(every[start : start + MAX_COMPOUND_CHILDREN]))
-        handle, path = tempfile.mkstemp(suffix=".urdf", prefix="floorcast_")
-        try:
-            with os.fdopen(handle, "w") as file:
-                file.write(text)
-            body = pybullet.loadURDF(
-                path, useFixedBase=True, useMaximalCoordinates=True, flags=flags, physicsClientId=client
-            )
-        finally:
-            os.unlink(path)
+        body = _load_compound(client, solids.take(every[start : start + MAX_COMPOUND_CHILDREN]), 0.0)
         pybullet.changeDynamics(body, -1, lateralFriction=friction, physicsClientId=client)
         set_filter(client, body, STATIC)
-        bodies.append(int(body))
+        bodies.append(body)
     return bodies
+
+
+def _load_compound(client: int, solids: Primitives, mass: float) -> int:
+    """Load solids as one body whose frame is theirs; it stands still for ever if its mass [kg] is 0."""
+    handle, path = tempfile.mkstemp(suffix=".urdf", prefix="floorcast_")
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(_compound_urdf(solids, mass))
+        return int(
+            pybullet.loadURDF(
+                path,
+                useFixedBase=mass == 0.0,
+                useMaximalCoordinates=True,
+                flags=pybullet.URDF_IGNORE_VISUAL_SHAPES | pybullet.URDF_USE_IMPLICIT_CYLINDER,
+                physicsClientId=client,
+            )
+        )
+    finally:
+        os.unlink(path)
 
 
 def create_body(
@@ -147,6 +156,16 @@ def create_body(
             physicsClientId=client,
         )
     )
+
+
+def create_robot(client: int, solids: Primitives, position: Any) -> int:
+    """Create a rigid body of 1 kg from up to 1,000 solids in the frame of its centre of mass, each as it is."""
+    if len(solids) <= MAX_ARRAY_CHILDREN:
+        return create_body(client, solids, 1.0, position, (0.0, 0.0, 0.0, 1.0))
+    body = _load_compound(client, solids, 1.0)
+    place = [float(v) for v in position]
+    pybullet.resetBasePositionAndOrientation(body, place, [0.0, 0.0, 0.0, 1.0], physicsClientId=client)
+    return body
 
 
 def _collision_shape(client: int, solids: Primitives) -> int:
@@ -194,11 +213,11 @@ def bounding_box(solids: Primitives) -> tuple[Any, Any]:
     return 0.5 * (low + high), 0.5 * (high - low)
 
 
-def _compound_urdf(solids: Primitives) -> str:
+def _compound_urdf(solids: Primitives, mass: float) -> str:
     # One element a line: the reader of PyBullet cuts lines at 1,024 characters.
     lines = [
-        '<robot name="group"><link name="base"><inertial><mass value="0"/>',
-        '<inertia ixx="0" ixy="0" ixz="0" iyy="0" iyz="0" izz="0"/></inertial>',
+        f'<robot name="group"><link name="base"><inertial><mass value="{mass!r}"/>',
+        f'<inertia ixx="{mass!r}" ixy="0" ixz="0" iyy="{mass!r}" iyz="0" izz="{mass!r}"/></inertial>',
     ]
     for kind, size, position, q in zip(
         solids.kind.tolist(), solids.size.tolist(), solids.position.tolist(), solids.quaternion.tolist(), strict=True

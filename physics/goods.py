@@ -7,7 +7,8 @@ of the world), carried by a robot (part of its body), placed, or released.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from functools import cached_property
 from math import atan2, cos, sin
 
 import numpy as np
@@ -15,14 +16,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..common.classes import class_name
 from ..common.errors import InputError
-from ..common.primitives import PrimitiveBuilder, Primitives
+from ..common.geometry import rotation_matrix
+from ..common.primitives import BOX, PrimitiveBuilder, Primitives
 from . import bullet, proximity
 from .bodies import Bodies
 from .bullet import pybullet
 from .handling import FAR_FOOTPRINT, HIDDEN_POSE, RESTING_GAP, Cargo, checked_pose
 from .settings import PhysicsSettings
+from .surfaces import Surface, Surfaces
 
 FloatArray = NDArray[np.float64]
+
+_UPRIGHT = 1.0 - 1e-4
+"""Cosine of the tilt below which goods count as upright."""
 
 
 class LooseGoods(ABC):
@@ -32,6 +38,8 @@ class LooseGoods(ABC):
     _bodies: Bodies
     _robot_pose: FloatArray
     _lift: FloatArray
+    _solids: Primitives
+    _groups: list[tuple[str, str]]
     _near_good: NDArray[np.bool_]
 
     def _set_goods(
@@ -78,6 +86,10 @@ class LooseGoods(ABC):
     @abstractmethod
     def robot_count(self) -> int:
         """Number of robots."""
+
+    @cached_property
+    def _surfaces(self) -> Surfaces:
+        return Surfaces(self._solids, self._groups)
 
     @abstractmethod
     def _refit(self, i: int) -> None:
@@ -185,6 +197,74 @@ class LooseGoods(ABC):
         self._update_footprint(k)
         self._rouse(k)
 
+    # -- what is known of them ---------------------------------------------------------------------------------------
+
+    @property
+    def loose_mass(self) -> FloatArray:
+        """Masses (L,) [kg]."""
+        return self._loose_mass.copy()
+
+    def good_label(self, k: int) -> tuple[str, str]:
+        """Return class name and layout id of good k."""
+        return self._loose_label[k]
+
+    def good_heights(self, k: int) -> tuple[float, float]:
+        """Return the lowest and the highest z [m] of good k now."""
+        self._cargo.move(self._loose_pose, self._robot_pose)
+        return self._cargo.heights(k, self._loose_pose[k])
+
+    def goods_at(self, x: float, y: float, yaw: float, half_length: float, half_width: float) -> list[int]:
+        """Return the goods, neither carried nor hidden, whose footprints a rectangle [m, rad] overlaps, in order."""
+        rows: list[int] = proximity.overlaps(self.goods_table, x, y, yaw, half_length, half_width).tolist()
+        return rows
+
+    def good_boxes(self, k: int) -> list[tuple[float, float, float, float, float, float, float]]:
+        """Return the boxes of good k: centre x, y [m], yaw [rad], half length, half width, lowest and highest z [m].
+
+        Solids that do not stand upright are left out.
+        """
+        pose, parts = self._loose_pose[k], self._loose_parts[k]
+        rotation = rotation_matrix(pose[3:])
+        found = []
+        if rotation[2, 2] > _UPRIGHT:
+            yaw = atan2(rotation[1, 0], rotation[0, 0])
+            for p in np.flatnonzero(parts.kind == BOX).tolist():
+                own = rotation_matrix(parts.quaternion[p])
+                if own[2, 2] > _UPRIGHT:
+                    x, y, z = (pose[:3] + rotation @ parts.position[p]).tolist()
+                    length, width, height = parts.size[p].tolist()
+                    turn = yaw + atan2(own[1, 0], own[0, 0])
+                    found.append((x, y, turn, length, width, z - height, z + height))
+        return found
+
+    def stack_on(self, k: int) -> list[int]:
+        """Return good k and all that stands on it, directly or not, each after what it stands on."""
+        stack = [k]
+        for below in stack:
+            stack += [m for m in self._resting_on(below) if m not in stack]
+        return stack
+
+    def surface_below(self, k: int, without: Collection[int] = ()) -> Surface:
+        """Return the highest surface below good k.
+
+        Args:
+            k: index of the good.
+            without: goods that make up one load with it, whose centre of mass counts, and which hold nothing.
+        """
+        self._cargo.move(self._loose_pose, self._robot_pose)
+        load = sorted({k, *without})
+        weight = self._loose_mass[load] / self._loose_mass[load].sum()
+        centre = weight @ self._loose_pose[load, :2]
+        x, y, c, s, length, width = self._footprint(k)
+        base = (x, y, atan2(s, c), length, length if width < 0.0 else width)
+        low = self._cargo.heights(k, self._loose_pose[k])[0]
+        near = [m for m in self.goods_at(*base) if m not in load]
+        tops = np.array([self._cargo.heights(m, self._loose_pose[m])[1] for m in near])
+        labels = [self._loose_label[m] for m in near]
+        return self._surfaces.below(
+            base, low, (float(centre[0]), float(centre[1])), self.goods_table[near], tops, labels
+        )
+
     def carried_by(self, robot: int) -> list[int]:
         """Return the goods that a robot carries, in the order in which they were taken up."""
         return self._cargo.carried_by(robot)
@@ -224,14 +304,17 @@ class LooseGoods(ABC):
         """Let go of what stands on good k, which is about to be taken away."""
         if k in self._cargo.rides or k in self._cargo.hidden:
             return
+        for m in self._resting_on(k):
+            if m not in self._awake:
+                self._rouse(m)
+
+    def _resting_on(self, k: int) -> list[int]:
+        """Return the goods that stand on good k."""
         x, y, c, s, length, width = self.goods_table[k].tolist()
         top = self._cargo.heights(k, self._loose_pose[k])[1]
-        yaw, width = atan2(s, c), length if width < 0.0 else width
-        for m in proximity.overlaps(self.goods_table, x, y, yaw, length, width).tolist():
-            if m != k and m not in self._awake:
-                low = self._cargo.heights(m, self._loose_pose[m])[0]
-                if abs(low - top) < RESTING_GAP:
-                    self._rouse(m)
+        above = self.goods_at(x, y, atan2(s, c), length, length if width < 0.0 else width)
+        lows = [self._cargo.heights(m, self._loose_pose[m])[0] for m in above]
+        return [m for m, low in zip(above, lows, strict=True) if m != k and abs(low - top) < RESTING_GAP]
 
     def _bring_goods(self) -> None:
         """Bring into Bullet the goods that are near something, and wake those that shall fall."""
@@ -267,13 +350,13 @@ class LooseGoods(ABC):
                 self._bodies.rest_good(k, self._loose_pose[k].tolist())
 
     def _update_footprint(self, k: int) -> None:
-        if k in self._cargo.hidden:
-            self.goods_table[k] = FAR_FOOTPRINT
-            return
+        self.goods_table[k] = FAR_FOOTPRINT if k in self._cargo.hidden else self._footprint(k)
+
+    def _footprint(self, k: int) -> tuple[float, float, float, float, float, float]:
+        """Return the footprint of good k where it is now."""
         x, y, _, qx, qy, qz, qw = self._loose_pose[k].tolist()
-        half = self._loose_half[k]
+        half = self._loose_half[k].tolist()
         if qx * qx + qy * qy < 1e-4:
             yaw = 2.0 * atan2(qz, qw)
-            self.goods_table[k] = x, y, cos(yaw), sin(yaw), half[0], half[1]
-        else:
-            self.goods_table[k] = x, y, 1.0, 0.0, float(np.linalg.norm(half)), -1.0
+            return x, y, cos(yaw), sin(yaw), half[0], half[1]
+        return x, y, 1.0, 0.0, float(np.linalg.norm(half)), -1.0

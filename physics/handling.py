@@ -82,7 +82,9 @@ class Cargo:
     Attributes:
         hidden: goods that are out of the world.
         rides: robot and offset (7,) in ``base_link`` at hold height 0 by carried good, in the order of taking up.
-        parts: solids in ``base_link`` at hold height 0 that a robot holds out besides its own shape, by robot.
+        parts: solids in ``base_link`` at hold height 0 that a robot holds out besides its own shape, by robot; those of
+            body 0 go up and down with the hold height and touch things, those of body 1 go half as far and touch
+            nothing.
         height: hold height [m] by robot; 0 where there is none.
     """
 
@@ -112,6 +114,16 @@ class Cargo:
             loose_pose[k] = on_board(robot_pose[robot].tolist(), offset)
             loose_pose[k, 2] += self.height.get(robot, 0.0)
 
+    def part_poses(self, robot_pose: FloatArray) -> FloatArray:
+        """Return the poses (2 H, 7) in ``map`` of what H robots hold out, by robot: bodies 0 and 1 of each."""
+        poses = np.zeros((2 * len(self.parts), 7))
+        for n, robot in enumerate(sorted(self.parts)):
+            x, y, yaw = robot_pose[robot].tolist()
+            poses[2 * n : 2 * n + 2, :2] = x, y
+            poses[2 * n : 2 * n + 2, 2] = self.height.get(robot, 0.0) * np.array([1.0, 0.5])
+            poses[2 * n : 2 * n + 2, 3:] = quaternion_from_yaw(yaw)
+        return poses
+
     def take(self, k: int, robot: int, offset: FloatArray) -> bool:
         """Let good k ride on a robot at ``offset`` (7,) in ``base_link`` now; returns whether that is a change."""
         held = offset - np.array([0.0, 0.0, self.height.get(robot, 0.0), 0.0, 0.0, 0.0, 0.0])
@@ -127,6 +139,7 @@ class Cargo:
         """Return what a robot holds, in ``base_link`` at hold height 0: a box for each good, one if they are many."""
         goods = self.carried_by(robot)
         part = self.parts.get(robot)
+        part = part.take(part.body == 0) if part is not None else None
         if not goods:
             return part
         boxes = PrimitiveBuilder()

@@ -5,7 +5,8 @@ walk, goods stand still. Only when a robot comes near something does it enter Bu
 rack row (one compound body), the carton, the person, the other robot. Bullet answers only what touching changes. In
 each such step a robot gets the velocity of its drive model, and is read back if the outcome differs.
 
-Order of moving bodies for a ``Scene``: robots 0..R-1, then people, then loose goods (see ``body_pose``).
+Order of moving bodies for a ``Scene``: robots 0..R-1, then people, then loose goods, then a fork carriage and the inner
+stage of a mast for each robot that has them (see ``body_pose``).
 
 A reset empties the Bullet client and lets bodies come in again when they are needed. That costs a few milliseconds and
 makes every episode bit-equal to one in a new process: ``restoreState`` leaves out sleep states, contact caches and the
@@ -109,7 +110,8 @@ class World(LooseGoods):
 
         Args:
             shapes: R robots' solids in ``base_link``.
-            held: what robots hold out besides (a fork carriage), by robot: solids in ``base_link`` at hold height 0.
+            held: what robots hold out besides (a fork carriage), by robot: solids in ``base_link`` at hold height 0;
+                those of body 0 go up and down with it, those of body 1 go half as far and touch nothing.
             lift: (R,) how high each may raise what it holds [m]; None: not at all.
         """
         self._shapes = list(shapes)
@@ -242,7 +244,7 @@ class World(LooseGoods):
         return np.column_stack([self._walkers()[:, :2], self._person_yaw])
 
     def body_pose(self, robot_pose: ArrayLike) -> FloatArray:
-        """Return the poses (B, 7) of all moving bodies for ``Scene.update``: robots, people, loose goods.
+        """Return the poses (B, 7) of all moving bodies for ``Scene.update``, in the order told above.
 
         Args:
             robot_pose: (R, 3) x, y [m], yaw [rad].
@@ -251,7 +253,7 @@ class World(LooseGoods):
         self._cargo.move(self._loose_pose, robots)
         planar = np.concatenate([robots, self.person_pose()])
         upright = np.column_stack([planar[:, :2], np.zeros(len(planar)), quaternion_from_yaw(planar[:, 2])])
-        return np.concatenate([upright, self._loose_pose])
+        return np.concatenate([upright, self._loose_pose, self._cargo.part_poses(robots)])
 
     def contacts(self) -> list[Contact]:
         """Return the contacts that began since the last call."""
@@ -483,6 +485,10 @@ class World(LooseGoods):
             normal = (sign * point[7][0], sign * point[7][1])
             if own != self._bodies.robot[i] and abs(point[7][2]) > _UPRIGHT_NORMAL:
                 self.hold_stops.setdefault(i, (*self._bodies.label[other], sign * point[7][2]))
+                if other in self._bodies.good_of:
+                    # What lies on forks, or comes to lie on something, is no collision.
+                    self._awake.setdefault(self._bodies.good_of[other], self.time)
+                    continue
             touch = merged.get(other)
             if touch is None:
                 touch = merged[other] = Touch(i, other, (float(position[0]), float(position[1])))

@@ -44,6 +44,7 @@ from .drive_table import (
     parameter_array,
 )
 from .fleet_kernels import advance_all, free_run
+from .lifting import ForkEvent, Lifts
 from .model import DRIVE_OF, DriveParameters, RobotModel
 from .motor import LOAD_NAMES, MOTOR_NAMES
 from .urdf import load_shape
@@ -83,7 +84,13 @@ class Fleet:
         self._hotel_power = np.array([model.hotel_power for model in models])
         self._motors = np.zeros((0, 2, len(MOTOR_NAMES)))
         self._load = np.zeros((0, 2, len(LOAD_NAMES)))
-        world.set_robots([load_shape(model.shape, model.class_name) for model in models])
+        forks = [model.forks for model in models]
+        world.set_robots(
+            [load_shape(model.shape, model.class_name) for model in models],
+            {i: item.solids(models[i].class_name) for i, item in enumerate(forks) if item is not None},
+            [item.stroke if item is not None else 0.0 for item in forks],
+        )
+        self._lifts = Lifts(world, forks, [model.max_payload for model in models], self.set_payload)
         self.reset(np.zeros((len(models), 3)), check=False)
 
     def reset(
@@ -116,6 +123,7 @@ class Fleet:
             self._parameters[:, P_FRICTION] = friction
         self._state = drive.initial_state(pose, np.zeros((count, 2)), self._parameters)
         self.world.reset(*self._mass_and_inertia())
+        self._lifts.reset()
         self.world.follow(self._state[:, S_X : S_YAW + 1])
         if check:
             self._require_free(pose)
@@ -146,6 +154,14 @@ class Fleet:
 
     def step(self, steps: int = 1) -> None:
         """Let ``steps`` physics steps pass. Splitting them over several calls changes nothing, not even a bit."""
+        while self._lifts.moving and steps > 0:
+            self._drive(1)
+            self._lifts.advance(self._state[:, S_X : S_YAW + 1], self._dt)
+            steps -= 1
+        self._drive(steps)
+
+    def _drive(self, steps: int) -> None:
+        """Let ``steps`` physics steps pass without change of what the forks do."""
         done = 0
         while done < steps:
             if not self.world.goods_moving:
@@ -226,6 +242,30 @@ class Fleet:
                 where="friction",
             )
         self._parameters[:, P_FRICTION] = given
+
+    def command_forks(self, robot: int, height: float) -> None:
+        """Set the height to which a truck's forks go, at the speed that they have, until the next call.
+
+        Args:
+            robot: index. height: of the tines' upper faces above the floor [m].
+
+        Raises:
+            InputError: no such robot, it has no forks, or they do not go there.
+        """
+        self._lifts.command(robot, height)
+
+    def fork_events(self) -> list[ForkEvent]:
+        """Return what happened at the forks since the last call, in order of time."""
+        return self._lifts.events()
+
+    @property
+    def fork_height(self) -> FloatArray:
+        """Heights (R,) [m] of the tines' upper faces; NaN for robots without forks."""
+        return np.array([self._lifts.height(i) for i in range(len(self.models))])
+
+    def fork_load(self, robot: int) -> tuple[int, ...]:
+        """Return the loose goods on a truck's forks, the one that the tines hold first."""
+        return self._lifts.load(robot)
 
     def watch_motors(self, motors: FloatArray) -> FloatArray:
         """Reckon what the motors do, from now on, at every physics step.
@@ -322,7 +362,8 @@ class Fleet:
         The estimate of a robot whose battery and motors are not modelled; see ``condition`` for those.
         """
         hotel = self._hotel_power * (self._step_count * self._dt)
-        return (self._state[:, S_WORK] / self._efficiency + hotel) / JOULES_PER_WH
+        lifting = self._lifts.energy(len(self.models))
+        return (self._state[:, S_WORK] / self._efficiency + hotel + lifting) / JOULES_PER_WH
 
     @property
     def odometry(self) -> FloatArray:
@@ -348,7 +389,7 @@ class Fleet:
         return self._ticks[:, self._step_count % self._ticks.shape[1]].copy()
 
     def body_pose(self) -> FloatArray:
-        """Return the poses (B, 7) of all moving bodies for ``Scene.update``: robots, people, loose goods."""
+        """Return the poses (B, 7) of all moving bodies for ``Scene.update``; order as in ``World.body_pose``."""
         return self.world.body_pose(self._state[:, S_X : S_YAW + 1])
 
     def _mass_and_inertia(self) -> tuple[FloatArray, FloatArray]:

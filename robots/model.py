@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from ..common.config import StrictModel
+from .forks import ForkParameters
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -172,7 +173,7 @@ class RobotModel(_Extended):
     one side of ``base_link`` than on the other gives twice the greater half as its length or width.
     """
 
-    _LATER: ClassVar[tuple[str, ...]] = ("class_name",)
+    _LATER: ClassVar[tuple[str, ...]] = ("class_name", "forks")
 
     name: str = "amr"
     kind: RobotKind = "differential"
@@ -191,6 +192,9 @@ class RobotModel(_Extended):
     hotel_power: NonNegative = 60.0
     """Electrical power that computers and sensors draw all the time [W]."""
     drive_efficiency: Annotated[float, Field(gt=0, le=1)] = 0.75
+
+    forks: ForkParameters | None = None
+    """Mast and forks, on trucks that have them."""
 
     @property
     def radius(self) -> float:

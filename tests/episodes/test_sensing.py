@@ -16,6 +16,7 @@ from floorcast.layouts.model import Light
 from floorcast.layouts.recipe import LayoutRecipe
 from floorcast.perception.config import LidarConfig
 from floorcast.perception.lidar import Lidar
+from floorcast.robots.load import load_robot
 from floorcast.robots.model import RobotModel
 
 from .hall import SMALL, empty_hall, quick
@@ -107,6 +108,28 @@ def test_the_stage_holds_everything_once():
     assert np.hypot(*(person.position[:, :2] - (4.0, 5.0)).T).max() < 0.4
     good = world.take(world.body == 5)
     assert np.abs(good.position - solids.loose_pose[0, :3]).max() < 1.5
+
+
+def test_the_stage_shows_forks_where_they_are_and_lowered_if_that_is_not_said():
+    truck = load_robot("forklift")
+    stage = Stage(hall_of(empty_hall()).solids, [truck] * 2, 0, 0, 0)
+    robots = upright(np.array([[4.0, 3.0, 0.0], [8.0, 3.0, math.pi / 2]]))
+    carriage, mast = robots.copy(), robots.copy()
+    carriage[:, 2], mast[:, 2] = (0.5, 2.0), (0.25, 1.0)
+    held = np.stack([carriage, mast], axis=1).reshape(4, 7)
+    for body_pose, lift in ((np.concatenate([robots, held]), (0.5, 2.0)), (robots, (0.0, 0.0))):
+        stage.update(body_pose, np.zeros(2, dtype=bool))
+        solids = stage.scene.world_primitives()
+        for r, rise in enumerate(lift):
+            tines = solids.take(solids.body == 2 + 2 * r).position[:2]
+            assert tines[:, 2] == pytest.approx(0.08 - 0.5 * 0.045 + rise)
+            assert set(solids.instance_id[solids.body == 3 + 2 * r]) == set(solids.instance_id[solids.body == r])
+    assert tines[:, :2].mean(axis=0) == pytest.approx([8.0, 3.0 - 0.25 - 0.5 * 1.15]), "behind the truck"
+    moving = stage.body_velocity(
+        np.array([[4.0, 3.0, 0.0], [8.0, 3.0, 1.0]]), np.array([[1.0, 0], [0, 0.5]]), np.empty((0, 2))
+    )
+    assert np.array_equal(moving[2:4], moving[[0, 0]])
+    assert np.array_equal(moving[4:6], moving[[1, 1]])
 
 
 def test_the_lidar_sees_walls_at_their_distance_from_its_mount():
