@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 a gate failed or an episode could not be run, 2 bad input,
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import json
 import os
@@ -46,7 +47,7 @@ Twin = Annotated[Path | None, typer.Option("--twin", help="Twin file with calibr
 Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON on standard output.")]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the rows as JSON into this file.")]
 Device = Annotated[str, typer.Option("--device", help="Where sensors are computed: auto, cpu or cuda.")]
-Scenario = Annotated[str, typer.Argument(help="A built-in scenario or a YAML file.")]
+Scenario = Annotated[str, typer.Argument(help="A built-in scenario (see floorcast scenarios) or a YAML file.")]
 PolicyName = Annotated[
     str, typer.Option("--policy", help="navigator, reckless, package.module:Class or file.py:Class.")
 ]
@@ -181,6 +182,17 @@ def layout_show(
     if out is not None:
         _draw(layout, out)
     _show(_layout_rows(layout), _layout_summary(layout), as_json)
+
+
+@app.command()
+def scenarios(as_json: Json = False) -> None:
+    """List the built-in scenarios and what goes wrong in each."""
+    from .episodes.library import scenario_library
+
+    entries = scenario_library()
+    rows = [("scenario", "s", "what it is")]
+    rows += [(entry.name, f"{entry.duration:g}", entry.description) for entry in entries]
+    _show(rows, {"scenarios": [dataclasses.asdict(entry) for entry in entries]}, as_json)
 
 
 @app.command()
