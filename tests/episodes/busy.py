@@ -25,11 +25,15 @@ def busy(duration=60.0):
     )
     content["robots"]["count"] = constant(3)
     content["people"].update(
-        count=constant(4), model="social_force", careless=constant(60, "%"), groups=constant(50, "%"), sudden=constant(1)
+        count=constant(4),
+        model="social_force",
+        careless=constant(60, "%"),
+        groups=constant(50, "%"),
+        sudden=constant(1),
     )
     content["tasks"]["per_robot"] = constant(4)
     content["sensors"]["camera"].update(width=64, height=48)
-    spell = {"rate": 120.0, "duration": {"distribution": "uniform", "low": 2, "high": 12, "unit": "s"}}
+    lasting = {"distribution": "uniform", "low": 2, "high": 12, "unit": "s"}
     kinds = (
         "spill",
         "blocked_aisle",
@@ -43,7 +47,11 @@ def busy(duration=60.0):
         "equipment_failure",
         "battery_fade",
     )
-    content["disturbances"] = [{"kind": kind, **spell} for kind in kinds]
+    content["disturbances"] = [
+        {"kind": kind, "at": [1.0 + 2.0 * number, 30.0 + 2.0 * number], "duration": lasting}
+        for number, kind in enumerate(kinds)
+        if 1.0 + 2.0 * number < duration
+    ]
     content["disturbances"].append({"kind": "dropped_carton", "source": "load", "rate": 200.0})
     return Scenario.model_validate(content)
 
