@@ -190,7 +190,7 @@ def scenarios(as_json: Json = False) -> None:
     from .episodes.library import scenario_library
 
     entries = scenario_library()
-    rows = [("scenario", "s", "what it is")]
+    rows: list[tuple[str, ...]] = [("scenario", "s", "what it is")]
     rows += [(entry.name, f"{entry.duration:g}", entry.description) for entry in entries]
     _show(rows, {"scenarios": [dataclasses.asdict(entry) for entry in entries]}, as_json)
 
