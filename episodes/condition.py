@@ -10,6 +10,8 @@ from ..robots.condition import FleetCondition, RobotStart
 from ..robots.condition_model import ConditionParameters
 from ..robots.faults import draw_faults
 
+from .scenario import MAX_FULL_DURATION
+
 if TYPE_CHECKING:
     from ..robots.fleet import Fleet
     from .scenario import ConditionRanges, Scenario
@@ -50,7 +52,8 @@ def fleet_condition(
         faults = draw_faults(given.faults, age_h, robot, seed, index, given.time_scale)
         parameters = _varied(given, label, seed, index, values)
         starts.append(RobotStart(parameters, age_h, drawn["charge"], faults))
-    return FleetCondition(fleet, starts, stream, scenario.duration, given.time_scale)
+    telemetry = scenario.duration if scenario.record_rate is None else min(scenario.duration, MAX_FULL_DURATION)
+    return FleetCondition(fleet, starts, stream, telemetry, given.time_scale)
 
 
 def _varied(given: ConditionRanges, label: str, seed: int, index: int, values: dict[str, Any]) -> ConditionParameters:

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .record import Event, TaskResult
+from .record import Event, FloorResult, TaskResult
 from .routes import FloatArray
 from .tasks import Task, TaskTracker
 
@@ -28,6 +28,10 @@ class Errands(Protocol):
 
     def goal(self, robot: int) -> FloatArray | None:
         """Return the pose (3,) to drive to; None while a robot is loaded and when it has nothing to do."""
+        ...
+
+    def holds(self, robot: int) -> bool:
+        """Return whether a robot is held where it stands, by its brakes, and its policy is not asked."""
         ...
 
     def payload(self, robot: int) -> float:
@@ -51,6 +55,10 @@ class Errands(Protocol):
 
     def results(self) -> list[TaskResult]:
         """Return finished and unfinished tasks."""
+        ...
+
+    def floor(self) -> FloorResult | None:
+        """Return orders and stock as they stand; None where there are none."""
         ...
 
     def again(self, pose: FloatArray) -> Errands:
@@ -85,6 +93,10 @@ class FixedErrands:
         """Return the pose (3,) of the station to go to; None while loading and when nothing is left to do."""
         return self._trackers[robot].goal
 
+    def holds(self, robot: int) -> bool:
+        """Return False: policies are asked at every control step."""
+        return False
+
     def payload(self, robot: int) -> float:
         """Return the load on board [kg]."""
         return self._trackers[robot].payload
@@ -106,6 +118,9 @@ class FixedErrands:
     def results(self) -> list[TaskResult]:
         """Return finished and unfinished tasks, robot by robot."""
         return [result for tracker in self._trackers for result in (*tracker.results, *tracker.unfinished())]
+
+    def floor(self) -> None:
+        """Return None: there are no orders."""
 
     def again(self, pose: FloatArray) -> FixedErrands:
         """Return the same tasks anew, from poses (R, 3)."""

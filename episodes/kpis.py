@@ -7,15 +7,12 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, model_validator
 
 from ..common.config import StrictModel
-from ..common.geometry import wrap_angle
+from .kpi_sums import TrajectorySums, trajectory_sums
 from .record import EpisodeRecord, TaskResult
 
-FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 
@@ -96,7 +93,6 @@ class KpiDefinition:
 
 
 _OWN = "Floorcast"
-_PAIRS_AT_ONCE = 1 << 18  # bounds the memory of the pair-wise arrays at any number of steps and robots
 
 KPI_DEFINITIONS: dict[str, KpiDefinition] = {
     item.name: item
@@ -352,7 +348,11 @@ KPI_KINDS: dict[str, Kind] = {name: item.kind for name, item in KPI_DEFINITIONS.
 
 
 def episode_kpis(
-    record: EpisodeRecord, *, control_period: float, settings: KpiSettings | None = None
+    record: EpisodeRecord,
+    *,
+    control_period: float,
+    settings: KpiSettings | None = None,
+    sums: TrajectorySums | None = None,
 ) -> dict[str, float | None]:
     """Return every KPI of ``KPI_DEFINITIONS`` for one episode, in that order.
 
@@ -360,6 +360,7 @@ def episode_kpis(
         record: the episode; its ``kpis`` are neither read nor written.
         control_period: time between two rows of the record [s], > 0.
         settings: constants of the formulas.
+        sums: of all control steps, if the record holds only some of them; else they are taken from the record.
 
     Returns:
         Finite floats; None where a KPI has no value (for example the distance to people in an empty hall).
@@ -372,36 +373,11 @@ def episode_kpis(
     settings = settings or KpiSettings()
     values: dict[str, float] = {}
     values.update(_outcome(record))
-    values.update(_effort(record, control_period, settings))
-    values.update(_separation(record, control_period, settings))
-    values.update(_flow(record, control_period, settings))
+    sums = sums if sums is not None else trajectory_sums(record, control_period, settings)
+    values.update(_effort(record, sums, settings))
+    values.update(sums.kpis(control_period))
     values.update(_fleet(record, values, settings))
     return {name: _finite(values[name]) for name in KPI_DEFINITIONS}
-
-
-def disc_time_to_collision(position: ArrayLike, velocity: ArrayLike, radius: ArrayLike) -> FloatArray:
-    """Return when two discs at constant velocity touch.
-
-    Args:
-        position: (..., 2) centre of the second disc relative to the first [m].
-        velocity: (..., 2) velocity of the second relative to the first [m/s].
-        radius: (...) sum of the two radii [m].
-
-    Returns:
-        (...) seconds: the closed form [-p.v - sqrt((p.v)^2 - |v|^2 (|p|^2 - R^2))] / |v|^2 for p.v < 0; 0 where the
-        discs overlap and still approach; inf where they never touch, stand still or part.
-    """
-    p, v = np.asarray(position, dtype=np.float64), np.asarray(velocity, dtype=np.float64)
-    closing = np.sum(p * v, axis=-1)
-    speed2 = np.sum(v * v, axis=-1)
-    gap = np.sum(p * p, axis=-1) - np.asarray(radius, dtype=np.float64) ** 2
-    discriminant = closing * closing - speed2 * gap
-    hits = (closing < 0) & (discriminant >= 0)
-    root = np.sqrt(np.where(hits, discriminant, 0.0))
-    # gap / (-p.v + root) is the same root without the cancellation of -p.v - root for near-grazing or slow pairs.
-    with np.errstate(over="ignore"):  # discs that hardly close at all meet at infinity
-        time = np.where(hits, np.maximum(gap, 0.0) / np.where(hits, root - closing, 1.0), np.inf)
-    return np.asarray(time)
 
 
 def _finite(value: float) -> float | None:
@@ -424,19 +400,15 @@ def _outcome(record: EpisodeRecord) -> dict[str, float]:
     }
 
 
-def _effort(record: EpisodeRecord, dt: float, settings: KpiSettings) -> dict[str, float]:
+def _effort(record: EpisodeRecord, sums: TrajectorySums, settings: KpiSettings) -> dict[str, float]:
     ends = [task.end_time for task in record.tasks]
-    all_ended = bool(ends) and all(math.isfinite(end) for end in ends)
-    steps = np.diff(record.pose[:, :, :2], axis=0)
-    has_goal = _has_goal(record)
-    jerk = np.diff(record.velocity[:, :, 0], n=2, axis=0) / dt**2
-    jerk = jerk[has_goal[1:-1]] if len(jerk) else np.empty(0)
+    all_ended = bool(ends) and all(math.isfinite(end) for end in ends) and record.floor is None
     return {
         "time_s": max(ends) if all_ended else record.duration,
-        "path_m": float(np.sum(np.hypot(steps[..., 0], steps[..., 1]))),
+        "path_m": sums.path,
         "spl": _mean([_spl(task) for task in record.tasks]),
         "barn": _mean([_barn(task, settings) for task in record.tasks]),
-        "jerk_rms": float(np.sqrt(np.mean(jerk**2))) if jerk.size else math.nan,
+        "jerk_rms": float(np.sqrt(sums.jerk_square / sums.jerk_rows)) if sums.jerk_rows else math.nan,
         "energy_wh": float(np.sum(record.energy_wh)),
     }
 
@@ -457,94 +429,6 @@ def _barn(task: TaskResult, settings: KpiSettings) -> float:
         return 1.0 / settings.barn_low
     actual = task.end_time - task.start_time
     return optimal / min(max(actual, settings.barn_low * optimal), settings.barn_high * optimal)
-
-
-def _separation(record: EpisodeRecord, dt: float, settings: KpiSettings) -> dict[str, float]:
-    person = record.person_distance
-    speed = np.abs(record.velocity[:, :, 0])
-    moving = speed > settings.moving_speed
-    stop = speed * settings.reaction_time + speed**2 / (2 * settings.deceleration) + settings.stop_reserve
-    too_fast = (speed > 1.02 * settings.speed_limit) | (
-        (person < settings.person_zone) & (speed > settings.person_zone_speed)
-    )
-    return {
-        "min_sep_m": float(np.min(record.min_clearance, initial=np.inf)),
-        "min_sep_person_m": float(np.min(person, initial=np.inf)),
-        "ttc_min_s": _smallest_time_to_collision(record),
-        "stop_margin_min_m": float(np.min((person - stop)[moving], initial=np.inf)),
-        "intrusion_s": dt * float(np.count_nonzero(person < settings.intrusion_distance)),
-        "overspeed_s": dt * float(np.count_nonzero(too_fast)),
-    }
-
-
-def _smallest_time_to_collision(record: EpisodeRecord) -> float:
-    """Over all steps and all pairs of robots, and of robots and people: arrays (rows of T, R, R + P)."""
-    yaw, v = record.pose[:, :, 2], record.velocity[:, :, 0]
-    robot_velocity = np.stack([v * np.cos(yaw), v * np.sin(yaw)], axis=-1)
-    robots = record.pose[:, :, :2]
-    others = np.concatenate([robots, record.person_pose[:, :, :2]], axis=1)
-    other_velocity = np.concatenate([robot_velocity, record.person_velocity], axis=1)
-    radius = record.robot_radius[:, None] + np.concatenate([record.robot_radius, record.person_radius])[None, :]
-    np.fill_diagonal(radius, np.nan)  # a robot against itself: every comparison with nan is false, so never a hit
-    rows = max(1, _PAIRS_AT_ONCE // max(1, radius.size))
-    smallest = math.inf
-    for start in range(0, len(robots), rows):
-        part = slice(start, start + rows)
-        time = disc_time_to_collision(
-            others[part, None, :, :] - robots[part, :, None, :],
-            other_velocity[part, None, :, :] - robot_velocity[part, :, None, :],
-            radius,
-        )
-        smallest = min(smallest, float(np.min(time, initial=np.inf)))
-    return smallest
-
-
-def _flow(record: EpisodeRecord, dt: float, settings: KpiSettings) -> dict[str, float]:
-    has_goal = _has_goal(record)
-    still = (np.abs(record.velocity[:, :, 0]) < settings.moving_speed) & (
-        np.abs(record.velocity[:, :, 1]) < 5 * settings.moving_speed
-    )
-    stuck = _stuck(record, has_goal, dt, settings)
-    with_goal = int(np.count_nonzero(has_goal))
-    return {
-        "stuck_s": dt * float(np.count_nonzero(stuck)),
-        "deadlock_count": float(_deadlocks(record, stuck, settings)),
-        "wait_ratio": np.count_nonzero(still & has_goal) / with_goal if with_goal else math.nan,
-        "utilisation": with_goal / has_goal.size if has_goal.size else math.nan,
-    }
-
-
-def _has_goal(record: EpisodeRecord) -> BoolArray:
-    """(T, R): whether the robot had a goal."""
-    return np.asarray(np.all(np.isfinite(record.goal[:, :, :2]), axis=-1))
-
-
-def _stuck(record: EpisodeRecord, has_goal: BoolArray, dt: float, settings: KpiSettings) -> BoolArray:
-    """(T, R): no progress over the window that ends here, with the same goal throughout."""
-    window = max(1, round(settings.stuck_window / dt))
-    stuck = np.zeros(has_goal.shape, dtype=bool)
-    if len(has_goal) <= window:
-        return stuck
-    step = record.pose[window:, :, :2] - record.pose[:-window, :, :2]
-    turn = wrap_angle(record.pose[window:, :, 2] - record.pose[:-window, :, 2])
-    idle = (np.hypot(step[..., 0], step[..., 1]) < settings.stuck_distance) & (np.abs(turn) < settings.stuck_turn)
-    without_goal = np.cumsum(~has_goal, axis=0)
-    changed = np.cumsum(np.any(record.goal[1:] != record.goal[:-1], axis=-1) & has_goal[1:] & has_goal[:-1], axis=0)
-    changed = np.concatenate([np.zeros((1, has_goal.shape[1]), dtype=changed.dtype), changed])
-    always = (without_goal[window:] == without_goal[:-window]) & has_goal[:-window]
-    stuck[window:] = idle & always & (changed[window:] == changed[:-window])
-    return stuck
-
-
-def _deadlocks(record: EpisodeRecord, stuck: BoolArray, settings: KpiSettings) -> int:
-    gap = record.pose[:, :, None, :2] - record.pose[:, None, :, :2]
-    near = np.hypot(gap[..., 0], gap[..., 1]) < settings.deadlock_distance
-    both = stuck[:, :, None] & stuck[:, None, :] & near
-    first, second = np.triu_indices(stuck.shape[1], k=1)
-    pairs = both[:, first, second]
-    if not len(pairs):
-        return 0
-    return int(np.count_nonzero(pairs[0]) + np.count_nonzero(pairs[1:] & ~pairs[:-1]))
 
 
 def _fleet(record: EpisodeRecord, values: dict[str, float], settings: KpiSettings) -> dict[str, float]:

@@ -16,13 +16,16 @@ from ..perception.lidar import Lidar
 from ..robots.fleet import Fleet
 from .actors import Actor, Pedestrians
 from .capture import Photographer
+from .chronicle import Chronicle
 from .condition import fleet_condition
 from .crowd import Crowd, plan_crowd
+from .dispatch import Dispatcher
 from .disturbances.actor import Disturbances
 from .disturbances.floor import spill_radii
 from .disturbances.plan import Occurrence, Surroundings, plan_disturbances, reserve_of
 from .errands import Errands, FixedErrands
 from .hall import Hall, hall_of, with_reserve, world_of
+from .localisation import LocalisationErrors
 from .log import EpisodeLog
 from .people import People, plan_people
 from .policy import EpisodeInfo
@@ -60,7 +63,8 @@ class LiveEpisode:
         stream: of the sensors' noise.
         told: (R, 2) what the drives were told last. closed: ids of stations that serve nobody now.
         occurrences: the disturbances that will come. windows: of the lidars.
-        log: what was written down. events: what happened to the robots' tasks.
+        log: what was written down. chronicle: what becomes of it where not every step is kept, or None.
+        events: what happened to the robots' tasks.
 
     Raises:
         InputError: the scenario cannot be realised (no hall can be built, no stations, no room to start).
@@ -77,7 +81,7 @@ class LiveEpisode:
             self.sampled.layout,
             [grounds[model.width] for model in models],
             models,
-            self.sampled.tasks,
+            self.sampled.tasks if scenario.orders is None else [()] * len(models),
             generator(seed, index, "tasks"),
         )
         plan = plan_crowd if scenario.people.model == "social_force" else plan_people
@@ -99,8 +103,10 @@ class LiveEpisode:
         self.stream = int(generator(seed, index, "noise").integers(2**62))
         self.condition = fleet_condition(scenario, self.fleet, seed, index, self.stream, self.sampled.values)
         self._prepare_sensors()
-        self.errands: Errands = FixedErrands(self.assignment.tasks, self._judged(), self.fleet.pose)
-        self.log = EpisodeLog(scenario.control_steps, robots, len(self.people), len(self.hall.solids.loose_pose))
+        self.errands: Errands = self._work()
+        self.chronicle = Chronicle(self, scenario.record_rate) if scenario.record_rate is not None else None
+        rows = scenario.control_steps if self.chronicle is None else self.chronicle.rows
+        self.log = EpisodeLog(rows, robots, len(self.people), len(self.hall.solids.loose_pose))
         self.events: list[Event] = []
         self.vehicles = Vehicles(self.fleet.models, robots)
         self.actors: list[Actor] = [Pedestrians(self.people, self.fleet, self.world, self.vehicles)]
@@ -136,9 +142,10 @@ class LiveEpisode:
     def write_down(self, k: int, pose: FloatArray) -> None:
         """Log where everything is at the beginning of control step k; ``pose`` (R, 3) of the robots."""
         log = self.log
-        log.pose[k], log.velocity[k] = pose, self.fleet.velocity
-        log.person_pose[k], log.person_velocity[k] = self.people.pose, self.people.velocity
-        log.loose_pose[k] = self.world.loose_pose()
+        row = log.row(k)
+        log.pose[row], log.velocity[row] = pose, self.fleet.velocity
+        log.person_pose[row], log.person_velocity[row] = self.people.pose, self.people.velocity
+        log.loose_pose[row] = self.world.loose_pose()
 
     def advance(self, time: float) -> None:
         """Let one control period pass from ``time`` [s]: the actors decide, then everything moves."""
@@ -198,7 +205,23 @@ class LiveEpisode:
         self.photographer = Photographer(
             self.scenario, Camera(sampled.camera), sampled.models, sampled.lighting, self.stream
         )
-        self.error = localisation_errors(sampled, self.scenario.control_steps, self.period, self.seed, self.index)
+        if self.scenario.record_rate is not None:
+            self.error: FloatArray | LocalisationErrors = LocalisationErrors(
+                sampled, self.period, self.seed, self.index
+            )
+        else:
+            self.error = localisation_errors(sampled, self.scenario.control_steps, self.period, self.seed, self.index)
+
+    def _work(self) -> Errands:
+        """Return what the robots are to do: orders, or the tasks drawn for them."""
+        orders, sampled = self.scenario.orders, self.sampled
+        if orders is None:
+            return FixedErrands(self.assignment.tasks, self._judged(), self.fleet.pose)
+        ground = self.hall.ground(0.5 * max(model.width for model in sampled.models))
+        start, tolerance = self.assignment.start, self._judged()
+        return Dispatcher(
+            orders, sampled.layout, ground, sampled.models, start, tolerance, self.condition, self.seed, self.index
+        )
 
     def _judged(self) -> tuple[float, float]:
         # The robots are told a tolerance that their localisation can keep; they are judged on the truth.

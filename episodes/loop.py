@@ -43,6 +43,7 @@ def run_episode(
     twin: Twin | None = None,
     capture: Callable[[Capture], None] | None = None,
     telemetry: Callable[[Telemetry], None] | None = None,
+    watch: Callable[[EpisodeRecord, LiveEpisode], None] | None = None,
 ) -> EpisodeRecord:
     """Run one episode.
 
@@ -55,6 +56,8 @@ def run_episode(
         capture: called with every picture, in order of time; None takes none.
         telemetry: called once with the robots' telemetry over the duration of the record, if the scenario has a
             ``condition``.
+        watch: called after every minute of an episode with a ``record_rate``, with the trajectories of all control
+            steps of that minute (nothing else in that record is filled in) and the episode as it stands, to look at.
 
     Returns:
         The record, KPIs included.
@@ -96,7 +99,10 @@ def run_episode(
             episode.scan(k / rate, pose)
         _control(episode, pilots, k, pose)
         episode.advance(k / rate)
-        if episode.settle((k + 1) / rate):
+        settled = episode.settle((k + 1) / rate)
+        if episode.chronicle is not None and record is None:
+            episode.chronicle.note(k, watch)
+        if settled:
             record = record or close(k + 1)
             episode.errands = episode.errands.again(episode.fleet.pose)
     return record or close(steps)
@@ -106,13 +112,18 @@ def _control(episode: LiveEpisode, pilots: Pilots, k: int, pose: FloatArray) -> 
     """Write control step k down, let every robot at its true pose (R, 3) observe and answer, and tell the drives."""
     now = k / episode.scenario.control_rate
     log, errands = episode.log, episode.errands
+    row = log.row(k)
     episode.write_down(k, pose)
     measured = episode.fleet.encoder_velocity
-    odometry, imu = episode.reckoning.read(episode.fleet.odometry, log.velocity[k])
+    odometry, imu = episode.reckoning.read(episode.fleet.odometry, log.velocity[row])
     scan_times, scans = episode.scans.newest(now)
     carrying = errands.carrying
     for robot in range(len(episode.radius)):
         goal = errands.goal(robot)
+        if goal is not None:
+            log.goal[row, robot] = goal
+        if errands.holds(robot):
+            continue
         observation = Observation(
             time=now,
             pose=localised(pose[robot], episode.error[k, robot]),
@@ -124,10 +135,8 @@ def _control(episode: LiveEpisode, pilots: Pilots, k: int, pose: FloatArray) -> 
             goal=goal,
             carrying=bool(carrying[robot]),
         )
-        if goal is not None:
-            log.goal[k, robot] = goal
-        log.command[k, robot] = pilots.ask(robot, k, observation)
-    commands = log.command[k].copy()
+        log.command[row, robot] = pilots.ask(robot, k, observation)
+    commands = log.command[row].copy()
     for actor in episode.actors:
         actor.command(now, commands)
     episode.told = commands

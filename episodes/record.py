@@ -8,6 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from .stock import StockTable
+
 EventKind = Literal[
     "collision",
     "pick",
@@ -63,6 +65,41 @@ class TaskResult:
     success: bool
 
 
+@dataclass(frozen=True)
+class OrderResult:
+    """One order as it went. Times [s]; ``end_time`` is nan for one that is still open, ``backordered`` counts the
+    cartons that had to wait for stock; ``kind`` is "out", "return" or "supply"."""
+
+    name: str
+    kind: str
+    time: float
+    due: float
+    end_time: float
+    lines: int
+    cartons: int
+    backordered: int
+
+
+@dataclass(frozen=True)
+class FloorResult:
+    """What an episode with orders leaves behind beside its trajectories.
+
+    Attributes:
+        orders: those done, in the order of their ends, then those still open.
+        stock: the books.
+        charging_s: (R,) float64 time at chargers [s].
+        deadlocks: times that two robots blocked each other; withdrawals: times that one was sent out of the way.
+        skipped: rows of the order file that could not be used, by reason.
+    """
+
+    orders: list[OrderResult]
+    stock: StockTable
+    charging_s: NDArray[np.float64]
+    deadlocks: int
+    withdrawals: int
+    skipped: dict[str, int]
+
+
 @dataclass
 class EpisodeRecord:
     """The outcome of one episode: pure in (scenario, twin, policy, seed, index).
@@ -90,6 +127,9 @@ class EpisodeRecord:
         tasks: finished and unfinished tasks.
         kpis: per-episode key performance indicators by name (see ``episodes.kpis``); nan is stored as None.
         sampled: what randomization drew, by dotted name.
+        floor: orders and stock; None for an episode without orders.
+        record_period: time between two rows [s]; None: every control step is a row. With a period the rows of
+            ``min_clearance`` and ``person_distance`` hold the least since the row before.
     """
 
     scenario_hash: str
@@ -116,3 +156,5 @@ class EpisodeRecord:
     tasks: list[TaskResult] = field(default_factory=list)
     kpis: dict[str, float | None] = field(default_factory=dict)
     sampled: dict[str, Any] = field(default_factory=dict)
+    floor: FloorResult | None = None
+    record_period: float | None = None

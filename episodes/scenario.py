@@ -23,10 +23,17 @@ from . import distributions as ranges
 from .distributions import Constant, Quantity, UniformInteger
 from .disturbances.config import Disturbances
 from .disturbances.targets import require_targets
+from .order_file import read_orders
+from .orders import OrderRanges
 from .sensor_ranges import SensorVariation, optional_ranges
 
 PHYSICS_RATE = 240
 """Physics steps per second [Hz]."""
+
+MAX_DURATION = 7 * 24 * 3600.0
+"""Of an episode [s]: a week."""
+MAX_FULL_DURATION = 3600.0
+"""Of an episode that is recorded at every control step [s]."""
 
 SCENARIO_FOLDER = Path(__file__).resolve().parent.parent / "assets" / "scenarios"
 
@@ -347,8 +354,8 @@ class Scenario(StrictModel):
     schema_version: Literal[1] = 1
     name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")] = "scenario"
     description: str = ""
-    duration: Annotated[float, Field(gt=0, le=3600)] = 60.0
-    """Longest time of an episode [s]; it ends earlier once every task is done."""
+    duration: Annotated[float, Field(gt=0, le=MAX_DURATION)] = 60.0
+    """Longest time of an episode [s]; it ends earlier once every task is done. Over an hour it needs ``record_rate``."""
     control_rate: int = Field(default=20, ge=1, le=PHYSICS_RATE)
     """Calls of the policy per second [Hz]; divides 240."""
     layout: LayoutSource = LayoutSource()
@@ -365,6 +372,11 @@ class Scenario(StrictModel):
     """Left out: robots do not wear or fail, have no battery and give no telemetry."""
     disturbances: Disturbances = ()
     """What may go wrong, see ``disturbances.config``."""
+    orders: OrderRanges | None = None
+    """Demand as a stream of orders, served from stock, in place of ``tasks`` (but for their goal tolerances)."""
+    record_rate: int | None = Field(default=None, ge=1, le=PHYSICS_RATE)
+    """Rows of the record per second [Hz]; divides ``control_rate``. Left out: every control step. KPIs, incidents and
+    the least distances are those of all control steps either way."""
 
     @property
     def control_period(self) -> float:
@@ -388,10 +400,11 @@ class Scenario(StrictModel):
 
     @model_serializer(mode="wrap")
     def _without_what_is_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # A scenario that leaves these out keeps the hash that it had before there were any.
+        # A scenario that leaves a section out keeps the hash that it had before there was one.
         content: dict[str, Any] = handler(self)
-        if self.condition is None:
-            content.pop("condition", None)
+        for name in ("condition", "orders", "record_rate"):
+            if getattr(self, name) is None:
+                content.pop(name, None)
         if not self.disturbances:
             content.pop("disturbances", None)
         return content
@@ -413,6 +426,10 @@ class Scenario(StrictModel):
             )
         if len(self.sensors.lidar.elevations) != 1:
             raise ValueError("sensors.lidar feeds the policies and must have one ring; put a 3D lidar in capture.lidar")
+        if self.record_rate is not None and self.control_rate % self.record_rate:
+            raise ValueError(f"record_rate {self.record_rate} Hz must divide control_rate {self.control_rate} Hz")
+        if self.record_rate is None and self.duration > MAX_FULL_DURATION:
+            raise ValueError(f"an episode of over {MAX_FULL_DURATION:g} s needs a record_rate, such as 1")
         if self.capture.frames > self.control_steps:
             raise ValueError(
                 f"capture.frames {self.capture.frames} is over the {self.control_steps} control steps of an episode"
@@ -433,7 +450,7 @@ def load_scenario(name_or_path: str | Path) -> Scenario:
 
     Returns:
         The scenario; a hall that it takes from a file has been read, checked and put into ``layout.fixed``, and
-        pictures into ``materials.textures``.
+        pictures into ``materials.textures``, the lines of an order file into ``orders.replay``.
 
     Raises:
         InputError: no such scenario (the known names are listed), or the file or its layout file is wrong (every wrong
@@ -451,7 +468,8 @@ def load_scenario(name_or_path: str | Path) -> Scenario:
     node, data = parse_yaml(read_text(path), str(path))
     if data is None:
         raise InputError("the file is empty", where=str(path), mend="write a Scenario into it")
-    scenario = _with_textures(parse_model(_with_robot(data, path), Scenario, source=str(path), node=node), path)
+    read = parse_model(_with_robot(data, path), Scenario, source=str(path), node=node)
+    scenario = _with_orders(_with_textures(read, path), path)
     if scenario.layout.file is None:
         if scenario.layout.fixed is not None:
             _require_valid(scenario.layout.fixed, f"{path}, layout.fixed", scenario.robots.models)
@@ -491,6 +509,16 @@ def _with_textures(scenario: Scenario, path: Path) -> Scenario:
         for name, images in textures.items()
     }
     return scenario.model_copy(update={"materials": scenario.materials.model_copy(update={"textures": read})})
+
+
+def _with_orders(scenario: Scenario, path: Path) -> Scenario:
+    """Return a scenario with its order file read."""
+    orders = scenario.orders
+    if orders is None or orders.file is None:
+        return scenario
+    lines, skipped = read_orders(path.parent / orders.file)
+    read = orders.model_copy(update={"file": None, "replay": lines, "skipped": skipped})
+    return scenario.model_copy(update={"orders": read})
 
 
 def _require_valid(layout: Layout, source: str, robots: tuple[RobotModel, ...]) -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from floorcast.episodes.kpi_sums import disc_time_to_collision
 from floorcast.episodes.kpis import (
     KPI_BETTER,
     KPI_DEFINITIONS,
@@ -14,7 +15,6 @@ from floorcast.episodes.kpis import (
     KPI_KINDS,
     KPI_UNITS,
     KpiSettings,
-    disc_time_to_collision,
     episode_kpis,
 )
 from floorcast.episodes.record import EpisodeRecord, Event, TaskResult
@@ -261,7 +261,7 @@ def test_pair_times_do_not_depend_on_the_block_size(monkeypatch: pytest.MonkeyPa
     rng = np.random.default_rng(0)
     item = record(rng.uniform(0, 1.5, (50, 3)), start=rng.uniform(0, 8, (3, 3)), people=rng.uniform(0, 8, (50, 2, 3)))
     whole = kpis(item)["ttc_min_s"]
-    monkeypatch.setattr("floorcast.episodes.kpis._PAIRS_AT_ONCE", 7)
+    monkeypatch.setattr("floorcast.episodes.kpi_sums._PAIRS_AT_ONCE", 7)
     assert whole is not None
     assert kpis(item)["ttc_min_s"] == whole
 
