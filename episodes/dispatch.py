@@ -9,7 +9,7 @@ has nothing to do goes to a charger if its battery is low enough, or parks where
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -91,6 +91,7 @@ class Dispatcher:
         self._holder: dict[str, int] = {}
         self._plug: dict[int, int] = {}
         self._closed: set[tuple[Part, str]] = set()
+        self._shut: frozenset[str] = frozenset()
         self._empty_since: dict[int, float] = {}
         self._next_look = self._next_watch = self._time = 0.0
         self.tasks: list[TaskResult] = []
@@ -133,17 +134,21 @@ class Dispatcher:
         """Return the dispatcher itself: it goes on."""
         return self
 
-    def advance(self, time: float, period: float, pose: FloatArray, velocity: FloatArray) -> list[Event]:
+    def advance(
+        self, time: float, period: float, pose: FloatArray, velocity: FloatArray, closed: Sequence[str] = ()
+    ) -> list[Event]:
         """Follow the robots for a control step.
 
         Args:
             time: now [s]. period: since the last call [s].
             pose: (R, 3) true x, y [m], yaw [rad]; velocity: (R, 2) true v [m/s], omega [rad/s].
+            closed: ids of stations that serve nobody now: a handover there waits, and nobody else is sent.
 
         Returns:
             goal_reached, pick and drop events of this moment.
         """
         events: list[Event] = []
+        self._shut = frozenset(closed)
         for carrier in self.carriers:
             here, speed = pose[carrier.robot], velocity[carrier.robot]
             carrier.move(here)
@@ -243,7 +248,7 @@ class Dispatcher:
             if not is_at(pose, _pose(station), self._tolerance):
                 # It was pushed off before the handover was over: the goal stands again.
                 carrier.send("fetch" if carrier.mode == "load" else "bring", _pose(station))
-            elif stands(velocity):
+            elif stands(velocity) and station.id not in self._shut:
                 carrier.left -= dt
                 if carrier.left <= 1e-9:
                     (self._loaded if carrier.mode == "load" else self._unloaded)(carrier, job, time, pose, events)
@@ -466,7 +471,7 @@ class Dispatcher:
     # Stations.
 
     def _is_free(self, station: Station) -> bool:
-        if station.id in self._holder or ("station", station.id) in self._closed:
+        if station.id in self._holder or station.id in self._shut or ("station", station.id) in self._closed:
             return False
         aisle = self._aisle[station.id]
         if aisle is None:

@@ -95,9 +95,11 @@ def run_episode(
             capture(take(episode.stage.scene, pose[robot], robot, number, k / rate, velocity, moving))
         if record is not None and not due:
             break
-        if scan_now:
+        # Where nobody is asked, nobody has to sense.
+        idle = all(episode.errands.holds(robot) for robot in range(len(episode.radius)))
+        if scan_now and not idle:
             episode.scan(k / rate, pose)
-        _control(episode, pilots, k, pose)
+        _control(episode, pilots, k, pose, idle)
         episode.advance(k / rate)
         settled = episode.settle((k + 1) / rate)
         if episode.chronicle is not None and record is None:
@@ -108,20 +110,25 @@ def run_episode(
     return record or close(steps)
 
 
-def _control(episode: LiveEpisode, pilots: Pilots, k: int, pose: FloatArray) -> None:
+def _control(episode: LiveEpisode, pilots: Pilots, k: int, pose: FloatArray, idle: bool) -> None:
     """Write control step k down, let every robot at its true pose (R, 3) observe and answer, and tell the drives."""
     now = k / episode.scenario.control_rate
     log, errands = episode.log, episode.errands
     row = log.row(k)
     episode.write_down(k, pose)
+    for robot in range(len(episode.radius)):
+        goal = errands.goal(robot)
+        if goal is not None:
+            log.goal[row, robot] = goal
+    if idle:
+        _tell(episode, now, log.command[row].copy())
+        return
     measured = episode.fleet.encoder_velocity
     odometry, imu = episode.reckoning.read(episode.fleet.odometry, log.velocity[row])
     scan_times, scans = episode.scans.newest(now)
     carrying = errands.carrying
     for robot in range(len(episode.radius)):
         goal = errands.goal(robot)
-        if goal is not None:
-            log.goal[row, robot] = goal
         if errands.holds(robot):
             continue
         observation = Observation(
@@ -136,7 +143,11 @@ def _control(episode: LiveEpisode, pilots: Pilots, k: int, pose: FloatArray) -> 
             carrying=bool(carrying[robot]),
         )
         log.command[row, robot] = pilots.ask(robot, k, observation)
-    commands = log.command[row].copy()
+    _tell(episode, now, log.command[row].copy())
+
+
+def _tell(episode: LiveEpisode, now: float, commands: FloatArray) -> None:
+    """Tell the drives what was asked for, (R, 2), and what the actors make of it."""
     for actor in episode.actors:
         actor.command(now, commands)
     episode.told = commands
