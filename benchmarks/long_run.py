@@ -10,7 +10,7 @@ After every simulated hour it prints what has been served, how fast that went, a
 - **leak**: what the process holds grows by no more than ``--growth`` MB for each hour from the third on, which is
   less than the rows of the record and the moves of the stock take.
 
-The exit code is 0 if all hold, else 1. ``--out`` keeps the record, and the stock's moves as CSV beside it.
+The exit code is 0 if all hold, else 1. ``--out`` keeps the record, and orders and stock as CSV beside it.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from floorcast.episodes.live import LiveEpisode
 from floorcast.episodes.loop import run_episode
 from floorcast.episodes.record import EpisodeRecord
 from floorcast.episodes.scenario import load_scenario
+from floorcast.episodes.stock_file import write_floor
 from floorcast.episodes.store import save_record
 from floorcast.policies.registry import load_policy
 
@@ -78,7 +79,8 @@ class Watch:
 
     def _tell(self, episode: LiveEpisode) -> None:
         floor, dispatcher = episode.errands.floor(), episode.errands
-        assert floor is not None and isinstance(dispatcher, Dispatcher)
+        assert floor is not None
+        assert isinstance(dispatcher, Dispatcher)
         if not dispatcher.warehouse.ledger.conserved():
             self.unsound.append(self._hour)
         done = sum(math.isfinite(order.end_time) for order in floor.orders)
@@ -158,6 +160,7 @@ def main() -> int:
     if given.out is not None:
         given.out.mkdir(parents=True, exist_ok=True)
         save_record(record, given.out / "record.npz")
+        write_floor(floor, given.out)
     return 0 if all(checks.values()) else 1
 
 

@@ -13,6 +13,7 @@ from ..common.config import config_hash
 from ..episodes.loop import Capture, run_episode
 from ..episodes.record import EpisodeRecord
 from ..episodes.scenario import Scenario
+from ..episodes.stock_file import write_floor
 from ..episodes.store import save_record
 from ..episodes.telemetry import Telemetry, save_telemetry
 from ..perception.datasets.shards import ShardWriter
@@ -25,6 +26,8 @@ DATASET_FOLDER = "dataset"
 SHARD_FOLDER = "shards"
 TELEMETRY_FOLDER = "telemetry"
 """Holds a folder of telemetry for each episode, if the scenario gives its robots a condition."""
+FLOOR_FOLDER = "floor"
+"""Holds a folder with orders and stock for each episode, if the scenario has orders."""
 
 
 @dataclass(frozen=True)
@@ -162,12 +165,15 @@ def _labelled(episode: int, taken: Capture) -> LabelledFrame:
 
 
 def _keep(job: EpisodeJob, record: EpisodeRecord) -> dict[str, str]:
-    """Write the record if asked, and return its checksum by path."""
+    """Write the record if asked, with orders and stock as tables, and return checksums by path."""
     if not job.record:
         return {}
     path = record_path(job.folder, job.index)
     save_record(record, path)
-    return {str(path.relative_to(job.folder)): file_sha256(path)}
+    written = [path]
+    if record.floor is not None:
+        written += write_floor(record.floor, job.folder / FLOOR_FOLDER / f"{job.index:06d}")
+    return {str(file.relative_to(job.folder)): file_sha256(file) for file in written}
 
 
 def file_sha256(path: Path) -> str:

@@ -123,9 +123,10 @@ class Chronicle:
         self._kept["everything"].append(np.minimum.reduceat(everything, starts, axis=0))
         self._kept["people"].append(np.minimum.reduceat(people, starts, axis=0))
         self._keep_moves(log.loose_pose[rows])
+        told = _from(part, first)
         self._before = min(self._finder.overlap, filled)
         log.roll(filled, self._before)
-        return _from(part, first)
+        return told
 
     def _keep_moves(self, pose: FloatArray) -> None:
         """Set aside the places (N, L, 7) of loose goods that differ from the kept row before."""

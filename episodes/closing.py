@@ -29,6 +29,12 @@ def close_record(episode: LiveEpisode, policy_name: str, steps: int) -> EpisodeR
         layout_hash=episode.hall.content,
         duration=end,
         time=moved.time,
+        pose=moved.arrays["pose"],
+        velocity=moved.arrays["velocity"],
+        command=moved.arrays["command"],
+        goal=moved.arrays["goal"],
+        person_pose=moved.arrays["person_pose"],
+        person_velocity=moved.arrays["person_velocity"],
         min_clearance=moved.min_clearance,
         person_distance=moved.person_distance,
         robot_radius=episode.radius.copy(),
@@ -40,7 +46,6 @@ def close_record(episode: LiveEpisode, policy_name: str, steps: int) -> EpisodeR
         sampled=dict(episode.sampled.values),
         floor=floor,
         record_period=None if scenario.record_rate is None else 1.0 / scenario.record_rate,
-        **moved.arrays,
     )
     record.kpis = episode_kpis(record, control_period=episode.period, sums=moved.sums)
     if floor is not None and scenario.orders is not None:

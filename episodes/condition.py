@@ -9,7 +9,6 @@ from ..common.seeding import generator
 from ..robots.condition import FleetCondition, RobotStart
 from ..robots.condition_model import ConditionParameters
 from ..robots.faults import draw_faults
-
 from .scenario import MAX_FULL_DURATION
 
 if TYPE_CHECKING:

@@ -382,7 +382,9 @@ class Dispatcher:
         if not options or not math.isfinite(min(ways)):
             return
         station = options[int(np.argmin(ways))]
-        job.shortest += self._ways.length(_pose(job.source) if job.source is not None else carrier.place, _pose(station))
+        job.shortest += self._ways.length(
+            _pose(job.source) if job.source is not None else carrier.place, _pose(station)
+        )
         job.target = station
         self._hold(carrier, station)
         carrier.send("bring", _pose(station))
@@ -492,9 +494,9 @@ class Dispatcher:
         """Return the pick stations by their distance from a pallet position."""
         if slot not in self._nearest:
             place = self._places[slot]
-            self._nearest[slot] = sorted(
-                self._picks, key=lambda s: (math.hypot(s.x - place.x, s.y - place.y), s.id)
-            )[:4]
+            self._nearest[slot] = sorted(self._picks, key=lambda s: (math.hypot(s.x - place.x, s.y - place.y), s.id))[
+                :4
+            ]
         return self._nearest[slot]
 
     def _stations(self, start: FloatArray) -> tuple[list[Station], list[Station]]:

@@ -103,9 +103,7 @@ def _quiet(active: NDArray[np.bool_], steps: int) -> NDArray[np.bool_]:
     return np.asarray(count[steps + 1 :] == count[: len(active)])
 
 
-def _rising(
-    active: NDArray[np.bool_], rearm: NDArray[np.bool_], first: int, ready: bool
-) -> tuple[list[int], bool]:
+def _rising(active: NDArray[np.bool_], rearm: NDArray[np.bool_], first: int, ready: bool) -> tuple[list[int], bool]:
     """Return the rows from ``first`` on where spells begin: active, and ``rearm`` at some time since the spell before.
 
     ``ready`` says whether there was no spell yet, or ``rearm`` since; the second answer is the same at the end.

@@ -1,4 +1,4 @@
-"""What KPIs need of trajectories: sums and extremes over control steps, which add up from part to part of an episode."""
+"""What KPIs need of trajectories: sums and extremes over control steps, which add up over the parts of an episode."""
 
 from __future__ import annotations
 
@@ -112,9 +112,7 @@ def disc_time_to_collision(position: ArrayLike, velocity: ArrayLike, radius: Arr
     return np.asarray(time)
 
 
-def _add_motion(
-    record: EpisodeRecord, dt: float, settings: KpiSettings, first: int, sums: TrajectorySums
-) -> None:
+def _add_motion(record: EpisodeRecord, dt: float, settings: KpiSettings, first: int, sums: TrajectorySums) -> None:
     steps = np.diff(record.pose[max(first - 1, 0) :, :, :2], axis=0)
     sums.path = float(np.sum(np.hypot(steps[..., 0], steps[..., 1])))
     has_goal = _has_goal(record)

@@ -11,7 +11,8 @@ class EpisodeLog:
     """Trajectories of everything that moves, row k at the beginning of control step k.
 
     Args:
-        steps: rows: control steps of a full episode (T), or of what is kept of one. robots: R. people: P. loose: loose goods (L).
+        steps: rows (T): control steps of a full episode, or of what is kept of one. robots: R. people: P.
+        loose: loose goods (L).
 
     Attributes:
         pose: (T, R, 3) x, y [m], yaw [rad]; velocity: (T, R, 2) v [m/s], omega [rad/s], both true.

@@ -97,7 +97,7 @@ def run_episode(
             break
         # Where nobody is asked, nobody has to sense.
         idle = all(episode.errands.holds(robot) for robot in range(len(episode.radius)))
-        if scan_now and not idle:
+        if scan_now and (k == 0 or not idle):
             episode.scan(k / rate, pose)
         _control(episode, pilots, k, pose, idle)
         episode.advance(k / rate)

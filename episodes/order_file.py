@@ -62,7 +62,7 @@ def read_orders(path: str | Path) -> tuple[tuple[ReplayedLine, ...], dict[str, i
                     else:
                         lines.append(line)
             except csv.Error as error:
-                raise InputError(f"no CSV table: {error}", where=f"{path}, line {reader.line_num}") from error
+                raise InputError(f"no CSV table: {error}", where=f"{path}, line {reader.line_num + 1}") from error
             except UnicodeDecodeError as error:
                 raise InputError("no UTF-8 text", where=f"{path}, line {reader.line_num + 1}") from error
     except OSError as error:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..common.errors import InputError
 from ..common.seeding import generator
-from .orders import OrderKind, OrderRanges
+from .orders import OrderKind, OrderRanges, ReplayedLine
 
 _HOUR = 3600.0
 _DAY = 24 * _HOUR
@@ -105,11 +105,21 @@ class OrderStream:
         self._time = max(self._time, until)
         return orders
 
-    def inject_returns(self, count: int) -> None:
-        """Let ``count`` orders that bring goods back in come now, beside all others."""
-        for _ in range(count if self._skus else 0):
+    def inject_returns(self, count: int, lines: tuple[tuple[str, int], ...] | None = None) -> None:
+        """Let ``count`` orders that bring goods back in come now, beside all others.
+
+        Args:
+            count: how many.
+            lines: article and cartons of each; drawn like those of any order if left out.
+        """
+        for _ in range(count if self._skus or lines else 0):
             rng = generator(self._seed, self._index, "orders.injected", self._injected)
-            self._extra.append(self._order(f"R{self._injected:05d}", self._time, rng, "return"))
+            if lines is not None:
+                due = self._time + self._ranges.due.sample(rng)
+                order = Order(f"R{self._injected:05d}", self._time, "return", lines, due)
+            else:
+                order = self._order(f"R{self._injected:05d}", self._time, rng, "return")
+            self._extra.append(order)
             self._injected += 1
 
     def _drawn(self, until: float) -> list[Order]:
@@ -151,7 +161,7 @@ class OrderStream:
 def _replayed(ranges: OrderRanges, seed: int, index: int) -> deque[Order]:
     """Return the orders of a file, in order of time; an order comes in with its first line."""
     lines: dict[str, list[tuple[str, int]]] = {}
-    first = {}
+    first: dict[str, ReplayedLine] = {}
     for line in ranges.replay or ():
         first.setdefault(line.order, line)
         lines.setdefault(line.order, []).append((line.sku, line.quantity))

@@ -355,7 +355,7 @@ class Scenario(StrictModel):
     name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")] = "scenario"
     description: str = ""
     duration: Annotated[float, Field(gt=0, le=MAX_DURATION)] = 60.0
-    """Longest time of an episode [s]; it ends earlier once every task is done. Over an hour it needs ``record_rate``."""
+    """Longest time of an episode [s]; it ends earlier once every task is done. Over an hour needs ``record_rate``."""
     control_rate: int = Field(default=20, ge=1, le=PHYSICS_RATE)
     """Calls of the policy per second [Hz]; divides 240."""
     layout: LayoutSource = LayoutSource()

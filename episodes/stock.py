@@ -1,8 +1,8 @@
 """The stock of a hall: how many cartons of which article lie where, exact after any run.
 
-Bookkeeping is double entry: a move takes cartons from one place and puts as many into another, and is refused where the
-source does not hold them. What comes into the house comes from the account ``OUTSIDE``; what leaves ends in ``SHIPPED``.
-Every carton carries the time of its receipt along, so that the oldest can be taken first.
+Bookkeeping is double entry: a move takes cartons from one place and puts as many into another, and is refused where
+the source does not hold them. What comes into the house comes from the account ``OUTSIDE``; what leaves ends in
+``SHIPPED``. Every carton carries the time of its receipt along, so that the oldest can be taken first.
 """
 
 from __future__ import annotations

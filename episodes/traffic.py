@@ -1,10 +1,11 @@
-"""Room for several robots: places out of everybody's way, aisles that hold so many, and robots that block each other."""
+"""Room for several robots: places out of everybody's way, aisles that hold so many, robots that block each other."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt
@@ -106,7 +107,7 @@ def _off_ways(ways: Ways, places: Sequence[FloatArray]) -> FloatArray:
         path = shortest_path(ground, ways.field(places[a]).astype(np.float64), places[b][:2], places[a][:2])
         if path is None:
             continue
-        for start, end in zip(path[:-1], path[1:], strict=True):
+        for start, end in pairwise(path):
             pieces = max(1, math.ceil(float(np.hypot(*(end - start))) / ground.resolution))
             for share in np.arange(pieces + 1) / pieces:
                 busy[ground.cell(start + share * (end - start))] = True
@@ -242,10 +243,8 @@ class TrafficWatch:
                 if when <= 0.0 or float(np.hypot(*(apart + when * closing))) > 2.0 * self._radius + _LEAST_GAP:
                     continue
                 sees_a, sees_b = float(heading[a] @ apart) > 0.0, -float(heading[b] @ apart) > 0.0
-                if sees_a == sees_b:
-                    waits = min((a, b), key=lambda r: (rank[r], -r))
-                else:
-                    waits = a if sees_a else b
+                lower = a if (rank[a], -a) < (rank[b], -b) else b
+                waits = lower if sees_a == sees_b else (a if sees_a else b)
                 progress[waits].hold(time)
 
     def look(
@@ -291,7 +290,7 @@ class TrafficWatch:
         at every attempt."""
         others = [pose[r, :2] for r in range(len(pose)) if r != robot]
         others += [p.detour[:2] for r, p in enumerate(progress) if r != robot and p.detour is not None]
-        options = []
+        options: list[tuple[bool, float, int, FloatArray]] = []
         for refuge in self._refuges:
             mine = math.hypot(*(refuge[:2] - pose[robot, :2]))
             theirs = min((math.hypot(*(refuge[:2] - other)) for other in others), default=math.inf)

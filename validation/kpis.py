@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..common.errors import InputError
 from ..episodes.kpis import KPI_DEFINITIONS, Better
+from ..episodes.order_kpis import ORDER_KPI_DEFINITIONS
 from .statistics import UNKNOWN, Interval, bootstrap_interval, clopper_pearson, finite_values
 
 KpiKind = Literal["proportion", "mean"]
@@ -68,16 +69,27 @@ _LABELS = {
     "wait_ratio": "Time waiting",
     "utilisation": "Utilisation",
     "cost_per_task": "Cost per task",
+    "orders_per_h": "Orders per hour",
+    "lead_time_median_s": "Lead time, median",
+    "lead_time_p95_s": "Lead time, 95 %",
+    "late_orders": "Late orders",
+    "open_orders": "Open orders at the end",
+    "backorder_share": "Cartons out of stock",
+    "energy_per_task_wh": "Energy per task",
+    "charge_share": "Time at chargers",
+    "blockades": "Blockades",
+    "stock_conserved": "Stock conserved",
 }
 
 
 def _catalogue() -> dict[str, KpiInfo]:
     """Give the KPIs of an episode their labels: those named above first, as tables show them, then any other."""
-    order = [name for name in _LABELS if name in KPI_DEFINITIONS]
-    order += [name for name in KPI_DEFINITIONS if name not in _LABELS]
+    known = {**KPI_DEFINITIONS, **ORDER_KPI_DEFINITIONS}
+    order = [name for name in _LABELS if name in known]
+    order += [name for name in known if name not in _LABELS]
     catalogue = {}
     for name in order:
-        item = KPI_DEFINITIONS[name]
+        item = known[name]
         kind: KpiKind = "proportion" if item.kind == "rate" else "mean"
         unit = "" if item.unit == "1" else item.unit.replace("^3", "³").replace("^2", "²")
         catalogue[name] = KpiInfo(_LABELS.get(name, name.replace("_", " ")), unit, kind, item.better, item.description)

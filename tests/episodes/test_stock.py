@@ -37,8 +37,10 @@ class LedgerMachine(RuleBasedStateMachine):
     )
     def move(self, source: str, end: str, sku: str, quantity: int, later: float) -> None:
         now = self.time + later
-        allowed = quantity > 0 and source != end and (
-            source == OUTSIDE or self.held(source, sku) - self.reserved.get((source, sku), 0) >= quantity
+        allowed = (
+            quantity > 0
+            and source != end
+            and (source == OUTSIDE or self.held(source, sku) - self.reserved.get((source, sku), 0) >= quantity)
         )
         if not allowed:
             with pytest.raises(InputError):

@@ -5,7 +5,8 @@ import pytest
 
 from floorcast.common.errors import InputError
 from floorcast.episodes import store
-from floorcast.episodes.record import EpisodeRecord, Event, TaskResult
+from floorcast.episodes.record import EpisodeRecord, Event, FloorResult, OrderResult, TaskResult
+from floorcast.episodes.stock import OUTSIDE, Ledger
 from floorcast.episodes.store import load_record, record_bytes, save_record
 
 
@@ -100,7 +101,7 @@ def test_damaged_missing_and_foreign_files_are_refused(tmp_path, monkeypatch):
     with monkeypatch.context() as later:
         later.setattr(store, "FORMAT", 9)
         save_record(record(), path)
-    refuse(path, "format 9; this version reads format 2")
+    refuse(path, "format 9; this version reads formats 2 and 3")
 
 
 def test_not_finite_values_never_reach_the_json(tmp_path):
@@ -109,3 +110,34 @@ def test_not_finite_values_never_reach_the_json(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         save_record(item, tmp_path / "x.npz")
     assert not (tmp_path / "x.npz").exists()
+
+
+def test_orders_and_stock_come_back_and_leave_other_records_as_they_were(tmp_path):
+    plain = record_bytes(record())
+    ledger = Ledger({("slot:a", "x"): 3})
+    ledger.move(1.5, "slot:a", "station:p", "x", 2, "pick")
+    ledger.move(2.5, OUTSIDE, "inbound", "y", 1, "return")
+    given = record()
+    given.record_period = 1.0
+    given.floor = FloorResult(
+        orders=[
+            OrderResult("O1", "out", 0.0, 60.0, 31.5, 1, 2, 0),
+            OrderResult("O2", "out", 5.0, 9.0, math.nan, 2, 3, 1),
+        ],
+        stock=ledger.table(),
+        charging_s=np.array([0.0, 12.5]),
+        deadlocks=1,
+        withdrawals=2,
+        skipped={"no sku": 4},
+    )
+    save_record(given, tmp_path / "x.npz")
+    found = load_record(tmp_path / "x.npz")
+    assert record_bytes(found) == record_bytes(given) != plain
+    assert found.record_period == 1.0
+    assert found.floor is not None
+    assert found.floor.orders[0] == given.floor.orders[0]
+    assert math.isnan(found.floor.orders[1].end_time)
+    assert found.floor.stock.by_kind() == {"inbound": 1, "outside": -1, "slot": 1, "station": 2}
+    assert found.floor.stock.conserved()
+    assert found.floor.skipped == {"no sku": 4}
+    assert b"floor" not in plain, "an episode without orders has the bytes that it had"
