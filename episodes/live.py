@@ -173,6 +173,8 @@ class LiveEpisode:
         if not self.scenario.disturbances:
             return [], self.hall
         stations = {s.id: s for mine in self.assignment.tasks for task in mine for s in (task.pick, task.drop)}
+        if self.scenario.orders is not None:
+            stations = {s.id: s for s in self.sampled.layout.stations}
         places = [(station.x, station.y) for station in stations.values()]
         around = Surroundings(
             ground=self.hall.ground(0.5 * self.sampled.model.width),

@@ -45,7 +45,9 @@ class Floor:
         ground = hall_of(LAYOUT).ground(0.5 * MODEL.width)
         self.pose[:, :2] = [ground.centre(*ground.nearest_free(p[:2], reach=5.0)) for p in self.pose]
         ranges = OrderRanges.model_validate(fields)
-        self.dispatcher = Dispatcher(ranges, LAYOUT, ground, MODEL, self.pose, (0.3, 0.4), self.batteries, 0, 0)
+        self.dispatcher = Dispatcher(
+            ranges, LAYOUT, ground, [MODEL] * robots, self.pose, (0.3, 0.4), self.batteries, 0, 0
+        )
         self.time = 0.0
         self.closed: tuple[str, ...] = ()
 
