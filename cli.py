@@ -437,6 +437,42 @@ def bench_sensors(
         write_json_atomic(json_file, [vars(row) for row in report.rows])
 
 
+@bench_app.command("episodes")
+def bench_episodes(
+    json_file: JsonFile = None,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Draw how the cost grows into this picture.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="peer, policy, physics or scaling; all by default.")
+    ] = None,
+    repeat: Annotated[int, typer.Option("--repeat", min=1, help="Timed episodes of ours; the median counts.")] = 5,
+    quick: Annotated[bool, typer.Option("--quick", help="Episodes of a second, only to try it out.")] = False,
+    seed: Seed = 0,
+) -> None:
+    """Time whole episodes against a plain PyBullet loop in one run, say where the time goes and how it grows."""
+    from .common.files import write_json_atomic
+    from .episodes.bench.episodes import bench_episodes as run
+    from .episodes.bench.episodes import part_rows
+    from .episodes.bench.plot import draw_growth
+
+    navigator = f"{__package__}.policies.navigator:Navigator"
+    report = run(repeat=repeat, seed=seed, only=only or (), policy=navigator, quick=quick, tell=_tell)
+    table: list[tuple[str, ...]] = [("what", "peer", "ours ms", "peer ms", "ratio", "times real", "note")]
+    for row in report.rows:
+        values = ("-" if v is None else f"{v:.4g}" for v in (row.ours_ms, row.peer_ms, row.ratio, row.times_real))
+        table.append((row.name, row.peer or "-", *values, row.note))
+    _table(table)
+    if report.parts:
+        print()
+        _table(part_rows(report))
+    for key, value in report.conditions.items():
+        _tell(f"{key}: {value}")
+    if json_file is not None:
+        write_json_atomic(json_file, [vars(row) for row in report.rows])
+    if plot is not None:
+        draw_growth(report.rows, plot)
+        _tell(f"drawn: {plot}")
+
+
 @bench_app.command("worlds")
 def bench_worlds(
     json_file: JsonFile = None,

@@ -54,12 +54,14 @@ def capture_schedule(scenario: Scenario, robots: int, seed: int, index: int) -> 
     """Return when and by whom pictures are taken: (control step, robot, number), in order of time.
 
     Exactly ``scenario.capture.frames`` rows. The episode's full duration is cut into as many equal parts, and a picture
-    is taken at the same phase of each, drawn per episode; robots take turns, beginning with a drawn one.
+    is taken at the same phase of each, drawn per episode; robots take turns, beginning with a drawn one, unless
+    ``scenario.capture.robot`` names one.
     """
-    frames, steps = scenario.capture.frames, scenario.control_steps
+    frames, steps, only = scenario.capture.frames, scenario.control_steps, scenario.capture.robot
     rng = generator(seed, index, "capture")
     phase, first = float(rng.random()), int(rng.integers(robots))
-    return [(min(int((k + phase) * steps / frames), steps - 1), (first + k) % robots, k) for k in range(frames)]
+    at = [min(int((k + phase) * steps / frames), steps - 1) for k in range(frames)]
+    return [(step, (first + k if only is None else only) % robots, k) for k, step in enumerate(at)]
 
 
 class Photographer:

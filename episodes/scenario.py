@@ -320,12 +320,22 @@ class CaptureSettings(StrictModel):
     """What is kept for datasets: ``frames`` pictures in each episode, exactly, spread evenly, robots in turn."""
 
     frames: int = Field(default=8, ge=0, le=100_000)
+    robot: int | None = Field(default=None, ge=0)
+    """The robot that takes all pictures, modulo the number of robots; left out, they take turns."""
     points: bool = False
     """Whether each picture comes with a 3D lidar sweep of the same moment."""
     lidar: LidarConfig = LidarConfig(
         beams=1024, elevations=tuple(round(-0.2618 + 0.0349 * ring, 4) for ring in range(16)), range_max=60.0
     )
     """Settings of that 3D lidar; it sits on the robot's lidar mount, but as high as the camera."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Scenarios whose robots take turns keep the hash that they had before there was a choice.
+        content: dict[str, Any] = handler(self)
+        if self.robot is None:
+            content.pop("robot", None)
+        return content
 
 
 class ConditionRanges(StrictModel):
