@@ -148,10 +148,13 @@ def _bound(b: FloatArray) -> float:
 
 
 @compiled
-def _nearer(a: FloatArray, b: FloatArray, best: float) -> float:
-    """Return the smaller of ``best`` and the distance between two outlines, looking closely only if it can matter."""
-    centres = np.sqrt((a[0] - b[0]) ** 2 + (a[1] - b[1]) ** 2)
-    if centres - _bound(a) - _bound(b) >= best:
+def _nearer(a: FloatArray, b: FloatArray, bounds: float, best: float) -> float:
+    """Return the smaller of ``best`` and the distance between two outlines, looking closely only if it can matter.
+
+    ``bounds`` is the sum of the radii of the circles around them.
+    """
+    reach = best + bounds
+    if (a[0] - b[0]) ** 2 + (a[1] - b[1]) ** 2 >= reach * reach:
         return best
     return min(best, _outline_distance(a, b))
 
@@ -164,12 +167,12 @@ def _place(outline: FloatArray, pose: FloatArray, half_extents: FloatArray) -> N
 
 
 @compiled
-def _list_near(static: FloatArray, x: float, y: float, near: NDArray[np.int64]) -> int:
+def _list_near(static: FloatArray, bound: FloatArray, x: float, y: float, near: NDArray[np.int64]) -> int:
     """Write down which outlines come within _NEAR of a point; returns how many."""
     count = 0
     for k in range(len(static)):
-        b = static[k]
-        if np.sqrt((b[0] - x) ** 2 + (b[1] - y) ** 2) - _bound(b) < _NEAR:
+        reach = _NEAR + bound[k]
+        if (static[k, 0] - x) ** 2 + (static[k, 1] - y) ** 2 < reach * reach:
             near[count] = k
             count += 1
     return count
@@ -188,33 +191,47 @@ def _clearances(
 ) -> None:
     steps, robots = pose.shape[0], pose.shape[1]
     near = np.empty(len(static), dtype=np.int64)
-    body, other = np.empty(7), np.empty(7)
+    bound = np.empty(len(static))
+    for k in range(len(static)):
+        bound[k] = _bound(static[k])
+    placed = np.empty((steps, robots, 7))
+    for t in range(steps):
+        for r in range(robots):
+            _place(placed[t, r], pose[t, r], half_extents[r])
     disc = np.zeros(7)
     disc[2] = 1.0
     for r in range(robots):
-        near_count, near_x, near_y = 0, np.inf, np.inf
+        near_count, near_x, near_y, nearest = 0, np.inf, np.inf, -1
+        own = np.sqrt(half_extents[r, 0] ** 2 + half_extents[r, 1] ** 2)
         for t in range(steps):
-            _place(body, pose[t, r], half_extents[r])
+            body = placed[t, r]
             moved = np.sqrt((body[0] - near_x) ** 2 + (body[1] - near_y) ** 2)
             if not moved < 0.5 * _NEAR:
                 near_x, near_y, moved = body[0], body[1], 0.0
-                near_count = _list_near(static, near_x, near_y, near)
+                near_count = _list_near(static, bound, near_x, near_y, near)
             best = np.inf
-            for k in range(near_count):
-                best = _nearer(body, static[near[k]], best)
-            if best > _NEAR - moved - _bound(body):
+            if nearest >= 0:
+                # What was nearest a moment ago leaves little of the rest worth a closer look.
+                best = _outline_distance(body, static[nearest])
+            for i in range(near_count):
+                k = near[i]
+                closer = _nearer(body, static[k], own + bound[k], best)
+                if closer < best:
+                    best, nearest = closer, k
+            if best > _NEAR - moved - own:
                 # Whatever is not in the list is farther than this; only now can it matter.
                 for k in range(len(static)):
-                    best = _nearer(body, static[k], best)
+                    closer = _nearer(body, static[k], own + bound[k], best)
+                    if closer < best:
+                        best, nearest = closer, k
             for k in range(loose.shape[1]):
-                best = _nearer(body, loose[t, k], best)
+                best = _nearer(body, loose[t, k], own + _bound(loose[t, k]), best)
             for k in range(robots):
                 if k != r:
-                    _place(other, pose[t, k], half_extents[k])
-                    best = _nearer(body, other, best)
+                    best = _nearer(body, placed[t, k], own + _bound(placed[t, k]), best)
             nearest_person = np.inf
             for k in range(person.shape[1]):
                 disc[0], disc[1], disc[6] = person[t, k, 0], person[t, k, 1], person_radius[k]
-                nearest_person = _nearer(body, disc, nearest_person)
+                nearest_person = _nearer(body, disc, own + person_radius[k], nearest_person)
             people[t, r] = nearest_person
             everything[t, r] = min(best, nearest_person)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -20,8 +20,8 @@ from ..layouts.occupancy import clearance_field, occupancy_grid
 from ..physics.handling import with_spares
 from ..physics.world import World, WorldPool
 from .people import WALKING_MARGIN
-from .randomization import layout_hash
-from .routes import FloatArray, Ground
+from .randomization import forget_layouts, layout_hash
+from .routes import FieldStore, FloatArray, Ground
 from .walking import PERSON_RADIUS
 
 _KEPT = 4
@@ -50,10 +50,20 @@ class Hall:
     resolution: float
     origin: FloatArray
     reserve: str = ""
+    _grounds: dict[float, Ground] = field(default_factory=dict, repr=False)
 
     def ground(self, distance: float) -> Ground:
         """Return where the centre of a disc of radius ``distance`` [m] may be."""
-        return Ground(self.clearance >= distance, self.clearance, self.resolution, self.origin)
+        ground = self._grounds.get(distance)
+        if ground is None:
+            ground = Ground(self.clearance >= distance, self.clearance, self.resolution, self.origin)
+            self._grounds[distance] = ground
+        return ground
+
+    @property
+    def fields(self) -> FieldStore:
+        """Distances to places that episodes of this process have needed."""
+        return _fields
 
     def walkable(self) -> Ground:
         """Return where people plan to walk."""
@@ -62,6 +72,7 @@ class Hall:
 
 _halls: OrderedDict[str, Hall] = OrderedDict()
 _worlds: WorldPool | None = None
+_fields = FieldStore()
 
 
 def hall_of(layout: Layout) -> Hall:
@@ -101,6 +112,8 @@ def world_of(hall: Hall, loose_mass: float) -> World:
 def forget_halls() -> None:
     """Give back everything that was kept."""
     _halls.clear()
+    _fields.clear()
+    forget_layouts()
     if _worlds is not None:
         _worlds.close()
 

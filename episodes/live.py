@@ -83,6 +83,7 @@ class LiveEpisode:
             models,
             self.sampled.tasks if scenario.orders is None else [()] * len(models),
             generator(seed, index, "tasks"),
+            self.hall.fields,
         )
         plan = plan_crowd if scenario.people.model == "social_force" else plan_people
         self.people: People | Crowd = plan(

@@ -126,21 +126,22 @@ def _control(episode: LiveEpisode, pilots: Pilots, k: int, pose: FloatArray, idl
     measured = episode.fleet.encoder_velocity
     odometry, imu = episode.reckoning.read(episode.fleet.odometry, log.velocity[row])
     scan_times, scans = episode.scans.newest(now)
-    carrying = errands.carrying
+    carrying = errands.carrying.tolist()
+    believed = localised(pose, episode.error[k])
     for robot in range(len(episode.radius)):
         goal = errands.goal(robot)
         if errands.holds(robot):
             continue
         observation = Observation(
             time=now,
-            pose=localised(pose[robot], episode.error[k, robot]),
+            pose=believed[robot].copy(),
             velocity=measured[robot].copy(),
             odometry=odometry[robot].copy(),
             imu=imu[robot].copy(),
             scan=scans[robot].copy(),
             scan_time=float(scan_times[robot]),
             goal=goal,
-            carrying=bool(carrying[robot]),
+            carrying=carrying[robot],
         )
         log.command[row, robot] = pilots.ask(robot, k, observation)
     _tell(episode, now, log.command[row].copy())

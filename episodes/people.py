@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..common.primitives import BOX, CAPSULE, SPHERE, PrimitiveBuilder, Primitives
 from ..layouts.model import Layout
-from .routes import FloatArray, Ground, distance_field, line_is_free, path_length, shortest_path
+from .routes import DistanceField, FloatArray, Ground, line_is_free, path_length
 from .vehicles import Vehicles
 from .walking import step_people
 
@@ -219,7 +219,7 @@ def _errand_walk(
         target = places[int(rng.integers(len(places)))] + rng.uniform(-0.3, 0.3, 2)
         if np.hypot(*(target - here)) < 3.0 or not ground.free[ground.cell(target)]:
             continue
-        leg = shortest_path(ground, distance_field(ground, target), here, target)
+        leg = DistanceField(ground, target).path(here, target)
         if leg is None:
             continue
         pieces.append(leg[1:])

@@ -36,20 +36,25 @@ class Pilots:
         Raises:
             PolicyError: it raised, or answered NaN or something that is not two numbers.
         """
-        where = f"policy '{self._name}', robot {robot}, step {step} ({observation.time:.2f} s)"
         try:
             answer: Any = self._policies[robot].act(observation)
         except Exception as error:
+            where = self._where(robot, step, observation)
             raise PolicyError(f"{where}: act raised {type(error).__name__}: {error}") from error
         try:
-            values = [float(value) for value in answer]
+            v, omega = (float(value) for value in answer)
         except (TypeError, ValueError):
-            values = []
-        if len(values) != 2:
-            raise PolicyError(f"{where}: act must return two numbers v [m/s], omega [rad/s], not {_shown(answer)}")
-        if not (math.isfinite(values[0]) and math.isfinite(values[1])):
+            where = self._where(robot, step, observation)
+            raise PolicyError(
+                f"{where}: act must return two numbers v [m/s], omega [rad/s], not {_shown(answer)}"
+            ) from None
+        if not (math.isfinite(v) and math.isfinite(omega)):
+            where = self._where(robot, step, observation)
             raise PolicyError(f"{where}: act returned {_shown(answer)}; both numbers must be finite")
-        return values[0], values[1]
+        return v, omega
+
+    def _where(self, robot: int, step: int, observation: Observation) -> str:
+        return f"policy '{self._name}', robot {robot}, step {step} ({observation.time:.2f} s)"
 
     def _ready(self, make_policy: Callable[[], Policy], robot: int, info: EpisodeInfo) -> Policy:
         try:

@@ -5,6 +5,7 @@ Each quantity has its own stream, so that adding a range, a robot or a person ne
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 Settings = TypeVar("Settings", bound=StrictModel)
 
+_KEPT = 4
+"""Generated layouts, and hashes of layouts, that a process keeps."""
+_hashes: dict[int, tuple[Layout, str]] = {}
 _RECIPE_ATTEMPTS = 50
 """Draws of a recipe before its ranges count as impossible."""
 _CONFIDENCE_WIDTH = 2 * 1.959964
@@ -159,7 +163,26 @@ def sample_scenario(scenario: Scenario, seed: int, index: int, twin: Twin | None
 
 def layout_hash(layout: Layout) -> str:
     """Return 16 hex digits that identify the content of a layout."""
-    return config_hash(layout)
+    kept = _hashes.get(id(layout))
+    if kept is not None and kept[0] is layout:
+        return kept[1]
+    content = config_hash(layout)
+    while len(_hashes) >= _KEPT:
+        _hashes.pop(next(iter(_hashes)))
+    _hashes[id(layout)] = layout, content
+    return content
+
+
+def forget_layouts() -> None:
+    """Give back the generated layouts that were kept for the next episode in the same hall."""
+    _kept_layout.cache_clear()
+    _hashes.clear()
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _kept_layout(recipe: LayoutRecipe, seed: int) -> Layout:
+    """Return a generated layout; nobody can change one, and episodes in variants of a hall come back to it."""
+    return generate_layout(recipe, seed)
 
 
 def _layout(scenario: Scenario, draw: _Draw) -> Layout:
@@ -191,7 +214,7 @@ def _generated(scenario: Scenario, draw: _Draw, variant: int) -> Layout:
         try:
             recipe = LayoutRecipe.model_validate({**base, **whole})
             layout_seed = int(generator(draw.seed, variant, "layout").integers(2**31))
-            layout = generate_layout(recipe, layout_seed)
+            layout = _kept_layout(recipe, layout_seed)
         except (ValueError, InputError) as error:
             problem = error
             continue

@@ -7,6 +7,7 @@ This is independent of every planner that is judged with it.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,11 @@ from numpy.typing import NDArray
 from ..common.kernels import compiled
 
 FloatArray = NDArray[np.float64]
+
+_KEPT_BYTES = 1 << 27
+"""Distance fields that a ``FieldStore`` keeps take up to that many bytes together."""
+_FRONT = 1 << 13
+"""Entries of the heap that a front is given at first."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,89 @@ class Ground:
         return int(rows[best] + top), int(columns[best] + left)
 
 
+class DistanceField:
+    """Lengths of the shortest ways to one cell, solved outwards from it only as far as somebody asks.
+
+    What is asked for is the same, bit for bit, whatever was asked before.
+
+    Args:
+        ground: where one may be.
+        target: (2,) x, y [m]; moved to the nearest free cell if need be.
+    """
+
+    def __init__(self, ground: Ground, target: FloatArray) -> None:
+        self._ground = ground
+        height, width = ground.free.shape
+        self._distance = np.full((height, width), np.inf)
+        self._cell = ground.nearest_free(target)
+        if self._cell is None:
+            self._count = 0
+            return
+        self._done = np.zeros((height, width), dtype=np.bool_)
+        self._keys, self._cells = np.empty(_FRONT, dtype=np.float64), np.empty(_FRONT, dtype=np.int64)
+        self._count = int(_begin(ground.free, *self._cell, self._distance, self._keys, self._cells))
+
+    @property
+    def bytes(self) -> int:
+        """About how much memory it takes."""
+        return 9 * self._distance.size
+
+    def all(self) -> FloatArray:
+        """Return (H, W) float64 [m]; inf where there is no way (everywhere if the target lies in solid matter)."""
+        self._march(-1, -1)
+        return self._distance * self._ground.resolution
+
+    def path(self, start: FloatArray, target: FloatArray) -> FloatArray | None:
+        """Return the way from ``start`` to ``target``, both (2,) x, y [m]; see ``shortest_path``."""
+        cell = self._ground.nearest_free(start)
+        if cell is None:
+            return None
+        self._march(*cell)
+        if not np.isfinite(self._distance[cell]):
+            return None
+        # Nothing on the way down, nor beside it, is farther than the start: the rest may be unsolved.
+        cells = _descend(self._distance, self._ground.resolution, *cell)
+        return _pulled(self._ground, cells, start, target)
+
+    def _march(self, row: int, column: int) -> None:
+        """Go on until a cell is solved, or all are for (-1, -1)."""
+        free = self._ground.free
+        while self._count > 0 and (row < 0 or not self._done[row, column]):
+            if self._count + 4 > len(self._keys):
+                self._keys, self._cells = (
+                    np.resize(self._keys, 2 * self._count),
+                    np.resize(self._cells, 2 * self._count),
+                )
+            self._count = int(
+                _march_on(free, self._distance, self._done, self._keys, self._cells, self._count, row, column)
+            )
+
+
+class FieldStore:
+    """Distance fields that are kept from episode to episode; those go first that were not used for longest."""
+
+    def __init__(self) -> None:
+        self._fields: OrderedDict[tuple[int, float, float], tuple[Ground, DistanceField]] = OrderedDict()
+        self._bytes = 0
+
+    def field(self, ground: Ground, target: FloatArray) -> DistanceField:
+        """Return the field of a target (2,) x, y [m] on a ground."""
+        key = (id(ground), float(target[0]), float(target[1]))
+        kept = self._fields.pop(key, None)
+        if kept is None:
+            kept = ground, DistanceField(ground, target)
+            self._bytes += kept[1].bytes
+            while self._fields and self._bytes > _KEPT_BYTES:
+                self._bytes -= self._fields.popitem(last=False)[1][1].bytes
+        self._fields[key] = kept
+        return kept[1]
+
+    def clear(self) -> None:
+        """Give everything back."""
+        self._fields.clear()
+        self._bytes = 0
+
+
 def distance_field(ground: Ground, target: FloatArray) -> FloatArray:
     """Return the length of the shortest way to ``target`` from everywhere.
 
@@ -70,10 +159,7 @@ def distance_field(ground: Ground, target: FloatArray) -> FloatArray:
     Returns:
         (H, W) float64 [m]; inf where there is no way (everywhere if the target lies in solid matter).
     """
-    cell = ground.nearest_free(target)
-    if cell is None:
-        return np.full(ground.free.shape, np.inf)
-    return _march(ground.free, cell[0], cell[1]) * ground.resolution
+    return DistanceField(ground, target).all()
 
 
 def shortest_path(ground: Ground, field: FloatArray, start: FloatArray, target: FloatArray) -> FloatArray | None:
@@ -90,7 +176,11 @@ def shortest_path(ground: Ground, field: FloatArray, start: FloatArray, target: 
     cell = ground.nearest_free(start)
     if cell is None or not np.isfinite(field[cell]):
         return None
-    cells = _descend(field, cell[0], cell[1])
+    return _pulled(ground, _descend(field, 1.0, cell[0], cell[1]), start, target)
+
+
+def _pulled(ground: Ground, cells: FloatArray, start: FloatArray, target: FloatArray) -> FloatArray:
+    """Return the polyline of a way over cells (K, 2), pulled straight."""
     # Once from each end: the first pass keeps corners a little early, the second takes most of that back.
     points = _pull(ground.free, _pull(ground.free, cells)[::-1].copy())[::-1]
     inner = ground.origin + (points[1:-1, ::-1] + 0.5) * ground.resolution
@@ -167,15 +257,15 @@ def _upwind(distance: FloatArray, row: int, column: int) -> float:
 
 
 @compiled
-def _march(free: NDArray[np.bool_], row: int, column: int) -> FloatArray:
-    """Fast marching from one cell; distances in cells, inf where not reached."""
+def _begin(
+    free: NDArray[np.bool_], row: int, column: int, distance: FloatArray, keys: FloatArray, cells: NDArray[np.int64]
+) -> int:
+    """Set exact distances, in cells, around the source, where the upwind scheme is worst, as far as the source sees.
+
+    Returns the number of entries in the heap.
+    """
     height, width = free.shape
-    distance = np.full((height, width), np.inf)
-    done = np.zeros((height, width), dtype=np.bool_)
-    keys = np.empty(4 * height * width + 512, dtype=np.float64)
-    cells = np.empty(4 * height * width + 512, dtype=np.int64)
     count = 0
-    # Exact distances around the source, where the upwind scheme is worst, as far as the source sees.
     for dr in range(-6, 7):
         for dc in range(-6, 7):
             r, c = row + dr, column + dc
@@ -184,7 +274,27 @@ def _march(free: NDArray[np.bool_], row: int, column: int) -> FloatArray:
             if _visible(free, float(row), float(column), float(r), float(c)):
                 distance[r, c] = np.sqrt(float(dr * dr + dc * dc))
                 count = _push(keys, cells, count, distance[r, c], r * width + c)
-    while count > 0:
+    return count
+
+
+@compiled
+def _march_on(
+    free: NDArray[np.bool_],
+    distance: FloatArray,
+    done: NDArray[np.bool_],
+    keys: FloatArray,
+    cells: NDArray[np.int64],
+    count: int,
+    row: int,
+    column: int,
+) -> int:
+    """Go on with fast marching until a cell is done (none is for row -1), or the heap is full.
+
+    Returns the entries left in the heap.
+    """
+    height, width = free.shape
+    wanted = row * width + column if row >= 0 else -1
+    while 0 < count <= len(keys) - 4:
         cell = cells[0]
         count = _pop(keys, cells, count)
         r, c = cell // width, cell % width
@@ -200,14 +310,19 @@ def _march(free: NDArray[np.bool_], row: int, column: int) -> FloatArray:
             if value < distance[rr, cc]:
                 distance[rr, cc] = value
                 count = _push(keys, cells, count, value, rr * width + cc)
-    return distance
+        if cell == wanted:
+            break
+    return count
 
 
 @compiled
-def _descend(field: FloatArray, row: int, column: int) -> FloatArray:
-    """Follow the steepest of the eight neighbours down to the source; (K, 2) float64 rows and columns."""
+def _descend(field: FloatArray, unit: float, row: int, column: int) -> FloatArray:
+    """Follow the steepest of the eight neighbours down to the source; (K, 2) float64 rows and columns.
+
+    The field counts in ``unit`` metres.
+    """
     height, width = field.shape
-    path = np.empty((height * width + 1, 2), dtype=np.float64)
+    path = np.empty((height + width, 2), dtype=np.float64)
     path[0, 0], path[0, 1] = row, column
     count = 1
     while count <= height * width and field[row, column] > 0.0:
@@ -219,12 +334,14 @@ def _descend(field: FloatArray, row: int, column: int) -> FloatArray:
                     continue
                 if dr != 0 and dc != 0 and not (np.isfinite(field[row, c]) and np.isfinite(field[r, column])):
                     continue
-                slope = (field[row, column] - field[r, c]) / np.sqrt(float(dr * dr + dc * dc))
+                slope = (field[row, column] * unit - field[r, c] * unit) / np.sqrt(float(dr * dr + dc * dc))
                 if slope > best:
                     best, best_row, best_column = slope, r, c
         if best <= 0.0:
             break
         row, column = best_row, best_column
+        if count == len(path):
+            path = np.concatenate((path, np.empty_like(path)))
         path[count, 0], path[count, 1] = row, column
         count += 1
     return path[:count].copy()

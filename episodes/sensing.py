@@ -263,18 +263,16 @@ def localisation_errors(sampled: SampledScenario, steps: int, period: float, see
     fresh = float(np.sqrt(1.0 - keep * keep))
     errors = np.empty((steps, robots, 3))
     for robot in range(robots):
-        noise = generator(seed, index, f"robots.{robot}.localisation").standard_normal((steps, 3))
-        value = noise[0]
-        for k in range(steps):
-            value = value if k == 0 else keep * value + fresh * noise[k]
-            errors[k, robot] = value
+        errors[:, robot] = generator(seed, index, f"robots.{robot}.localisation").standard_normal((steps, 3))
+    for k in range(1, steps):
+        errors[k] = keep * errors[k - 1] + fresh * errors[k]
     return errors * size
 
 
 def localised(pose: FloatArray, error: FloatArray) -> FloatArray:
-    """Return a pose (3,) as a robot believes it to be."""
+    """Return poses (..., 3) as robots believe them to be."""
     estimate = np.asarray(pose + error, dtype=np.float64)
-    estimate[2] = wrap_angle(estimate[2])
+    estimate[..., 2] = wrap_angle(estimate[..., 2])
     return estimate
 
 

@@ -13,7 +13,7 @@ from ..layouts.model import Layout, Station
 from ..robots.model import RobotModel
 from .randomization import SampledTask
 from .record import Event, TaskResult
-from .routes import FloatArray, Ground, distance_field, path_length, shortest_path
+from .routes import DistanceField, FieldStore, FloatArray, Ground, path_length
 
 STANDING_SPEED = 0.05
 """A robot stands below this speed [m/s] and four times as much yaw rate [rad/s]: only then a goal counts as reached."""
@@ -58,6 +58,7 @@ def assign_tasks(
     models: Sequence[RobotModel],
     drawn: Sequence[Sequence[SampledTask]],
     rng: np.random.Generator,
+    fields: FieldStore | None = None,
 ) -> Assignment:
     """Choose starts and stations for every robot.
 
@@ -69,11 +70,13 @@ def assign_tasks(
         models: for the radius of each robot.
         drawn: the tasks of each robot.
         rng: draws starts and stations.
+        fields: where distances in this hall are kept.
 
     Raises:
         InputError: the hall has no two stations that a robot can reach from each other, or no room to start.
     """
-    known = {id(ground): _Planner(layout, ground) for ground in grounds}
+    store = FieldStore() if fields is None else fields
+    known = {id(ground): _Planner(layout, ground, store) for ground in grounds}
     planners = [known[id(ground)] for ground in grounds]
     places = {key: planner.stations() for key, planner in known.items()}
     mine_of = [places[id(ground)] for ground in grounds]
@@ -103,19 +106,19 @@ def assign_tasks(
 class _Planner:
     """Distance fields to stations, computed once each."""
 
-    def __init__(self, layout: Layout, ground: Ground) -> None:
-        self._layout, self._ground = layout, ground
-        self._fields: dict[str, FloatArray] = {}
+    def __init__(self, layout: Layout, ground: Ground, store: FieldStore) -> None:
+        self._layout, self._ground, self._store = layout, ground, store
+        self._fields: dict[str, DistanceField] = {}
 
-    def field(self, station: Station) -> FloatArray:
+    def field(self, station: Station) -> DistanceField:
         """Return the distances to a station."""
         if station.id not in self._fields:
-            self._fields[station.id] = distance_field(self._ground, np.array([station.x, station.y]))
+            self._fields[station.id] = self._store.field(self._ground, np.array([station.x, station.y]))
         return self._fields[station.id]
 
     def route(self, start: FloatArray, station: Station) -> FloatArray:
         """Return the shortest way to a station."""
-        path = shortest_path(self._ground, self.field(station), start, np.array([station.x, station.y]))
+        path = self.field(station).path(start, np.array([station.x, station.y]))
         if path is None:
             raise InputError(
                 f"station '{station.id}' cannot be reached by the robot from ({start[0]:.2f}, {start[1]:.2f})",
@@ -128,7 +131,7 @@ class _Planner:
         """Return the stations to pick from and to drop at that hang together with the first of them."""
         reachable = [s for s in self._layout.stations if self._ground.nearest_free(np.array([s.x, s.y])) is not None]
         for anchor in reachable:
-            field = self.field(anchor)
+            field = self.field(anchor).all()
             together = [s for s in reachable if _distance(self._ground, field, s) < math.inf]
             picks = [s for s in together if s.kind == "pick"] or together
             drops = [s for s in together if s.kind != "pick"] or together
@@ -167,7 +170,7 @@ def _starts(
     for ground, model, planner, anchor in zip(grounds, models, planners, anchors, strict=True):
         size = (id(ground), model.radius)
         if size not in rooms:
-            room = np.isfinite(planner.field(anchor)) & (ground.clearance > model.radius + 0.15)
+            room = np.isfinite(planner.field(anchor).all()) & (ground.clearance > model.radius + 0.15)
             rooms[size] = np.nonzero(room)
         rows, columns = rooms[size]
         if len(rows) == 0:
@@ -177,7 +180,8 @@ def _starts(
             )
         candidates = [int(i) for i in rng.integers(len(rows), size=64)]
         points = np.array([ground.centre(int(rows[i]), int(columns[i])) for i in candidates])
-        gaps = [min((float(np.hypot(*(p - q[:2]))) for q in poses), default=math.inf) for p in points]
+        taken = np.array([pose[:2] for pose in poses]).reshape(-1, 2)
+        gaps = np.hypot(*(points[:, None] - taken).T).min(axis=0, initial=math.inf).tolist()
         best = next((k for k, gap in enumerate(gaps) if gap >= START_SPACING), int(np.argmax(gaps)))
         largest = max(largest, model.radius)
         if gaps[best] < model.radius + largest:

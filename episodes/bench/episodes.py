@@ -186,7 +186,9 @@ def _rows(name: str, panel: str, job: Job, outcome: Outcome) -> list[EpisodeRow]
         return [EpisodeRow(name, "", None, None, None, note=f"skipped: {outcome.reason}")]
     if job.kind == "physics":
         return [
-            EpisodeRow(f"30 s of {case}, physics alone", "", 1e3 * spent, None, None, times_real=30.0 / spent, note=note)
+            EpisodeRow(
+                f"30 s of {case}, physics alone", "", 1e3 * spent, None, None, times_real=30.0 / spent, note=note
+            )
             for case, (spent, note) in outcome.physics.items()
         ]
     ours = statistics.median(outcome.ours)

@@ -202,9 +202,7 @@ class _World:
             visual = pybullet.createVisualShape(shape, radius=size[0], rgbaColor=color, physicsClientId=self.client)
         else:
             length = 2.0 * size[1]
-            collision = pybullet.createCollisionShape(
-                shape, radius=size[0], height=length, physicsClientId=self.client
-            )
+            collision = pybullet.createCollisionShape(shape, radius=size[0], height=length, physicsClientId=self.client)
             visual = pybullet.createVisualShape(
                 shape, radius=size[0], length=length, rgbaColor=color, physicsClientId=self.client
             )

@@ -10,32 +10,35 @@ from typing import Any
 
 from ...physics.world import World
 from ...robots.fleet import Fleet
-from .. import hall, loop, randomization
+from .. import closing, hall, live, loop, randomization
+from ..actors import Pedestrians
 from ..capture import Photographer
-from ..people import People
+from ..errands import FixedErrands
+from ..live import LiveEpisode
+from ..pilots import Pilots
 from ..sensing import DeadReckoning, ScanQueue, Stage
-from ..tasks import TaskTracker
 
-REST = "the loop itself: observations, logs, checks"
+REST = "the loop itself: observations, checks"
 
 PARTS: tuple[tuple[str, tuple[tuple[Any, str], ...]], ...] = (
-    ("reset: scenario drawn", ((loop, "sample_scenario"), (randomization, "_layout"))),
-    ("reset: hall generated and built", ((randomization, "generate_layout"), (loop, "hall_of"), (hall, "_build"))),
-    ("reset: physics world and robots", ((loop, "world_of"), (Fleet, "__init__"), (Fleet, "reset"))),
-    ("reset: tasks and routes", ((loop, "assign_tasks"),)),
-    ("reset: walks of people", ((loop, "plan_people"),)),
-    ("reset: scene and localisation errors", ((Stage, "__init__"), (loop, "localisation_errors"))),
-    ("policies", ((loop._Episode, "_ask"),)),
+    ("reset: scenario drawn", ((live, "sample_scenario"),)),
+    ("reset: hall generated and built", ((randomization, "_layout"), (live, "hall_of"), (hall, "_build"))),
+    ("reset: physics world and robots", ((live, "world_of"), (Fleet, "__init__"), (Fleet, "reset"))),
+    ("reset: tasks and routes", ((live, "assign_tasks"),)),
+    ("reset: walks of people", ((live, "plan_people"),)),
+    ("reset: scene, sensors, the rest", ((LiveEpisode, "__init__"),)),
+    ("policies", ((Pilots, "ask"),)),
     ("physics, nothing touched", ((Fleet, "step"), (Fleet, "_free_run"))),
     ("physics, touching", ((Fleet, "_touch_step"), (World, "must_touch"))),
-    ("people", ((People, "step"), (World, "set_people"))),
+    ("people", ((Pedestrians, "advance"),)),
     ("bodies placed for the sensors", ((Stage, "update"), (Fleet, "body_pose"))),
     ("scans", ((ScanQueue, "take"), (ScanQueue, "newest"))),
     ("odometry and IMU", ((DeadReckoning, "read"),)),
     ("pictures", ((Photographer, "take"), (Stage, "body_velocity"))),
-    ("tasks followed", ((TaskTracker, "advance"),)),
-    ("clearances", ((loop._Episode, "_distances"),)),
-    ("incidents and KPIs", ((loop, "find_incidents"), (loop, "episode_kpis"))),
+    ("tasks followed", ((LiveEpisode, "settle"), (FixedErrands, "advance"))),
+    ("log", ((LiveEpisode, "write_down"),)),
+    ("record: clearances", ((closing, "_distances"),)),
+    ("record: incidents, KPIs, the rest", ((loop, "close_record"),)),
 )
 """What is timed, by part: object and attribute."""
 

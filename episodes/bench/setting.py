@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from ..distributions import Constant
 from ..hall import Hall, hall_of
 from ..policy import EpisodeInfo, Observation
 from ..randomization import SampledScenario, sample_scenario
+from ..routes import FieldStore
 from ..scenario import (
     CaptureSettings,
     LayoutSource,
@@ -40,6 +42,8 @@ CAMERA_RATE = 5.0
 JPEG_QUALITY = 95
 
 _SPEED, _TURN_RATE = 0.8, 1.2
+_ROOM = 0.15
+"""The routes keep so much more than a robot's circle away from everything, where they can [m]."""
 _AHEAD = 0.6
 """The driver heads for the point of its route that it comes to after so much [m]."""
 _FREE = 0.75
@@ -102,14 +106,32 @@ class Plan:
 
 
 def plan_episode(scenario: Scenario, seed: int, index: int) -> Plan:
-    """Return what the loop draws for an episode; the route (K, 2) [m] of each robot goes by its pick to its drop."""
+    """Return what the loop draws for an episode.
+
+    The route (K, 2) [m] of each robot goes by its pick to its drop, as far from everything as a robot needs to turn
+    where there is such a way.
+    """
     sampled = sample_scenario(scenario, seed, index)
-    hall = hall_of(sampled.layout)
-    ground = hall.ground(0.5 * sampled.model.width)
-    assignment = assign_tasks(sampled.layout, ground, sampled.model, sampled.tasks, generator(seed, index, "tasks"))
-    legs = assignment.routes
-    routes = tuple(np.concatenate([legs[2 * r], legs[2 * r + 1][1:]]) for r in range(len(assignment.start)))
-    return Plan(sampled, hall, assignment, routes)
+    hall, model = hall_of(sampled.layout), sampled.model
+    assignment = assign_tasks(
+        sampled.layout,
+        hall.ground(0.5 * model.width),
+        model,
+        sampled.tasks,
+        generator(seed, index, "tasks"),
+        hall.fields,
+    )
+    roomy, fields = hall.ground(model.radius + _ROOM), FieldStore()
+    routes = []
+    for robot, (task, *_) in enumerate(assignment.tasks):
+        here, legs = assignment.start[robot, :2], []
+        for number, station in enumerate((task.pick, task.drop)):
+            target = np.array([station.x, station.y])
+            leg = fields.field(roomy, target).path(here, target)
+            legs.append(assignment.routes[2 * robot + number] if leg is None else leg)
+            here = target
+        routes.append(np.concatenate([legs[0], legs[1][1:]]))
+    return Plan(sampled, hall, assignment, tuple(routes))
 
 
 class ScriptedDriver:
@@ -124,7 +146,7 @@ class ScriptedDriver:
     def __init__(self, route: FloatArray) -> None:
         corners = [(float(x), float(y)) for x, y in route]
         self._route = [corners[0]]
-        for (x0, y0), (x1, y1) in zip(corners, corners[1:], strict=False):
+        for (x0, y0), (x1, y1) in itertools.pairwise(corners):
             count = max(1, math.ceil(math.hypot(x1 - x0, y1 - y0) / 0.2))
             self._route += [(x0 + (x1 - x0) * k / count, y0 + (y1 - y0) * k / count) for k in range(1, count + 1)]
         self.scans: list[NDArray[np.float32]] = []
@@ -208,7 +230,9 @@ class Journal:
     def picture(self, rgb: NDArray[np.uint8], depth: NDArray[np.floating]) -> None:
         """Write a picture (H, W, 3) RGB with its depth (H, W) [m]."""
         start = time.perf_counter()
-        fine, data = cv2.imencode(".jpg", rgb[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        fine, data = cv2.imencode(
+            ".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+        )
         if not fine:
             raise FloorcastError("a picture could not be written as JPEG")
         self.put(f"{self.pictures:05d}.jpg", data.tobytes())

@@ -43,7 +43,7 @@ _SMOOTH = [
 
 def encode_rgb(rgb: NDArray[np.uint8]) -> bytes:
     """Encode a colour picture (H, W, 3) uint8."""
-    image = np.ascontiguousarray(rgb[:, :, ::-1])
+    image = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2BGR)
     # One pair of rows in sixteen tells noise from flat colour, of which codes by frequency would keep a bit per value.
     above, below = image[:-1:16], image[1::16]
     flat = np.count_nonzero(above == below) > FLAT_SHARE * above.size
@@ -52,9 +52,10 @@ def encode_rgb(rgb: NDArray[np.uint8]) -> bytes:
 
 def encode_depth(depth: NDArray[np.floating]) -> bytes:
     """Encode planar depth (H, W) [m] as whole millimetres, uint16; 0 where nothing was hit or beyond 65.535 m."""
-    millimetres = np.nan_to_num(depth * np.float32(1000.0), nan=0.0, posinf=0.0) + np.float32(0.5)
-    millimetres[(millimetres >= MAX_DEPTH_MM + 1) | (millimetres < 0)] = 0.0
-    return _encode(millimetres.astype(np.uint16), _SMOOTH)
+    millimetres = depth * np.float32(1000.0) + np.float32(0.5)
+    # What is not a number is not within the range either.
+    stored = np.where((millimetres >= 0) & (millimetres < MAX_DEPTH_MM + 1), millimetres, np.float32(0.0))
+    return _encode(stored.astype(np.uint16), _SMOOTH)
 
 
 def encode_instance(instance: NDArray[np.integer]) -> bytes:
