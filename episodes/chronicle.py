@@ -187,10 +187,15 @@ class Surroundings:
         from ``first`` to before ``end``."""
         rows = slice(first, end)
         pose, person = log.pose[rows], log.person_pose[rows, :, :2]
-        loose = _loose_outlines(self._loose, self._body, log.loose_pose[rows])
+        place = log.loose_pose[rows]
+        # Most goods stand where they stood: those are as good as static, and only the others are placed in every row.
+        moved = np.any(place != place[:1], axis=(0, 2))[self._body]
+        resting = _loose_outlines(self._loose[~moved], self._body[~moved], place[:1])[0]
+        moving = _loose_outlines(self._loose[moved], self._body[moved], place)
         everything, people = np.empty((2, *pose.shape[:2]))
         for top, static in self._static.items():
-            part = clearances(pose, self._half, static, loose, person, self._person_radius)
+            around = np.concatenate([static, resting])
+            part = clearances(pose, self._half, around, moving, person, self._person_radius)
             mine = self._height == top
             everything[:, mine], people[:, mine] = (column[:, mine] for column in part)
         return everything, people

@@ -179,6 +179,29 @@ def _list_near(static: FloatArray, bound: FloatArray, x: float, y: float, near: 
 
 
 @compiled
+def _closest(
+    body: FloatArray,
+    own: float,
+    static: FloatArray,
+    bound: FloatArray,
+    chosen: NDArray[np.int64],
+    nearest: int,
+) -> tuple[int, float]:
+    """Return which of some outlines is nearest, and its distance; -1 and inf for none.
+
+    It begins with ``nearest``, or -1: what was nearest a moment ago leaves little of the rest worth a closer look.
+    """
+    best = np.inf
+    if nearest >= 0:
+        best = _outline_distance(body, static[nearest])
+    for k in chosen:
+        closer = _nearer(body, static[k], own + bound[k], best)
+        if closer < best:
+            best, nearest = closer, k
+    return nearest, best
+
+
+@compiled
 def _clearances(
     pose: FloatArray,
     half_extents: FloatArray,
@@ -190,7 +213,7 @@ def _clearances(
     people: FloatArray,
 ) -> None:
     steps, robots = pose.shape[0], pose.shape[1]
-    near = np.empty(len(static), dtype=np.int64)
+    every, near = np.arange(len(static)), np.empty(len(static), dtype=np.int64)
     bound = np.empty(len(static))
     for k in range(len(static)):
         bound[k] = _bound(static[k])
@@ -209,21 +232,10 @@ def _clearances(
             if not moved < 0.5 * _NEAR:
                 near_x, near_y, moved = body[0], body[1], 0.0
                 near_count = _list_near(static, bound, near_x, near_y, near)
-            best = np.inf
-            if nearest >= 0:
-                # What was nearest a moment ago leaves little of the rest worth a closer look.
-                best = _outline_distance(body, static[nearest])
-            for i in range(near_count):
-                k = near[i]
-                closer = _nearer(body, static[k], own + bound[k], best)
-                if closer < best:
-                    best, nearest = closer, k
+            nearest, best = _closest(body, own, static, bound, near[:near_count], nearest)
             if best > _NEAR - moved - own:
                 # Whatever is not in the list is farther than this; only now can it matter.
-                for k in range(len(static)):
-                    closer = _nearer(body, static[k], own + bound[k], best)
-                    if closer < best:
-                        best, nearest = closer, k
+                nearest, best = _closest(body, own, static, bound, every, nearest)
             for k in range(loose.shape[1]):
                 best = _nearer(body, loose[t, k], own + _bound(loose[t, k]), best)
             for k in range(robots):

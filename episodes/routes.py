@@ -78,14 +78,16 @@ class DistanceField:
 
     def __init__(self, ground: Ground, target: FloatArray) -> None:
         self._ground = ground
-        height, width = ground.free.shape
+        # A border of one blocked cell all round spares the march its questions about the edge.
+        height, width = (size + 2 for size in ground.free.shape)
         self._distance = np.full((height, width), np.inf)
         self._cell = ground.nearest_free(target)
+        self._count = 0
+        self._open = np.zeros((height, width), dtype=np.uint8)
         if self._cell is None:
-            self._count = 0
             return
-        self._done = np.zeros((height, width), dtype=np.bool_)
-        self._keys, self._cells = np.empty(_FRONT, dtype=np.float64), np.empty(_FRONT, dtype=np.int64)
+        self._open[1:-1, 1:-1] = ground.free
+        self._keys, self._cells = np.empty(_FRONT, dtype=np.float64), np.empty(_FRONT, dtype=np.uint64)
         self._count = int(_begin(ground.free, *self._cell, self._distance, self._keys, self._cells))
 
     @property
@@ -96,7 +98,7 @@ class DistanceField:
     def all(self) -> FloatArray:
         """Return (H, W) float64 [m]; inf where there is no way (everywhere if the target lies in solid matter)."""
         self._march(-1, -1)
-        return self._distance * self._ground.resolution
+        return self._distance[1:-1, 1:-1] * self._ground.resolution
 
     def path(self, start: FloatArray, target: FloatArray) -> FloatArray | None:
         """Return the way from ``start`` to ``target``, both (2,) x, y [m]; see ``shortest_path``."""
@@ -104,24 +106,23 @@ class DistanceField:
         if cell is None:
             return None
         self._march(*cell)
-        if not np.isfinite(self._distance[cell]):
+        distance = self._distance[1:-1, 1:-1]
+        if not np.isfinite(distance[cell]):
             return None
         # Nothing on the way down, nor beside it, is farther than the start: the rest may be unsolved.
-        cells = _descend(self._distance, self._ground.resolution, *cell)
+        cells = _descend(distance, self._ground.resolution, *cell)
         return _pulled(self._ground, cells, start, target)
 
     def _march(self, row: int, column: int) -> None:
         """Go on until a cell is solved, or all are for (-1, -1)."""
-        free = self._ground.free
-        while self._count > 0 and (row < 0 or not self._done[row, column]):
+        width = self._distance.shape[1]
+        wanted = (row + 1) * width + column + 1 if row >= 0 else 0
+        distance, still_open = self._distance.reshape(-1), self._open.reshape(-1)
+        while self._count > 0 and (row < 0 or still_open[wanted]):
             if self._count + 4 > len(self._keys):
-                self._keys, self._cells = (
-                    np.resize(self._keys, 2 * self._count),
-                    np.resize(self._cells, 2 * self._count),
-                )
-            self._count = int(
-                _march_on(free, self._distance, self._done, self._keys, self._cells, self._count, row, column)
-            )
+                size = 2 * len(self._keys)
+                self._keys, self._cells = np.resize(self._keys, size), np.resize(self._cells, size)
+            self._count = int(_march_on(distance, still_open, self._keys, self._cells, self._count, width, wanted))
 
 
 class FieldStore:
@@ -200,7 +201,7 @@ def line_is_free(ground: Ground, start: FloatArray, end: FloatArray) -> bool:
 
 
 @compiled
-def _push(keys: FloatArray, cells: NDArray[np.int64], count: int, key: float, cell: int) -> int:
+def _push(keys: FloatArray, cells: NDArray[np.uint64], count: int, key: float, cell: int) -> int:
     child = count
     while child > 0:
         parent = (child - 1) >> 1
@@ -215,7 +216,7 @@ def _push(keys: FloatArray, cells: NDArray[np.int64], count: int, key: float, ce
 
 
 @compiled
-def _pop(keys: FloatArray, cells: NDArray[np.int64], count: int) -> int:
+def _pop(keys: FloatArray, cells: NDArray[np.uint64], count: int) -> int:
     """Remove the smallest entry (read it before at index 0); returns the new count."""
     count -= 1
     key, cell = keys[count], cells[count]
@@ -237,32 +238,12 @@ def _pop(keys: FloatArray, cells: NDArray[np.int64], count: int) -> int:
 
 
 @compiled
-def _upwind(distance: FloatArray, row: int, column: int) -> float:
-    """Solve the eikonal equation |grad d| = 1 at one cell from its smaller neighbours (grid units)."""
-    height, width = distance.shape
-    a = np.inf
-    if row > 0:
-        a = distance[row - 1, column]
-    if row + 1 < height:
-        a = min(a, distance[row + 1, column])
-    b = np.inf
-    if column > 0:
-        b = distance[row, column - 1]
-    if column + 1 < width:
-        b = min(b, distance[row, column + 1])
-    low, high = min(a, b), max(a, b)
-    if high - low >= 1.0:
-        return low + 1.0
-    return 0.5 * (low + high + np.sqrt(2.0 - (high - low) * (high - low)))
-
-
-@compiled
 def _begin(
-    free: NDArray[np.bool_], row: int, column: int, distance: FloatArray, keys: FloatArray, cells: NDArray[np.int64]
+    free: NDArray[np.bool_], row: int, column: int, distance: FloatArray, keys: FloatArray, cells: NDArray[np.uint64]
 ) -> int:
     """Set exact distances, in cells, around the source, where the upwind scheme is worst, as far as the source sees.
 
-    Returns the number of entries in the heap.
+    ``distance`` has a border of one cell. Returns the number of entries in the heap.
     """
     height, width = free.shape
     count = 0
@@ -272,45 +253,55 @@ def _begin(
             if r < 0 or c < 0 or r >= height or c >= width or not free[r, c] or dr * dr + dc * dc > 36:
                 continue
             if _visible(free, float(row), float(column), float(r), float(c)):
-                distance[r, c] = np.sqrt(float(dr * dr + dc * dc))
-                count = _push(keys, cells, count, distance[r, c], r * width + c)
+                distance[r + 1, c + 1] = np.sqrt(float(dr * dr + dc * dc))
+                count = _push(keys, cells, count, distance[r + 1, c + 1], (r + 1) * (width + 2) + c + 1)
     return count
 
 
 @compiled
 def _march_on(
-    free: NDArray[np.bool_],
     distance: FloatArray,
-    done: NDArray[np.bool_],
+    still_open: NDArray[np.uint8],
     keys: FloatArray,
-    cells: NDArray[np.int64],
+    cells: NDArray[np.uint64],
     count: int,
-    row: int,
-    column: int,
+    width: int,
+    wanted: int,
 ) -> int:
-    """Go on with fast marching until a cell is done (none is for row -1), or the heap is full.
+    """Go on with fast marching until cell ``wanted`` is done (none is for 0), or the heap is full.
 
-    Returns the entries left in the heap.
+    Cells are numbered row by row, ``width`` to a row, with a border; ``still_open`` are those that are free and not
+    done. Each takes the solution of the eikonal equation |grad d| = 1, in cells, from its smaller neighbours. Returns
+    the entries left in the heap.
     """
-    height, width = free.shape
-    wanted = row * width + column if row >= 0 else -1
+    one, row = np.uint64(1), np.uint64(width)
+    last = np.uint64(wanted)
     while 0 < count <= len(keys) - 4:
         cell = cells[0]
         count = _pop(keys, cells, count)
-        r, c = cell // width, cell % width
-        if done[r, c]:
+        if not still_open[cell]:
             continue
-        done[r, c] = True
+        still_open[cell] = 0
         for k in range(4):
-            rr = r + (k == 0) - (k == 1)
-            cc = c + (k == 2) - (k == 3)
-            if rr < 0 or cc < 0 or rr >= height or cc >= width or not free[rr, cc] or done[rr, cc]:
+            if k == 0:
+                at = cell + row
+            elif k == 1:
+                at = cell - row
+            elif k == 2:
+                at = cell + one
+            else:
+                at = cell - one
+            if not still_open[at]:
                 continue
-            value = _upwind(distance, rr, cc)
-            if value < distance[rr, cc]:
-                distance[rr, cc] = value
-                count = _push(keys, cells, count, value, rr * width + cc)
-        if cell == wanted:
+            a, b = min(distance[at - row], distance[at + row]), min(distance[at - one], distance[at + one])
+            low, high = min(a, b), max(a, b)
+            value = low + 1.0
+            if high - low < 1.0:
+                value = 0.5 * (low + high + np.sqrt(2.0 - (high - low) * (high - low)))
+            if value < distance[at]:
+                distance[at] = value
+                count = _push(keys, cells, count, value, at)
+        if cell == last:
             break
     return count
 

@@ -218,8 +218,8 @@ def _rows(name: str, panel: str, job: Job, outcome: Outcome) -> list[EpisodeRow]
 
 def _conditions(repeat: int, seed: int) -> dict[str, str]:
     return {
-        "episode": "30 s, control at 20 Hz, physics at 240 Hz; 360 beams at 10 Hz on every robot, with noise; one robot "
-        "takes 5 pictures a second, colour with noise and depth; 4 people; the scripted driver on both sides",
+        "episode": "30 s, control at 20 Hz, physics at 240 Hz; 360 beams at 10 Hz on every robot, with noise; one "
+        "robot takes 5 pictures a second, colour with noise and depth; 4 people; the scripted driver on both sides",
         "written": "record, all scans, pictures as JPEG with depth as PNG: by both sides",
         "counted": "all of it, reset and writing too; the hall is the same in all episodes and known, unless it says "
         f"new; median of {repeat} episodes, the peer's once, in the same process",

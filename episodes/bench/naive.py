@@ -1,9 +1,9 @@
 """The same episode as a newcomer to PyBullet would write it, competently: the peer of the benchmark.
 
-Every primitive of the hall is a body of its own, loose goods fall asleep where they stand, robots are URDFs whose wheels
-velocity motors turn, ``stepSimulation`` runs at its default 240 Hz. Lidars are ``rayTestBatch`` with rays that start at
-the edge of the robot, cameras are TinyRenderer's ``getCameraImage``. One client serves all episodes and is emptied by
-``resetSimulation``. People walk as in the episode that it is compared with: their poses are played back.
+Every primitive of the hall is a body of its own, goods that stand loose have mass, robots are URDFs whose wheels are
+turned by velocity motors, ``stepSimulation`` runs at its default 240 Hz. Lidars are ``rayTestBatch`` with rays that
+start at the edge of the robot, cameras are TinyRenderer's ``getCameraImage``. One client serves all episodes,
+emptied by ``resetSimulation``. People walk as in the episode that it is compared with: their poses are played back.
 
 It is spared what the loop of ours does besides: randomization, routes, odometry, IMU, sensor noise, tasks, KPIs.
 """

@@ -89,6 +89,6 @@ def run_ours(
         )
         scans = write(record)
         seconds = time.perf_counter() - start
-    written = journal.bytes + (folder / "record.npz").stat().st_size
+    written = journal.written + (folder / "record.npz").stat().st_size
     journal.clear()
     return OurOutcome(seconds, plan, record, scans, journal.pictures, written)

@@ -224,7 +224,8 @@ class Journal:
     seconds: float = 0.0
     """Time spent writing pictures [s]."""
     pictures: int = 0
-    bytes: int = 0
+    written: int = 0
+    """Bytes."""
     names: list[Path] = field(default_factory=list)
 
     def picture(self, rgb: NDArray[np.uint8], depth: NDArray[np.floating]) -> None:
@@ -245,14 +246,14 @@ class Journal:
         path = self.folder / name
         path.write_bytes(data)
         self.names.append(path)
-        self.bytes += len(data)
+        self.written += len(data)
 
     def scans(self, scans: NDArray[np.float32]) -> None:
         """Write all scans (S, R, B)."""
         path = self.folder / "scans.npy"
         np.save(path, scans)
         self.names.append(path)
-        self.bytes += path.stat().st_size
+        self.written += path.stat().st_size
 
     def clear(self) -> None:
         """Take away what was written."""

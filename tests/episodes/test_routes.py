@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from floorcast.episodes.routes import Ground, distance_field, line_is_free, path_length, shortest_path
+from floorcast.episodes.routes import DistanceField, Ground, distance_field, line_is_free, path_length, shortest_path
 
 
 def ground(free, resolution=0.1, origin=(0.0, 0.0)):
@@ -81,3 +81,32 @@ def test_paths_are_feasible_and_no_longer_than_the_field_says(seed):
     assert length >= np.hypot(*(goal - start)) - 1e-9
     assert length <= field[place.cell(start)] * 1.02 + 0.1
     assert all(line_is_free(place, p, q) for p, q in itertools.pairwise(path))
+
+
+def test_a_field_solved_only_as_far_as_asked_gives_the_same_ways():
+    rng = np.random.default_rng(5)
+    free = rng.random((90, 140)) > 0.2
+    place = ground(free)
+    goal = np.array([9.05, 4.05])
+    full = distance_field(place, goal)
+    partial = DistanceField(place, goal)
+    lengths = []
+    for _ in range(40):
+        start = rng.uniform((0.0, 0.0), (14.0, 9.0))
+        path, exact = partial.path(start, goal), shortest_path(place, full, start, goal)
+        assert (path is None) == (exact is None)
+        if path is not None:
+            assert np.array_equal(path, exact)
+            lengths.append(path_length(path))
+    assert len(lengths) > 20
+    assert max(lengths) > 5.0
+    assert np.array_equal(partial.all(), full)
+
+
+def test_nobody_gets_out_of_solid_matter():
+    free = np.zeros((60, 60))
+    free[:20] = 1
+    place = ground(free)
+    inside = DistanceField(place, np.array([3.0, 5.0]))
+    assert np.isinf(inside.all()).all()
+    assert inside.path(np.array([1.0, 1.0]), np.array([3.0, 5.0])) is None

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from floorcast.common.classes import CLASS_IDS
+from floorcast.common.config import config_hash
 from floorcast.common.geometry import compose, mounted
 from floorcast.episodes.capture import capture_schedule
 from floorcast.episodes.distributions import Constant
@@ -162,6 +163,17 @@ def test_captures_are_exact_spread_and_take_turns(frames):
         seen.add((rows[0][0], rows[0][1]))
     assert len(seen) > 2
     assert capture_schedule(quick(frames=0), 3, 0, 0) == []
+
+
+def test_one_robot_may_take_all_pictures_at_the_times_of_those_in_turn():
+    taken = quick(frames=5, duration=10.0)
+    one = taken.model_copy(update={"capture": taken.capture.model_copy(update={"robot": 4})})
+    assert [row[1] for row in capture_schedule(one, 3, 0, 0)] == [1] * 5
+    assert [row[::2] for row in capture_schedule(one, 3, 0, 0)] == [
+        row[::2] for row in capture_schedule(taken, 3, 0, 0)
+    ]
+    assert "robot" not in taken.model_dump()["capture"]
+    assert config_hash(one) != config_hash(taken)
 
 
 def test_a_sensor_off_the_middle_of_a_turning_robot_moves_sideways():
