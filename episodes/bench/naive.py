@@ -155,7 +155,7 @@ class _World:
 
     def __init__(self, client: int, scenario: Scenario, plan: Plan, folder: Path) -> None:
         self.client = client
-        model, solids = plan.sampled.model, plan.hall.solids
+        model, solids = plan.sampled.models[0], plan.hall.solids
         pybullet.resetSimulation(physicsClientId=client)
         pybullet.setGravity(0, 0, -9.81, physicsClientId=client)
         pybullet.setTimeStep(1.0 / PHYSICS_RATE, physicsClientId=client)
@@ -233,7 +233,7 @@ class _World:
             self._people.append((shape, parts))
 
     def _fill_robots(self, plan: Plan, folder: Path) -> None:
-        model = plan.sampled.model
+        model = plan.sampled.models[0]
         path = folder / "robot.urdf"
         path.write_text(robot_urdf(model))
         self._robots = []
@@ -260,7 +260,7 @@ class _World:
 
     def _aim(self, scenario: Scenario, plan: Plan) -> None:
         """Lay out the rays in the robot's frame, and what the camera needs."""
-        model, lidar, camera = plan.sampled.model, plan.sampled.lidar, plan.sampled.camera
+        model, lidar, camera = plan.sampled.models[0], plan.sampled.lidar, plan.sampled.camera
         mount = model.lidar_mount
         self._angles = beam_angles(lidar)
         direction = np.column_stack([np.cos(self._angles), np.sin(self._angles)])

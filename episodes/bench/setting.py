@@ -112,11 +112,11 @@ def plan_episode(scenario: Scenario, seed: int, index: int) -> Plan:
     where there is such a way.
     """
     sampled = sample_scenario(scenario, seed, index)
-    hall, model = hall_of(sampled.layout), sampled.model
+    hall, model = hall_of(sampled.layout), sampled.models[0]
     assignment = assign_tasks(
         sampled.layout,
-        hall.ground(0.5 * model.width),
-        model,
+        [hall.ground(0.5 * model.width)] * len(sampled.models),
+        sampled.models,
         sampled.tasks,
         generator(seed, index, "tasks"),
         hall.fields,
