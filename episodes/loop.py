@@ -116,8 +116,8 @@ def _control(episode: LiveEpisode, pilots: Pilots, k: int, pose: FloatArray, idl
     log, errands = episode.log, episode.errands
     row = log.row(k)
     episode.write_down(k, pose)
-    for robot in range(len(episode.radius)):
-        goal = errands.goal(robot)
+    goals = [errands.goal(robot) for robot in range(len(episode.radius))]
+    for robot, goal in enumerate(goals):
         if goal is not None:
             log.goal[row, robot] = goal
     if idle:
@@ -128,8 +128,7 @@ def _control(episode: LiveEpisode, pilots: Pilots, k: int, pose: FloatArray, idl
     scan_times, scans = episode.scans.newest(now)
     carrying = errands.carrying.tolist()
     believed = localised(pose, episode.error[k])
-    for robot in range(len(episode.radius)):
-        goal = errands.goal(robot)
+    for robot, goal in enumerate(goals):
         if errands.holds(robot):
             continue
         observation = Observation(

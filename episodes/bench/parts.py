@@ -10,7 +10,7 @@ from typing import Any
 
 from ...physics.world import World
 from ...robots.fleet import Fleet
-from .. import closing, hall, live, loop, randomization
+from .. import chronicle, hall, live, loop, randomization
 from ..actors import Pedestrians
 from ..capture import Photographer
 from ..errands import FixedErrands
@@ -32,12 +32,12 @@ PARTS: tuple[tuple[str, tuple[tuple[Any, str], ...]], ...] = (
     ("physics, touching", ((Fleet, "_touch_step"), (World, "must_touch"))),
     ("people", ((Pedestrians, "advance"),)),
     ("bodies placed for the sensors", ((Stage, "update"), (Fleet, "body_pose"))),
-    ("scans", ((ScanQueue, "take"), (ScanQueue, "newest"))),
+    ("scans", ((LiveEpisode, "scan"), (ScanQueue, "take"), (ScanQueue, "newest"))),
     ("odometry and IMU", ((DeadReckoning, "read"),)),
     ("pictures", ((Photographer, "take"), (Stage, "body_velocity"))),
     ("tasks followed", ((LiveEpisode, "settle"), (FixedErrands, "advance"))),
     ("log", ((LiveEpisode, "write_down"),)),
-    ("record: clearances", ((closing, "_distances"),)),
+    ("record: clearances", ((chronicle.Surroundings, "__init__"), (chronicle.Surroundings, "distances"))),
     ("record: incidents, KPIs, the rest", ((loop, "close_record"),)),
 )
 """What is timed, by part: object and attribute."""
