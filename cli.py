@@ -33,6 +33,8 @@ dataset_app = typer.Typer(help="Check datasets.", no_args_is_help=True)
 bench_app = typer.Typer(help="Measure this machine against the peers.", no_args_is_help=True)
 app.add_typer(layout_app, name="layout")
 app.add_typer(dataset_app, name="dataset")
+robot_app = typer.Typer(help="Take over robots from URDF files.", no_args_is_help=True)
+app.add_typer(robot_app, name="robot")
 app.add_typer(bench_app, name="bench")
 
 Seed = Annotated[int, typer.Option("--seed", min=0, max=2**63 - 1, help="Seed of everything random; 0 is a seed.")]
@@ -182,6 +184,44 @@ def layout_show(
     if out is not None:
         _draw(layout, out)
     _show(_layout_rows(layout), _layout_summary(layout), as_json)
+
+
+@robot_app.command("import")
+def robot_import(
+    file: Annotated[Path, typer.Argument(help="A robot's URDF (xacro expanded).")],
+    mapping: Annotated[Path | None, typer.Option("--mapping", help="YAML: which joints are wheels, and so on.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The robot file to write (YAML).")] = None,
+    guess: Annotated[Path | None, typer.Option("--guess", help="Write a first mapping here, and no robot.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Turn a URDF and a mapping into a robot, and say what was used, assumed and left."""
+    from .common.files import write_text_atomic
+    from .robots.mapping import load_mapped
+    from .robots.mapping_guess import guess_mapping, save_mapped
+
+    if guess is not None:
+        write_text_atomic(guess, guess_mapping(file))
+        _tell(f"a first mapping: {guess}; look through it, then give it with --mapping")
+        return
+    if mapping is None or out is None:
+        raise InputError("--mapping and --out are missing", mend="or let --guess FILE write a first mapping")
+    robot = load_mapped(mapping)
+    if robot.urdf.resolve() != file.resolve():
+        raise InputError(f"the mapping is of {robot.urdf}, not of {file}", where=str(mapping), mend="correct 'urdf'")
+    shape = save_mapped(robot, out)
+    model, report = robot.model, robot.report
+    rows: list[tuple[str, ...]] = [
+        ("what", "value"),
+        ("robot", model.name),
+        ("kind", model.kind),
+        ("shape", str(shape)),
+    ]
+    rows += [("size_m", f"{model.length:.3f} x {model.width:.3f} x {model.height:.3f}"), ("file", str(out))]
+    summary = {"robot": str(out), "shape": str(shape), **vars(report)}
+    _show(rows, summary, as_json)
+    for word, lines in vars(report).items():
+        for line in lines:
+            _tell(f"{word}: {line}")
 
 
 @app.command()

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from ..common.config import load_model
+from ..common.config import load_model, parse_yaml, read_text
 from ..common.errors import InputError
 from .model import RobotModel
 
@@ -21,7 +21,7 @@ def built_in_robots() -> tuple[str, ...]:
 
 
 def load_robot(name_or_path: str | Path, folder: str | Path = ".") -> RobotModel:
-    """Read a robot by built-in name or from a YAML file with the fields of a ``RobotModel``.
+    """Read a robot by built-in name, or from a YAML file: the fields of a ``RobotModel``, or a mapping of a URDF.
 
     Args:
         name_or_path: a name of ``built_in_robots()``, or a path (anything with a slash or a suffix).
@@ -43,9 +43,19 @@ def load_robot(name_or_path: str | Path, folder: str | Path = ".") -> RobotModel
             raise InputError(f"no robot named '{name_or_path}'", mend=mend)
         return load_model(built_in, RobotModel)
     file = Path(folder) / path
+    if _maps_a_urdf(file):
+        from .mapping import load_mapped  # It brings in the simulator, which other robots do without.
+
+        return load_mapped(file).model
     model = load_model(file, RobotModel)
     beside = file.parent / model.shape
     return model.model_copy(update={"shape": str(beside)}) if beside.is_file() else model
+
+
+def _maps_a_urdf(file: Path) -> bool:
+    """Return whether a file is a mapping of a URDF (see ``robots.mapping``), not the fields of a robot."""
+    _, content = parse_yaml(read_text(file), str(file))
+    return isinstance(content, dict) and "urdf" in content
 
 
 def _of_name(value: Any) -> Any:

@@ -26,7 +26,7 @@ def load_shape(name_or_path: str | Path, class_name: str = "amr") -> Primitives:
     Every joint is taken at its zero position. Visual elements are read; a link without them gives its collision ones.
 
     Args:
-        name_or_path: a file in ``assets/robots`` or a path to a URDF.
+        name_or_path: a file in ``assets/robots``, a path to a URDF, or one to a mapping of a URDF (``robots.mapping``).
         class_name: what the solids are called, see ``common.classes``.
 
     Returns:
@@ -35,6 +35,10 @@ def load_shape(name_or_path: str | Path, class_name: str = "amr") -> Primitives:
     Raises:
         InputError: the file is missing or no URDF, a geometry is a mesh, or the joints are no tree.
     """
+    if Path(name_or_path).suffix in (".yaml", ".yml"):
+        from .mapping import load_mapped  # It reads URDFs with the functions below.
+
+        return load_mapped(name_or_path).shape(class_name)
     source, text = _read(name_or_path)
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise InputError("a URDF with document type or entity declarations is refused", where=source)
@@ -46,7 +50,7 @@ def load_shape(name_or_path: str | Path, class_name: str = "amr") -> Primitives:
         raise InputError(f"the root element is <{robot.tag}>, expected <robot>", where=source)
     links = {link.get("name", ""): link for link in robot.findall("link")}
     materials = {m.get("name", ""): m for m in robot.findall("material")}
-    frames = _link_frames(robot, links, source)
+    frames = link_frames(robot, links, source)
     builder = PrimitiveBuilder()
     for name, (position, rotation) in frames.items():
         link = links[name]
@@ -73,10 +77,14 @@ def _read(name_or_path: str | Path) -> tuple[str, str]:
     )
 
 
-def _link_frames(
+def link_frames(
     robot: ElementTree.Element, links: dict[str, ElementTree.Element], source: str
 ) -> dict[str, tuple[FloatArray, FloatArray]]:
-    """Return position (3,) and rotation (3, 3) of every link in the root link, joints at zero."""
+    """Return position (3,) and rotation (3, 3) of every link in the root link, joints at zero.
+
+    Raises:
+        InputError: the joints are no tree of the links.
+    """
     children: dict[str, list[tuple[str, FloatArray, FloatArray]]] = {}
     has_parent = set()
     for joint in robot.findall("joint"):
@@ -87,7 +95,7 @@ def _link_frames(
         if names[1] in has_parent:
             raise InputError(f"link '{names[1]}' has two parents", where=source)
         has_parent.add(names[1])
-        children.setdefault(names[0], []).append((names[1], *_origin(joint, source)))
+        children.setdefault(names[0], []).append((names[1], *origin_of(joint, source)))
     roots = [name for name in links if name not in has_parent]
     if len(roots) != 1:
         raise InputError(f"a robot has one root link; found {roots}", where=source)
@@ -102,12 +110,13 @@ def _link_frames(
     return {name: frames[name] for name in links if name in frames}
 
 
-def _origin(element: ElementTree.Element, source: str) -> tuple[FloatArray, FloatArray]:
+def origin_of(element: ElementTree.Element, source: str) -> tuple[FloatArray, FloatArray]:
+    """Return position (3,) [m] and rotation (3, 3) that an element's ``origin`` gives."""
     origin = element.find("origin")
     if origin is None:
         return np.zeros(3), np.eye(3)
-    xyz = _numbers(origin.get("xyz", "0 0 0"), 3, source)
-    roll, pitch, yaw = _numbers(origin.get("rpy", "0 0 0"), 3, source)
+    xyz = numbers(origin.get("xyz", "0 0 0"), 3, source)
+    roll, pitch, yaw = numbers(origin.get("rpy", "0 0 0"), 3, source)
     return np.array(xyz), rotation_matrix(quaternion_from_rpy(roll, pitch, yaw))
 
 
@@ -125,25 +134,26 @@ def _add_solid(
     if solid is None or solid.tag not in ("box", "cylinder", "sphere"):
         found = "nothing" if solid is None else f"<{solid.tag}>"
         raise InputError(f"a geometry is {found}; boxes, cylinders and spheres are read", where=source)
-    local_position, local_rotation = _origin(element, source)
+    local_position, local_rotation = origin_of(element, source)
     centre = position + rotation @ local_position
-    quaternion = _quaternion(rotation @ local_rotation)
+    quaternion = quaternion_of(rotation @ local_rotation)
     if solid.tag == "box":
-        kind, size = BOX, [0.5 * v for v in _numbers(solid.get("size", ""), 3, source)]
+        kind, size = BOX, [0.5 * v for v in numbers(solid.get("size", ""), 3, source)]
     elif solid.tag == "cylinder":
         kind = CYLINDER
-        size = [_numbers(solid.get("radius", ""), 1, source)[0], 0.5 * _numbers(solid.get("length", ""), 1, source)[0]]
+        size = [numbers(solid.get("radius", ""), 1, source)[0], 0.5 * numbers(solid.get("length", ""), 1, source)[0]]
     else:
-        kind, size = SPHERE, _numbers(solid.get("radius", ""), 1, source)
+        kind, size = SPHERE, numbers(solid.get("radius", ""), 1, source)
     if min(size) <= 0:
         raise InputError(f"a <{solid.tag}> has a size that is not above zero", where=source)
-    color = _color(element, materials, source)
+    color = color_of(element, materials, source)
     builder.add(kind, size, centre.tolist(), class_name=class_name, color=color, quaternion=quaternion.tolist())
 
 
-def _color(
+def color_of(
     element: ElementTree.Element, materials: dict[str, ElementTree.Element], source: str
 ) -> tuple[int, int, int]:
+    """Return the colour of a visual element, sRGB."""
     material = element.find("material")
     if material is None:
         return DEFAULT_COLOR
@@ -153,7 +163,7 @@ def _color(
         color = named.find("color") if named is not None else None
     if color is None:
         return DEFAULT_COLOR
-    red, green, blue, _ = _numbers(color.get("rgba", ""), 4, source)
+    red, green, blue, _ = numbers(color.get("rgba", ""), 4, source)
     return (_byte(red), _byte(green), _byte(blue))
 
 
@@ -161,7 +171,8 @@ def _byte(value: float) -> int:
     return round(255 * min(max(value, 0.0), 1.0))
 
 
-def _numbers(text: str, count: int, source: str) -> list[float]:
+def numbers(text: str, count: int, source: str) -> list[float]:
+    """Return the ``count`` finite numbers that a text holds; raises InputError otherwise."""
     try:
         values = [float(part) for part in text.split()]
     except ValueError:
@@ -171,7 +182,7 @@ def _numbers(text: str, count: int, source: str) -> list[float]:
     return values
 
 
-def _quaternion(matrix: FloatArray) -> FloatArray:
+def quaternion_of(matrix: FloatArray) -> FloatArray:
     """Return the unit quaternion xyzw of a rotation matrix, by the largest of its four squares (Shepperd's method)."""
     m = matrix
     squares = np.array(
