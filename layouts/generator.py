@@ -12,7 +12,6 @@ from .model import Aisle, Charger, Column, Conveyor, DockDoor, Good, Layout, Lig
 from .recipe import (
     CHARGER_DEPTH,
     CHARGER_PITCH,
-    COLUMN_WIDTH,
     CONVEYOR_LANE,
     CONVEYOR_WIDTH,
     DOCK_REACH,
@@ -20,7 +19,6 @@ from .recipe import (
     FIRE_WALL_THICKNESS,
     PALLET_OVERHANG,
     STATION_REACH,
-    WALL_GAP,
     Frame,
     HallPlan,
     LayoutRecipe,
@@ -30,13 +28,13 @@ from .recipe import (
     feasible_plans,
     feasible_row_lengths,
 )
+from .rows import LIGHT_SPACING, columns_between, lay_rows, lights_along, outer_walls, straight_wall
+from .site import build_site
 
 __all__ = ["LayoutRecipe", "generate_layout"]
 
-WALL_THICKNESS = 0.2
 LANE = 1.6
 """Width that loose goods always leave free beside them [m]: a robot of 0.56 m radius and room to spare."""
-LIGHT_SPACING = 8.0
 FIRE_WALL_OPENING = 3.5
 """Widest opening in a fire wall [m]; every other aisle has one."""
 
@@ -45,8 +43,9 @@ def generate_layout(recipe: LayoutRecipe, seed: int) -> Layout:
     """Build the hall that a recipe asks for.
 
     Back-to-back rack rows between aisles, cut by cross aisles, behind a dock zone with doors, conveyors, chargers and
-    an office; goods on the racks, some loose on the floor. ``check_layout`` finds nothing wrong with it, and a robot
-    of 0.56 m radius reaches every station and charger.
+    an office; goods on the racks, some loose on the floor. With ``recipe.zones`` a site: docks with staging lanes,
+    packing, charging, pick faces and bulk storage. ``check_layout`` finds nothing wrong with it: a robot of 0.56 m
+    radius gets from every station, charger, dock and aisle to every other without driving against a one-way aisle.
 
     Args:
         recipe: what the hall must hold.
@@ -55,6 +54,8 @@ def generate_layout(recipe: LayoutRecipe, seed: int) -> Layout:
     Returns:
         The layout. Equal arguments give equal layouts.
     """
+    if recipe.zones is not None:
+        return build_site(recipe, recipe.zones, seed)
     return _Builder(recipe, seed).build()
 
 
@@ -74,6 +75,11 @@ class _Builder:
         self._height = max(5.0, round(self._top + recipe.level_height + 0.8, 2))
         self._place_lines(rng)
         self._dock_v, self._conveyor_v = self._share_dock_wall(rng)
+        last_u, bays = self._plan.segments[-1]
+        # One-way only where both ends open on a cross aisle, and where there is another aisle to come back by.
+        through = self._plan.cross_aisles[-1] > last_u + bays * recipe.bay_width
+        walled = self._plan.fire_wall is not None
+        self._one_way = recipe.is_one_way and through and not walled and self._plan.aisle_count > 1
         self._keep_clear: list[tuple[float, float, float]] = []
         """u, v and radius [m] of places that loose goods must leave alone."""
 
@@ -110,27 +116,9 @@ class _Builder:
         plan, depth = self._plan, self._recipe.rack_depth
         shares = rng.uniform(0.5, 1.5, plan.aisle_count)
         widths = self._recipe.aisle_width + plan.slack * shares / shares.sum()
-        self._aisle_v: list[tuple[float, float]] = []
-        """Centre v and clear width of each aisle."""
-        self._line_v: list[float] = []
-        self._flue_v: list[float] = []
-        self._faces: list[tuple[bool, bool]] = []
-        """Whether each aisle has racks below and above it."""
-        v = 0.0
-        if plan.wall_racks[0]:
-            self._line_v.append(WALL_GAP + 0.5 * depth)
-            v = WALL_GAP + depth
-        for index, width in enumerate(widths.tolist()):
-            self._aisle_v.append((v + 0.5 * width, width))
-            last = index + 1 == plan.aisle_count
-            self._faces.append((index > 0 or plan.wall_racks[0], not last or plan.wall_racks[1]))
-            v += width
-            if not last:
-                self._line_v += [v + 0.5 * depth, v + 1.5 * depth + plan.flue]
-                self._flue_v.append(v + depth + 0.5 * plan.flue)
-                v += 2 * depth + plan.flue
-        if plan.wall_racks[1]:
-            self._line_v.append(v + 0.5 * depth)
+        self._rows = lay_rows(widths.tolist(), depth, plan.flue, plan.wall_racks)
+        self._aisle_v, self._line_v = self._rows.aisles, self._rows.lines
+        self._flue_v, self._faces = self._rows.flues, self._rows.faces
 
     def _share_dock_wall(self, rng: np.random.Generator) -> tuple[list[float], list[float]]:
         """Return the v of dock doors and of conveyors, in an order and with gaps that the seed chooses."""
@@ -176,16 +164,12 @@ class _Builder:
 
     def _walls(self) -> list[Wall]:
         """Return the outer walls (inner faces on the hall's edge), the office and the fire wall."""
-        plan, out = self._plan, -0.5 * WALL_THICKNESS
-        far_u, far_v = plan.length - out, plan.width - out
-        # Two of the walls run on to close the corners.
-        lines = [((2 * out, out), (far_u - out, out)), ((far_u, out), (far_u, far_v))]
-        lines += [((far_u - out, far_v), (2 * out, far_v)), ((out, far_v), (out, out))]
-        walls = [self._wall(f"W{i + 1}", *line, WALL_THICKNESS, self._height) for i, line in enumerate(lines)]
+        plan = self._plan
+        walls = outer_walls(self._frame, plan.length, plan.width, self._height)
         if plan.office is not None:
             u, v = plan.office[0] - 0.06, plan.width - plan.office[1] + 0.06
-            walls.append(self._wall("O1", (0.0, v), (u + 0.06, v), 0.12, 3.0))
-            walls.append(self._wall("O2", (u, v + 0.06), (u, plan.width), 0.12, 3.0))
+            walls.append(straight_wall(self._frame, "O1", (0.0, v), (u + 0.06, v), 0.12, 3.0))
+            walls.append(straight_wall(self._frame, "O2", (u, v + 0.06), (u, plan.width), 0.12, 3.0))
         if plan.fire_wall is not None:
             v, pieces = 0.0, []
             for centre, width in self._aisle_v[::2]:
@@ -195,34 +179,23 @@ class _Builder:
             for low, high in [*pieces, (v, plan.width)]:
                 if high - low > 0.1:
                     line = ((plan.fire_wall, low), (plan.fire_wall, high))
-                    walls.append(self._wall(f"F{len(walls)}", *line, FIRE_WALL_THICKNESS, self._height))
+                    walls.append(straight_wall(self._frame, f"F{len(walls)}", *line, FIRE_WALL_THICKNESS, self._height))
         return walls
-
-    def _wall(
-        self, name: str, start: tuple[float, float], end: tuple[float, float], thickness: float, height: float
-    ) -> Wall:
-        points = self._frame.point(*start), self._frame.point(*end)
-        return Wall(id=name, start=points[0], end=points[1], thickness=thickness, height=height)
 
     def _columns(self) -> list[Column]:
         """Return the columns: on a grid along the rows, in the gap between back-to-back racks."""
-        columns: list[Column] = []
-        spacing, plan = self._recipe.column_spacing, self._plan
-        if not self._recipe.columns:
-            return columns
-        first = (0.5 * plan.length) % spacing
-        for v in self._flue_v:
-            for index in range(math.floor((plan.length - first) / spacing) + 1):
-                u = first + index * spacing
-                behind = (
-                    start + 0.2 <= u <= start + bays * self._recipe.bay_width - 0.1 for start, bays in plan.segments
-                )
-                if any(behind):
-                    x, y = self._frame.point(u, v)
-                    columns.append(
-                        Column(id=f"P{len(columns) + 1:02d}", x=x, y=y, width=COLUMN_WIDTH, height=self._height)
-                    )
-        return columns
+        plan, recipe = self._plan, self._recipe
+        if not recipe.columns:
+            return []
+        return columns_between(
+            self._frame,
+            self._flue_v,
+            plan.segments,
+            recipe.bay_width,
+            plan.length,
+            recipe.column_spacing,
+            self._height,
+        )
 
     def _docks(self) -> list[DockDoor]:
         docks = []
@@ -280,6 +253,8 @@ class _Builder:
             below, above = self._faces[aisle]
             side = (-1.0 if rng.random() < 0.5 else 1.0) if below and above else (-1.0 if below else 1.0)
             heading = 0.0 if rng.random() < 0.5 else math.pi
+            if self._one_way:
+                heading = math.pi if aisle % 2 else 0.0
             stations.append(self._station("pick", index, u, centre + side * offset, heading))
         return stations
 
@@ -331,22 +306,27 @@ class _Builder:
             aisles.append((f"X{index + 1:02d}", (u, low), (u, high), cross))
         for index, v in enumerate(self._dock_v):
             aisles.append((f"L{index + 1:02d}", (DOCK_REACH, v), (front, v), dock_slot(self._recipe)))
+        turned = {f"A{index + 1:02d}" for index in range(1, len(self._aisle_v), 2)} if self._one_way else set()
         return [
-            Aisle(id=name, start=self._frame.point(*a), end=self._frame.point(*b), width=round(width, 4))
+            Aisle(
+                id=name,
+                start=self._frame.point(*(b if name in turned else a)),
+                end=self._frame.point(*(a if name in turned else b)),
+                width=round(width, 4),
+                one_way=self._one_way and name.startswith("A"),
+            )
             for name, a, b, width in aisles
         ]
 
     def _lights(self) -> list[Light]:
         """Return ceiling lights: along every aisle and over the dock zone."""
         z, plan = round(self._height - 0.3, 2), self._plan
-        lights = []
-        for v, _ in self._aisle_v:
-            count = max(1, round((plan.length - plan.apron) / LIGHT_SPACING))
-            step = (plan.length - plan.apron) / count
-            lights += [(plan.apron + (i + 0.5) * step, v) for i in range(count)]
+        lights = [
+            light for v, _ in self._aisle_v for light in lights_along(self._frame, v, plan.apron, plan.length, z)
+        ]
         count = max(1, round(plan.width / LIGHT_SPACING))
-        lights += [(0.5 * plan.apron, (i + 0.5) * plan.width / count) for i in range(count)]
-        return [Light(position=(*self._frame.point(u, v), z)) for u, v in lights]
+        places = [(0.5 * plan.apron, (i + 0.5) * plan.width / count) for i in range(count)]
+        return lights + [Light(position=(*self._frame.point(u, v), z)) for u, v in places]
 
     def _loose_goods(self) -> list[Good]:
         """Return goods on the floor, each beside a lane of at least ``LANE`` metres, never two at one place."""

@@ -36,9 +36,9 @@ _CARTONS: tuple[Color, ...] = (
     (84, 128, 84),
 )
 _CARTON_SHARES = (0.24, 0.2, 0.16, 0.14, 0.08, 0.07, 0.03, 0.03, 0.025, 0.025)
-_CARRIERS: tuple[Color, ...] = ((34, 86, 156), (172, 40, 40), (128, 132, 138), (222, 176, 36))
-_WOOD: tuple[Color, ...] = ((190, 156, 110), (172, 138, 96), (150, 122, 88))
-_STEEL: tuple[Color, ...] = ((118, 126, 134), (94, 104, 112))
+CARRIERS: tuple[Color, ...] = ((34, 86, 156), (172, 40, 40), (128, 132, 138), (222, 176, 36))
+WOOD: tuple[Color, ...] = ((190, 156, 110), (172, 138, 96), (150, 122, 88))
+STEEL: tuple[Color, ...] = ((118, 126, 134), (94, 104, 112))
 
 # Cartons along the pallet's width, its depth and its height, and how common the pattern is.
 _PATTERNS: tuple[tuple[tuple[int, int, int], float], ...] = (
@@ -110,7 +110,7 @@ def stock_racks(
     goods: list[Good] = []
     for (slot, place), used in zip(slots, taken.tolist(), strict=True):
         if used:
-            goods += _stand(slot, place, frame, _unit_load(slot, rng), rng)
+            goods += stand_load(slot, place, frame, _unit_load(slot, rng), rng)
     return goods
 
 
@@ -118,15 +118,15 @@ def loose_item(rng: np.random.Generator, *, staging: bool) -> Item:
     """Return something that may stand on the floor: large things only in the staging area."""
     pick = rng.random()
     if staging and pick < 0.55:
-        return Item("pallet", (PALLET_DEPTH, PALLET_WIDTH, PALLET_HEIGHT), (0.0, 0.0, 0.0), _pick(_WOOD, rng))
+        return Item("pallet", (PALLET_DEPTH, PALLET_WIDTH, PALLET_HEIGHT), (0.0, 0.0, 0.0), any_of(WOOD, rng))
     if staging and pick < 0.7:
         return Item("cone", (0.36, 0.36, 0.7), (0.0, 0.0, 0.0), (232, 92, 28))
     if pick < 0.72:
-        size = (_mm(rng.uniform(0.3, 0.6)), _mm(rng.uniform(0.22, 0.4)), _mm(rng.uniform(0.18, 0.45)))
-        return Item("box", size, (0.0, 0.0, 0.0), _carton_color(rng))
+        size = (millimetres(rng.uniform(0.3, 0.6)), millimetres(rng.uniform(0.22, 0.4)), millimetres(rng.uniform(0.18, 0.45)))
+        return Item("box", size, (0.0, 0.0, 0.0), carton_color(rng))
     if pick < 0.9:
-        return Item("small_load_carrier", (0.6, 0.4, 0.28), (0.0, 0.0, 0.0), _pick(_CARRIERS, rng))
-    return Item("crate", (0.6, 0.4, _mm(rng.uniform(0.3, 0.5))), (0.0, 0.0, 0.0), _pick(_WOOD, rng))
+        return Item("small_load_carrier", (0.6, 0.4, 0.28), (0.0, 0.0, 0.0), any_of(CARRIERS, rng))
+    return Item("crate", (0.6, 0.4, millimetres(rng.uniform(0.3, 0.5))), (0.0, 0.0, 0.0), any_of(WOOD, rng))
 
 
 def item_mass(kind: GoodClass, size: Size) -> float:
@@ -138,7 +138,7 @@ def item_mass(kind: GoodClass, size: Size) -> float:
     return round(max(0.5, density * volume), 2)
 
 
-def _stand(
+def stand_load(
     slot: Slot, place: tuple[float, float], frame: Frame, items: list[Item], rng: np.random.Generator
 ) -> list[Good]:
     """Place a load: a forklift driver's centimetre and half degree off, the whole load alike."""
@@ -172,13 +172,13 @@ def _unit_load(slot: Slot, rng: np.random.Generator) -> list[Item]:
     if slot.free < PALLET_HEIGHT + 0.3:
         return _cartons(PALLET_WIDTH, depth, 0.0, max(0.12, slot.free), rng)
     if pick < 0.08:
-        height = _mm(min(0.97, slot.free))
-        return [Item("stillage", (PALLET_WIDTH, _mm(depth), height), (0.0, 0.0, 0.0), _pick(_STEEL, rng))]
-    pallet = Item("pallet", (PALLET_WIDTH, _mm(depth), PALLET_HEIGHT), (0.0, 0.0, 0.0), _pick(_WOOD, rng))
+        height = millimetres(min(0.97, slot.free))
+        return [Item("stillage", (PALLET_WIDTH, millimetres(depth), height), (0.0, 0.0, 0.0), any_of(STEEL, rng))]
+    pallet = Item("pallet", (PALLET_WIDTH, millimetres(depth), PALLET_HEIGHT), (0.0, 0.0, 0.0), any_of(WOOD, rng))
     room = slot.free - PALLET_HEIGHT
     if pick < 0.14:
-        size = (_mm(0.94 * PALLET_WIDTH), _mm(0.94 * depth), _mm(min(0.9, room)))
-        return [pallet, Item("crate", size, (0.0, 0.0, PALLET_HEIGHT), _pick(_WOOD, rng))]
+        size = (millimetres(0.94 * PALLET_WIDTH), millimetres(0.94 * depth), millimetres(min(0.9, room)))
+        return [pallet, Item("crate", size, (0.0, 0.0, PALLET_HEIGHT), any_of(WOOD, rng))]
     if pick < 0.24:
         return [pallet, *_carriers(depth, room, rng)]
     if pick < 0.28:
@@ -192,11 +192,11 @@ def _cartons(width: float, depth: float, foot: float, room: float, rng: np.rando
     nx, ny, layers = _PATTERNS[int(rng.choice(len(_PATTERNS), p=shares / shares.sum()))][0]
     cell_x, cell_y = 0.96 * width / nx, 0.96 * depth / ny
     total = min(room, rng.uniform(0.45, 1.0) * room + 0.1)
-    base_color = _carton_color(rng)
+    base_color = carton_color(rng)
     items: list[Item] = []
     z = foot
     for layer in range(layers):
-        height = _mm(total / layers - 0.001)
+        height = millimetres(total / layers - 0.001)
         last = layer == layers - 1 and layers > 1
         for ix in range(nx):
             for iy in range(ny):
@@ -206,9 +206,9 @@ def _cartons(width: float, depth: float, foot: float, room: float, rng: np.rando
                 items.append(
                     Item(
                         "box",
-                        (_mm(shrink_x * cell_x), _mm(shrink_y * cell_y), height),
+                        (millimetres(shrink_x * cell_x), millimetres(shrink_y * cell_y), height),
                         ((ix + 0.5) * cell_x - 0.48 * width, (iy + 0.5) * cell_y - 0.48 * depth, z),
-                        _carton_color(rng) if recolor < 0.25 else _vary(base_color, rng),
+                        carton_color(rng) if recolor < 0.25 else shaded(base_color, rng),
                     )
                 )
         z += height
@@ -218,8 +218,8 @@ def _cartons(width: float, depth: float, foot: float, room: float, rng: np.rando
 def _carriers(depth: float, room: float, rng: np.random.Generator) -> list[Item]:
     """Stack 600 x 400 mm carriers two side by side along the depth, up to three high."""
     layers = max(1, min(int(rng.integers(1, 4)), math.floor(room / 0.28)))
-    height, color = _mm(min(0.28, room)), _pick(_CARRIERS, rng)
-    size = (0.6, _mm(min(0.4, 0.45 * depth)), height)
+    height, color = millimetres(min(0.28, room)), any_of(CARRIERS, rng)
+    size = (0.6, millimetres(min(0.4, 0.45 * depth)), height)
     return [
         Item("small_load_carrier", size, (0.0, side * 0.25 * depth, PALLET_HEIGHT + layer * height), color)
         for layer in range(layers)
@@ -227,19 +227,22 @@ def _carriers(depth: float, room: float, rng: np.random.Generator) -> list[Item]
     ]
 
 
-def _carton_color(rng: np.random.Generator) -> Color:
-    return _vary(_CARTONS[int(rng.choice(len(_CARTONS), p=_CARTON_SHARES))], rng)
+def carton_color(rng: np.random.Generator) -> Color:
+    """Return a carton's colour: brown boards mostly, some white and printed ones."""
+    return shaded(_CARTONS[int(rng.choice(len(_CARTONS), p=_CARTON_SHARES))], rng)
 
 
-def _pick(colors: tuple[Color, ...], rng: np.random.Generator) -> Color:
-    return _vary(colors[int(rng.integers(len(colors)))], rng)
+def any_of(colors: tuple[Color, ...], rng: np.random.Generator) -> Color:
+    """Return one of the colours, a little lighter or darker."""
+    return shaded(colors[int(rng.integers(len(colors)))], rng)
 
 
-def _vary(color: Color, rng: np.random.Generator) -> Color:
-    """Make a colour a little lighter or darker."""
+def shaded(color: Color, rng: np.random.Generator) -> Color:
+    """Return a colour made a little lighter or darker."""
     factor = rng.uniform(0.9, 1.1)
     return tuple(min(255, round(channel * factor)) for channel in color)  # type: ignore[return-value]
 
 
-def _mm(value: float) -> float:
+def millimetres(value: float) -> float:
+    """Return a length [m] rounded to a millimetre."""
     return round(float(value), 3)

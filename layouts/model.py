@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from ..common.config import StrictModel, load_model, save_model
 
@@ -141,6 +141,21 @@ class Aisle(StrictModel):
     one_way: bool = False
 
 
+ZoneKind = Literal["bulk", "pick", "packing", "docks", "staging", "charging"]
+
+
+class Zone(StrictModel):
+    """A part of the floor with one use: its corners [m] in order, a simple polygon.
+
+    Bulk storage, pick faces, packing, the strip in front of dock doors, lanes where goods wait for a truck, charging.
+    Zones are told to nobody's wheels: they stand in no way and may lie within each other.
+    """
+
+    id: Identifier
+    kind: ZoneKind
+    corners: tuple[Point, ...] = Field(min_length=3, max_length=256)
+
+
 class Waypoint(StrictModel):
     """A point [m] of a site's own route graph; ``yaw`` [rad] where robots must face a way, ``name`` what the site calls
     it."""
@@ -237,8 +252,17 @@ class Layout(StrictModel):
     obstacles: tuple[Obstacle, ...] = Many
     waypoints: tuple[Waypoint, ...] = Many
     lanes: tuple[Lane, ...] = Many
+    zones: tuple[Zone, ...] = Field(default=(), max_length=2000)
     source: SourceFrame | None = None
     goods: tuple[Good, ...] = Many
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A layout without zones keeps the hash that it had before there were any.
+        content: dict[str, Any] = handler(self)
+        if not self.zones:
+            content.pop("zones", None)
+        return content
 
     @property
     def area(self) -> float:

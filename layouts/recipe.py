@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from ..common.config import StrictModel
 
@@ -36,6 +36,36 @@ DROP_PITCH = 1.5
 """Between drop stations one behind the other [m]."""
 MINIMUM_APRON = 1.9
 FIRE_WALL_THICKNESS = 0.24
+
+
+class ZoneRecipe(StrictModel):
+    """How a site is split: docks with staging lanes, packing and charging in front, then pick faces, then bulk storage.
+
+    A main aisle lies in front of the pick faces and one behind them; the recipe's own fields describe the bulk storage.
+    Lengths in metres.
+    """
+
+    main_aisle_width: float = Field(default=4.0, ge=2.4, le=10)
+    front_depth: float | None = Field(default=None, ge=5.5, le=40)
+    """Depth of docks, staging, packing and charging; follows from the size of the hall if left out."""
+    pick_share: float = Field(default=0.2, ge=0.05, le=0.7)
+    """Share of what is left of the hall's length behind them that pick faces take."""
+    pick_aisle_width: float = Field(default=2.4, ge=1.6, le=6)
+    shelf_depth: float = Field(default=0.6, ge=0.3, le=1.2)
+    shelf_levels: int = Field(default=4, ge=1, le=10)
+    shelf_level_height: float = Field(default=0.45, ge=0.25, le=1)
+    packing_lanes: Annotated[int, Field(ge=1, le=60)] | None = None
+    """Lanes between pack tables, with a belt to the dock wall behind every row of tables."""
+    fast_movers: float = Field(default=0.2, ge=0, le=1)
+    """Share of places that hold fast-moving articles, low and near the front: often opened, seldom full."""
+    slow_movers: float = Field(default=0.5, ge=0, le=1)
+    """Share that hold slow ones, high and far away: mostly full pallets."""
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> ZoneRecipe:
+        if self.fast_movers + self.slow_movers > 1:
+            raise ValueError(f"fast_movers {self.fast_movers:g} and slow_movers {self.slow_movers:g} are over 1")
+        return self
 
 
 class LayoutRecipe(StrictModel):
@@ -79,12 +109,37 @@ class LayoutRecipe(StrictModel):
     """A closed room in one corner of the dock zone."""
     fire_wall: bool = False
     """An inner wall across the middle cross aisle, with openings."""
+    one_way: bool | None = None
+    """Rack aisles are driven one way, in turns there and back, if both their ends open on a cross aisle and no fire wall
+    cuts them. Left out: only with ``zones``."""
+    zones: ZoneRecipe | None = None
+    """Left out: one storage area behind a dock zone."""
+
+    @property
+    def is_one_way(self) -> bool:
+        """Whether rack aisles are driven one way."""
+        return self.zones is not None if self.one_way is None else self.one_way
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A recipe without zones and one-way aisles keeps the hash that it had before there were any.
+        content: dict[str, Any] = handler(self)
+        for name in ("one_way", "zones"):
+            if getattr(self, name) is None:
+                content.pop(name, None)
+        return content
 
     @model_validator(mode="after")
     def _can_be_built(self) -> LayoutRecipe:
         if self.bays_per_row[0] > self.bays_per_row[1]:
             raise ValueError(f"bays_per_row {list(self.bays_per_row)} is upside down: give the smaller number first")
-        feasible_row_lengths(self)
+        if self.zones is None:
+            feasible_row_lengths(self)
+            return self
+        # The plan of a site builds on the functions of this module.
+        from .site_plan import feasible_site_lengths
+
+        feasible_site_lengths(self, self.zones)
         return self
 
 
@@ -188,8 +243,8 @@ def drop_rows(plan_apron: float, cross_aisle_width: float) -> int:
 def _plan(recipe: LayoutRecipe, swapped: bool, bays_per_row: int) -> HallPlan:
     hall_length, hall_width = math.sqrt(recipe.area * recipe.aspect), math.sqrt(recipe.area / recipe.aspect)
     length, width = (hall_width, hall_length) if swapped else (hall_length, hall_width)
-    flue = COLUMN_WIDTH + 2 * (PALLET_OVERHANG + 0.04) if recipe.columns else 0.2
-    aisles, wall_racks, slack = _across(recipe, width, flue)
+    flue = flue_width(recipe)
+    aisles, wall_racks, slack = rows_across(recipe.aisle_width, recipe.rack_depth, width, flue)
     apron, segments, crossings, fire_wall = _along(recipe, length, bays_per_row)
     office = _office(recipe, apron, width)
     charger_walls = _chargers(recipe, apron, office is not None)
@@ -212,14 +267,24 @@ def _plan(recipe: LayoutRecipe, swapped: bool, bays_per_row: int) -> HallPlan:
         conveyors=conveyors,
         chargers=sum(charger_walls),
         charger_walls=charger_walls,
-        drop_stations=_count("drop_stations", recipe.drop_stations, max(2, docks), drop_room, f"at {docks} docks"),
-        pick_stations=_count("pick_stations", recipe.pick_stations, max(4, recipe.area // 90), pick_room, "at racks"),
+        drop_stations=count_that_fit("drop_stations", recipe.drop_stations, max(2, docks), drop_room, f"at {docks} docks"),
+        pick_stations=count_that_fit("pick_stations", recipe.pick_stations, max(4, recipe.area // 90), pick_room, "at racks"),
         loose_goods=recipe.loose_goods if recipe.loose_goods is not None else max(2, round(recipe.area / 60)),
         office=office,
     )
 
 
-def _count(name: str, asked: int | None, usual: float, room: int, where: str) -> int:
+def flue_width(recipe: LayoutRecipe) -> float:
+    """Return the gap between back-to-back pallet racks [m]; columns stand in it."""
+    return COLUMN_WIDTH + 2 * (PALLET_OVERHANG + 0.04) if recipe.columns else 0.2
+
+
+def count_that_fit(name: str, asked: int | None, usual: float, room: int, where: str) -> int:
+    """Return how many there will be: as many as asked, or the usual number as far as there is room.
+
+    Raises:
+        ValueError: more are asked for than fit.
+    """
     if asked is None:
         return min(int(usual), room)
     if asked > room:
@@ -227,23 +292,37 @@ def _count(name: str, asked: int | None, usual: float, room: int, where: str) ->
     return asked
 
 
-def _across(recipe: LayoutRecipe, width: float, flue: float) -> tuple[int, tuple[bool, bool], float]:
-    """Choose the pattern of rows and aisles with the most rows; returns aisles, single lines at the walls, slack."""
-    double, single = 2 * recipe.rack_depth + flue, recipe.rack_depth + WALL_GAP
+def rows_across(
+    aisle_width: float, depth: float, width: float, flue: float, field: str = "aisle_width"
+) -> tuple[int, tuple[bool, bool], float]:
+    """Choose the pattern of rows and aisles with the most rows.
+
+    Args:
+        aisle_width: least width of an aisle [m]; ``field`` is its name, for the error.
+        depth: of a rack [m]; flue: between two back to back [m].
+        width: of the hall across the rows [m].
+
+    Returns:
+        Number of aisles, whether single lines stand at the walls, width left over [m].
+
+    Raises:
+        ValueError: not even one rack and one aisle fit.
+    """
+    double, single = 2 * depth + flue, depth + WALL_GAP
     best: tuple[int, int, float, tuple[bool, bool]] | None = None
     for wall_racks in ((True, True), (True, False), (False, False)):
         free = width - single * sum(wall_racks)
-        aisles = math.floor((free + double) / (recipe.aisle_width + double) + 1e-9)
+        aisles = math.floor((free + double) / (aisle_width + double) + 1e-9)
         rows = 2 * (aisles - 1) + sum(wall_racks)
         if aisles < 1 or rows < 1:
             continue
-        slack = free - aisles * recipe.aisle_width - (aisles - 1) * double
+        slack = free - aisles * aisle_width - (aisles - 1) * double
         if best is None or (rows, aisles) > best[:2]:
             best = (rows, aisles, slack, wall_racks)
     if best is None:
         raise ValueError(
-            f"the hall is {width:.1f} m wide across the rows; one rack and an aisle_width of {recipe.aisle_width:g} m "
-            f"need {single + recipe.aisle_width:.1f} m: lower aisle_width or aspect, or raise area"
+            f"the hall is {width:.1f} m wide across the rows; one rack and an {field} of {aisle_width:g} m "
+            f"need {single + aisle_width:.1f} m: lower {field} or aspect, or raise area"
         )
     return best[1], best[3], best[2]
 
@@ -260,7 +339,7 @@ def _along(
     # First with the far end open to a cross aisle; short halls end at the wall, and at last the apron shrinks.
     tries = ((apron, cross, 3), (apron, WALL_GAP, 1), (least, WALL_GAP, 1))
     for depth, rear, fewest in tries:
-        counts = _split(length - depth - cross - rear - wall, bay, post, cross, cap, 2 if recipe.fire_wall else 1)
+        counts = split_line(length - depth - cross - rear - wall, bay, post, cross, cap, 2 if recipe.fire_wall else 1)
         if sum(counts) >= fewest:
             break
     if not counts:
@@ -287,8 +366,14 @@ def _along(
     return apron, tuple(segments), tuple(crossings), fire_wall
 
 
-def _split(room: float, bay: float, post: float, cross: float, cap: int, fewest: int) -> list[int]:
-    """Return the bays of each row in a line of ``room`` metres: as many as fit, no row longer than ``cap``."""
+def split_line(room: float, bay: float, post: float, cross: float, cap: int, fewest: int) -> list[int]:
+    """Return the bays of each row in a line of ``room`` metres: as many as fit, no row longer than ``cap`` bays.
+
+    Args:
+        room: length of the line [m].
+        bay, post, cross: width of a bay, of an upright, and of the cross aisle between two rows [m].
+        cap: longest row; fewest: least number of rows.
+    """
     best: list[int] = []
     pieces = fewest
     while True:
@@ -316,7 +401,7 @@ def _chargers(recipe: LayoutRecipe, apron: float, office: bool) -> tuple[int, in
     """Return how many chargers stand at v = 0 and at v = width."""
     room = 1 + math.floor((apron - 1.5) / CHARGER_PITCH + 1e-9)
     total = room if office else 2 * room
-    count = _count(
+    count = count_that_fit(
         "chargers", recipe.chargers, max(1, round(recipe.area / 400)), total, "at the walls of the dock zone"
     )
     return min(count, room), max(0, count - room)
@@ -356,10 +441,23 @@ def dock_wall_span(
     return near, width - far
 
 
+class Oriented(Protocol):
+    """A plan in row coordinates: whether rows follow the width of the hall, and its size along u and v [m]."""
+
+    @property
+    def swapped(self) -> bool: ...  # noqa: D102
+
+    @property
+    def length(self) -> float: ...  # noqa: D102
+
+    @property
+    def width(self) -> float: ...  # noqa: D102
+
+
 class Frame:
     """Lays row coordinates into the hall: turned by 90 degrees if the plan is, and mirrored as the seed says."""
 
-    def __init__(self, plan: HallPlan, mirror_x: bool, mirror_y: bool) -> None:
+    def __init__(self, plan: Oriented, mirror_x: bool, mirror_y: bool) -> None:
         self._swapped = plan.swapped
         self._mirror = (mirror_x, mirror_y)
         self.length, self.width = (plan.width, plan.length) if plan.swapped else (plan.length, plan.width)
