@@ -84,7 +84,8 @@ class _SiteBuilder:
         plan = self._plan
         self._frame = Frame(plan, bool(rng.random() < 0.5), bool(rng.random() < 0.5))
         self._top = recipe.levels * recipe.level_height
-        self._height = max(5.0, round(self._top + recipe.level_height + 0.8, 2))
+        shelves = 0.1 + zones.shelf_levels * zones.shelf_level_height
+        self._height = max(5.0, round(self._top + recipe.level_height + 0.8, 2), round(shelves + 0.8, 2))
         self._bulk = self._rows(rng, plan.bulk_aisles, recipe.aisle_width, plan.bulk_slack, recipe.rack_depth,
                                 plan.flue, plan.bulk_walls)  # fmt: skip
         self._pick = self._rows(rng, plan.pick_aisles, zones.pick_aisle_width, plan.pick_slack, zones.shelf_depth,

@@ -100,6 +100,8 @@ def speed_profile(path: Path, settings: PursuitSettings) -> FloatArray:
     bend = np.sqrt(settings.lateral_acceleration / np.maximum(path.curvature, 1e-6))
     spin = settings.yaw_rate / np.maximum(path.curvature, 1e-6)
     limit = np.maximum(np.minimum(np.minimum(limit, bend), spin), settings.slowest)
+    if path.limit is not None:
+        limit = np.minimum(limit, path.limit)
     limit[-1] = 0.0
     # Braking at a constant rate makes v^2 linear in the arc: v_i^2 <= v_j^2 + 2 a (s_j - s_i) for every j ahead of i.
     reach = limit**2 + 2 * settings.deceleration * path.arc

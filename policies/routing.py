@@ -23,6 +23,8 @@ _OFF_PATH = 0.6
 _DETOUR = 8.0
 _DETOUR_PER_SECOND = 2.0
 """A detour may cost so much more than the direct way, and so much more for each second held up [m, m/s]."""
+_LONG = 60.0
+"""On longer ways [m] what is spent on keeping right and clear adds up; they are given half as much again."""
 _FORESEEN = 3.0
 """The ways of those who come towards the robot are kept clear for this long [s]."""
 _STEP_RIGHT = 0.45
@@ -124,7 +126,7 @@ class Router:
             length = direct.length
         else:
             return math.inf
-        return 1.1 * length + _DETOUR + _DETOUR_PER_SECOND * held_up
+        return 1.1 * length + 0.5 * max(0.0, length - _LONG) + _DETOUR + _DETOUR_PER_SECOND * held_up
 
     def _tries(self, pose: FloatArray) -> list[FloatArray]:
         """Return the obstacles (N, 3) to plan around, the most careful choice first; none if the way is good."""

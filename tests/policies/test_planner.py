@@ -13,6 +13,7 @@ from floorcast.layouts.model import Layout, Wall
 from floorcast.policies import planner
 from floorcast.policies.planner import NavigationMap, PlannerSettings, navigation_map, plan_path, with_obstacles
 from floorcast.policies.pursuit import PursuitSettings, speed_profile
+from floorcast.policies.search import search
 from floorcast.robots.model import RobotModel
 
 ROBOT = RobotModel()
@@ -54,7 +55,7 @@ def test_search_costs_what_dijkstra_says(seed: int, density: float) -> None:
     free[0, 0] = free[-1, -1] = True
     field = np.where(free, 5.0, 0.0).astype(np.float32)
     ends = np.array([0, 0, 13, 16])
-    cells, cost = planner._search(field, 0.1, ends, PLAIN.as_array())
+    cells, cost = search(field, np.zeros((0, 0), dtype=np.uint8), 0.1, ends, PLAIN.as_array(), np.zeros((0, 0), dtype=np.bool_))
     expected = 0.1 * dijkstra(free, (0, 0), (13, 16))
     if math.isinf(expected):
         assert len(cells) == 0
