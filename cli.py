@@ -125,6 +125,9 @@ def layout_generate(
     out: Annotated[Path, typer.Option("--out", help="The layout file to write (YAML).")],
     area: Annotated[float | None, typer.Option("--area", help="Floor area [m2], 100 to 10,000.")] = None,
     recipe: Annotated[Path | None, typer.Option("--recipe", help="A YAML file with a layout recipe.")] = None,
+    zones: Annotated[
+        bool, typer.Option("--zones", help="A site: docks, packing, charging, pick faces, bulk; 10,000 m2 unless --area.")
+    ] = False,
     plan: Annotated[Path | None, typer.Option("--plan", help="Draw the floor plan too: a .png or .svg file.")] = None,
     seed: Seed = 0,
     as_json: Json = False,
@@ -132,11 +135,14 @@ def layout_generate(
     """Generate a hall from a recipe and a seed."""
     from .common.config import load_model, parse_model
     from .layouts.generator import generate_layout
-    from .layouts.recipe import LayoutRecipe
+    from .layouts.recipe import LayoutRecipe, site_recipe
 
-    given = load_model(recipe, LayoutRecipe) if recipe is not None else LayoutRecipe()
-    if area is not None:
-        given = parse_model({**given.model_dump(), "area": area}, LayoutRecipe, source="--area")
+    given = load_model(recipe, LayoutRecipe) if recipe is not None else site_recipe() if zones else LayoutRecipe()
+    changes: dict[str, Any] = {} if area is None else {"area": area}
+    if zones and given.zones is None:
+        changes["zones"] = {}
+    if changes:
+        given = parse_model({**given.model_dump(), **changes}, LayoutRecipe, source="--area and --zones")
     layout = generate_layout(given, seed)
     layout.save(out)
     if plan is not None:
@@ -606,14 +612,17 @@ def _draw(layout: Any, path: Path) -> None:
 
 
 def _layout_summary(layout: Any) -> dict[str, Any]:
+    from .layouts.loads import pallet_places
+
     standing = ("racks", "goods", "stations", "docks", "conveyors", "chargers", "columns", "walls", "obstacles")
-    parts = (*standing, "aisles", "lights", "waypoints", "lanes")
+    parts = (*standing, "aisles", "lights", "waypoints", "lanes", "zones")
     return {
         "name": layout.name,
         "area_m2": layout.area,
         "length_m": layout.length,
         "width_m": layout.width,
         **{part: len(getattr(layout, part)) for part in parts},
+        "pallet_places": pallet_places(layout.racks),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -91,6 +92,16 @@ def rack_slots(rack: Rack, level_height: float) -> list[Slot]:
                 Slot(rack, bay, level, number, left + (number + 0.5) * pitch, z, free) for number in range(per_bay)
             ]
     return slots
+
+
+def pallet_places(racks: Iterable[Rack]) -> int:
+    """Return how many pallets stand in racks at most; shelves that are too shallow for a pallet have no place."""
+    places = 0
+    for rack in racks:
+        if rack.depth >= PALLET_WIDTH:
+            in_a_bay = max(1, math.floor((rack.bay_width - rack.upright_width) / SLOT_WIDTH))
+            places += rack.bays * in_a_bay * (len(rack.level_heights) + rack.floor_level)
+    return places
 
 
 def stock_racks(

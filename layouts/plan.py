@@ -26,6 +26,15 @@ ROUTE_LIMIT = 6000
 """Waypoints, and lanes, beyond this number are not drawn, or the plan would be all dots."""
 LABEL_LIMIT = 60
 """Stations beyond this number go without names, or the plan would be all letters."""
+ZONE_COLORS = {
+    "bulk": "#8fa7c4",
+    "pick": "#8ec49b",
+    "packing": "#b79bd6",
+    "docks": "#eab676",
+    "staging": "#d9863a",
+    "charging": "#63c7b2",
+}
+"""Tints of the zones by kind."""
 FLAT = 0.03
 """Top [m] up to which an obstacle is driven over, and not drawn."""
 OVERHEAD = 2.2
@@ -59,6 +68,7 @@ class Style:
 STYLES: dict[str, Style] = {
     "paper": Style(fill=("#ffffff", "#14181d")),
     "floor": Style(fill=("#f4f2ec", "#1e242b")),
+    "zone": Style(fill=("#ffffff", "#ffffff")),
     "grid": Style(stroke=("#e6e2d8", "#29313a"), width=0.7),
     "wall": Style(fill=("#39424e", "#b9c4d0")),
     "column": Style(fill=("#6b7683", "#8b97a5")),
@@ -68,6 +78,7 @@ STYLES: dict[str, Style] = {
     "load": Style(fill=("#3d6ea6", "#6ea3dc")),
     "bay": Style(stroke=("#4d6c90", "#6f95bf"), width=0.5),
     "aisle": Style(stroke=("#b9a24a", "#9a8a48"), width=1.0, dash=(7, 5)),
+    "one_way": Style(fill=("#8a742a", "#cdb75f")),
     "lane": Style(stroke=("#2a8c8c", "#4fb3b3"), width=0.9),
     "lane_arrow": Style(fill=("#2a8c8c", "#4fb3b3")),
     "waypoint": Style(fill=("#1b6464", "#7fd0d0")),
@@ -195,6 +206,7 @@ class _Drawer:
     def draw_hall(self) -> None:
         layout = self.layout
         self._rectangle("floor", 0.5 * layout.length, 0.5 * layout.width, 0.0, layout.length, layout.width)
+        self._draw_zones()
         step = _round_step(max(layout.length, layout.width) / 7.0)
         for value in np.arange(0.0, layout.length + 1e-6, step).tolist():
             self._line("grid", [(value, 0.0), (value, layout.width)])
@@ -206,9 +218,15 @@ class _Drawer:
         for aisle in layout.aisles:
             self._line("aisle", [aisle.start, aisle.end], title=f"aisle {aisle.id}, {aisle.width:.2f} m wide")
             if aisle.one_way:
-                self._chevrons("aisle", aisle.start, aisle.end, 0.25, 3.0)
+                (x, y), length, yaw = _middle(aisle.start, aisle.end)
+                size = max(4.0, min(7.0, 0.22 * aisle.width * self.scale))
+                for share in (-0.3, 0.3):
+                    at = self.pixel(x + share * length * math.cos(yaw), y + share * length * math.sin(yaw))
+                    self.marks.append(_arrow("one_way", at, yaw, size, f"aisle {aisle.id}, one way"))
         if layout.aisles:
             self._explain("aisle", "aisle centre line", lambda x, y: [_line_mark("aisle", [(x - 9, y), (x + 9, y)])])
+        if any(aisle.one_way for aisle in layout.aisles):
+            self._explain("one_way", "one way", lambda x, y: [_arrow("one_way", (x, y), 0.0, 6.0, "")])
         # A wall thinner than two pixels would vanish on large halls.
         for wall in layout.walls:
             middle, length, yaw = _middle(wall.start, wall.end)
@@ -216,6 +234,18 @@ class _Drawer:
             self._rectangle("wall", *middle, yaw, length + thick - wall.thickness, thick, title=f"wall {wall.id}")
         if layout.walls:
             self._explain("wall", "wall", lambda x, y: [_box_mark("wall", x, y, 18, 5)])
+
+    def _draw_zones(self) -> None:
+        """Tint the zones, those that lie within others last."""
+        for kind, color in ZONE_COLORS.items():
+            for zone in self.layout.zones:
+                if zone.kind == kind:
+                    points = tuple(self.pixel(x, y) for x, y in zone.corners)
+                    title = f"{kind} zone {zone.id}"
+                    self.marks.append(Mark("polygon", "zone", points, opacity=0.3, color=color, text=title))
+            if any(zone.kind == kind for zone in self.layout.zones):
+                words = {"bulk": "bulk storage", "pick": "pick faces"}.get(kind, kind)
+                self._explain(f"zone {kind}", words, _zone_icon(color))
 
     def draw_obstacles(self, obstacles: Sequence[Obstacle]) -> None:
         """Draw what of each obstacle is in the way of traffic, low things first, and what is above it as an outline."""
@@ -584,6 +614,13 @@ def _arrow_icon(kind: str) -> Callable[[float, float], list[Mark]]:
 
 def _boxes_icon(style: str, width: float, height: float) -> Callable[[float, float], list[Mark]]:
     return lambda x, y: [_box_mark(style, x, y, width, height)]
+
+
+def _zone_icon(color: str) -> Callable[[float, float], list[Mark]]:
+    corners = ((-9.0, -5.0), (9.0, -5.0), (9.0, 5.0), (-9.0, 5.0))
+    return lambda x, y: [
+        Mark("polygon", "zone", tuple((x + a, y + b) for a, b in corners), opacity=0.45, color=color)
+    ]
 
 
 def _overhead_icon(x: float, y: float) -> list[Mark]:

@@ -143,6 +143,11 @@ class LayoutRecipe(StrictModel):
         return self
 
 
+def site_recipe() -> LayoutRecipe:
+    """Return the recipe of a whole site: 10,000 m^2 in zones, more than 20,000 pallet places on nine levels."""
+    return LayoutRecipe(area=10_000.0, levels=8, level_height=1.5, fill=0.85, zones=ZoneRecipe())
+
+
 @dataclass(frozen=True)
 class HallPlan:
     """All that is settled before chance comes in, in row coordinates [m].
