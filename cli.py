@@ -126,7 +126,8 @@ def layout_generate(
     area: Annotated[float | None, typer.Option("--area", help="Floor area [m2], 100 to 10,000.")] = None,
     recipe: Annotated[Path | None, typer.Option("--recipe", help="A YAML file with a layout recipe.")] = None,
     zones: Annotated[
-        bool, typer.Option("--zones", help="A site: docks, packing, charging, pick faces, bulk; 10,000 m2 unless --area.")
+        bool,
+        typer.Option("--zones", help="A site: docks, packing, charging, pick faces, bulk; 10,000 m2 unless --area."),
     ] = False,
     plan: Annotated[Path | None, typer.Option("--plan", help="Draw the floor plan too: a .png or .svg file.")] = None,
     seed: Seed = 0,

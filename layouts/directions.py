@@ -21,6 +21,7 @@ LANE_HALF_WIDTH = 0.35
 JUNCTION_RADIUS = 0.6
 """About a waypoint, where robots turn from lane to lane, any way is open so far [m]."""
 
+
 @dataclass(frozen=True)
 class Rules:
     """Rules of the road on a grid, row = y, column = x.

@@ -321,9 +321,7 @@ class _Builder:
     def _lights(self) -> list[Light]:
         """Return ceiling lights: along every aisle and over the dock zone."""
         z, plan = round(self._height - 0.3, 2), self._plan
-        lights = [
-            light for v, _ in self._aisle_v for light in lights_along(self._frame, v, plan.apron, plan.length, z)
-        ]
+        lights = [light for v, _ in self._aisle_v for light in lights_along(self._frame, v, plan.apron, plan.length, z)]
         count = max(1, round(plan.width / LIGHT_SPACING))
         places = [(0.5 * plan.apron, (i + 0.5) * plan.width / count) for i in range(count)]
         return lights + [Light(position=(*self._frame.point(u, v), z)) for u, v in places]

@@ -133,7 +133,11 @@ def loose_item(rng: np.random.Generator, *, staging: bool) -> Item:
     if staging and pick < 0.7:
         return Item("cone", (0.36, 0.36, 0.7), (0.0, 0.0, 0.0), (232, 92, 28))
     if pick < 0.72:
-        size = (millimetres(rng.uniform(0.3, 0.6)), millimetres(rng.uniform(0.22, 0.4)), millimetres(rng.uniform(0.18, 0.45)))
+        size = (
+            millimetres(rng.uniform(0.3, 0.6)),
+            millimetres(rng.uniform(0.22, 0.4)),
+            millimetres(rng.uniform(0.18, 0.45)),
+        )
         return Item("box", size, (0.0, 0.0, 0.0), carton_color(rng))
     if pick < 0.9:
         return Item("small_load_carrier", (0.6, 0.4, 0.28), (0.0, 0.0, 0.0), any_of(CARRIERS, rng))

@@ -618,9 +618,7 @@ def _boxes_icon(style: str, width: float, height: float) -> Callable[[float, flo
 
 def _zone_icon(color: str) -> Callable[[float, float], list[Mark]]:
     corners = ((-9.0, -5.0), (9.0, -5.0), (9.0, 5.0), (-9.0, 5.0))
-    return lambda x, y: [
-        Mark("polygon", "zone", tuple((x + a, y + b) for a, b in corners), opacity=0.45, color=color)
-    ]
+    return lambda x, y: [Mark("polygon", "zone", tuple((x + a, y + b) for a, b in corners), opacity=0.45, color=color)]
 
 
 def _overhead_icon(x: float, y: float) -> list[Mark]:

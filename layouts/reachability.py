@@ -90,7 +90,9 @@ def _against_one_way(
     layout: Layout, grid: OccupancyGrid, free: NDArray[np.bool_], robot_radius: float
 ) -> Iterator[Finding]:
     """Yield places that are not strongly connected with most others by motions that keep to one-way aisles."""
-    places = [(f"stations[{i}]", f"station '{s.id}'", (s.x, s.y), POSE_TOLERANCE) for i, s in enumerate(layout.stations)]
+    places = [
+        (f"stations[{i}]", f"station '{s.id}'", (s.x, s.y), POSE_TOLERANCE) for i, s in enumerate(layout.stations)
+    ]
     places += [
         (f"chargers[{i}]", f"charger '{c.id}'", docking_pose(c, robot_radius)[:2], POSE_TOLERANCE)
         for i, c in enumerate(layout.chargers)
@@ -117,9 +119,7 @@ def _against_one_way(
         yield field, message, "turn an aisle round, make one two-way, or join aisles by a two-way cross aisle"
 
 
-def _strong_regions(
-    layout: Layout, grid: OccupancyGrid, free: NDArray[np.bool_], stride: int
-) -> NDArray[np.int32]:
+def _strong_regions(layout: Layout, grid: OccupancyGrid, free: NDArray[np.bool_], stride: int) -> NDArray[np.int32]:
     """Label every ``stride``-th free cell by its strongly connected region under one-way motion; 0 is closed."""
     from scipy.sparse import csgraph, csr_matrix
 

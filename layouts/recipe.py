@@ -272,8 +272,12 @@ def _plan(recipe: LayoutRecipe, swapped: bool, bays_per_row: int) -> HallPlan:
         conveyors=conveyors,
         chargers=sum(charger_walls),
         charger_walls=charger_walls,
-        drop_stations=count_that_fit("drop_stations", recipe.drop_stations, max(2, docks), drop_room, f"at {docks} docks"),
-        pick_stations=count_that_fit("pick_stations", recipe.pick_stations, max(4, recipe.area // 90), pick_room, "at racks"),
+        drop_stations=count_that_fit(
+            "drop_stations", recipe.drop_stations, max(2, docks), drop_room, f"at {docks} docks"
+        ),
+        pick_stations=count_that_fit(
+            "pick_stations", recipe.pick_stations, max(4, recipe.area // 90), pick_room, "at racks"
+        ),
         loose_goods=recipe.loose_goods if recipe.loose_goods is not None else max(2, round(recipe.area / 60)),
         office=office,
     )

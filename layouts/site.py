@@ -287,9 +287,7 @@ class _SiteBuilder:
         for index in range(self._plan.chargers):
             v = self._plan.charging[0] + 0.4 + (index + 0.5) * CHARGER_SPACING
             x, y = self._frame.point(0.5 * CHARGER_DEPTH, v)
-            chargers.append(
-                Charger(id=f"E{index + 1:02d}", x=x, y=y, yaw=self._frame.yaw(0.0), depth=CHARGER_DEPTH)
-            )
+            chargers.append(Charger(id=f"E{index + 1:02d}", x=x, y=y, yaw=self._frame.yaw(0.0), depth=CHARGER_DEPTH))
         return chargers
 
     def _aisles(self) -> list[Aisle]:

@@ -57,9 +57,7 @@ def stamp(field: Float32Array, x0: float, y0: float, resolution: float, points: 
 
 
 @compiled
-def _rate(
-    field: Float32Array, rules: Rules, row: int, column: int, dx: float, dy: float, costs: FloatArray
-) -> float:
+def _rate(field: Float32Array, rules: Rules, row: int, column: int, dx: float, dy: float, costs: FloatArray) -> float:
     """Cost of a metre at a cell in direction (dx, dy) [unit]; below ``hard`` a negative number."""
     c = field[row, column]
     if c < costs[0]:
@@ -413,7 +411,16 @@ def shortcut(
     while last < count - 1:
         trial = min(last + 3, count - 1)
         line = _line_cost(
-            points[anchor, 0], points[anchor, 1], points[trial, 0], points[trial, 1], field, rules, x0, y0, resolution, costs
+            points[anchor, 0],
+            points[anchor, 1],
+            points[trial, 0],
+            points[trial, 1],
+            field,
+            rules,
+            x0,
+            y0,
+            resolution,
+            costs,
         )
         if line <= (price[trial] - price[anchor]) * 1.002 + 0.01:
             last = trial

@@ -55,7 +55,9 @@ def test_search_costs_what_dijkstra_says(seed: int, density: float) -> None:
     free[0, 0] = free[-1, -1] = True
     field = np.where(free, 5.0, 0.0).astype(np.float32)
     ends = np.array([0, 0, 13, 16])
-    cells, cost = search(field, np.zeros((0, 0), dtype=np.uint8), 0.1, ends, PLAIN.as_array(), np.zeros((0, 0), dtype=np.bool_))
+    cells, cost = search(
+        field, np.zeros((0, 0), dtype=np.uint8), 0.1, ends, PLAIN.as_array(), np.zeros((0, 0), dtype=np.bool_)
+    )
     expected = 0.1 * dijkstra(free, (0, 0), (13, 16))
     if math.isinf(expected):
         assert len(cells) == 0
