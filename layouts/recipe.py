@@ -110,8 +110,8 @@ class LayoutRecipe(StrictModel):
     fire_wall: bool = False
     """An inner wall across the middle cross aisle, with openings."""
     one_way: bool | None = None
-    """Rack aisles are driven one way, in turns there and back, if both their ends open on a cross aisle and no fire wall
-    cuts them. Left out: only with ``zones``."""
+    """Rack aisles are driven one way, in turns there and back, if both ends open on a cross aisle and no fire wall cuts
+    them. Left out: only with ``zones``."""
     zones: ZoneRecipe | None = None
     """Left out: one storage area behind a dock zone."""
 

@@ -220,7 +220,7 @@ def _along(
         need = asked + 2 * main + 2 * bay + SHELF_POST + post + cross
         raise ValueError(
             f"the hall is {length:.1f} m long along the rows; with zones it needs {need:.1f} m: {asked:.1f} m for "
-            f"docks and packing, two main aisles of {main:g} m, two bays of {bay:g} m and a cross aisle of {cross:g} m; "
+            f"docks and packing, two main aisles of {main:g} m, two bays of {bay:g} m, a cross aisle of {cross:g} m; "
             "raise area or aspect, or lower zones.main_aisle_width or cross_aisle_width"
         )
     used = sum(counts) * bay + len(counts) * (post + cross)
@@ -253,8 +253,9 @@ def _dock_wall(
         chargers -= 1
     if short():
         raise ValueError(
-            f"docks {docks} (of {pitch:.1f} m), chargers {chargers} ({charging(chargers):.1f} m) and zones.packing_lanes "
-            f"{lanes} ({packing(lanes):.1f} m) do not fit on {width:.1f} m of dock wall: ask for fewer, or raise area"
+            f"docks {docks} (of {pitch:.1f} m), chargers {chargers} ({charging(chargers):.1f} m) and "
+            f"zones.packing_lanes {lanes} ({packing(lanes):.1f} m) do not fit on {width:.1f} m of dock wall: "
+            "ask for fewer, or raise area"
         )
     end, start = charging(chargers), width - packing(lanes)
     return (0.0, end), (end, start), (start, width), chargers, docks, lanes

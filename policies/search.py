@@ -276,13 +276,7 @@ def corridor(
                 if here != start and following != goal:
                     continue
                 # Start and goal may lie where a robot only just fits; the search by cells finds out.
-                rate = 30.0 * BLOCK
-                if rules.shape[0] > 0:
-                    dr, dc = float(_MOVE_ROW[move]), float(_MOVE_COLUMN[move])
-                    step = math.sqrt(dr * dr + dc * dc)
-                    for end in (cell[here], cell[following]):
-                        code = rules[end // field.shape[1], end % field.shape[1]]
-                        rate += BLOCK * _rule_cost(code, dc / step, dr / step, costs)
+                rate = _guessed_cost(rules, cell[here], cell[following], move, field.shape[1], costs)
             cost = best[here] + np.float32(rate * resolution)
             if cost < best[following] and count < len(keys):
                 best[following] = cost
@@ -292,15 +286,34 @@ def corridor(
                 octile = max(high, across) + (math.sqrt(2.0) - 1.0) * min(high, across)
                 _push(keys, cells, count, cost + octile * resolution, following)
                 count += 1
-    if not closed[goal]:
-        return within
+    if closed[goal]:
+        _mark_way(within, came, start, goal)
+    return within
+
+
+@compiled
+def _mark_way(within: NDArray[np.bool_], came: NDArray[np.int8], start: int, goal: int) -> None:
+    """Mark the blocks from start to goal by the moves that reached them, and those around each."""
+    columns = within.shape[1]
     here = goal
     while True:
         row, column = here // columns, here % columns
         within[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = True
         if here == start:
-            return within
+            return
         here -= _MOVE_ROW[came[here]] * columns + _MOVE_COLUMN[came[here]]
+
+
+@compiled
+def _guessed_cost(rules: Rules, start: int, end: int, move: int, columns: int, costs: FloatArray) -> float:
+    """Cost of a move by one block between two cells that no free straight line joins [cells]: high, and the rules'."""
+    rate = 30.0
+    if rules.shape[0] > 0:
+        dr, dc = float(_MOVE_ROW[move]), float(_MOVE_COLUMN[move])
+        step = math.sqrt(dr * dr + dc * dc)
+        for cell in (start, end):
+            rate += _rule_cost(rules[cell // columns, cell % columns], dc / step, dr / step, costs)
+    return rate * BLOCK
 
 
 @compiled
