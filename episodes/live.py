@@ -173,15 +173,18 @@ class LiveEpisode:
         """Return what will go wrong, and the hall with the goods that it needs in reserve."""
         if not self.scenario.disturbances:
             return [], self.hall
-        stations = {s.id: s for mine in self.assignment.tasks for task in mine for s in (task.pick, task.drop)}
-        if self.scenario.orders is not None:
-            stations = {s.id: s for s in self.sampled.layout.stations}
-        places = [(station.x, station.y) for station in stations.values()]
+        layout, scenario = self.sampled.layout, self.scenario
+        used = {s.id for mine in self.assignment.tasks for task in mine for s in (task.pick, task.drop)}
+        stations = [station for station in layout.stations if station.id in used or not used]
         around = Surroundings(
             ground=self.hall.ground(0.5 * self.sampled.model.width),
             routes=self.assignment.routes,
-            kept_clear=np.concatenate([self.assignment.start[:, :2], np.array(places)]),
-            stations=tuple(stations),
+            kept_clear=np.array([*self.assignment.start[:, :2], *((s.x, s.y) for s in stations)]),
+            equipment={
+                "station": tuple(station.id for station in stations),
+                "charger": tuple(charger.id for charger in layout.chargers),
+                "conveyor": tuple(conveyor.id for conveyor in layout.conveyors),
+            },
             robots=len(self.sampled.drives),
         )
         first = len(self.hall.solids.loose_pose)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,12 +13,17 @@ from ..routes import FloatArray
 from .effects import EFFECTS, Effect, LightEffect, Lights
 from .floor import BlockedAisleEffect, DroppedCartonEffect, SpillEffect
 from .plan import Occurrence
+from .supply import ConveyorEffect, DemandEffect, ReturnsEffect, failure_effect
 
 if TYPE_CHECKING:
     from ..live import LiveEpisode
 
-_EFFECTS: dict[str, type[Effect]] = {
+_EFFECTS: "dict[str, Callable[[LiveEpisode, Occurrence], Effect]]" = {
     **EFFECTS,
+    "equipment_failure": failure_effect,
+    "conveyor_jam": ConveyorEffect,
+    "demand_surge": DemandEffect,
+    "mass_returns": ReturnsEffect,
     "spill": SpillEffect,
     "blocked_aisle": BlockedAisleEffect,
     "dropped_carton": DroppedCartonEffect,
@@ -34,6 +39,9 @@ _HEADLINES = {
     "network_delay": "latency",
     "equipment_failure": "crawl",
     "battery_fade": "capacity",
+    "conveyor_jam": "at_share",
+    "demand_surge": "factor",
+    "mass_returns": "orders",
 }
 """The drawn value that events of a kind carry."""
 

@@ -36,6 +36,7 @@ Height = Annotated[ranges.AnyRange, AfterValidator(Quantity("m", minimum=0.2, ma
 Edge = Annotated[ranges.AnyRange, AfterValidator(Quantity("m", minimum=0.1, maximum=2.4))]
 GoodMass = Annotated[ranges.AnyRange, AfterValidator(Quantity("kg", minimum=0.1, maximum=2000))]
 Few = Annotated[ranges.AnyRange, AfterValidator(Quantity("1", minimum=1, maximum=20, whole=True))]
+Many = Annotated[ranges.AnyRange, AfterValidator(Quantity("1", minimum=1, maximum=1000, whole=True))]
 Sector = Annotated[ranges.AnyRange, AfterValidator(Quantity("rad", above=0, maximum=6.283186))]
 Latency = Annotated[ranges.AnyRange, AfterValidator(Quantity("s", minimum=0, maximum=10))]
 Jump = Annotated[ranges.AnyRange, AfterValidator(Quantity("m", minimum=0, maximum=100))]
@@ -157,7 +158,8 @@ class DirtyLidar(_OfRobots):
     kind: Literal["dirty_lidar"]
     loss: ranges.Fraction = Constant(value=0.9, unit="1")
     """Share of the light that is lost, out and back again."""
-    sector: Sector = Constant(value=90, unit="deg")
+    sector: Many = Annotated[ranges.AnyRange, AfterValidator(Quantity("1", minimum=1, maximum=1000, whole=True))]
+Sector = Constant(value=90, unit="deg")
     """Width of the dirty part."""
     short_returns: ranges.Fraction = Constant(value=0.02, unit="1")
     """Share of the beams through the dirt that come back from it, or from the haze just before it."""
@@ -169,7 +171,8 @@ class BlockedSensor(_OfRobots):
     """Something before part of a lidar's window, such as a bag or tape: nothing is seen through it."""
 
     kind: Literal["blocked_sensor"]
-    sector: Sector = Constant(value=60, unit="deg")
+    sector: Many = Annotated[ranges.AnyRange, AfterValidator(Quantity("1", minimum=1, maximum=1000, whole=True))]
+Sector = Constant(value=60, unit="deg")
     bearing: ranges.Angle | None = None
     """Left out: anywhere."""
     distance: ranges.Length = Constant(value=0, unit="m")
@@ -208,14 +211,41 @@ class NetworkDelay(_OfRobots):
 
 
 class EquipmentFailure(_OfRobots):
-    """Something that stops working: a robot that stands or only crawls, whatever its policy asks, or a station."""
+    """Something that stops working: a robot that stands or only crawls whatever its policy asks, a station, charger or
+    conveyor that serves nobody."""
 
     kind: Literal["equipment_failure"]
-    equipment: Literal["robot", "station"] = "robot"
+    equipment: Literal["robot", "station", "charger", "conveyor"] = "robot"
     id: str | None = None
-    """Of the station; left out: one of those that robots are to go to. ``robots`` then has no meaning."""
+    """Of what fails, if it is no robot; left out: drawn. ``robots`` then has no meaning."""
     crawl: Crawl = Constant(value=0, unit="m/s")
     """Fastest that a robot still goes, its turns slowed alike; 0: it stands with its brakes on."""
+
+
+class ConveyorJam(_Disturbance):
+    """A good that gets stuck on a conveyor and holds up what follows. Needs ``conveyors``."""
+
+    kind: Literal["conveyor_jam"]
+    id: str | None = None
+    """Of the conveyor; left out: drawn."""
+    at_share: ranges.Fraction = Constant(value=0.5, unit="1")
+    """Where along it."""
+
+
+class DemandSurge(_Disturbance):
+    """More orders, or fewer. Needs ``orders``."""
+
+    kind: Literal["demand_surge"]
+    factor: ranges.Factor = Constant(value=3, unit="nominal")
+    """On the rate at which orders come in."""
+
+
+class MassReturns(_Disturbance):
+    """Many orders that come back at once, as after a recall or a sale. Needs ``orders``."""
+
+    kind: Literal["mass_returns"]
+    orders: Many = Constant(value=10, unit="1")
+    """How many come in, evenly over the duration; all at once without one."""
 
 
 class BatteryFade(_OfRobots):
@@ -237,7 +267,10 @@ Disturbance = Annotated[
     | LostLocalisation
     | NetworkDelay
     | EquipmentFailure
-    | BatteryFade,
+    | BatteryFade
+    | ConveyorJam
+    | DemandSurge
+    | MassReturns,
     Field(discriminator="kind"),
 ]
 Disturbances = Annotated[tuple[Disturbance, ...], Field(max_length=200)]

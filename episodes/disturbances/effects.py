@@ -163,33 +163,6 @@ class NetworkEffect(Effect):
             commands[robot] = held if time - self._heard[robot] <= settings.watchdog + 1e-9 else 0.0
 
 
-class FailureEffect(Effect):
-    """A robot that stands or crawls, or a station that serves nobody."""
-
-    late = True
-
-    def begin(self, time: float) -> bool:
-        """Close the station."""
-        if self.what.station:
-            self.episode.closed.append(self.what.station)
-        return True
-
-    def command(self, time: float, commands: FloatArray) -> None:
-        """Slow down what the robots are told."""
-        crawl = self.what.values.get("crawl", 0.0)
-        for robot in self.what.robots:
-            row = commands[robot]
-            rim = abs(float(row[-1])) * float(self.episode.radius[robot])
-            fastest = max(float(np.hypot(*row[:2])) if len(row) > 2 else abs(float(row[0])), rim)
-            row *= min(1.0, crawl / fastest) if fastest > 0.0 else 1.0
-
-    def end(self, time: float) -> bool:
-        """Open the station again."""
-        if self.what.station:
-            self.episode.closed.remove(self.what.station)
-        return True
-
-
 class BatteryEffect(Effect):
     """Batteries that have lost capacity and gained resistance."""
 
@@ -255,7 +228,6 @@ EFFECTS: dict[str, type[Effect]] = {
     "dead_sensor": WindowEffect,
     "lost_localisation": LocalisationEffect,
     "network_delay": NetworkEffect,
-    "equipment_failure": FailureEffect,
     "battery_fade": BatteryEffect,
     "dim_light": LightEffect,
 }

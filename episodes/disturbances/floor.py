@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..dispatch import Dispatcher
 from ..routes import FloatArray
 from .effects import Effect
 from .plan import Occurrence
@@ -95,7 +96,7 @@ class DroppedCartonEffect(Effect):
 
     def begin(self, time: float) -> bool:
         """Let it fall, from the rack's side of the way or off a laden robot, as soon as nobody is below."""
-        drop = self._off_robot() if getattr(self.what.settings, "source", "") == "load" else self._off_rack()
+        drop = self._off_robot(time) if getattr(self.what.settings, "source", "") == "load" else self._off_rack()
         if drop is None:
             return False
         x, y, z, yaw = drop
@@ -132,7 +133,17 @@ class DroppedCartonEffect(Effect):
             return None
         return float(point[0]), float(point[1]), self.drawn("height"), float(yaw)
 
-    def _off_robot(self) -> tuple[float, float, float, float] | None:
+    def _lighten(self, robot: int, time: float) -> None:
+        """Take the carton off the robot's load; what was on board for an order is lost as a whole."""
+        fleet, desk = self.episode.fleet, self.episode.errands
+        if isinstance(desk, Dispatcher):
+            desk.lose_load(robot, time)
+            fleet.set_payload(robot, desk.payload(robot))
+        else:
+            load = float(fleet.payload[robot])
+            fleet.set_payload(robot, load - min(self.drawn("mass"), load))
+
+    def _off_robot(self, time: float) -> tuple[float, float, float, float] | None:
         """Return where the load slides off behind the first laden robot that moves, if there is room."""
         carrying = self.episode.errands.carrying
         edge, model = self.drawn("edge"), self.episode.sampled.model
@@ -148,7 +159,6 @@ class DroppedCartonEffect(Effect):
             others = np.delete(np.hypot(*(self.episode.fleet.pose[:, :2] - point).T), robot)
             clear = not len(others) or float(others.min()) > edge + float(self.episode.radius.max())
             if alone and clear and ground.free[ground.cell(point)]:
-                mass = min(self.drawn("mass"), float(self.episode.fleet.payload[robot]))
-                self.episode.fleet.set_payload(robot, float(self.episode.fleet.payload[robot]) - mass)
+                self._lighten(robot, time)
                 return float(point[0]), float(point[1]), model.height, float(yaw)
         return None

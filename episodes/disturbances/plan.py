@@ -6,7 +6,7 @@ Nothing here has begun yet, and nothing drawn here depends on what robots do.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from ...common.errors import InputError
 from ...common.seeding import generator
 from ...layouts.model import Good
 from ..routes import FloatArray, Ground
-from .config import Area, BlockedAisle, Disturbance, DroppedCarton, EquipmentFailure, drawn_ranges
+from .config import Area, BlockedAisle, ConveyorJam, Disturbance, DroppedCarton, EquipmentFailure, drawn_ranges
 
 if TYPE_CHECKING:
     from ..scenario import Scenario
@@ -40,7 +40,7 @@ class Occurrence:
         robots: whom it strikes; none for what happens to the hall.
         place: (3,) x, y [m] and the direction [rad] of the way there, or None.
         goods: numbers of the spare goods that it uses, among the loose goods.
-        station: id of the one that fails, or "".
+        target: id of the station, charger or conveyor that it strikes, or "".
     """
 
     settings: Disturbance
@@ -51,7 +51,7 @@ class Occurrence:
     robots: tuple[int, ...] = ()
     place: FloatArray | None = None
     goods: tuple[int, ...] = ()
-    station: str = ""
+    target: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,14 +62,14 @@ class Surroundings:
         ground: where a robot's centre may be.
         routes: shortest ways of the robots' tasks, (K, 2) [m] each.
         kept_clear: (N, 2) starts and stations [m].
-        stations: ids of the stations that robots are to go to.
+        equipment: ids of what may fail, by the names of ``EquipmentFailure.equipment``.
         robots: how many.
     """
 
     ground: Ground
     routes: Sequence[FloatArray]
     kept_clear: FloatArray
-    stations: tuple[str, ...]
+    equipment: Mapping[str, tuple[str, ...]]
     robots: int
 
 
@@ -129,7 +129,7 @@ def plan_disturbances(
                 robots=_robots(settings, around.robots, generator(seed, index, f"{label}.robots"), scenario.name),
                 place=place,
                 goods=goods,
-                station=_station(settings, around.stations, generator(seed, index, f"{label}.station"), scenario.name),
+                target=_target(settings, around.equipment, generator(seed, index, f"{label}.target"), scenario.name),
             )
         )
         values.update({f"{label}.{name}": value for name, value in drawn.items()})
@@ -184,19 +184,29 @@ def _robots(settings: Disturbance, count: int, rng: np.random.Generator, scenari
     return tuple(chosen)
 
 
-def _station(settings: Disturbance, stations: tuple[str, ...], rng: np.random.Generator, scenario: str) -> str:
-    if not isinstance(settings, EquipmentFailure) or settings.equipment != "station":
+def _target(
+    settings: Disturbance, equipment: Mapping[str, tuple[str, ...]], rng: np.random.Generator, scenario: str
+) -> str:
+    """Return the id of the station, charger or conveyor that a disturbance strikes, "" if it strikes none."""
+    if isinstance(settings, ConveyorJam):
+        kind = "conveyor"
+    elif isinstance(settings, EquipmentFailure) and settings.equipment != "robot":
+        kind = settings.equipment
+    else:
         return ""
-    drawn = stations[int(rng.integers(len(stations)))]
-    if settings.id is None:
-        return drawn
-    if settings.id not in stations:
+    known, where = equipment[kind], f"scenario '{scenario}', disturbances"
+    if not known:
         raise InputError(
-            f"station '{settings.id}' is to fail, but no robot is sent there",
-            where=f"scenario '{scenario}', disturbances",
-            mend=f"leave 'id' out, or name one of {', '.join(stations[:6])}",
+            f"a {kind} is to fail, but the hall has none in use", where=where, mend=f"give the hall a {kind}"
         )
-    return settings.id
+    drawn = known[int(rng.integers(len(known)))]
+    if settings.id is not None and settings.id not in known:
+        raise InputError(
+            f"{kind} '{settings.id}' is to fail, but none of that name is in use",
+            where=where,
+            mend=f"leave 'id' out, or name one of {', '.join(known[:6])}",
+        )
+    return settings.id or drawn
 
 
 def _place(settings: Disturbance, around: Surroundings, rng: np.random.Generator) -> FloatArray | None:
@@ -205,7 +215,7 @@ def _place(settings: Disturbance, around: Surroundings, rng: np.random.Generator
         return None
     if isinstance(where, Area):
         return _in_area(where, around.ground, rng)
-    if where == "floor":
+    if where == "floor" or not around.routes:
         rows, columns = np.nonzero(around.ground.free)
         candidates = [
             np.append(around.ground.centre(int(rows[k]), int(columns[k])), rng.uniform(-math.pi, math.pi))
@@ -213,10 +223,10 @@ def _place(settings: Disturbance, around: Surroundings, rng: np.random.Generator
         ]
     else:
         candidates = [_on_route(around.routes, rng) for _ in range(_TRIES)]
-        if where == "aisle":
-            # The narrowest spots first, in the order drawn: the middle of a hall is no aisle.
-            tight = [around.ground.clearance[around.ground.cell(p)] <= AISLE_CLEARANCE for p in candidates]
-            candidates = [p for p, narrow in zip(candidates, tight, strict=True) if narrow] or candidates
+    if where == "aisle":
+        # The middle of a hall is no aisle.
+        tight = [around.ground.clearance[around.ground.cell(p)] <= AISLE_CLEARANCE for p in candidates]
+        candidates = [p for p, narrow in zip(candidates, tight, strict=True) if narrow] or candidates
     apart = [float(np.hypot(*(around.kept_clear - p[:2]).T).min()) for p in candidates]
     best = next((k for k, gap in enumerate(apart) if gap >= KEPT_CLEAR), int(np.argmax(apart)))
     return candidates[best]
