@@ -173,7 +173,7 @@ class LiveEpisode:
         """Return what will go wrong, and the hall with the goods that it needs in reserve."""
         if not self.scenario.disturbances:
             return [], self.hall
-        layout, scenario = self.sampled.layout, self.scenario
+        layout = self.sampled.layout
         used = {s.id for mine in self.assignment.tasks for task in mine for s in (task.pick, task.drop)}
         stations = [station for station in layout.stations if station.id in used or not used]
         around = Surroundings(

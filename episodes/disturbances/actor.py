@@ -18,7 +18,7 @@ from .supply import ConveyorEffect, DemandEffect, ReturnsEffect, failure_effect
 if TYPE_CHECKING:
     from ..live import LiveEpisode
 
-_EFFECTS: "dict[str, Callable[[LiveEpisode, Occurrence], Effect]]" = {
+_EFFECTS: dict[str, Callable[[LiveEpisode, Occurrence], Effect]] = {
     **EFFECTS,
     "equipment_failure": failure_effect,
     "conveyor_jam": ConveyorEffect,

@@ -158,8 +158,7 @@ class DirtyLidar(_OfRobots):
     kind: Literal["dirty_lidar"]
     loss: ranges.Fraction = Constant(value=0.9, unit="1")
     """Share of the light that is lost, out and back again."""
-    sector: Many = Annotated[ranges.AnyRange, AfterValidator(Quantity("1", minimum=1, maximum=1000, whole=True))]
-Sector = Constant(value=90, unit="deg")
+    sector: Sector = Constant(value=90, unit="deg")
     """Width of the dirty part."""
     short_returns: ranges.Fraction = Constant(value=0.02, unit="1")
     """Share of the beams through the dirt that come back from it, or from the haze just before it."""
@@ -171,8 +170,7 @@ class BlockedSensor(_OfRobots):
     """Something before part of a lidar's window, such as a bag or tape: nothing is seen through it."""
 
     kind: Literal["blocked_sensor"]
-    sector: Many = Annotated[ranges.AnyRange, AfterValidator(Quantity("1", minimum=1, maximum=1000, whole=True))]
-Sector = Constant(value=60, unit="deg")
+    sector: Sector = Constant(value=60, unit="deg")
     bearing: ranges.Angle | None = None
     """Left out: anywhere."""
     distance: ranges.Length = Constant(value=0, unit="m")
