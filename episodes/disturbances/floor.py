@@ -146,7 +146,7 @@ class DroppedCartonEffect(Effect):
     def _off_robot(self, time: float) -> tuple[float, float, float, float] | None:
         """Return where the load slides off behind the first laden robot that moves, if there is room."""
         carrying = self.episode.errands.carrying
-        edge, model = self.drawn("edge"), self.episode.sampled.model
+        edge = self.drawn("edge")
         ground = self.episode.hall.ground(0.75 * edge)
         for robot in np.flatnonzero(carrying).tolist():
             x, y, yaw = self.episode.fleet.pose[robot]
@@ -160,5 +160,5 @@ class DroppedCartonEffect(Effect):
             clear = not len(others) or float(others.min()) > edge + float(self.episode.radius.max())
             if alone and clear and ground.free[ground.cell(point)]:
                 self._lighten(robot, time)
-                return float(point[0]), float(point[1]), model.height, float(yaw)
+                return float(point[0]), float(point[1]), self.episode.fleet.models[robot].height, float(yaw)
         return None
