@@ -183,7 +183,6 @@ class LiveEpisode:
             equipment={
                 "station": tuple(station.id for station in stations),
                 "charger": tuple(charger.id for charger in layout.chargers),
-                "conveyor": tuple(conveyor.id for conveyor in layout.conveyors),
             },
             robots=len(self.sampled.drives),
         )
