@@ -318,7 +318,7 @@ def test_equipment_fails():
     waited = run([shut], index=1, duration=40.0)
     picked = next(event.time for event in waited.events if event.kind == "pick")
     assert picked >= 20.0
-    with pytest.raises(InputError, match="no robot is sent there"):
+    with pytest.raises(InputError, match="none of that name is in use"):
         run([{**shut, "id": "P9"}])
 
 
