@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..common.errors import InputError
 from ..common.geometry import quaternion_from_rpy
 from ..common.primitives import BOX, CYLINDER, PLANE, PrimitiveBuilder, Primitives
+from .conveyors import SURFACE_DROP, Piece, conveyor_pieces, line_pose, rail_openings
 from .model import Charger, Column, Conveyor, DockDoor, Good, Layout, Obstacle, Rack, Wall
 
 Color = tuple[int, int, int]
@@ -27,7 +28,9 @@ UPRIGHT_COLOR: Color = (36, 82, 148)
 BEAM_COLOR: Color = (226, 112, 32)
 DECK_COLOR: Color = (150, 152, 156)
 BELT_COLOR: Color = (46, 48, 52)
+ROLLER_COLOR: Color = (134, 138, 142)
 FRAME_COLOR: Color = (120, 134, 148)
+EYE_COLOR: Color = (214, 186, 30)
 CHARGER_COLOR: Color = (38, 132, 92)
 DOOR_COLOR: Color = (176, 190, 206)
 
@@ -37,6 +40,8 @@ BELT_THICKNESS = 0.12
 """Height of a conveyor's bed [m]."""
 LEG_SPACING = 2.0
 """Largest distance between two pairs of conveyor legs [m]."""
+ARC_STEP = 0.2
+"""Largest angle [rad] of a curved conveyor that one straight box stands for."""
 DOOR_PROUD = 0.03
 """How far a dock door stands out of the wall's inner face [m], so that rays meet the door first."""
 
@@ -122,9 +127,9 @@ def layout_solids(layout: Layout) -> LayoutSolids:
     for good in layout.goods:
         if good.rack is not None:
             collector.add_racked_good(good, rack_group)
-    for conveyor in layout.conveyors:
-        middle = _middle(conveyor.start, conveyor.end)
-        collector.add_object("conveyor", conveyor.id, conveyor_parts(conveyor), *middle)
+    openings = rail_openings(layout)
+    for index, conveyor in enumerate(layout.conveyors):
+        collector.add_conveyor(conveyor, openings.get(index, []))
     for charger in layout.chargers:
         collector.add_object("charger", charger.id, charger_parts(charger), charger.x, charger.y, charger.yaw)
     for door in layout.docks:
@@ -189,24 +194,99 @@ def rack_parts(rack: Rack) -> list[Part]:
     return parts
 
 
-def conveyor_parts(conveyor: Conveyor) -> list[Part]:
-    """Return the solids of a conveyor about the middle of its foot line, x along its motion: bed, rails and legs."""
-    length = math.dist(conveyor.start, conveyor.end)
+def conveyor_stretches(
+    conveyor: Conveyor, openings: Sequence[tuple[int, float, float]] = ()
+) -> list[tuple[tuple[float, float, float], list[Part]]]:
+    """Return the solids of a conveyor: bed, side rails, legs and photo-eyes, one straight stretch after the other.
+
+    Args:
+        conveyor: curves become boxes of ``ARC_STEP`` at most.
+        openings: where rails are left out, as in ``conveyors.rail_openings``.
+
+    Returns:
+        For each stretch the pose x, y [m], yaw [rad] in ``map`` of the middle of its foot line, x along the motion,
+        and the solids about it.
+    """
+    pieces = conveyor_pieces(conveyor)
+    stretches, start = [], 0.0
+    for piece in pieces:
+        count = max(1, math.ceil(abs(piece.curvature) * piece.length / ARC_STEP))
+        for number in range(count):
+            pose, length = _chord(piece, number, count)
+            if not conveyor.bends:
+                pose = _middle(conveyor.start, conveyor.end)
+            # Boxes on the chords of an arc gape outside: each reaches as far as the outer rims of its neighbours.
+            spare = conveyor.width * math.tan(0.5 * abs(piece.curvature) * piece.length / count)
+            cut = [
+                (side, low - start - 0.5 * length, high - start - 0.5 * length)
+                for side, low, high in openings
+                if low < start + length and high > start
+            ]
+            legs = 0 if count > 1 and number != count // 2 else 1
+            stretches.append((pose, _stretch_parts(conveyor, length, spare, cut, legs)))
+            start += piece.length / count
+    rail = 0.5 * (conveyor.width - belt_width(conveyor))
+    for eye in conveyor.eyes:
+        foot = rail_top(conveyor)
+        parts = [_box((0.05, rail, 0.06), (0.0, side * 0.5 * (conveyor.width - rail), foot), EYE_COLOR)
+                 for side in (-1, 1)]  # fmt: skip
+        stretches.append((line_pose(pieces, eye.at), parts))
+    return stretches
+
+
+def belt_width(conveyor: Conveyor) -> float:
+    """Return the width [m] between the side rails."""
+    return max(conveyor.width - 0.1, 0.5 * conveyor.width)
+
+
+def rail_top(conveyor: Conveyor) -> float:
+    """Return the height [m] of the top of the side rails."""
+    return conveyor.height - SURFACE_DROP + conveyor.guide_height
+
+
+def _chord(piece: Piece, number: int, count: int) -> tuple[tuple[float, float, float], float]:
+    """Return the middle and the length [m] of the line under part ``number`` of ``count`` of a piece."""
+    x0, y0, _ = piece.pose(piece.length * number / count)
+    x1, y1, _ = piece.pose(piece.length * (number + 1) / count)
+    return _middle((x0, y0), (x1, y1)), math.dist((x0, y0), (x1, y1))
+
+
+def _stretch_parts(
+    conveyor: Conveyor, length: float, spare: float, openings: Sequence[tuple[int, float, float]], legs: int
+) -> list[Part]:
+    """Return the solids of a straight stretch about the middle of its foot line."""
     bed = min(BELT_THICKNESS, 0.5 * conveyor.height)
     foot = conveyor.height - bed
-    rail = 0.05
-    belt_width = max(conveyor.width - 2 * rail, 0.5 * conveyor.width)
-    rail = 0.5 * (conveyor.width - belt_width)
-    parts = [_box((length, belt_width, bed - 0.02), (0.0, 0.0, foot), BELT_COLOR)]
+    width = belt_width(conveyor)
+    rail = 0.5 * (conveyor.width - width)
+    color = BELT_COLOR if conveyor.kind == "belt" else ROLLER_COLOR
+    parts = [_box((length + spare, width, bed - SURFACE_DROP), (0.0, 0.0, foot), color)]
     side_y = 0.5 * (conveyor.width - rail)
+    height = bed - SURFACE_DROP + conveyor.guide_height
+    half = 0.5 * (length + spare)
     for side in (-1, 1):
-        parts.append(_box((length, rail, bed), (0.0, side * side_y, foot), FRAME_COLOR))
+        for low, high in _uncut(half, [(a, b) for which, a, b in openings if which == side]):
+            parts.append(_box((high - low, rail, height), (0.5 * (low + high), side * side_y, foot), FRAME_COLOR))
+    if not legs:
+        return parts
     spans = max(1, math.ceil((length - 0.4) / LEG_SPACING))
     reach = 0.5 * length - min(0.2, 0.25 * length)
     for index in range(spans + 1):
         x = -reach + 2.0 * reach * index / spans
         parts += [_box((rail, rail, foot), (x, side * side_y, 0.0), FRAME_COLOR) for side in (-1, 1)]
     return parts
+
+
+def _uncut(half: float, openings: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return what openings leave of the span from -half to half [m]."""
+    left, at = [], -half
+    for low, high in sorted(openings):
+        if low > at:
+            left.append((at, min(low, half)))
+        at = max(at, high)
+    if at < half:
+        left.append((at, half))
+    return [(low, high) for low, high in left if high - low > 0.01]
 
 
 def charger_parts(charger: Charger) -> list[Part]:
@@ -298,6 +378,12 @@ class _Collector:
     def add_object(self, class_name: str, name: str, parts: Sequence[Part], x: float, y: float, yaw: float) -> int:
         """Add a group that is one countable object; returns the group."""
         return self._add_group(class_name, name, parts, (x, y, yaw), self._instance(name))
+
+    def add_conveyor(self, conveyor: Conveyor, openings: Sequence[tuple[int, float, float]]) -> None:
+        """Add a conveyor, stretch by stretch, as one group and one object."""
+        group, instance = self._group("conveyor", conveyor.id), self._instance(conveyor.id)
+        for pose, parts in conveyor_stretches(conveyor, openings):
+            _place(self.static, parts, (*pose, 0.0), "conveyor", instance, group)
 
     def add_racked_good(self, good: Good, rack_group: dict[str, int]) -> None:
         """Add a good to the group of its rack."""

@@ -81,8 +81,40 @@ class Rack(Placed):
         return self.bays * self.bay_width + self.upright_width
 
 
+class Bend(StrictModel):
+    """A corner of a conveyor's centre line: where its two straight legs would meet [m], rounded by ``radius`` [m]."""
+
+    x: Coordinate
+    y: Coordinate
+    radius: Positive
+
+
+class PhotoEye(StrictModel):
+    """A light barrier across a conveyor, ``at`` [m] along its centre line from the start."""
+
+    id: Identifier
+    at: float = Field(ge=0, le=MAX_LENGTH)
+
+
+class Diverter(StrictModel):
+    """A second outlet at the end of a conveyor, and which goods take it in place of ``next``.
+
+    ``alternate``: every second good. ``share``: each with that chance. ``heavier``: those above ``mass`` [kg].
+    ``overflow``: those that find no room on ``next``.
+    """
+
+    to: Identifier
+    rule: Literal["alternate", "share", "heavier", "overflow"] = "alternate"
+    share: float = Field(default=0.5, ge=0, le=1)
+    mass: float = Field(default=10.0, ge=0, le=100_000)
+
+
 class Conveyor(StrictModel):
-    """A straight belt conveyor from ``start`` to ``end`` [m], moving that way at ``speed`` [m/s]."""
+    """A conveyor from ``start`` to ``end`` [m], moving that way at ``speed`` [m/s] along its centre line.
+
+    The centre line is straight, or goes round ``bends`` in their order. ``height`` [m] is that of the top of the side
+    rails, which stand ``guide_height`` [m] above what carries the goods, if that is 0.02 m.
+    """
 
     id: Identifier
     start: Point
@@ -90,6 +122,37 @@ class Conveyor(StrictModel):
     width: Positive = 0.6
     height: Positive = 0.75
     speed: float = Field(default=0.5, ge=0, le=100)
+    kind: Literal["belt", "roller"] = "belt"
+    bends: tuple[Bend, ...] = Field(default=(), max_length=100)
+    next: Identifier | None = None
+    """What it feeds: another conveyor, at its start or from the side, or a station, where a robot or person takes goods
+    away. Left out: goods wait at the end, or fall off it (``at_end``)."""
+    divert: Diverter | None = None
+    induct: Identifier | None = None
+    """Station at which robots and people put goods on its start."""
+    merge: Literal["zipper", "priority"] = "zipper"
+    """How those that meet on this conveyor take turns: one after the other, or the higher ``priority`` first."""
+    priority: int = Field(default=0, ge=-1000, le=1000)
+    zone_length: Positive | None = None
+    """Length of its accumulation zones [m]; each holds one good, and stops while the next one is occupied."""
+    eyes: tuple[PhotoEye, ...] = Field(default=(), max_length=1000)
+    friction: float = Field(default=0.5, gt=0, le=2)
+    """Coefficient between goods and what carries them [-]."""
+    guide_height: float = Field(default=0.02, gt=0, le=1)
+    at_end: Literal["hold", "fall"] = "hold"
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_said(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A conveyor that says nothing of these fields is written, and keeps the hash, as before there were any.
+        content: dict[str, Any] = handler(self)
+        return {
+            name: value
+            for name, value in content.items()
+            if name in _CONVEYOR_ALWAYS or getattr(self, name) != type(self).model_fields[name].default
+        }
+
+
+_CONVEYOR_ALWAYS = ("id", "start", "end", "width", "height", "speed")
 
 
 class Station(Placed):

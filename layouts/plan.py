@@ -10,9 +10,10 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .conveyors import conveyor_pieces, line_length, line_pose
 from .footprints import outline
 from .geometry import obstacle_solid
-from .model import Good, Layout, Obstacle, Rack
+from .model import Conveyor, Good, Layout, Obstacle, Rack
 
 Pixel = tuple[float, float]
 MAX_PATH_POINTS = 1500
@@ -83,6 +84,8 @@ STYLES: dict[str, Style] = {
     "lane_arrow": Style(fill=("#2a8c8c", "#4fb3b3")),
     "waypoint": Style(fill=("#1b6464", "#7fd0d0")),
     "conveyor": Style(fill=("#7d8794", "#66717f"), stroke=("#4a535e", "#98a4b1"), width=0.8),
+    "roller": Style(fill=("#a9b1ba", "#8b96a3"), stroke=("#4a535e", "#98a4b1"), width=0.8),
+    "eye": Style(stroke=("#c4262e", "#ff7d74"), width=1.6),
     "chevron": Style(stroke=("#f4f2ec", "#e2e7ec"), width=1.2),
     "dock": Style(fill=("#e08a1e", "#f0a344"), stroke=("#ffffff", "#14181d"), width=0.8),
     "charger": Style(fill=("#1f9d6b", "#35c48b"), stroke=("#ffffff", "#14181d"), width=0.8),
@@ -293,10 +296,7 @@ class _Drawer:
                 title = f"column {column.id}"
                 self._rectangle("column", column.x, column.y, column.yaw, width, width, title=title)
         for conveyor in layout.conveyors:
-            middle, length, yaw = _middle(conveyor.start, conveyor.end)
-            title = f"conveyor {conveyor.id}, {conveyor.speed:g} m/s"
-            self._rectangle("conveyor", *middle, yaw, length, max(conveyor.width, least), title=title)
-            self._chevrons("chevron", conveyor.start, conveyor.end, 0.28 * conveyor.width, 0.9)
+            self._conveyor(conveyor, least)
         for door in layout.docks:
             depth = max(0.3, 6.0 / self.scale)
             # The symbol lies on the wall, outside the floor.
@@ -312,6 +312,37 @@ class _Drawer:
             if getattr(layout, kind):
                 name = "dock door" if style == "dock" else style
                 self._explain(style, name, _boxes_icon(style, float(width), float(height)))
+
+    def _conveyor(self, conveyor: Conveyor, least: float) -> None:
+        """Draw a conveyor: its stretches, arrow heads along its motion, photo-eyes as lines across."""
+        title = f"{'conveyor' if conveyor.kind == 'belt' else 'roller conveyor'} {conveyor.id}, {conveyor.speed:g} m/s"
+        style = "conveyor" if conveyor.kind == "belt" else "roller"
+        width, pieces = max(conveyor.width, least), conveyor_pieces(conveyor)
+        for piece in pieces:
+            # Outer and inner edge, point by point: a curve has no corners.
+            count = max(1, math.ceil(abs(piece.curvature) * piece.length / 0.1))
+            line = [piece.pose(piece.length * step / count) for step in range(count + 1)]
+            left, right = (
+                [(x - side * width * math.sin(yaw), y + side * width * math.cos(yaw)) for x, y, yaw in line]
+                for side in (0.5, -0.5)
+            )
+            points = tuple(self.pixel(x, y) for x, y in [*left, *right[::-1]])
+            self.marks.append(Mark("polygon", style, points, text=title))
+        length, half = line_length(pieces), 0.28 * conveyor.width
+        count = min(60, math.floor(length / 0.9))
+        for index in range(count):
+            x, y, yaw = line_pose(pieces, (index + 0.5) * length / count)
+            cos, sin = math.cos(yaw), math.sin(yaw)
+            corners = ((-half, half), (0.0, 0.0), (-half, -half))
+            self._line("chevron", [(x + cos * a - sin * b, y + sin * a + cos * b) for a, b in corners])
+        for eye in conveyor.eyes:
+            x, y, yaw = line_pose(pieces, eye.at)
+            reach = 0.5 * width + 3.0 / self.scale
+            ends = [(x - side * math.sin(yaw), y + side * math.cos(yaw)) for side in (reach, -reach)]
+            self._line("eye", ends, title=f"photo-eye {eye.id}")
+            self._explain("eye", "photo-eye", lambda x, y: [_line_mark("eye", [(x, y - 7), (x, y + 7)])])
+        if conveyor.kind == "roller":
+            self._explain("roller", "roller conveyor", _boxes_icon("roller", 18.0, 8.0))
 
     def draw_goods(self, goods: Sequence[Good]) -> None:
         for good in goods:

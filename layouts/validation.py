@@ -15,8 +15,10 @@ from ..common.config import yaml_lines
 from ..common.errors import InputError
 from ..common.geometry import rotation_matrix
 from ..common.primitives import BOX, CYLINDER
+from .conveyor_checks import conveyor_problems, joined_conveyors
+from .conveyors import conveyor_pieces
 from .footprints import BoxRow, Footprints, outline, overlapping_pairs
-from .geometry import obstacle_solid
+from .geometry import conveyor_stretches, obstacle_solid
 from .model import Good, Layout, Obstacle, Rack
 from .reachability import reach_problems
 
@@ -47,7 +49,8 @@ def check_layout(layout: Layout, *, robot_radius: float = 0.56) -> list[Problem]
 
     Looked at: ids that stand twice, things outside the hall or too high for it, solids that overlap (a rack through a
     wall), rack levels out of order, goods without their rack or off its shelves, doors away from the walls, aisles
-    through obstacles, lanes without their waypoints, and stations and chargers that a robot cannot reach.
+    through obstacles, lanes without their waypoints, conveyors that do not meet what they feed or feed each other in a
+    circle, and stations and chargers that a robot cannot reach.
 
     Args:
         layout: the hall.
@@ -58,6 +61,7 @@ def check_layout(layout: Layout, *, robot_radius: float = 0.56) -> list[Problem]
         return [Problem("length", message, "give length and width in metres")]
     problems = [*_duplicate_ids(layout), *_impossible_shapes(layout), *_outside(layout), *_too_high(layout)]
     problems += [*_overlaps(layout), *_racked_goods(layout), *_doors(layout), *_lanes(layout)]
+    problems += [Problem(*found) for found in conveyor_problems(layout)]
     if not any(problem.field.startswith("goods") and "names rack" in problem.message for problem in problems):
         problems += [Problem(*found) for found in reach_problems(layout, robot_radius)]
     return problems
@@ -98,6 +102,9 @@ def _identified(layout: Layout) -> Iterator[tuple[str, str]]:
     for kind in (*kinds, "obstacles", "waypoints", "lanes"):
         for index, item in enumerate(getattr(layout, kind)):
             yield f"{kind}[{index}]", item.id
+    for index, conveyor in enumerate(layout.conveyors):
+        for number, eye in enumerate(conveyor.eyes):
+            yield f"conveyors[{index}].eyes[{number}]", eye.id
 
 
 def _duplicate_ids(layout: Layout) -> Iterator[Problem]:
@@ -175,7 +182,7 @@ def _footprint_sets(layout: Layout, *, walls: bool) -> list[Footprints]:
     sets.append(
         Footprints.of_boxes("racks", [(r.id, r.x, r.y, r.yaw, r.length, r.depth, 0.0, r.height) for r in layout.racks])
     )
-    sets.append(Footprints.of_lines("conveyors", [(c.id, c.start, c.end, c.width, c.height) for c in layout.conveyors]))
+    sets.append(_conveyor_footprints(layout))
     sets.append(
         Footprints.of_boxes(
             "chargers", [(c.id, c.x, c.y, c.yaw, c.depth, c.width, 0.0, c.height) for c in layout.chargers]
@@ -184,6 +191,23 @@ def _footprint_sets(layout: Layout, *, walls: bool) -> list[Footprints]:
     loose = [(index, good) for index, good in enumerate(layout.goods) if good.rack is None]
     sets.append(_good_footprints(loose))
     return sets
+
+
+def _conveyor_footprints(layout: Layout) -> Footprints:
+    """Return the footprints of conveyors, one for each straight stretch."""
+    rows: list[BoxRow] = []
+    numbers = []
+    for index, c in enumerate(layout.conveyors):
+        if not c.bends:
+            x, y, yaw = conveyor_pieces(c)[0].pose(0.5 * math.dist(c.start, c.end))
+            rows.append((c.id, x, y, yaw, math.dist(c.start, c.end), c.width, 0.0, c.height))
+            numbers.append(index)
+            continue
+        for (x, y, yaw), parts in conveyor_stretches(c):
+            length = max(2.0 * part.size[0] for part in parts)
+            rows.append((c.id, x, y, yaw, length, c.width, 0.0, c.height))
+            numbers.append(index)
+    return Footprints.of_boxes("conveyors", rows, numbers=numbers)
 
 
 def _good_footprints(goods: Sequence[tuple[int, Good]]) -> Footprints:
@@ -225,22 +249,30 @@ def _overlaps(layout: Layout) -> Iterator[Problem]:
     obstacles = _obstacle_footprints([item for _, item in upright])
     fields = tuple(f"obstacles[{index}]" for index, _ in upright)
     standing = Footprints.concatenate([*_footprint_sets(layout, walls=True), replace(obstacles, fields=fields)])
-    for a, b, overlap in _first_overlaps(standing):
+    for a, b, overlap in _first_overlaps(standing, joined_conveyors(layout)):
         yield _overlap_problem(standing, a, b, overlap)
     racked = _good_footprints([(i, good) for i, good in enumerate(layout.goods) if good.rack is not None])
     for a, b, overlap in _first_overlaps(racked):
         yield _overlap_problem(racked, a, b, overlap)
 
 
-def _first_overlaps(prints: Footprints) -> Iterator[tuple[int, int, float]]:
+def _first_overlaps(
+    prints: Footprints, joined: frozenset[tuple[str, str]] = frozenset()
+) -> Iterator[tuple[int, int, float]]:
     """Yield the pairs that may not overlap but do, and by how much [m], ``MAX_OVERLAPS`` at most.
 
     Walls meet, cross and double each other, columns are built into walls, and obstacles may be parts of either.
+    Stretches of one conveyor overlap, and so do conveyors that are ``joined``.
     """
     first, second, depth = overlapping_pairs(prints, TOLERANCE)
     wall = np.array([kind in ("walls", "obstacles") for kind in prints.kinds], dtype=np.bool_)
     built_in = wall | np.array([kind == "columns" for kind in prints.kinds], dtype=np.bool_)
-    wrong = ~((wall[first] & built_in[second]) | (built_in[first] & wall[second]))
+    names, belt = prints.names, np.array([kind == "conveyors" for kind in prints.kinds], dtype=np.bool_)
+    one = belt[first] & belt[second]
+    for pair in np.flatnonzero(one).tolist():
+        a, b = names[int(first[pair])], names[int(second[pair])]
+        one[pair] = a == b or (a, b) in joined
+    wrong = ~one & ~((wall[first] & built_in[second]) | (built_in[first] & wall[second]))
     columns = first[wrong], second[wrong], depth[wrong]
     yield from zip(*(column[:MAX_OVERLAPS].tolist() for column in columns), strict=True)
 
