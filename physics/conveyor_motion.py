@@ -42,21 +42,22 @@ GOOD_COLUMNS = 9
 K_BELT, K_AHEAD, K_BEHIND, K_OUTLET, K_CAME_BY, K_STUCK, K_FREE = range(7)
 LINK_COLUMNS = 7
 # belt: length [m], speed now [m/s], mu g [m/s2], place at which the next good gets stuck [m], s of a front from which an
-# outlet is chosen [m], chance and mass [kg] of the diverter, zone length or 0 [m], chance to get stuck when diverted
-B_LENGTH, B_SPEED, B_GRIP, B_JAM_AT, B_DECIDE, B_SHARE, B_MASS, B_ZONE, B_SKEW = range(9)
-BELT_COLUMNS = 9
+# outlet is chosen [m], chance and mass [kg] of the diverter, zone length or 0 [m], chance to get stuck when diverted,
+# s that fronts do not pass before their turn to leave [m]
+B_LENGTH, B_SPEED, B_GRIP, B_JAM_AT, B_DECIDE, B_SHARE, B_MASS, B_ZONE, B_SKEW, B_TURN = range(10)
+BELT_COLUMNS = 10
 # count: ends of the list, goods in it; what is at its end; rule of its diverter; goods that came to the diverter, those
 # diverted; goods that came on and went off; ranges of its eyes, of its merges with through traffic, of its pieces
 (C_FIRST, C_LAST, C_GOODS, C_END, C_RULE, C_CAME, C_DIVERTED, C_ON, C_OFF, C_EYE, C_EYE_END, C_THROUGH, C_THROUGH_END,
- C_PIECE, C_PIECE_END) = range(15)  # fmt: skip
-COUNT_COLUMNS = 15
+ C_PIECE, C_PIECE_END, C_LEFT) = range(16)  # fmt: skip
+COUNT_COLUMNS = 16
 HOLD, FALL, SINK, ONWARD = 0, 1, 2, 3
 """What happens at the end of a conveyor: goods wait, fall off, leave the hall, or go on to the next."""
 ALTERNATE, SHARE, HEAVIER, OVERFLOW = 1, 2, 3, 4
 # outlet: s on the target of its entry, s on the source there [m], angle of the turn [rad], its cosine and sine, s on the
-# source where fronts wait [m]
-O_ENTRY, O_EXTENDED, O_ANGLE, O_COS, O_SIN, O_STOP = range(6)
-OUTLET_COLUMNS = 6
+# source where fronts wait [m], s on the target from which a good's tail is clear of the source's other outlet [m]
+O_ENTRY, O_EXTENDED, O_ANGLE, O_COS, O_SIN, O_STOP, O_CLEAR = range(7)
+OUTLET_COLUMNS = 7
 O_TARGET, O_MERGE = 0, 1
 OUTLET_TO_COLUMNS = 2
 # merge: s of the entry and of the stop for through traffic (inf without) [m]
@@ -187,6 +188,7 @@ def hand_over(good: FloatArray, link: IntArray, count: IntArray, outlet: FloatAr
     beyond = good[k, G_S] - outlet[row, O_EXTENDED]
     offset, cos, sin = good[k, G_OFFSET], outlet[row, O_COS], outlet[row, O_SIN]
     stuck = link[k, K_STUCK]
+    count[link[k, K_BELT], C_LEFT] = k
     _link_out(link, count, k)
     # The source's axes seen from the target are turned by minus the angle.
     good[k, G_S] = outlet[row, O_ENTRY] + beyond * cos + offset * sin
@@ -319,17 +321,26 @@ def _limit_at_end(good: FloatArray, link: IntArray, belt: FloatArray, count: Int
     end = count[b, C_END]
     if end == HOLD:
         return belt[b, B_LENGTH] - half
-    if end != ONWARD or link[k, K_OUTLET] < 0:
+    if end != ONWARD:
         return _LARGE
-    row = 2 * b + link[k, K_OUTLET]
+    row = 2 * b + max(link[k, K_OUTLET], 0)
     m, limit = outlet_to[row, O_MERGE], _LARGE
+    before, other_row = count[b, C_LEFT], 4 * b + 1 - row
+    if (
+        before >= 0
+        and link[before, K_CAME_BY] == other_row
+        and link[before, K_BELT] == outlet_to[other_row, O_TARGET]
+        and good[before, G_S] - good[before, G_HALF] < outlet[other_row, O_CLEAR]
+    ):
+        # What left by the other outlet is not out of the way yet.
+        limit = belt[b, B_TURN] - half
     if m >= 0:
         if merge_at[m, M_HOLDER] != k:
-            return outlet[row, O_STOP] - half
+            return min(limit, outlet[row, O_STOP] - half)
     elif good[k, G_S] + half <= belt[b, B_LENGTH] + EPSILON and not _room(
         good, link, belt, count, outlet, outlet_to, row, k
     ):
-        limit = belt[b, B_LENGTH] - half
+        limit = min(limit, belt[b, B_LENGTH] - half)
     if outlet[row, O_COS] >= _SIDE_COS:
         other = _downstream(good, link, count, outlet_to[row, O_TARGET], outlet[row, O_ENTRY])
         if other >= 0:
@@ -366,11 +377,13 @@ def _move_belt(good: FloatArray, link: IntArray, belt: FloatArray, count: IntArr
         behind = link[k, K_BEHIND]
         s, v, half = good[k, G_S], good[k, G_V], good[k, G_HALF]
         if ahead < 0:
-            if link[k, K_OUTLET] < 0 and count[b, C_END] == ONWARD and s + half >= belt[b, B_DECIDE]:
+            # Whether a good overflows is seen when it arrives, all else when it becomes the first.
+            late = count[b, C_RULE] == OVERFLOW and s + half < belt[b, B_DECIDE]
+            if link[k, K_OUTLET] < 0 and count[b, C_END] == ONWARD and not late:
                 _choose(good, link, belt, count, outlet, outlet_to, key, b, k)
             limit = _limit_at_end(good, link, belt, count, outlet, outlet_to, merge_at, b, k)
         else:
-            limit = good[ahead, G_S] - good[ahead, G_HALF] - GAP - half
+            limit = min(good[ahead, G_S] - good[ahead, G_HALF] - GAP, belt[b, B_TURN]) - half
         drive = speed
         for m in range(merges, merges_end):
             if merge_at[m, M_HOLDER] != k and s + half <= merge[m, M_STOP] + EPSILON:

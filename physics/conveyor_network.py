@@ -92,11 +92,12 @@ def network_of(layout: Layout, *, gravity: float = 9.81) -> Network:
         belt[b, motion.B_SPEED] = conveyor.speed
         belt[b, motion.B_GRIP] = conveyor.friction * gravity
         belt[b, motion.B_JAM_AT] = math.inf
+        belt[b, motion.B_TURN] = 2.0 * length
         belt[b, motion.B_ZONE] = conveyor.zone_length or 0.0
         if conveyor.divert is not None:
             belt[b, motion.B_SHARE], belt[b, motion.B_MASS] = conveyor.divert.share, conveyor.divert.mass
             count[b, motion.C_RULE] = _RULES[conveyor.divert.rule]
-        count[b, [motion.C_FIRST, motion.C_LAST]] = -1
+        count[b, [motion.C_FIRST, motion.C_LAST, motion.C_LEFT]] = -1
         count[b, motion.C_END] = motion.FALL if conveyor.at_end == "fall" else motion.HOLD
         count[b, motion.C_PIECE] = len(rows)
         start = 0.0
@@ -108,14 +109,17 @@ def network_of(layout: Layout, *, gravity: float = 9.81) -> Network:
         row = 2 * joint.source + joint.diverted
         extended = belt[joint.source, motion.B_LENGTH] + joint.transfer
         cos, sin = math.cos(joint.angle), math.sin(joint.angle)
-        outlet[row] = joint.entry, extended, joint.angle, cos, sin, extended
+        outlet[row] = joint.entry, extended, joint.angle, cos, sin, extended, joint.entry
         outlet_to[row, motion.O_TARGET] = joint.target
         count[joint.source, motion.C_END] = motion.ONWARD
+    _part_ways(conveyors, joints, belt, outlet)
     merge, merge_at, feeder = _merges(conveyors, joints, outlet, outlet_to, count)
     for joint in joints:
         b, row = joint.source, 2 * joint.source + joint.diverted
         stopping = belt[b, motion.B_SPEED] ** 2 / (2.0 * belt[b, motion.B_GRIP])
-        early = min(outlet[row, motion.O_STOP], belt[b, motion.B_LENGTH]) - stopping - 0.05
+        if outlet_to[row, motion.O_MERGE] >= 0:
+            belt[b, motion.B_TURN] = min(belt[b, motion.B_TURN], outlet[row, motion.O_STOP])
+        early = min(belt[b, motion.B_LENGTH], belt[b, motion.B_TURN]) - stopping - 0.05
         belt[b, motion.B_DECIDE] = min(belt[b, motion.B_DECIDE], early)
     eyes = [(eye.at, b, eye.id) for b, conveyor in enumerate(conveyors) for eye in conveyor.eyes]
     for b in range(number):
@@ -147,6 +151,25 @@ def network_of(layout: Layout, *, gravity: float = 9.81) -> Network:
         order=order,
         longest=longest,
     )
+
+
+def _part_ways(conveyors: Sequence[Conveyor], joints: Sequence[Joint], belt: FloatArray, outlet: FloatArray) -> None:
+    """Say where the lanes of a diverter's two outlets part: who takes one waits before that for who took the other."""
+    pairs: dict[int, list[Joint]] = {}
+    for joint in joints:
+        pairs.setdefault(joint.source, []).append(joint)
+    for source, both in pairs.items():
+        if len(both) != 2:
+            continue
+        width = conveyors[source].width
+        for mine, other in (both, both[::-1]):
+            lane = conveyors[mine.target].width
+            setback = _setback(0.0, width, other.angle - mine.angle, conveyors[other.target].width)
+            ahead = _setback(0.0, lane, other.angle - mine.angle, conveyors[other.target].width)
+            row = 2 * source + mine.diverted
+            outlet[row, motion.O_CLEAR] = mine.entry + ahead
+            parting = outlet[row, motion.O_EXTENDED] - setback
+            belt[source, motion.B_TURN] = min(belt[source, motion.B_TURN], parting)
 
 
 def _merges(
