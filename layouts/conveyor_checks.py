@@ -44,16 +44,6 @@ def conveyor_problems(layout: Layout) -> Iterator[Finding]:
     yield from _circles(layout, joints)
 
 
-def joined_conveyors(layout: Layout) -> frozenset[tuple[str, str]]:
-    """Return the pairs of conveyor ids, both ways round, that may share space: those that meet, and meet at one."""
-    groups: dict[tuple[str, int], set[str]] = {}
-    for joint in conveyor_joints(layout):
-        source, target = layout.conveyors[joint.source].id, layout.conveyors[joint.target].id
-        groups.setdefault(("source", joint.source), {source}).add(target)
-        groups.setdefault(("target", joint.target), {target}).add(source)
-    return frozenset((a, b) for names in groups.values() for a in names for b in names if a != b)
-
-
 def _bends(conveyor: Conveyor, field: str) -> Iterator[Finding]:
     points = [conveyor.start, *((bend.x, bend.y) for bend in conveyor.bends), conveyor.end]
     legs = [math.dist(a, b) for a, b in zip(points, points[1:], strict=False)]

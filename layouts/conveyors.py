@@ -122,10 +122,12 @@ def line_pose(pieces: Sequence[Piece], s: float) -> tuple[float, float, float]:
     return pieces[-1].pose(s)
 
 
-def nearest_on_line(pieces: Sequence[Piece], x: float, y: float, before: float) -> tuple[float, float]:
+def nearest_on_line(
+    pieces: Sequence[Piece], x: float, y: float, before: float = 0.0, beyond: float = 0.0
+) -> tuple[float, float]:
     """Return s [m] and distance [m] of the point of a centre line nearest to x, y.
 
-    The line is taken to begin ``before`` metres ahead of its start.
+    The line is taken to begin ``before`` metres ahead of its start and to end ``beyond`` metres after its end.
     """
     best, start = (math.inf, 0.0), 0.0
     for number, piece in enumerate(pieces):
@@ -133,7 +135,8 @@ def nearest_on_line(pieces: Sequence[Piece], x: float, y: float, before: float) 
         dx, dy = x - piece.x, y - piece.y
         cos, sin = math.cos(piece.yaw), math.sin(piece.yaw)
         along, across = cos * dx + sin * dy, cos * dy - sin * dx
-        candidates = [min(max(along, first), piece.length if not piece.curvature else 0.0)]
+        longest = piece.length + (beyond if number == len(pieces) - 1 else 0.0)
+        candidates = [min(max(along, first), longest if not piece.curvature else 0.0)]
         if piece.curvature:
             radius = 1.0 / piece.curvature
             angle = math.atan2(along, math.copysign(radius - across, (radius - across) * radius))
@@ -178,25 +181,57 @@ def _joint(layout: Layout, lines: Sequence[Sequence[Piece]], source: int, target
 
 
 def rail_openings(layout: Layout) -> dict[int, list[tuple[int, float, float]]]:
-    """Return where side rails are open for goods that come or go: side (1 left, -1 right), from and to [m] along.
+    """Return where side rails are left out, for they would stand in the lane of a conveyor that meets this one.
 
     Returns:
-        By index of the conveyor; those without openings are left out.
+        By index of the conveyor: side (1 left, -1 right), from and to [m] along it. Those without openings are left
+        out.
     """
-    openings: dict[int, list[tuple[int, float, float]]] = {}
+    meeting: dict[int, set[int]] = {}
+    for a, b in _meetings(layout):
+        meeting.setdefault(a, set()).add(b)
+    # Lanes go on to where goods leave them: over a transfer, or back to where the target takes over.
+    before, beyond = dict.fromkeys(meeting, 0.0), dict.fromkeys(meeting, 0.0)
     for joint in conveyor_joints(layout):
-        if abs(joint.angle) <= _STRAIGHT:
-            continue
-        source, target = layout.conveyors[joint.source], layout.conveyors[joint.target]
-        turn = max(abs(math.sin(joint.angle)), 0.2)
-        # The one that goods leave is open on the side that they turn to, the one they reach on the other.
-        reach = 0.5 * (source.width + target.width * abs(math.cos(joint.angle))) / turn
-        side = -1 if joint.angle > 0 else 1
-        openings.setdefault(joint.target, []).append((side, joint.entry - reach, joint.entry + reach))
-        length = line_length(conveyor_pieces(source))
-        reach = 0.5 * (target.width + source.width * abs(math.cos(joint.angle))) / turn
-        openings.setdefault(joint.source, []).append((-side, length - reach, length))
+        before[joint.target] = max(before[joint.target], -joint.entry)
+        beyond[joint.source] = max(beyond[joint.source], joint.transfer)
+    lines = {index: conveyor_pieces(layout.conveyors[index]) for index in meeting}
+    openings: dict[int, list[tuple[int, float, float]]] = {}
+    for index in sorted(meeting):
+        length, half = line_length(lines[index]), 0.5 * layout.conveyors[index].width - _RAIL_MIDDLE
+        count = math.ceil(length / _RAIL_STEP)
+        for side in (1, -1):
+            for number in range(count):
+                x, y, yaw = line_pose(lines[index], (number + 0.5) * length / count)
+                x, y = x - side * half * math.sin(yaw), y + side * half * math.cos(yaw)
+                widths = {b: layout.conveyors[b].width for b in sorted(meeting[index])}
+                if any(_in_lane(w, lines[b], x, y, before[b], beyond[b]) for b, w in widths.items()):
+                    span = side, (number - 0.5) * length / count, (number + 1.5) * length / count
+                    openings.setdefault(index, []).append(span)
     return openings
+
+
+_RAIL_STEP, _RAIL_MIDDLE = 0.05, 0.025
+"""Length of the pieces in which a rail is left out, and distance of its middle from the conveyor's side [m]."""
+
+
+def _meetings(layout: Layout) -> list[tuple[int, int]]:
+    """Return the pairs of conveyors, both ways round, that meet in one place."""
+    groups: dict[tuple[str, int], set[int]] = {}
+    for joint in conveyor_joints(layout):
+        groups.setdefault(("source", joint.source), {joint.source}).add(joint.target)
+        groups.setdefault(("target", joint.target), {joint.target}).add(joint.source)
+    return sorted({(a, b) for members in groups.values() for a in members for b in members if a != b})
+
+
+def _in_lane(width: float, pieces: Sequence[Piece], x: float, y: float, before: float, beyond: float) -> bool:
+    s, distance = nearest_on_line(pieces, x, y, before, beyond)
+    return distance < 0.5 * width and -before + 1e-6 < s < line_length(pieces) + beyond - 1e-6
+
+
+def joined_conveyors(layout: Layout) -> frozenset[tuple[str, str]]:
+    """Return the pairs of conveyor ids, both ways round, that may share space: those that meet in one place."""
+    return frozenset((layout.conveyors[a].id, layout.conveyors[b].id) for a, b in _meetings(layout))
 
 
 def wrapped(angle: float) -> float:

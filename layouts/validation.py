@@ -15,8 +15,8 @@ from ..common.config import yaml_lines
 from ..common.errors import InputError
 from ..common.geometry import rotation_matrix
 from ..common.primitives import BOX, CYLINDER
-from .conveyor_checks import conveyor_problems, joined_conveyors
-from .conveyors import conveyor_pieces
+from .conveyor_checks import conveyor_problems
+from .conveyors import conveyor_pieces, joined_conveyors
 from .footprints import BoxRow, Footprints, outline, overlapping_pairs
 from .geometry import conveyor_stretches, obstacle_solid
 from .model import Good, Layout, Obstacle, Rack

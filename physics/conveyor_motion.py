@@ -38,9 +38,9 @@ EPSILON = 1e-9
 G_S, G_V, G_HALF, G_LENGTH, G_WIDTH, G_YAW, G_OFFSET, G_MASS, G_STUCK_AT = range(9)
 GOOD_COLUMNS = 9
 # link: conveyor or -1; neighbours in its list; outlet chosen (0, 1) or -1; row of the outlet it came by; whether it is
-# stuck; whether Bullet moves it
-K_BELT, K_AHEAD, K_BEHIND, K_OUTLET, K_CAME_BY, K_STUCK, K_FREE = range(7)
-LINK_COLUMNS = 7
+# stuck; whether Bullet moves it; whether a stop holds it
+K_BELT, K_AHEAD, K_BEHIND, K_OUTLET, K_CAME_BY, K_STUCK, K_FREE, K_HELD = range(8)
+LINK_COLUMNS = 8
 # belt: length [m], speed now [m/s], mu g [m/s2], place at which the next good gets stuck [m], s of a front from which an
 # outlet is chosen [m], chance and mass [kg] of the diverter, zone length or 0 [m], chance to get stuck when diverted,
 # s that fronts do not pass before their turn to leave [m]
@@ -153,7 +153,7 @@ def put_on(good: FloatArray, link: IntArray, count: IntArray, k: int, b: int, s:
             return False
         other = link[other, K_AHEAD]
     good[k, G_S], good[k, G_V], good[k, G_OFFSET], good[k, G_STUCK_AT] = s, v, 0.0, _LARGE
-    link[k, K_CAME_BY], link[k, K_STUCK], link[k, K_FREE] = -1, 0, 0
+    link[k, K_CAME_BY], link[k, K_STUCK], link[k, K_FREE], link[k, K_HELD] = -1, 0, 0, 0
     _turn(good, k, yaw)
     _link_in(good, link, count, k, b)
     return True
@@ -277,7 +277,7 @@ def _waiting_at(good: FloatArray, link: IntArray, count: IntArray, outlet: Float
         k = count[b, C_FIRST]
         if k >= 0 and (link[k, K_OUTLET] < 0 or 2 * b + link[k, K_OUTLET] != row):
             k = -1
-    if k < 0 or link[k, K_STUCK] or link[k, K_FREE]:
+    if k < 0 or link[k, K_STUCK]:
         return -1
     # Granted early enough that a good with the way free does not brake.
     if good[k, G_S] + good[k, G_HALF] < stop - good[k, G_V] * (2.0 * dt) - 0.01:
@@ -365,6 +365,37 @@ def _note(event: FloatArray, number: int, step: int, kind: int, which: int, k: i
 
 
 @_part
+def _straddling(good: FloatArray, link: IntArray, belt: FloatArray, count: IntArray, outlet: FloatArray,
+                outlet_to: IntArray, b: int, k: int) -> tuple[float, float, float]:  # fmt: skip
+    """Return which share of good k lies on a neighbour of its conveyor b in line with it, and that one's speed and grip.
+
+    [1, m/s, m/s2]; the share is 0 for all but goods on a joint.
+    """
+    s, half, came = good[k, G_S], good[k, G_HALF], link[k, K_CAME_BY]
+    if came >= 0 and s - half < outlet[came, O_ENTRY] and outlet[came, O_COS] >= _SIDE_COS:
+        share = (half - s + outlet[came, O_ENTRY]) / (2.0 * half)
+        return share, belt[came // 2, B_SPEED], belt[came // 2, B_GRIP]
+    if count[b, C_END] == ONWARD and s + half > belt[b, B_LENGTH] and link[k, K_OUTLET] >= 0:
+        row = 2 * b + link[k, K_OUTLET]
+        if outlet[row, O_COS] >= _SIDE_COS:
+            target = outlet_to[row, O_TARGET]
+            return (s + half - belt[b, B_LENGTH]) / (2.0 * half), belt[target, B_SPEED], belt[target, B_GRIP]
+    return 0.0, 0.0, 0.0
+
+
+@_part
+def _between(v: float, one: float, pull: float, other: float, other_pull: float, dt: float) -> float:
+    """Return the speed [m/s] after dt of what lies on two conveyors: speeds [m/s], and mu g of each by its share [m/s2]."""
+    if one > other:
+        one, pull, other, other_pull = other, other_pull, one, pull
+    if v < one:
+        return min(one, v + (pull + other_pull) * dt)
+    if v > other:
+        return max(other, v - (pull + other_pull) * dt)
+    return min(other, max(one, v + (other_pull - pull) * dt))
+
+
+@_part
 def _move_belt(good: FloatArray, link: IntArray, belt: FloatArray, count: IntArray, outlet: FloatArray,
                outlet_to: IntArray, merge: FloatArray, merge_at: IntArray, eye: FloatArray, eye_state: IntArray,
                key: NDArray[np.uint64], b: int, dt: float, step: int, event: FloatArray, number: int) -> int:  # fmt: skip
@@ -376,30 +407,42 @@ def _move_belt(good: FloatArray, link: IntArray, belt: FloatArray, count: IntArr
     while k >= 0:
         behind = link[k, K_BEHIND]
         s, v, half = good[k, G_S], good[k, G_V], good[k, G_HALF]
+        # How far a stop lets it go, and how far the good ahead does.
+        stop, tail = belt[b, B_TURN] - half, _LARGE
         if ahead < 0:
             # Whether a good overflows is seen when it arrives, all else when it becomes the first.
             late = count[b, C_RULE] == OVERFLOW and s + half < belt[b, B_DECIDE]
             if link[k, K_OUTLET] < 0 and count[b, C_END] == ONWARD and not late:
                 _choose(good, link, belt, count, outlet, outlet_to, key, b, k)
-            limit = _limit_at_end(good, link, belt, count, outlet, outlet_to, merge_at, b, k)
+            stop = _limit_at_end(good, link, belt, count, outlet, outlet_to, merge_at, b, k)
         else:
-            limit = min(good[ahead, G_S] - good[ahead, G_HALF] - GAP, belt[b, B_TURN]) - half
+            tail = good[ahead, G_S] - good[ahead, G_HALF] - GAP - half
         drive = speed
         for m in range(merges, merges_end):
             if merge_at[m, M_HOLDER] != k and s + half <= merge[m, M_STOP] + EPSILON:
-                limit = min(limit, merge[m, M_STOP] - half)
+                stop = min(stop, merge[m, M_STOP] - half)
         if zone > 0.0 and ahead >= 0:
-            front = s + half
-            ends = (math.floor((front - EPSILON) / zone) + 1.0) * zone
-            if front >= ends - stopping - 0.02 and good[ahead, G_S] - good[ahead, G_HALF] < ends + zone:
+            ends = (math.floor((s + half - EPSILON) / zone) + 1.0) * zone
+            if s + half >= ends - stopping - 0.02 and good[ahead, G_S] - good[ahead, G_HALF] < ends + zone:
                 drive = 0.0
-                limit = min(limit, ends - half)
-        if link[k, K_FREE] == 0 and link[k, K_STUCK] == 0:
-            slip = drive - v
-            pull = math.copysign(grip, slip)
-            time = min(dt, abs(slip) / grip)
-            faster = drive if time < dt else v + pull * dt
-            moved = s + v * time + 0.5 * pull * time * time + drive * (dt - time)
+                stop = min(stop, ends - half)
+        limit = min(stop, tail)
+        if link[k, K_STUCK] == 0:
+            free = link[k, K_FREE] == 1
+            moved, faster = s + v * dt, v
+            share, other_speed, other_grip = 0.0, 0.0, 0.0
+            if not free:
+                share, other_speed, other_grip = _straddling(good, link, belt, count, outlet, outlet_to, b, k)
+            if share > 0.0:
+                faster = _between(v, drive, grip * (1.0 - share), other_speed, other_grip * share, dt)
+                moved = s + 0.5 * (v + faster) * dt
+            elif not free:
+                slip = drive - v
+                pull = math.copysign(grip, slip)
+                time = min(dt, abs(slip) / grip)
+                faster = drive if time < dt else v + pull * dt
+                moved = s + v * time + 0.5 * pull * time * time + drive * (dt - time)
+            link[k, K_HELD] = 1 if moved >= stop - EPSILON else 0
             if moved > limit:
                 moved = max(limit, s)
                 faster = min(faster, (moved - s) / dt)

@@ -26,6 +26,8 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 _RULES = {"alternate": motion.ALTERNATE, "share": motion.SHARE, "heavier": motion.HEAVIER, "overflow": motion.OVERFLOW}
+RIDE = 0.002
+"""Goods ride this much [m] above the solid bed: in Bullet what moves lies on the bed, which must not brake them."""
 _THROUGH = -1
 """Feeder of a merge: what comes along the conveyor itself."""
 
@@ -36,7 +38,7 @@ class Network:
 
     Attributes:
         conveyors: as in the layout; index: number by id; pieces: their centre lines.
-        surface: (B,) float64 height [m] of what carries the goods.
+        surface: (B,) float64 height [m] at which goods ride.
         belt: (B, BELT_COLUMNS) float64; count: (B, COUNT_COLUMNS) int64, as they are at the start.
         outlet: (2 B, OUTLET_COLUMNS) float64, row 2 b for ``next`` of b and 2 b + 1 for its diverter; outlet_to:
             (2 B, OUTLET_TO_COLUMNS) int64.
@@ -136,7 +138,7 @@ def network_of(layout: Layout, *, gravity: float = 9.81) -> Network:
         conveyors=conveyors,
         index={conveyor.id: b for b, conveyor in enumerate(conveyors)},
         pieces=pieces,
-        surface=np.array([conveyor.height - SURFACE_DROP for conveyor in conveyors], dtype=np.float64),
+        surface=np.array([conveyor.height - SURFACE_DROP + RIDE for conveyor in conveyors], dtype=np.float64),
         belt=belt,
         count=count,
         outlet=outlet,

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..common.errors import InputError
+from ..layouts.conveyors import MERGING_ANGLE
 from . import conveyor_motion as motion
 from .conveyor_network import Network
 
@@ -107,7 +108,7 @@ class ConveyorSystem:
         if not (friction > 0 and speed >= 0 and 0 <= skew <= 1 and debounce >= 0 and patience > 0):
             raise InputError(f"friction {friction}, speed {speed}, skew {skew}, debounce {debounce}, patience {patience}",
                              where="ConveyorSystem", mend="give factors above zero and a chance from 0 to 1")  # fmt: skip
-        self.network, self.step_time = network, step_time
+        self.network, self.step_time, self.size = network, step_time, extent
         self._debounce, self._patience = round(debounce / step_time), round(patience / step_time)
         self._belt, self._count = network.belt.copy(), network.count.copy()
         self._belt[:, motion.B_GRIP] *= friction
@@ -161,7 +162,7 @@ class ConveyorSystem:
         """
         b = self._number(conveyor)
         place = 0.5 * float(self._belt[b, motion.B_LENGTH]) if at is None else at
-        goods = self._goods_of(b)
+        goods = self.goods_on(b)
         if not goods:
             self._belt[b, motion.B_JAM_AT] = place
             return None
@@ -175,7 +176,7 @@ class ConveyorSystem:
         """Set free what is stuck on a conveyor, and call off a jam that is still to come."""
         b = self._number(conveyor)
         self._belt[b, motion.B_JAM_AT] = math.inf
-        for k in self._goods_of(b):
+        for k in self.goods_on(b):
             self._link[k, motion.K_STUCK] = 0
 
     def insert(
@@ -247,6 +248,74 @@ class ConveyorSystem:
         motion.take_off(self._link, self._count, good)
         self._taken += 1
 
+    # -- goods that Bullet moves for a while (see ``belt_bodies``) ---------------------------------------------------
+
+    def loosen(self, good: int) -> None:
+        """Leave a good to Bullet: it keeps its place in the queue, and is moved by ``follow`` alone."""
+        self._require_on(good)
+        self._link[good, motion.K_FREE] = 1
+
+    def follow(self, good: int, s: float, speed: float, offset: float, yaw: float) -> None:
+        """Say where a good that Bullet moves is on its conveyor.
+
+        Args:
+            s: place along it [m]. speed: along it [m/s]. offset: to the left of its centre line [m]. yaw: against it
+                [rad].
+        """
+        self._require_on(good)
+        row = self._good[good]
+        row[motion.G_S], row[motion.G_V], row[motion.G_OFFSET], row[motion.G_YAW] = s, max(speed, 0.0), offset, yaw
+        row[motion.G_HALF] = abs(math.cos(yaw)) * row[motion.G_LENGTH] + abs(math.sin(yaw)) * row[motion.G_WIDTH]
+        motion.reorder(self._good, self._link, self._count, good)
+
+    def pass_on(self, good: int) -> bool:
+        """Hand a good that Bullet has moved over the end of its conveyor to the next one; returns whether there is one.
+
+        It goes to the outlet chosen for it, or else to ``next``.
+        """
+        self._require_on(good)
+        b = int(self._link[good, motion.K_BELT])
+        row = 2 * b + max(int(self._link[good, motion.K_OUTLET]), 0)
+        if self.network.outlet_to[row, motion.O_TARGET] < 0:
+            return False
+        outlet = self.network.outlet
+        motion.hand_over(self._good, self._link, self._count, outlet, self.network.outlet_to, good, row)
+        return True
+
+    def tighten(self, good: int) -> None:
+        """Take a good back from Bullet: it rides on from where it is."""
+        self._link[good, motion.K_FREE] = 0
+
+    def lose(self, good: int) -> None:
+        """Take note that a good which Bullet moves has fallen off its conveyor."""
+        conveyor = self.conveyor_of(good)
+        self._require_on(good)
+        motion.take_off(self._link, self._count, good)
+        self._fell += 1
+        self._events.append(ConveyorEvent(self.time, "fell", conveyor or "", good=good))
+
+    def loosened(self) -> list[int]:
+        """Return the goods that Bullet moves, in order of their numbers."""
+        return np.flatnonzero(self._link[:, motion.K_FREE]).tolist()
+
+    def held(self) -> list[int]:
+        """Return the goods that a stop holds or that are stuck, in order of their numbers."""
+        return np.flatnonzero((self._link[:, motion.K_HELD] == 1) | (self._link[:, motion.K_STUCK] == 1)).tolist()
+
+    def turns_aside(self, good: int) -> bool:
+        """Return whether the outlet of a good turns by so much that only a powered transfer takes it round."""
+        b = int(self._link[good, motion.K_BELT])
+        row = 2 * b + max(int(self._link[good, motion.K_OUTLET]), 0)
+        return bool(abs(self.network.outlet[row, motion.O_ANGLE]) > MERGING_ANGLE)
+
+    def drive_speed(self, b: int) -> float:
+        """Return the speed [m/s] of conveyor number b now."""
+        return float(self._belt[b, motion.B_SPEED])
+
+    def friction(self, b: int, gravity: float) -> float:
+        """Return the coefficient of friction of conveyor number b [-]."""
+        return float(self._belt[b, motion.B_GRIP]) / gravity
+
     # -- what can be seen --------------------------------------------------------------------------------------------
 
     @property
@@ -262,12 +331,24 @@ class ConveyorSystem:
 
     def on_belts(self) -> dict[str, list[int]]:
         """Return the goods on every conveyor, by its id, from the first to the last."""
-        return {c.id: self._goods_of(b) for b, c in enumerate(self.network.conveyors)}
+        return {c.id: self.goods_on(b) for b, c in enumerate(self.network.conveyors)}
 
     def conveyor_of(self, good: int) -> str | None:
         """Return the id of the conveyor that a good is on, or None."""
         b = int(self._link[good, motion.K_BELT])
         return None if b < 0 else self.network.conveyors[b].id
+
+    def number_of(self, good: int) -> int:
+        """Return the number of the conveyor that a good is on, or -1."""
+        return int(self._link[good, motion.K_BELT])
+
+    def goods_on(self, b: int) -> list[int]:
+        """Return the goods on conveyor number b, from the first to the last."""
+        goods, k = [], int(self._count[b, motion.C_FIRST])
+        while k >= 0:
+            goods.append(k)
+            k = int(self._link[k, motion.K_BEHIND])
+        return goods
 
     def passed(self, conveyor: str) -> tuple[int, int]:
         """Return how many goods have come onto a conveyor and how many have gone off it."""
@@ -353,13 +434,6 @@ class ConveyorSystem:
             self._out += kind == "out"
             self._fell += kind == "fell"
             self._events.append(ConveyorEvent(time, kind, self.network.conveyors[int(which)].id, good=int(good)))
-
-    def _goods_of(self, b: int) -> list[int]:
-        goods, k = [], int(self._count[b, motion.C_FIRST])
-        while k >= 0:
-            goods.append(k)
-            k = int(self._link[k, motion.K_BEHIND])
-        return goods
 
     def _entering(self, b: int, place: float, half: float) -> bool:
         """Return whether a good that comes from another conveyor is where one of half length ``half`` [m] shall be."""

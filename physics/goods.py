@@ -70,6 +70,8 @@ class LooseGoods(ABC):
         self._cargo.clear(self._start_pose)
         self._awake: dict[int, float] = {}
         self._roused: dict[int, bool] = {}
+        self._guided: set[int] = set()
+        self._launch: dict[int, tuple[float, float, float]] = {}
         self._good_velocity: dict[int, tuple[float, float]] = {}
         self._loose_pose = self._start_pose.copy()
         self.goods_table: FloatArray = np.zeros((len(self._loose_pose), proximity.FOOTPRINT_COLUMNS))
@@ -130,6 +132,35 @@ class LooseGoods(ABC):
         """Put loose good k somewhere, and let it fall from there; arguments and errors as for ``place_good``."""
         self.place_good(k, pose)
         self._rouse(k)
+
+    def guide_good(self, k: int, pose: ArrayLike) -> None:
+        """Place loose good k and let something else move it from now on, a conveyor for instance.
+
+        Robots do not meet it until ``let_go`` is called; sensors see it. It ends when it is placed, hidden or carried.
+        """
+        self.place_good(k, pose)
+        self._guided.add(k)
+        self._update_footprint(k)
+        self._bodies.park_good(k)
+
+    def move_guided(self, goods: Sequence[int], poses: FloatArray) -> None:
+        """Move goods that are guided to poses (n, 7) in ``map`` of their centres of mass."""
+        self._loose_pose[goods] = poses
+
+    def let_go(self, k: int, velocity: tuple[float, float, float]) -> None:
+        """Leave a guided good to Bullet where it is, with vx, vy [m/s] and yaw rate [rad/s]."""
+        self._take_out(k)
+        self._update_footprint(k)
+        self._rouse(k)
+        self._launch[k] = velocity
+
+    def good_velocity(self, k: int) -> tuple[float, float]:
+        """Return vx, vy [m/s] of good k, as far as Bullet moves it; else zero."""
+        return self._good_velocity.get(k, (0.0, 0.0))
+
+    def moving_goods(self) -> list[int]:
+        """Return the goods that Bullet moves, in order."""
+        return sorted(self._awake)
 
     def hide_good(self, k: int) -> None:
         """Take loose good k out of the world, until it is placed or carried: nothing sees or touches it.
@@ -291,6 +322,8 @@ class LooseGoods(ABC):
         self._awake.pop(k, None)
         self._roused.pop(k, None)
         self._good_velocity.pop(k, None)
+        self._guided.discard(k)
+        self._launch.pop(k, None)
         if k in self._cargo.rides:
             self._refit(self._cargo.drop(k))
 
@@ -326,6 +359,9 @@ class LooseGoods(ABC):
         for k, up in self._roused.items():
             if not up:
                 bodies.rouse_good(k, self._loose_pose[k].tolist())
+                vx, vy, turn = self._launch.pop(k, (0.0, 0.0, 0.0))
+                if vx or vy or turn:
+                    pybullet.resetBaseVelocity(bodies.good[k], (vx, vy, 0.0), (0.0, 0.0, turn), bodies.client)
                 self._roused[k] = True
 
     def _read_goods(self) -> None:
@@ -350,7 +386,8 @@ class LooseGoods(ABC):
                 self._bodies.rest_good(k, self._loose_pose[k].tolist())
 
     def _update_footprint(self, k: int) -> None:
-        self.goods_table[k] = FAR_FOOTPRINT if k in self._cargo.hidden else self._footprint(k)
+        out = k in self._cargo.hidden or k in self._guided
+        self.goods_table[k] = FAR_FOOTPRINT if out else self._footprint(k)
 
     def _footprint(self, k: int) -> tuple[float, float, float, float, float, float]:
         """Return the footprint of good k where it is now."""

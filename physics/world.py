@@ -15,7 +15,7 @@ broadphase tree, on which the outcome of contacts depends.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import atan2, cos, hypot, inf, sin
 from typing import Any
 
@@ -194,6 +194,8 @@ class World(LooseGoods):
         if self._dirty:
             self._bodies.empty()
             self._dirty = False
+        self.before_step: Callable[[Bodies], None] | None = None
+        """Called before every Bullet step of this run, if set: conveyors move their belts."""
         self._reset_goods()
         if self._table_top > self._base_top:
             self._lay_table(self._base_top)
@@ -238,6 +240,11 @@ class World(LooseGoods):
     def robot_count(self) -> int:
         """Number of robots."""
         return len(self._shapes)
+
+    @property
+    def robot_top(self) -> FloatArray:
+        """Heights (R,) [m] that the robots reach up to, with what they hold raised as high as it goes."""
+        return self.anchors[:, 3]
 
     def person_pose(self) -> FloatArray:
         """Return the people's poses (P, 3) x, y [m], yaw [rad] now."""
@@ -343,6 +350,8 @@ class World(LooseGoods):
             pybullet.resetBaseVelocity(body[i], (vx, vy, rise), (0.0, 0.0, omega), client)
             if i in self._bodies.held:
                 self._bodies.place_held(i, pose[i].tolist(), self._cargo.height.get(i, 0.0), (vx, vy, rise), omega)
+        if self.before_step is not None:
+            self.before_step(self._bodies)
         pybullet.stepSimulation(client)
         started = self.time
         self.advance_free(1)
