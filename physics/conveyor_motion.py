@@ -431,7 +431,8 @@ def _move_belt(good: FloatArray, link: IntArray, belt: FloatArray, count: IntArr
             free = link[k, K_FREE] == 1
             moved, faster = s + v * dt, v
             share, other_speed, other_grip = 0.0, 0.0, 0.0
-            if not free:
+            came = link[k, K_CAME_BY]
+            if not free and (s + half > length or (came >= 0 and s - half < outlet[came, O_ENTRY])):
                 share, other_speed, other_grip = _straddling(good, link, belt, count, outlet, outlet_to, b, k)
             if share > 0.0:
                 faster = _between(v, drive, grip * (1.0 - share), other_speed, other_grip * share, dt)
