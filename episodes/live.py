@@ -9,12 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..common.seeding import generator, seed_sequence
 from ..perception.camera import Camera
 from ..perception.lidar import Lidar
 from ..robots.fleet import Fleet
 from .actors import Actor, Pedestrians
+from .belts import Belts, belt_goods
 from .capture import Photographer
 from .chronicle import Chronicle
 from .condition import fleet_condition
@@ -62,6 +64,7 @@ class LiveEpisode:
         error: (T, R, 3) of the localisation, by control step; an actor may change rows that are still to come.
         stream: of the sensors' noise.
         told: (R, 2) what the drives were told last. closed: ids of stations that serve nobody now.
+        belts: the hall's conveyors at work, or None.
         occurrences: the disturbances that will come. windows: of the lidars.
         log: what was written down. chronicle: what becomes of it where not every step is kept, or None.
         events: what happened to the robots' tasks.
@@ -96,6 +99,8 @@ class LiveEpisode:
             [generator(seed, index, f"people.{p}.walk") for p in range(len(self.sampled.walkers))],
         )
         self.occurrences, self.hall = self._plan_disturbances()
+        first_belt_good = len(self.hall.solids.loose_pose)
+        self.hall = with_reserve(self.hall, belt_goods(scenario, seed, index))
         self.world = world_of(self.hall, self.sampled.loose_mass)
         self.fleet = Fleet(self.world, models, list(self.sampled.drives))
         self.fleet.reset(self.assignment.start, np.zeros(robots), self.sampled.friction)
@@ -111,6 +116,9 @@ class LiveEpisode:
         self.events: list[Event] = []
         self.vehicles = Vehicles(self.fleet.models, robots)
         self.actors: list[Actor] = [Pedestrians(self.people, self.fleet, self.world, self.vehicles)]
+        self.belts = Belts(self, first_belt_good) if scenario.conveyors is not None else None
+        if self.belts is not None:
+            self.actors.append(self.belts)
         self.told = np.zeros((robots, 2))
         self.closed: list[str] = []
         if self.occurrences:
@@ -139,6 +147,13 @@ class LiveEpisode:
         if self.condition is not None:
             self.windows.worn = self.condition.window_dirt
         self.scans.take(self.stage.scene, pose, time, self.fleet.velocity)
+
+    def unnamed_loads(self) -> NDArray[np.bool_]:
+        """Return whether a robot shows a load carrier (R,): it is laden, and with no good that is seen by itself."""
+        carrying = self.errands.carrying
+        for robot in np.flatnonzero(carrying).tolist():
+            carrying[robot] = not self.world.carried_by(robot)
+        return carrying
 
     def write_down(self, k: int, pose: FloatArray) -> None:
         """Log where everything is at the beginning of control step k; ``pose`` (R, 3) of the robots."""

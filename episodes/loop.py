@@ -86,7 +86,7 @@ def run_episode(
         pose = episode.fleet.pose
         scan_now = k % scenario.scan_every == 0
         if scan_now or (due and due[0][0] == k):
-            episode.stage.update(episode.fleet.body_pose(), episode.errands.carrying)
+            episode.stage.update(episode.fleet.body_pose(), episode.unnamed_loads())
         while due and due[0][0] == k and capture is not None:
             _, robot, number = due.pop(0)
             moving = episode.stage.body_velocity(pose, episode.fleet.velocity, episode.people.velocity)

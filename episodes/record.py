@@ -22,6 +22,7 @@ EventKind = Literal[
     "planning_failed",
     "fault",
     "disturbance",
+    "conveyor",
 ]
 
 
@@ -32,10 +33,13 @@ class Event:
     Attributes:
         time: [s] since the start.
         kind: what.
-        robot: index of the robot; -1 for a disturbance of the hall.
-        other: class name of the other party ("person", "rack", "amr", ...), kind of the fault or disturbance, or "".
-        other_id: id of the other party, "onset" or "failure" of a fault, "begin" or "end" of a disturbance, or "".
-        value: speed at contact [m/s] for collisions, severity of faults [-], size of disturbances, otherwise 0.
+        robot: index of the robot; -1 for what happens to the hall and its conveyors.
+        other: class name of the other party ("person", "rack", "amr", ...), kind of the fault or disturbance,
+            what a conveyor did (``physics.conveyors.ConveyorEvent``), or "".
+        other_id: id of the other party, "onset" or "failure" of a fault, "begin" or "end" of a disturbance,
+            conveyor or photo-eye, or "".
+        value: speed at contact [m/s] for collisions, severity of faults [-], size of disturbances,
+            number of the loose good (-1: none) for conveyors, otherwise 0.
         impulse: contact impulse [N s] for collisions, otherwise 0.
         position: x, y [m] in ``map``.
     """

@@ -20,6 +20,7 @@ from ..robots.load import NamedRobot, load_robot
 from ..robots.model import RobotModel
 from ..robots.wear import WEAR_NAMES
 from . import distributions as ranges
+from .conveyor_ranges import ConveyorRanges
 from .distributions import Constant, Quantity, UniformInteger
 from .disturbances.config import Disturbances
 from .disturbances.targets import require_targets
@@ -387,6 +388,8 @@ class Scenario(StrictModel):
     record_rate: int | None = Field(default=None, ge=1, le=PHYSICS_RATE)
     """Rows of the record per second [Hz]; divides ``control_rate``. Left out: every control step. KPIs, incidents and
     the least distances are those of all control steps either way."""
+    conveyors: ConveyorRanges | None = None
+    """Left out: the hall's conveyors stand still and are empty."""
 
     @property
     def control_period(self) -> float:
@@ -412,7 +415,7 @@ class Scenario(StrictModel):
     def _without_what_is_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # A scenario that leaves a section out keeps the hash that it had before there was one.
         content: dict[str, Any] = handler(self)
-        for name in ("condition", "orders", "record_rate"):
+        for name in ("condition", "orders", "record_rate", "conveyors"):
             if getattr(self, name) is None:
                 content.pop(name, None)
         if not self.disturbances:

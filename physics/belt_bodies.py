@@ -64,7 +64,6 @@ class BeltBodies:
         self._system, self._world, self._always = system, world, always
         self._belts: dict[int, list[_Belt]] = {}
         self._active: dict[int, float] = {}
-        self._riding: set[int] = set()
         self._held: dict[int, list[float]] = {}
         self._steps = 0
         count = len(world.loose_pose())
@@ -116,6 +115,14 @@ class BeltBodies:
         held = [k for k in self._system.held() if k in loose]
         self._held = {k: self._held.get(k, pose[k].tolist()) for k in held}
 
+    def fall(self, k: int, conveyor: str) -> None:
+        """Leave good k to Bullet for good: it goes over the end of a conveyor, as fast as that one runs."""
+        if self._world.guided(k):
+            b = self._system.network.index[conveyor]
+            pieces, speed = self._system.network.pieces[b], self._system.drive_speed(b)
+            yaw = line_pose(pieces, line_length(pieces))[2]
+            self._world.let_go(k, (speed * math.cos(yaw), speed * math.sin(yaw), 0.0))
+
     def _place(self, riding: Sequence[tuple[int, int]], place: FloatArray) -> None:
         """Put the goods that ride, with their rows in ``place`` (n, 4), where they are."""
         goods, rows = [k for k, _ in riding], [row for _, row in riding]
@@ -124,9 +131,8 @@ class BeltBodies:
         pose[:, :2], pose[:, 2] = where[:, :2], where[:, 3] + self._rise[goods]
         pose[:, 3:] = quaternion_from_yaw(where[:, 2])
         for row, k in enumerate(goods):
-            if k not in self._riding:
+            if not self._world.guided(k):
                 self._world.guide_good(k, pose[row])
-        self._riding = set(goods)
         if goods:
             self._world.move_guided(goods, pose)
 
@@ -157,7 +163,6 @@ class BeltBodies:
         yaw = line_pose(pieces, s)[2]
         turn = speed * _curvature(pieces, s)
         self._system.loosen(k)
-        self._riding.discard(k)
         if k not in self._system.stuck():
             self._world.let_go(k, (speed * math.cos(yaw), speed * math.sin(yaw), turn))
         else:

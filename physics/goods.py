@@ -102,6 +102,16 @@ class LooseGoods(ABC):
         """Take note that something will be as high as ``top`` [m]."""
 
     @property
+    def loose_size(self) -> FloatArray:
+        """Full sizes (L, 3) [m] of the boxes around the goods, along their own axes."""
+        return 2.0 * self._loose_half
+
+    @property
+    def loose_mass(self) -> FloatArray:
+        """Masses (L,) [kg] of the goods."""
+        return self._loose_mass
+
+    @property
     def goods_moving(self) -> bool:
         """Whether a loose good is in motion, so that every step needs Bullet."""
         return bool(self._awake)
@@ -142,6 +152,10 @@ class LooseGoods(ABC):
         self._guided.add(k)
         self._update_footprint(k)
         self._bodies.park_good(k)
+
+    def guided(self, k: int) -> bool:
+        """Return whether something else moves good k."""
+        return k in self._guided
 
     def move_guided(self, goods: Sequence[int], poses: FloatArray) -> None:
         """Move goods that are guided to poses (n, 7) in ``map`` of their centres of mass."""

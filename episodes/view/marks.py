@@ -53,6 +53,8 @@ def event_words(event: Event) -> str:
         return f"contact with {event.other.replace('_', ' ') or 'something'} at {event.value:.2f} m/s"
     if event.kind == "disturbance":
         return f"{event.other.replace('_', ' ')}{': over' if event.other_id == 'end' else ''}"
+    if event.kind == "conveyor":
+        return f"{event.other_id}: {event.other.replace('_', ' ')}"
     if event.kind == "fault":
         return f"{event.other.replace('_', ' ')}, {event.other_id}"
     names = {"near_miss": "near miss", "estop": "emergency stop", "planning_failed": "no way found"}

@@ -17,6 +17,7 @@ from ...layouts.geometry import layout_solids
 from ...layouts.model import Good
 from ...perception.scene import Scene
 from ...physics.handling import with_spares
+from ..belts import belt_goods
 from ..disturbances.plan import occurrence_times, reserve_of
 from ..randomization import layout_hash, sample_scenario
 from ..record import EpisodeRecord, TaskResult
@@ -83,7 +84,8 @@ class Playback:
                 mend="run the episode again",
             )
         self.layout = self.sampled.layout
-        reserve = reserve_of(scenario, record.seed, record.index)
+        which = scenario, record.seed, record.index
+        reserve = (*reserve_of(*which), *belt_goods(*which))
         self.solids = with_spares(layout_solids(self.layout), reserve) if reserve else layout_solids(self.layout)
         self.loose: tuple[Good, ...] = (*(good for good in self.layout.goods if good.rack is None), *reserve)
         self._spills = _spills(scenario, record)
