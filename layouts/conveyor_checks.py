@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 
@@ -38,6 +39,7 @@ def conveyor_problems(layout: Layout) -> Iterator[Finding]:
         yield from _bends(conveyor, field)
         yield from _fittings(conveyor, field)
         yield from _ends(conveyor, field, known, stations)
+        yield from _served(conveyor, field, stations)
     joints = conveyor_joints(layout)
     for joint in joints:
         yield from _meeting(layout, joint)
@@ -46,12 +48,12 @@ def conveyor_problems(layout: Layout) -> Iterator[Finding]:
 
 def _bends(conveyor: Conveyor, field: str) -> Iterator[Finding]:
     points = [conveyor.start, *((bend.x, bend.y) for bend in conveyor.bends), conveyor.end]
-    legs = [math.dist(a, b) for a, b in zip(points, points[1:], strict=False)]
-    yaws = [math.atan2(b[1] - a[1], b[0] - a[0]) for a, b in zip(points, points[1:], strict=False)]
+    legs = [math.dist(a, b) for a, b in itertools.pairwise(points)]
+    yaws = [math.atan2(b[1] - a[1], b[0] - a[0]) for a, b in itertools.pairwise(points)]
     if conveyor.bends and min(legs) < 0.01:
         yield f"{field}.bends", f"two corners of '{conveyor.id}' are in one place", "move or remove one of them"
         return
-    angles = [wrapped(b - a) for a, b in zip(yaws, yaws[1:], strict=False)]
+    angles = [wrapped(b - a) for a, b in itertools.pairwise(yaws)]
     tangents = [0.0, *(tangent_length(a, b.radius) for a, b in zip(angles, conveyor.bends, strict=True)), 0.0]
     for number, (bend, angle) in enumerate(zip(conveyor.bends, angles, strict=True)):
         at = f"{field}.bends[{number}]"
@@ -93,10 +95,7 @@ def _fittings(conveyor: Conveyor, field: str) -> Iterator[Finding]:
             yield f"{field}.zone_length", what, "give zones at least twice as long as that"
 
 
-def _ends(
-    conveyor: Conveyor, field: str, known: set[str], stations: Mapping[str, Station]
-) -> Iterator[Finding]:
-    pieces = conveyor_pieces(conveyor)
+def _ends(conveyor: Conveyor, field: str, known: set[str], stations: Mapping[str, Station]) -> Iterator[Finding]:
     names = [("next", conveyor.next)]
     if conveyor.divert is not None:
         names.append(("divert.to", conveyor.divert.to))
@@ -108,28 +107,30 @@ def _ends(
             what = f"'{conveyor.id}' diverts to or past a station"
             yield f"{field}.divert", what, "let both outlets be conveyors; a station stands at the end of one"
     for key, name in names:
-        if name is None:
-            continue
         if name == conveyor.id:
             yield f"{field}.{key}", f"'{conveyor.id}' feeds itself", "name the conveyor that comes after it"
-        elif name not in known and name not in stations:
+        elif name is not None and name not in known and name not in stations:
             what = f"'{conveyor.id}' feeds '{name}', which is no conveyor or station of the layout"
             yield f"{field}.{key}", what, "name one of them, or leave it out"
     if conveyor.at_end == "fall" and conveyor.next is not None:
         what = f"'{conveyor.id}' feeds '{conveyor.next}', so nothing falls off its end"
         yield f"{field}.at_end", what, "leave out 'next' or 'at_end'"
-    length = line_length(pieces)
+
+
+def _served(conveyor: Conveyor, field: str, stations: Mapping[str, Station]) -> Iterator[Finding]:
+    pieces = conveyor_pieces(conveyor)
     if conveyor.induct is not None and conveyor.induct not in stations:
         what = f"'{conveyor.id}' is fed at '{conveyor.induct}', which is no station of the layout"
         yield f"{field}.induct", what, "name one of the stations"
-    for key, name, s in (("induct", conveyor.induct, 0.0), ("next", conveyor.next, length)):
+    for key, name, s in (("induct", conveyor.induct, 0.0), ("next", conveyor.next, line_length(pieces))):
         station = stations.get(name or "")
-        if station is not None:
-            x, y, _ = line_pose(pieces, s)
-            away = math.hypot(station.x - x, station.y - y)
-            if away > STATION_REACH:
-                what = f"station '{station.id}' is {away:.1f} m away from the end of '{conveyor.id}' that it serves"
-                yield f"{field}.{key}", what, f"put it within {STATION_REACH:g} m"
+        if station is None:
+            continue
+        x, y, _ = line_pose(pieces, s)
+        away = math.hypot(station.x - x, station.y - y)
+        if away > STATION_REACH:
+            what = f"station '{station.id}' is {away:.1f} m away from the end of '{conveyor.id}' that it serves"
+            yield f"{field}.{key}", what, f"put it within {STATION_REACH:g} m"
 
 
 def _meeting(layout: Layout, joint: Joint) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -78,8 +79,8 @@ def conveyor_pieces(conveyor: Conveyor) -> tuple[Piece, ...]:
     it).
     """
     points = [conveyor.start, *((bend.x, bend.y) for bend in conveyor.bends), conveyor.end]
-    legs = [math.dist(a, b) for a, b in zip(points, points[1:], strict=False)]
-    yaws = [math.atan2(b[1] - a[1], b[0] - a[0]) for a, b in zip(points, points[1:], strict=False)]
+    legs = [math.dist(a, b) for a, b in itertools.pairwise(points)]
+    yaws = [math.atan2(b[1] - a[1], b[0] - a[0]) for a, b in itertools.pairwise(points)]
     pieces: list[Piece] = []
     used = 0.0
     x, y = points[0]
@@ -168,15 +169,17 @@ def _joint(layout: Layout, lines: Sequence[Sequence[Piece]], source: int, target
     own, other = layout.conveyors[source].width, layout.conveyors[target].width
     x, y, yaw = line_pose(lines[source], line_length(lines[source]))
     entry, distance = nearest_on_line(lines[target], x, y, 0.5 * (own + other))
-    heading = line_pose(lines[target], entry)[2]
+    angle = wrapped(line_pose(lines[target], entry)[2] - yaw)
+    # A target may begin at the side of what feeds it, half the width away from its centre line, but no further.
+    ahead = max(0.0, -entry) - 0.5 * own * abs(math.sin(angle))
     return Joint(
         source=source,
         target=target,
         diverted=diverted,
         entry=0.0 if abs(entry) < 1e-9 else entry,
         transfer=distance,
-        gap=max(0.0, distance - 0.5 * other),
-        angle=wrapped(heading - yaw),
+        gap=max(0.0, distance - 0.5 * other, ahead),
+        angle=angle,
     )
 
 

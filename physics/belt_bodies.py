@@ -173,7 +173,7 @@ class BeltBodies:
         pose = self._world.loose_pose()
         for k in self._system.loosened():
             b = self._system.number_of(k)
-            x, y, z = pose[k, :3].tolist()
+            _x, _y, z = pose[k, :3].tolist()
             if z - self._rise[k] < self._system.network.surface[b] - DROP:
                 self._system.lose(k)
                 continue
@@ -249,9 +249,7 @@ class BeltBodies:
         belts = [_create_piece(bodies.client, piece, width, top) for piece in pieces]
         for belt in belts:
             bullet.set_filter(bodies.client, belt.body, bullet.STATIC)
-            pybullet.changeDynamics(
-                belt.body, -1, lateralFriction=friction, physicsClientId=bodies.client
-            )
+            pybullet.changeDynamics(belt.body, -1, lateralFriction=friction, physicsClientId=bodies.client)
             bodies.label[belt.body] = ("conveyor", conveyor.id)
             bodies.static.add(belt.body)
             _drive(bodies.client, belt, self._system.drive_speed(b))
@@ -263,7 +261,9 @@ def _create_piece(client: int, piece: Piece, width: float, top: float) -> _Belt:
     half_width, half = 0.5 * width, 0.5 * THICKNESS
     if not piece.curvature:
         x, y, yaw = piece.pose(0.5 * piece.length)
-        body = _body(client, [(0.5 * piece.length, half_width, half)], [(0.0, 0.0, 0.0)], [0.0], (x, y, top - half), yaw)
+        body = _body(
+            client, [(0.5 * piece.length, half_width, half)], [(0.0, 0.0, 0.0)], [0.0], (x, y, top - half), yaw
+        )
         return _Belt(body, (x, y, yaw), (math.cos(yaw), math.sin(yaw)), 0.0)
     radius, side = 1.0 / abs(piece.curvature), math.copysign(1.0, piece.curvature)
     x = piece.x - side * radius * math.sin(piece.yaw)

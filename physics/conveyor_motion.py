@@ -32,6 +32,8 @@ IntArray = NDArray[np.int64]
 GAP = 0.001
 """Least distance between goods in a queue [m]."""
 EPSILON = 1e-9
+CLEARING_TIME = 1.5
+"""Goods of higher priority that will be at a merge within this time [s] are waited for."""
 
 # good: s [m] of its middle, speed [m/s], half extents along the conveyor, along its own axes [m]; its yaw against the
 # conveyor [rad]; its offset to the left of the centre line [m]; mass [kg]; s at which it is to get stuck [m]
@@ -41,9 +43,9 @@ GOOD_COLUMNS = 9
 # stuck; whether Bullet moves it; whether a stop holds it
 K_BELT, K_AHEAD, K_BEHIND, K_OUTLET, K_CAME_BY, K_STUCK, K_FREE, K_HELD = range(8)
 LINK_COLUMNS = 8
-# belt: length [m], speed now [m/s], mu g [m/s2], place at which the next good gets stuck [m], s of a front from which an
-# outlet is chosen [m], chance and mass [kg] of the diverter, zone length or 0 [m], chance to get stuck when diverted,
-# s that fronts do not pass before their turn to leave [m]
+# belt: length [m], speed now [m/s], mu g [m/s2], place at which the next good gets stuck [m], s of a front from which
+# an outlet is chosen [m], chance and mass [kg] of the diverter, zone length or 0 [m], chance to get stuck when
+# diverted, s that fronts do not pass before their turn to leave [m]
 B_LENGTH, B_SPEED, B_GRIP, B_JAM_AT, B_DECIDE, B_SHARE, B_MASS, B_ZONE, B_SKEW, B_TURN = range(10)
 BELT_COLUMNS = 10
 # count: ends of the list, goods in it; what is at its end; rule of its diverter; goods that came to the diverter, those
@@ -54,8 +56,8 @@ COUNT_COLUMNS = 16
 HOLD, FALL, SINK, ONWARD = 0, 1, 2, 3
 """What happens at the end of a conveyor: goods wait, fall off, leave the hall, or go on to the next."""
 ALTERNATE, SHARE, HEAVIER, OVERFLOW = 1, 2, 3, 4
-# outlet: s on the target of its entry, s on the source there [m], angle of the turn [rad], its cosine and sine, s on the
-# source where fronts wait [m], s on the target from which a good's tail is clear of the source's other outlet [m]
+# outlet: s on the target of its entry, s on the source there [m], angle of the turn [rad], its cosine and sine, s on
+# the source where fronts wait [m], s on the target from which a good's tail is clear of the source's other outlet [m]
 O_ENTRY, O_EXTENDED, O_ANGLE, O_COS, O_SIN, O_STOP, O_CLEAR = range(7)
 OUTLET_COLUMNS = 7
 O_TARGET, O_MERGE = 0, 1
@@ -83,7 +85,14 @@ _SIDE_COS = math.cos(0.35)
 
 
 def _part(function: Any) -> Any:
-    return njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+    options: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return njit(nogil=True, error_model="numpy", **options)(function)
+
+
+def _inlined(function: Any) -> Any:
+    # What is called for every good: a call that passes arrays counts references atomically.
+    options: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return njit(nogil=True, error_model="numpy", forceinline=True, **options)(function)
 
 
 @_part
@@ -262,8 +271,8 @@ def _choose(good: FloatArray, link: IntArray, belt: FloatArray, count: IntArray,
 
 @_part
 def _waiting_at(good: FloatArray, link: IntArray, count: IntArray, outlet: FloatArray, merge: FloatArray, m: int,
-                target: int, row: int, dt: float) -> int:  # fmt: skip
-    """Return the good of a feeder that stands or comes up at its stop before merge m, or -1."""
+                target: int, row: int, early: float) -> int:  # fmt: skip
+    """Return the good of a feeder that stands at its stop before merge m or comes to it within ``early`` s, or -1."""
     if row < 0:
         b, stop = target, merge[m, M_STOP]
         k = count[b, C_LAST]
@@ -279,15 +288,15 @@ def _waiting_at(good: FloatArray, link: IntArray, count: IntArray, outlet: Float
             k = -1
     if k < 0 or link[k, K_STUCK]:
         return -1
-    # Granted early enough that a good with the way free does not brake.
-    if good[k, G_S] + good[k, G_HALF] < stop - good[k, G_V] * (2.0 * dt) - 0.01:
+    if good[k, G_S] + good[k, G_HALF] < stop - good[k, G_V] * early - 0.01:
         return -1
     return k
 
 
 @_part
 def _arbitrate(good: FloatArray, link: IntArray, belt: FloatArray, count: IntArray, outlet: FloatArray,
-               outlet_to: IntArray, merge: FloatArray, merge_at: IntArray, feeder: IntArray, dt: float) -> None:  # fmt: skip
+               outlet_to: IntArray, merge: FloatArray, merge_at: IntArray, feeder: IntArray,
+               dt: float) -> None:  # fmt: skip
     """Let go of merges that their goods have left, and give them to those whose turn it is."""
     for m in range(len(merge_at)):
         target, holder = merge_at[m, M_BELT], merge_at[m, M_HOLDER]
@@ -302,10 +311,12 @@ def _arbitrate(good: FloatArray, link: IntArray, belt: FloatArray, count: IntArr
             if keep:
                 continue
             merge_at[m, M_HOLDER] = -1
-        begin = merge_at[m, M_LAST] + 1 if merge_at[m, M_ZIPPER] else 0
+        # In turns: early enough that a good with the way free does not brake. By priority: others keep out of its way.
+        zipper = merge_at[m, M_ZIPPER]
+        begin, early = (merge_at[m, M_LAST] + 1, 2.0 * dt) if zipper else (0, CLEARING_TIME)
         for turn in range(end - first):
             f = first + (begin + turn) % (end - first)
-            k = _waiting_at(good, link, count, outlet, merge, m, target, feeder[f], dt)
+            k = _waiting_at(good, link, count, outlet, merge, m, target, feeder[f], early)
             if k >= 0:
                 # Whose turn it is waits for room, and lets nobody by: the others might never leave it any.
                 if feeder[f] < 0 or _room(good, link, belt, count, outlet, outlet_to, feeder[f], k):
@@ -350,12 +361,21 @@ def _limit_at_end(good: FloatArray, link: IntArray, belt: FloatArray, count: Int
     return limit
 
 
-@_part
-def _cover(good: FloatArray, count: IntArray, eye: FloatArray, eye_state: IntArray, b: int, s: float, half: float) -> None:
+@_inlined
+def _cover(count: IntArray, eye: FloatArray, eye_state: IntArray, b: int, s: float, half: float) -> None:
     """Note that the span s - half to s + half [m] of conveyor b covers photo-eyes."""
     for e in range(count[b, C_EYE], count[b, C_EYE_END]):
         if abs(eye[e] - s) <= half:
             eye_state[e, E_COVERED] = 1
+
+
+@_inlined
+def _see(count: IntArray, outlet: FloatArray, eye: FloatArray, eye_state: IntArray, b: int, s: float, half: float,
+         came: int) -> None:  # fmt: skip
+    """Cover photo-eyes of conveyor b, and of the one before it (outlet ``came``, or -1), on which a tail still lies."""
+    _cover(count, eye, eye_state, b, s, half)
+    if came >= 0 and s - half < outlet[came, O_ENTRY] and outlet[came, O_COS] >= _SIDE_COS:
+        _cover(count, eye, eye_state, came // 2, s - outlet[came, O_ENTRY] + outlet[came, O_EXTENDED], half)
 
 
 @_part
@@ -367,7 +387,7 @@ def _note(event: FloatArray, number: int, step: int, kind: int, which: int, k: i
 @_part
 def _straddling(good: FloatArray, link: IntArray, belt: FloatArray, count: IntArray, outlet: FloatArray,
                 outlet_to: IntArray, b: int, k: int) -> tuple[float, float, float]:  # fmt: skip
-    """Return which share of good k lies on a neighbour of its conveyor b in line with it, and that one's speed and grip.
+    """Return which share of good k lies on a neighbour in line with its conveyor b, and that one's speed and grip.
 
     [1, m/s, m/s2]; the share is 0 for all but goods on a joint.
     """
@@ -385,7 +405,7 @@ def _straddling(good: FloatArray, link: IntArray, belt: FloatArray, count: IntAr
 
 @_part
 def _between(v: float, one: float, pull: float, other: float, other_pull: float, dt: float) -> float:
-    """Return the speed [m/s] after dt of what lies on two conveyors: speeds [m/s], and mu g of each by its share [m/s2]."""
+    """Return the speed [m/s] after dt of what lies on two conveyors: their speeds, and mu g of each by its share."""
     if one > other:
         one, pull, other, other_pull = other, other_pull, one, pull
     if v < one:
@@ -395,37 +415,87 @@ def _between(v: float, one: float, pull: float, other: float, other_pull: float,
     return min(other, max(one, v + (other_pull - pull) * dt))
 
 
+@_inlined
+def _stop_and_drive(good: FloatArray, link: IntArray, belt: FloatArray, count: IntArray, outlet: FloatArray,
+                    outlet_to: IntArray, merge: FloatArray, merge_at: IntArray, key: NDArray[np.uint64], b: int,
+                    k: int, ahead: int, stopping: float) -> tuple[float, float]:  # fmt: skip
+    """Return how far [m] stops let good k of conveyor b go, and at what speed [m/s] it is driven.
+
+    ``ahead`` is the good before it or -1; ``stopping`` [m] is the way that goods need to stop.
+    """
+    s, half, zone = good[k, G_S], good[k, G_HALF], belt[b, B_ZONE]
+    drive, stop = belt[b, B_SPEED], belt[b, B_TURN] - half
+    if ahead < 0:
+        # Whether a good overflows is seen when it arrives, all else when it becomes the first.
+        late = count[b, C_RULE] == OVERFLOW and s + half < belt[b, B_DECIDE]
+        if link[k, K_OUTLET] < 0 and count[b, C_END] == ONWARD and not late:
+            _choose(good, link, belt, count, outlet, outlet_to, key, b, k)
+        stop = _limit_at_end(good, link, belt, count, outlet, outlet_to, merge_at, b, k)
+    for m in range(count[b, C_THROUGH], count[b, C_THROUGH_END]):
+        if merge_at[m, M_HOLDER] != k and s + half <= merge[m, M_STOP] + EPSILON:
+            stop = min(stop, merge[m, M_STOP] - half)
+    if zone > 0.0 and ahead >= 0:
+        ends = (math.floor((s + half - EPSILON) / zone) + 1.0) * zone
+        if s + half >= ends - stopping - 0.02 and good[ahead, G_S] - good[ahead, G_HALF] < ends + zone:
+            drive = 0.0
+            stop = min(stop, ends - half)
+    return stop, drive
+
+
+@_inlined
+def _leave(good: FloatArray, link: IntArray, belt: FloatArray, count: IntArray, outlet: FloatArray,
+           outlet_to: IntArray, eye: FloatArray, eye_state: IntArray, b: int, k: int) -> int:  # fmt: skip
+    """Let the first good k of conveyor b go over its end, if it has come there.
+
+    Returns:
+        -1 if it stays, ONWARD if it is on the next conveyor now, SINK or FALL if it is on none.
+    """
+    s, half, end, length = good[k, G_S], good[k, G_HALF], count[b, C_END], belt[b, B_LENGTH]
+    if end == ONWARD and link[k, K_OUTLET] >= 0:
+        row = 2 * b + link[k, K_OUTLET]
+        if s >= outlet[row, O_EXTENDED]:
+            hand_over(good, link, count, outlet, outlet_to, k, row)
+            return ONWARD
+        if s + half > length and outlet[row, O_COS] >= _SIDE_COS:
+            on = s - outlet[row, O_EXTENDED] + outlet[row, O_ENTRY]
+            _cover(count, eye, eye_state, outlet_to[row, O_TARGET], on, half)
+    elif end in (SINK, FALL) and s >= length and link[k, K_FREE] == 0:
+        _link_out(link, count, k)
+        return int(end)
+    return -1
+
+
+@_inlined
+def _pulled(v: float, drive: float, grip: float, dt: float) -> tuple[float, float]:
+    """Return the way [m] and the speed [m/s] after dt of what slides at v on what moves at ``drive`` [m/s]."""
+    slip = drive - v
+    pull = math.copysign(grip, slip)
+    time = min(dt, abs(slip) / grip)
+    faster = drive if time < dt else v + pull * dt
+    return v * time + 0.5 * pull * time * time + drive * (dt - time), faster
+
+
 @_part
 def _move_belt(good: FloatArray, link: IntArray, belt: FloatArray, count: IntArray, outlet: FloatArray,
                outlet_to: IntArray, merge: FloatArray, merge_at: IntArray, eye: FloatArray, eye_state: IntArray,
-               key: NDArray[np.uint64], b: int, dt: float, step: int, event: FloatArray, number: int) -> int:  # fmt: skip
+               key: NDArray[np.uint64], b: int, dt: float, step: int, event: FloatArray,
+               number: int) -> int:  # fmt: skip
     """Move the goods of conveyor b by one step, from the first to the last; returns the number of events now."""
-    speed, grip, length, zone = belt[b, B_SPEED], belt[b, B_GRIP], belt[b, B_LENGTH], belt[b, B_ZONE]
+    speed, grip, length = belt[b, B_SPEED], belt[b, B_GRIP], belt[b, B_LENGTH]
     stopping = speed * speed / (2.0 * grip)
-    merges, merges_end = count[b, C_THROUGH], count[b, C_THROUGH_END]
+    # Only the first good of a plain conveyor can meet a stop.
+    plain = count[b, C_THROUGH_END] == count[b, C_THROUGH] and belt[b, B_ZONE] == 0.0
+    eyes = count[b, C_EYE_END] > count[b, C_EYE]
     k, ahead = count[b, C_FIRST], -1
     while k >= 0:
         behind = link[k, K_BEHIND]
         s, v, half = good[k, G_S], good[k, G_V], good[k, G_HALF]
-        # How far a stop lets it go, and how far the good ahead does.
-        stop, tail = belt[b, B_TURN] - half, _LARGE
-        if ahead < 0:
-            # Whether a good overflows is seen when it arrives, all else when it becomes the first.
-            late = count[b, C_RULE] == OVERFLOW and s + half < belt[b, B_DECIDE]
-            if link[k, K_OUTLET] < 0 and count[b, C_END] == ONWARD and not late:
-                _choose(good, link, belt, count, outlet, outlet_to, key, b, k)
-            stop = _limit_at_end(good, link, belt, count, outlet, outlet_to, merge_at, b, k)
-        else:
-            tail = good[ahead, G_S] - good[ahead, G_HALF] - GAP - half
-        drive = speed
-        for m in range(merges, merges_end):
-            if merge_at[m, M_HOLDER] != k and s + half <= merge[m, M_STOP] + EPSILON:
-                stop = min(stop, merge[m, M_STOP] - half)
-        if zone > 0.0 and ahead >= 0:
-            ends = (math.floor((s + half - EPSILON) / zone) + 1.0) * zone
-            if s + half >= ends - stopping - 0.02 and good[ahead, G_S] - good[ahead, G_HALF] < ends + zone:
-                drive = 0.0
-                stop = min(stop, ends - half)
+        stop, drive = belt[b, B_TURN] - half, speed
+        if ahead < 0 or not plain:
+            stop, drive = _stop_and_drive(
+                good, link, belt, count, outlet, outlet_to, merge, merge_at, key, b, k, ahead, stopping
+            )
+        tail = good[ahead, G_S] - good[ahead, G_HALF] - GAP - half if ahead >= 0 else _LARGE
         limit = min(stop, tail)
         if link[k, K_STUCK] == 0:
             free = link[k, K_FREE] == 1
@@ -438,11 +508,8 @@ def _move_belt(good: FloatArray, link: IntArray, belt: FloatArray, count: IntArr
                 faster = _between(v, drive, grip * (1.0 - share), other_speed, other_grip * share, dt)
                 moved = s + 0.5 * (v + faster) * dt
             elif not free:
-                slip = drive - v
-                pull = math.copysign(grip, slip)
-                time = min(dt, abs(slip) / grip)
-                faster = drive if time < dt else v + pull * dt
-                moved = s + v * time + 0.5 * pull * time * time + drive * (dt - time)
+                way, faster = _pulled(v, drive, grip, dt)
+                moved = s + way
             link[k, K_HELD] = 1 if moved >= stop - EPSILON else 0
             if moved > limit:
                 moved = max(limit, s)
@@ -453,37 +520,18 @@ def _move_belt(good: FloatArray, link: IntArray, belt: FloatArray, count: IntArr
                 link[k, K_STUCK] = 1
                 good[k, G_STUCK_AT] = belt[b, B_JAM_AT] = _LARGE
                 number = _note(event, number, step, EVENT_STUCK, b, k)
-            if (
-                ahead < 0
-                and count[b, C_END] == HOLD
-                and s + half < length - 2.0 * EPSILON
-                and moved + half >= length - 2.0 * EPSILON
-            ):
+            here = length - half - 2.0 * EPSILON
+            if ahead < 0 and count[b, C_END] == HOLD and s < here <= moved:
                 number = _note(event, number, step, EVENT_ARRIVED, b, k)
             good[k, G_S], good[k, G_V] = moved, faster
             s = moved
-        if count[b, C_EYE_END] > count[b, C_EYE]:
-            _cover(good, count, eye, eye_state, b, s, half)
         came = link[k, K_CAME_BY]
-        if came >= 0 and s - half < outlet[came, O_ENTRY] and outlet[came, O_COS] >= _SIDE_COS:
-            _cover(good, count, eye, eye_state, came // 2, s - outlet[came, O_ENTRY] + outlet[came, O_EXTENDED], half)
-        gone = False
-        if ahead < 0:
-            end = count[b, C_END]
-            if end == ONWARD and link[k, K_OUTLET] >= 0:
-                row = 2 * b + link[k, K_OUTLET]
-                if s >= outlet[row, O_EXTENDED]:
-                    hand_over(good, link, count, outlet, outlet_to, k, row)
-                    gone = True
-                elif s + half > length and outlet[row, O_COS] >= _SIDE_COS:
-                    on = s - outlet[row, O_EXTENDED] + outlet[row, O_ENTRY]
-                    _cover(good, count, eye, eye_state, outlet_to[row, O_TARGET], on, half)
-            elif (end == SINK or end == FALL) and s >= length and link[k, K_FREE] == 0:
-                _link_out(link, count, k)
-                gone = True
-                number = _note(event, number, step, EVENT_OUT if end == SINK else EVENT_FELL, b, k)
-        if not gone:
-            ahead = k
+        if eyes or (came >= 0 and s - half < outlet[came, O_ENTRY]):
+            _see(count, outlet, eye, eye_state, b, s, half, came)
+        gone = _leave(good, link, belt, count, outlet, outlet_to, eye, eye_state, b, k) if ahead < 0 else -1
+        if gone in (SINK, FALL):
+            number = _note(event, number, step, EVENT_OUT if gone == SINK else EVENT_FELL, b, k)
+        ahead = k if gone < 0 else ahead
         k = behind
     return number
 
@@ -577,9 +625,7 @@ def places(good: FloatArray, link: IntArray, belt: FloatArray, count: IntArray, 
             # On the transfer: straight from the end to the place of entry.
             x0, y0, yaw = line_place(piece, count[b, C_PIECE], count[b, C_PIECE_END], length, good[k, G_OFFSET])
             target = outlet_to[row, O_TARGET]
-            x1, y1, _ = line_place(
-                piece, count[target, C_PIECE], count[target, C_PIECE_END], outlet[row, O_ENTRY], 0.0
-            )
+            x1, y1, _ = line_place(piece, count[target, C_PIECE], count[target, C_PIECE_END], outlet[row, O_ENTRY], 0.0)
             share = (s - length) / (outlet[row, O_EXTENDED] - length)
             x, y = x0 + share * (x1 - x0), y0 + share * (y1 - y0)
         else:

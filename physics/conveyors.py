@@ -5,7 +5,7 @@ What a disturbance, a task or a robot may do to a conveyor, by its id:
 - ``stop(id)``, ``start(id)``: its drive fails, and works again. Goods on it come to rest, and those behind queue.
 - ``jam(id)``: a good on it gets stuck (the next one to come, if it is empty); ``clear(id)`` sets free what is stuck.
 - ``insert(id, good)``: put a loose good on its start (or elsewhere); False if there is no room yet.
-- ``take(id)``: take away the good that waits at its end; None if there is none. ``remove(good)`` takes one from anywhere.
+- ``take(id)``: take away the good that waits at its end; None if there is none. ``remove(good)``: from anywhere.
 - ``on_belts()``: what is where.
 
 Every good is told by its number among the loose goods of the world. Nothing is lost: what was put on is on a
@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..common.errors import InputError
 from ..layouts.conveyors import MERGING_ANGLE
+from ..layouts.geometry import belt_width
 from . import conveyor_motion as motion
 from .conveyor_network import Network
 
@@ -106,8 +107,11 @@ class ConveyorSystem:
         if extent.shape != (goods, 2) or not (extent > 0).all() or not (weight > 0).all():
             raise InputError(f"goods have sizes {extent.shape} and masses {weight.shape}, all above zero", where="size")
         if not (friction > 0 and speed >= 0 and 0 <= skew <= 1 and debounce >= 0 and patience > 0):
-            raise InputError(f"friction {friction}, speed {speed}, skew {skew}, debounce {debounce}, patience {patience}",
-                             where="ConveyorSystem", mend="give factors above zero and a chance from 0 to 1")  # fmt: skip
+            raise InputError(
+                f"friction {friction}, speed {speed}, skew {skew}, debounce {debounce}, patience {patience}",
+                where="ConveyorSystem",
+                mend="give factors and times above zero, and a chance from 0 to 1",
+            )
         self.network, self.step_time, self.size = network, step_time, extent
         self._debounce, self._patience = round(debounce / step_time), round(patience / step_time)
         self._belt, self._count = network.belt.copy(), network.count.copy()
@@ -118,11 +122,13 @@ class ConveyorSystem:
         for name in sinks:
             b = self._number(name)
             if self._count[b, motion.C_END] == motion.ONWARD:
-                raise InputError(f"conveyor '{name}' feeds another, so goods cannot leave the hall there", where="sinks")
+                raise InputError(
+                    f"conveyor '{name}' feeds another, so goods cannot leave the hall there", where="sinks"
+                )
             self._count[b, motion.C_END] = motion.SINK
         self._merge_at = network.merge_at.copy()
         words = np.random.SeedSequence(entropy=key).generate_state(len(network.conveyors), np.uint64)
-        self._key: NDArray[np.uint64] = words
+        self._key: NDArray[np.uint64] = words.astype(np.uint64)
         self._good = np.zeros((goods, motion.GOOD_COLUMNS))
         self._good[:, motion.G_LENGTH], self._good[:, motion.G_WIDTH] = 0.5 * extent[:, 0], 0.5 * extent[:, 1]
         self._good[:, motion.G_MASS] = weight
@@ -194,8 +200,8 @@ class ConveyorSystem:
             Whether there was room.
 
         Raises:
-            InputError: no such conveyor or good, it is on a conveyor already, too long for the way ahead, or ``at`` is
-                beyond the conveyor.
+            InputError: no such conveyor or good, it is on a conveyor already, too long for the way ahead or too wide,
+                or ``at`` is beyond the conveyor.
         """
         b = self._number(conveyor)
         if not 0 <= good < len(self._good):
@@ -212,10 +218,17 @@ class ConveyorSystem:
                 where=f"conveyor '{conveyor}'",
                 mend="lengthen the conveyor, or carry smaller goods",
             )
+        between = belt_width(self.network.conveyors[b])
+        if 2.0 * min(length, width) > between + 1e-9:
+            raise InputError(
+                f"good {good} is {2.0 * min(length, width):.2f} m wide and conveyor '{conveyor}' has {between:.2f} m "
+                "between the rails",
+                mend="widen the conveyor, or carry smaller goods",
+            )
         place = half if at is None else at
         if not 0.0 <= place <= self._belt[b, motion.B_LENGTH]:
             raise InputError(f"conveyor '{conveyor}' has no place at {place} m", where="at")
-        if self._entering(b, place, half):
+        if self._entering(b, place, half) or self._zone_taken(b, place):
             return False
         if not motion.put_on(self._good, self._link, self._count, good, b, place, speed, yaw):
             return False
@@ -434,6 +447,15 @@ class ConveyorSystem:
             self._out += kind == "out"
             self._fell += kind == "fell"
             self._events.append(ConveyorEvent(time, kind, self.network.conveyors[int(which)].id, good=int(good)))
+
+    def _zone_taken(self, b: int, place: float) -> bool:
+        """Return whether a good is in the accumulation zone of a place [m] on conveyor b, if it has zones."""
+        zone = float(self._belt[b, motion.B_ZONE])
+        if not zone:
+            return False
+        low = math.floor(place / zone) * zone
+        states = [(self._good[k, motion.G_S], self._good[k, motion.G_HALF]) for k in self.goods_on(b)]
+        return any(s - half < low + zone and s + half > low for s, half in states)
 
     def _entering(self, b: int, place: float, half: float) -> bool:
         """Return whether a good that comes from another conveyor is where one of half length ``half`` [m] shall be."""

@@ -1,7 +1,5 @@
 """Conveyor networks that tests share."""
 
-import numpy as np
-
 from floorcast.layouts.footprints import Footprints, overlapping_pairs
 from floorcast.layouts.model import Conveyor, Diverter, Layout, PhotoEye
 
