@@ -107,11 +107,6 @@ class LooseGoods(ABC):
         return 2.0 * self._loose_half
 
     @property
-    def loose_mass(self) -> FloatArray:
-        """Masses (L,) [kg] of the goods."""
-        return self._loose_mass
-
-    @property
     def goods_moving(self) -> bool:
         """Whether a loose good is in motion, so that every step needs Bullet."""
         return bool(self._awake)
