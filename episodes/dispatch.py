@@ -94,6 +94,7 @@ class Dispatcher:
         self._shut: frozenset[str] = frozenset()
         self._empty_since: dict[int, float] = {}
         self._next_look = self._next_watch = self._time = 0.0
+        self._lost: list[Event] = []
         self.tasks: list[TaskResult] = []
         """Finished trips."""
         self.on_delivery: Callable[[float, Job, int], None] | None = None
@@ -147,7 +148,7 @@ class Dispatcher:
         Returns:
             goal_reached, pick and drop events of this moment.
         """
-        events: list[Event] = []
+        events, self._lost = self._lost, []
         self._shut = frozenset(closed)
         for carrier in self.carriers:
             here, speed = pose[carrier.robot], velocity[carrier.robot]
@@ -202,12 +203,15 @@ class Dispatcher:
             carrier.send("wait" if carrier.on_board else "idle", None)
 
     def lose_load(self, robot: int, time: float, why: str = "dropped") -> bool:
-        """Book what a robot has on board as lost; returns whether there was anything."""
+        """Book what a robot has on board as lost, which the next ``advance`` tells as a drop; returns whether there was
+        anything."""
         carrier = self.carriers[robot]
         job = carrier.job
         if job is None or not carrier.on_board:
             return False
         self.warehouse.quarantine(time, job, robot, why)
+        x, y = (float(value) for value in carrier.place[:2])
+        self._lost.append(Event(time, "drop", robot, why, "lost", position=(x, y)))
         self._release(carrier)
         carrier.job, carrier.on_board = None, False
         carrier.send("idle", None)

@@ -70,5 +70,9 @@ class Policy(Protocol):
         ...
 
     def act(self, observation: Observation) -> tuple[float, float]:
-        """Return the command v [m/s], omega [rad/s] (``cmd_vel``) for the next control period."""
+        """Return the command v [m/s], omega [rad/s] (``cmd_vel``) for the next control period.
+
+        In an episode with orders a robot that is held where it stands (loaded, parked, charging, or waiting for another
+        one to pass) is not asked: the next ``observation.time`` may be long after the last.
+        """
         ...

@@ -135,6 +135,8 @@ class Panel:
 
     def _doing(self, robot: int, moment: Moment) -> str:
         task = self._playback.task(robot, moment.time)
+        if self._playback.record.floor is not None and (task is None or moment.time < task.start_time):
+            return "to a charger or aside" if np.isfinite(moment.goal[robot]).all() else "standing by"
         if task is None:
             return "all tasks done"
         number = 1 + int(np.searchsorted(self._playback.turns[robot], moment.time, side="right")) // 2

@@ -90,7 +90,11 @@ HELD = sum(quantity for (_, sku), quantity in INVENTORY.opening.items() if sku =
 
 def test_an_order_is_picked_from_the_oldest_slots_shipped_and_booked_move_by_move() -> None:
     floor = Floor(**one(3))
+    told: list[tuple[str, int]] = []
+    floor.dispatcher.on_delivery = lambda time, job, robot: told.append((job.sku, job.quantity))
     floor.run(600)
+    assert {sku for sku, _ in told} == {SKU}
+    assert sum(quantity for _, quantity in told) == 3
     moves = floor.dispatcher.warehouse.ledger.moves()
     assert floor.dispatcher.done
     assert floor.stock["shipped"] == 3
