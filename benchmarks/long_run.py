@@ -61,7 +61,7 @@ class Watch:
         self._hour = 0
         self._begun = time.perf_counter()
         self._cpu = time.process_time()
-        self._before = (0, 0)
+        self._before, self._told = (0, 0), 0
 
     def __call__(self, part: EpisodeRecord, episode: LiveEpisode) -> None:
         """Check a minute."""
@@ -85,6 +85,8 @@ class Watch:
             self.unsound.append(self._hour)
         done = sum(math.isfinite(order.end_time) for order in floor.orders)
         trips = len(dispatcher.tasks)
+        assert episode.chronicle is not None
+        contacts = [event for event in episode.chronicle.incidents if event.kind == "collision"]
         now, cpu = time.perf_counter(), time.process_time()
         self.memory.append(resident_mb())
         charge = [] if episode.condition is None else [round(float(x), 2) for x in episode.condition.health[:, 0]]
@@ -98,12 +100,13 @@ class Watch:
             "charge": charge,
             "blockades": floor.deadlocks,
             "withdrawals": floor.withdrawals,
-            "contacts": len(episode.world.contacts()),
+            "contacts": [(e.time, e.robot, e.other, e.other_id, round(e.value, 2)) for e in contacts[self._told :]],
             "rss_mb": round(self.memory[-1], 1),
             "times_real": round(3600.0 / (now - self._begun), 1),
             "times_real_cpu": round(3600.0 / (cpu - self._cpu), 1),
         }
         self._begun, self._cpu, self._before = now, cpu, (done, trips)
+        self._told = len(contacts)
         self.rows.append(row)
         if not self.quiet:
             print(json.dumps(row), flush=True)

@@ -57,8 +57,17 @@ def whole(episode: LiveEpisode, steps: int) -> Trajectories:
     arrays = {name: getattr(log, name)[:steps].copy() for name in _FIELDS}
     finder = IncidentFinder(len(episode.radius), episode.period)
     given = [arrays[name] for name in ("pose", "velocity", "command", "goal")]
-    incidents = finder.find(time, given[0], given[1], given[2], given[3], people)
+    incidents = contact_events(episode)
+    incidents += finder.find(time, given[0], given[1], given[2], given[3], people)
     return Trajectories(time, arrays, everything, people, log.loose_moves(steps), incidents)
+
+
+def contact_events(episode: LiveEpisode) -> list[Event]:
+    """Take the contacts that have begun since the last call as events."""
+    return [
+        Event(c.time, "collision", c.robot, c.other_class, c.other_id, c.speed, c.impulse, c.position)
+        for c in episode.world.contacts()
+    ]
 
 
 class Chronicle:
@@ -83,7 +92,8 @@ class Chronicle:
         self._moves: list[FloatArray] = []
         self._loose: FloatArray | None = None
         self._count = 0
-        self._incidents: list[Event] = []
+        self.incidents: list[Event] = []
+        """Contacts, near misses, emergency stops and robots that were stuck so far."""
         self._surroundings: Surroundings | None = None
 
     def note(self, step: int, watch: Callable[[EpisodeRecord, LiveEpisode], None] | None) -> None:
@@ -99,11 +109,12 @@ class Chronicle:
         filled = self._episode.log.row(steps)
         if filled > self._before:
             self._take(filled)
+        self.incidents += contact_events(self._episode)
         kept = {name: np.concatenate(parts) for name, parts in self._kept.items()}
         time = np.arange(self._count) * self._every / self._episode.scenario.control_rate
         moves = np.concatenate(self._moves) if self._moves else np.zeros((0, 9))
         everything, people = kept.pop("everything"), kept.pop("people")
-        return Trajectories(time, kept, everything, people, moves, list(self._incidents), self.sums)
+        return Trajectories(time, kept, everything, people, moves, list(self.incidents), self.sums)
 
     def _take(self, filled: int) -> EpisodeRecord:
         """Sum up and set aside what the log's first ``filled`` rows hold; returns the new ones as a record."""
@@ -113,7 +124,8 @@ class Chronicle:
         everything, people = self._surroundings.distances(log, first, filled)
         part = self._part_record(log, filled, everything, people)
         self.sums.add(trajectory_sums(part, episode.period, self._settings, first))
-        self._incidents += self._finder.find(
+        self.incidents += contact_events(episode)
+        self.incidents += self._finder.find(
             part.time, part.pose, part.velocity, part.command, part.goal, part.person_distance, first
         )
         rows = slice(first, filled, self._every)

@@ -71,11 +71,7 @@ def telemetry_of(episode: LiveEpisode) -> Telemetry | None:
 
 def _events(episode: LiveEpisode, moved: Trajectories, end: float) -> list[Event]:
     """Return everything that happened by ``end`` [s], in order of time."""
-    events = episode.events + [
-        Event(c.time, "collision", c.robot, c.other_class, c.other_id, c.speed, c.impulse, c.position)
-        for c in episode.world.contacts()
-    ]
-    events += moved.incidents
+    events = episode.events + moved.incidents
     for robot in range(len(episode.radius)):
         if episode.errands.open(robot):
             x, y = (float(value) for value in episode.fleet.pose[robot, :2])
