@@ -38,6 +38,14 @@ _FORESEEN = 2.5
 """So far ahead robots that drive are watched for meeting each other [s]."""
 _LEAST_GAP = 0.35
 """Robots that would pass each other with less between their circles than this are kept apart [m]."""
+_WATCHED = 6.0
+"""Robots farther from each other than this have nothing to do with each other [m]."""
+_TURNING_GAP = 0.1
+"""Two robots need this between their circles to turn at the same time [m]."""
+_BESIDE = 0.3
+"""A robot drives behind another one if it is off its line by less than both circles' radii less this [m]."""
+_REACTION, _BRAKING = 0.6, 1.5
+"""Time until a robot that is held brakes [s], and how hard [m/s^2]."""
 _FAST = 0.15
 """A slower robot counts as standing [m/s]: to drive round it is the others' own business."""
 _HOLD = 1.2
@@ -225,27 +233,53 @@ class TrafficWatch:
     ) -> None:
         """Hold one of two robots that would come too near to each other; see ``look`` for the arguments.
 
-        Who has the other one before it waits; if both have, or neither, the one of lower rank. The closest approach of
-        two robots is that of points at constant velocity.
+        Of two so near that they cannot both turn, only one moves. Who could not stop behind the other, if that one
+        stopped at once, waits. And if the two, going on as they do, would pass each other too closely, the one waits
+        that has the other before it; if both have, or neither, the one of lower rank.
 
         Args:
             velocity: (R, 2) v [m/s], omega [rad/s].
         """
         heading = np.column_stack([np.cos(pose[:, 2]), np.sin(pose[:, 2])])
-        speed = velocity[:, :1] * heading
         for a in range(len(pose)):
             for b in range(a):
-                if not (driving[a] and driving[b]) or min(abs(velocity[a, 0]), abs(velocity[b, 0])) < _FAST:
+                if not (driving[a] and driving[b]):
                     continue
-                apart, closing = pose[b, :2] - pose[a, :2], speed[b] - speed[a]
-                square = float(closing @ closing)
-                when = min(max(-float(apart @ closing) / square, 0.0), _FORESEEN) if square > 1e-9 else 0.0
-                if when <= 0.0 or float(np.hypot(*(apart + when * closing))) > 2.0 * self._radius + _LEAST_GAP:
+                apart = pose[b, :2] - pose[a, :2]
+                if float(apart @ apart) > _WATCHED**2:
                     continue
-                sees_a, sees_b = float(heading[a] @ apart) > 0.0, -float(heading[b] @ apart) > 0.0
-                lower = a if (rank[a], -a) < (rank[b], -b) else b
-                waits = lower if sees_a == sees_b else (a if sees_a else b)
-                progress[waits].hold(time)
+                for waits in self._who_waits(a, b, apart, heading, velocity[:, 0], rank):
+                    progress[waits].hold(time)
+
+    def _who_waits(
+        self, a: int, b: int, apart: FloatArray, heading: FloatArray, speed: FloatArray, rank: Sequence[int]
+    ) -> list[int]:
+        """Return who of two robots that drive has to wait; ``apart`` leads from the first to the second [m]."""
+        lower = a if (rank[a], -a) < (rank[b], -b) else b
+        if math.hypot(*apart) < 2.0 * self._radius + _TURNING_GAP:
+            return [lower]
+        behind = [
+            r for r, ahead in ((a, apart), (b, -apart)) if self._follows_too_close(ahead, heading[r], float(speed[r]))
+        ]
+        if len(behind) == 1:
+            return behind
+        if min(abs(speed[a]), abs(speed[b])) < _FAST:
+            return []
+        closing = speed[b] * heading[b] - speed[a] * heading[a]
+        square = float(closing @ closing)
+        when = min(-float(apart @ closing) / square, _FORESEEN) if square > 1e-9 else 0.0
+        if when <= 0.0 or float(np.hypot(*(apart + when * closing))) > 2.0 * self._radius + _LEAST_GAP:
+            return []
+        sees_a, sees_b = float(heading[a] @ apart) > 0.0, -float(heading[b] @ apart) > 0.0
+        return [lower if sees_a == sees_b else (a if sees_a else b)]
+
+    def _follows_too_close(self, ahead: FloatArray, heading: FloatArray, speed: float) -> bool:
+        """Whether a robot could not stop behind another one, which lies at ``ahead`` (2,) [m], if that stopped now."""
+        along = float(heading @ ahead)
+        across = abs(float(heading[0] * ahead[1] - heading[1] * ahead[0]))
+        if speed < _FAST or along <= 0.0 or across > 2.0 * self._radius - _BESIDE:
+            return False
+        return along - 2.0 * self._radius < speed * _REACTION + 0.5 * speed * speed / _BRAKING
 
     def look(
         self, time: float, pose: FloatArray, progress: Sequence[Progress], driving: Sequence[bool], rank: Sequence[int]
