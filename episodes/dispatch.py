@@ -90,7 +90,7 @@ class Dispatcher:
         self._aisle = {s.id: aisle_at(layout.aisles, _pose(s)) for s in (*self._picks, *self._drops)}
         self._holder: dict[str, int] = {}
         self._plug: dict[int, int] = {}
-        self._closed: set[tuple[Part, str]] = set()
+        self._closed: dict[tuple[Part, str], set[str]] = {}
         self._shut: frozenset[str] = frozenset()
         self._empty_since: dict[int, float] = {}
         self._next_look = self._next_watch = self._time = 0.0
@@ -181,10 +181,15 @@ class Dispatcher:
         """Take a robot, a station or a charger (by index or id) out of service.
 
         A robot hands its job back; with a load on board that stays there, and the order is served from other stock. A
-        robot on its way to a station that closes finishes there; nobody else is sent. Several reasons add up.
+        robot on its way to a station that closes finishes there, and nobody else is sent; one at a charger looks for
+        another. Several reasons add up.
         """
         if part != "robot":
-            self._closed.add((part, name))
+            self._closed.setdefault((part, name), set()).add(why)
+            for carrier in self.carriers if part == "charger" else ():
+                if carrier.charger is not None and self._layout.chargers[carrier.charger].id == name:
+                    self._leave_charger(carrier)
+                    carrier.send("idle", None)
             return
         carrier = self.carriers[int(name)]
         if not carrier.failed:
@@ -194,7 +199,10 @@ class Dispatcher:
     def give_back(self, part: Part, name: str, time: float, why: str = "disturbance") -> None:
         """Put something that was taken out for this reason back into service; a robot puts away what it carries."""
         if part != "robot":
-            self._closed.discard((part, name))
+            reasons = self._closed.get((part, name), set())
+            reasons.discard(why)
+            if not reasons:
+                self._closed.pop((part, name), None)
             return
         carrier = self.carriers[int(name)]
         carrier.failed.discard(why)

@@ -143,6 +143,24 @@ def test_low_batteries_charge_and_the_day_goes_on() -> None:
     assert result.stock.conserved()
 
 
+def test_a_charger_that_fails_charges_nobody_until_every_reason_is_gone() -> None:
+    floor = Floor(robots=1, soc=0.4, rate=0)
+    floor.run(60)
+    (carrier,) = floor.dispatcher.carriers
+    first = LAYOUT.chargers[carrier.charger].id
+    for reason in ("fuse", "cable"):
+        for charger in LAYOUT.chargers:
+            floor.dispatcher.take_out("charger", charger.id, floor.time, reason)
+    assert not floor.batteries.plugged[0]
+    floor.dispatcher.give_back("charger", first, floor.time, "fuse")
+    floor.run(60)
+    assert carrier.mode != "charge"
+    floor.dispatcher.give_back("charger", first, floor.time, "cable")
+    floor.run(60)
+    assert carrier.mode == "charge"
+    assert LAYOUT.chargers[carrier.charger].id == first
+
+
 def test_a_robot_whose_battery_is_empty_hands_its_job_back_and_is_rescued() -> None:
     floor = Floor(robots=2, soc=0.9, rate=60, charging={"rescue": 300})
     while not any(carrier.mode == "bring" for carrier in floor.dispatcher.carriers):
