@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from ..common.errors import InputError
 from ..common.files import write_bytes_atomic, write_text_atomic
 from .model import Layout
-from .plan import STYLES, Mark, Plan, PlanEvent, Style, plan_marks
+from .plan import Plan, PlanEvent, plan_marks
+from .plan_shapes import STYLES, Mark, Style
 
 FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', Helvetica, Arial, sans-serif"
 PNG_SCALE = 2

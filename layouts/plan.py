@@ -14,8 +14,25 @@ from .conveyors import conveyor_pieces, line_length, line_pose
 from .footprints import outline
 from .geometry import obstacle_solid
 from .model import Conveyor, Good, Layout, Obstacle, Rack
+from .plan_shapes import (
+    PATH_COLORS,
+    Mark,
+    Pixel,
+    arrow,
+    arrow_icon,
+    box_mark,
+    boxes_icon,
+    ends_of,
+    event_icon,
+    event_marks,
+    hex_color,
+    line_mark,
+    middle_of,
+    overhead_icon,
+    rack_icon,
+    zone_icon,
+)
 
-Pixel = tuple[float, float]
 MAX_PATH_POINTS = 1500
 LIMITS = (1100.0, 760.0)
 """Pixels that a hall takes at most, across and down."""
@@ -54,90 +71,6 @@ class PlanEvent(Protocol):
     def position(self) -> tuple[float, float]:
         """Where: x, y [m] in ``map``."""
         ...
-
-
-@dataclass(frozen=True)
-class Style:
-    """Colours (light page, dark page) and pen of a kind of mark; None draws nothing. Widths and dashes in pixels."""
-
-    fill: tuple[str, str] | None = None
-    stroke: tuple[str, str] | None = None
-    width: float = 1.0
-    dash: tuple[float, float] | None = None
-
-
-STYLES: dict[str, Style] = {
-    "paper": Style(fill=("#ffffff", "#14181d")),
-    "floor": Style(fill=("#f4f2ec", "#1e242b")),
-    "zone": Style(fill=("#ffffff", "#ffffff")),
-    "grid": Style(stroke=("#e6e2d8", "#29313a"), width=0.7),
-    "wall": Style(fill=("#39424e", "#b9c4d0")),
-    "column": Style(fill=("#6b7683", "#8b97a5")),
-    "obstacle": Style(fill=("#96989c", "#96989c"), stroke=("#454b53", "#c3cad2"), width=0.7),
-    "overhead": Style(stroke=("#9aa3ad", "#7d8895"), width=0.8, dash=(3, 3)),
-    "rack": Style(fill=("#e3eaf2", "#263443"), stroke=("#4d6c90", "#6f95bf"), width=0.9),
-    "load": Style(fill=("#3d6ea6", "#6ea3dc")),
-    "bay": Style(stroke=("#4d6c90", "#6f95bf"), width=0.5),
-    "aisle": Style(stroke=("#b9a24a", "#9a8a48"), width=1.0, dash=(7, 5)),
-    "one_way": Style(fill=("#8a742a", "#cdb75f")),
-    "lane": Style(stroke=("#2a8c8c", "#4fb3b3"), width=0.9),
-    "lane_arrow": Style(fill=("#2a8c8c", "#4fb3b3")),
-    "waypoint": Style(fill=("#1b6464", "#7fd0d0")),
-    "conveyor": Style(fill=("#7d8794", "#66717f"), stroke=("#4a535e", "#98a4b1"), width=0.8),
-    "roller": Style(fill=("#a9b1ba", "#8b96a3"), stroke=("#4a535e", "#98a4b1"), width=0.8),
-    "eye": Style(stroke=("#c4262e", "#ff7d74"), width=1.6),
-    "chevron": Style(stroke=("#f4f2ec", "#e2e7ec"), width=1.2),
-    "dock": Style(fill=("#e08a1e", "#f0a344"), stroke=("#ffffff", "#14181d"), width=0.8),
-    "charger": Style(fill=("#1f9d6b", "#35c48b"), stroke=("#ffffff", "#14181d"), width=0.8),
-    "pick": Style(fill=("#1d5fd1", "#6aa2ff"), stroke=("#ffffff", "#14181d"), width=1.0),
-    "drop": Style(fill=("#b3261e", "#ff7d74"), stroke=("#ffffff", "#14181d"), width=1.0),
-    "pack": Style(fill=("#7b3fb5", "#c08cf5"), stroke=("#ffffff", "#14181d"), width=1.0),
-    "good": Style(fill=("#b5885c", "#b5885c"), stroke=("#5e4630", "#2b2118"), width=0.7),
-    "person_path": Style(stroke=("#8a8f98", "#a5acb6"), width=1.3, dash=(2, 3)),
-    "path": Style(stroke=("#000000", "#ffffff"), width=2.0),
-    "path_edge": Style(stroke=("#ffffff", "#14181d"), width=3.6),
-    "path_start": Style(fill=("#000000", "#ffffff"), stroke=("#ffffff", "#14181d"), width=1.2),
-    "collision": Style(stroke=("#d10f2f", "#ff5d73"), width=3.0),
-    "near_miss": Style(fill=("#f5b301", "#ffc933"), stroke=("#5b4300", "#14181d"), width=0.8),
-    "event": Style(stroke=("#d10f2f", "#ff5d73"), width=1.4),
-    "scale": Style(fill=("#39424e", "#b9c4d0"), stroke=("#39424e", "#b9c4d0"), width=1.0),
-    "scale_gap": Style(fill=("#ffffff", "#14181d"), stroke=("#39424e", "#b9c4d0"), width=1.0),
-    "title": Style(fill=("#1c2229", "#eef2f6")),
-    "text": Style(fill=("#55606c", "#a9b4c0")),
-    "label": Style(fill=("#20344a", "#dfeaf5")),
-    "halo": Style(fill=("#20344a", "#dfeaf5"), stroke=("#f4f2ec", "#1e242b"), width=2.6),
-}
-
-PATH_COLORS = ("#d1495b", "#00798c", "#e39b1b", "#6a4c93", "#2f7dd1", "#5f9e1c", "#f3722c", "#137a63")
-"""One for each robot, repeated beyond eight."""
-
-
-@dataclass(frozen=True)
-class Mark:
-    """One shape on the page [pixels, y down].
-
-    Attributes:
-        kind: "polygon" and "line" use all points; "circle" the first and ``size`` as radius; "text" the first and
-            ``size`` as font height.
-        style: a name in ``STYLES``.
-        points: corners.
-        size: radius or font height.
-        opacity: of the fill.
-        color: replaces the style's main colour (a good's own, a robot's own).
-        text: the words of a text, or the tooltip of a shape.
-        anchor: of a text, along its line.
-        turn: of a text [degrees, counter-clockwise].
-    """
-
-    kind: Literal["polygon", "line", "circle", "text"]
-    style: str
-    points: tuple[Pixel, ...]
-    size: float = 0.0
-    opacity: float = 1.0
-    color: str | None = None
-    text: str = ""
-    anchor: Literal["start", "middle", "end"] = "middle"
-    turn: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -221,22 +154,22 @@ class _Drawer:
         for aisle in layout.aisles:
             self._line("aisle", [aisle.start, aisle.end], title=f"aisle {aisle.id}, {aisle.width:.2f} m wide")
             if aisle.one_way:
-                (x, y), length, yaw = _middle(aisle.start, aisle.end)
+                (x, y), length, yaw = middle_of(aisle.start, aisle.end)
                 size = max(4.0, min(7.0, 0.22 * aisle.width * self.scale))
                 for share in (-0.3, 0.3):
                     at = self.pixel(x + share * length * math.cos(yaw), y + share * length * math.sin(yaw))
-                    self.marks.append(_arrow("one_way", at, yaw, size, f"aisle {aisle.id}, one way"))
+                    self.marks.append(arrow("one_way", at, yaw, size, f"aisle {aisle.id}, one way"))
         if layout.aisles:
-            self._explain("aisle", "aisle centre line", lambda x, y: [_line_mark("aisle", [(x - 9, y), (x + 9, y)])])
+            self._explain("aisle", "aisle centre line", lambda x, y: [line_mark("aisle", [(x - 9, y), (x + 9, y)])])
         if any(aisle.one_way for aisle in layout.aisles):
-            self._explain("one_way", "one way", lambda x, y: [_arrow("one_way", (x, y), 0.0, 6.0, "")])
+            self._explain("one_way", "one way", lambda x, y: [arrow("one_way", (x, y), 0.0, 6.0, "")])
         # A wall thinner than two pixels would vanish on large halls.
         for wall in layout.walls:
-            middle, length, yaw = _middle(wall.start, wall.end)
+            middle, length, yaw = middle_of(wall.start, wall.end)
             thick = max(wall.thickness, 2.0 / self.scale)
             self._rectangle("wall", *middle, yaw, length + thick - wall.thickness, thick, title=f"wall {wall.id}")
         if layout.walls:
-            self._explain("wall", "wall", lambda x, y: [_box_mark("wall", x, y, 18, 5)])
+            self._explain("wall", "wall", lambda x, y: [box_mark("wall", x, y, 18, 5)])
 
     def _draw_zones(self) -> None:
         """Tint the zones, those that lie within others last."""
@@ -248,7 +181,7 @@ class _Drawer:
                     self.marks.append(Mark("polygon", "zone", points, opacity=0.3, color=color, text=title))
             if any(zone.kind == kind for zone in self.layout.zones):
                 words = {"bulk": "bulk storage", "pick": "pick faces"}.get(kind, kind)
-                self._explain(f"zone {kind}", words, _zone_icon(color))
+                self._explain(f"zone {kind}", words, zone_icon(color))
 
     def draw_obstacles(self, obstacles: Sequence[Obstacle]) -> None:
         """Draw what of each obstacle is in the way of traffic, low things first, and what is above it as an outline."""
@@ -256,14 +189,14 @@ class _Drawer:
             solid, title = obstacle_solid(obstacle), f"obstacle {obstacle.part_of or obstacle.id}"
             corners = outline(*solid, FLAT, OVERHEAD).tolist()
             if len(corners) >= 3:
-                points, color = tuple(self.pixel(x, y) for x, y in corners), _hex(obstacle.color)
+                points, color = tuple(self.pixel(x, y) for x, y in corners), hex_color(obstacle.color)
                 self.marks.append(Mark("polygon", "obstacle", points, opacity=0.85, color=color, text=title))
-                self._explain("obstacle", "obstacle", _boxes_icon("obstacle", 11.0, 8.0))
+                self._explain("obstacle", "obstacle", boxes_icon("obstacle", 11.0, 8.0))
                 continue
             corners = outline(*solid, OVERHEAD, math.inf).tolist()
             if len(corners) >= 3:
                 self._line("overhead", [*corners, corners[0]], title=f"{title}, overhead")
-                self._explain("overhead", f"above {OVERHEAD:g} m", _overhead_icon)
+                self._explain("overhead", f"above {OVERHEAD:g} m", overhead_icon)
 
     def draw_racks(self) -> None:
         loads = bay_loads(self.layout)
@@ -280,11 +213,11 @@ class _Drawer:
                     self._rectangle("load", *place, pitch, rack.depth, opacity=opacity)
                 if bay and pitch * self.scale > 5:
                     x -= 0.5 * pitch
-                    ends = [(rack.x + cos * x - sin * y, rack.y + sin * x + cos * y) for y in _ends(rack.depth)]
+                    ends = [(rack.x + cos * x - sin * y, rack.y + sin * x + cos * y) for y in ends_of(rack.depth)]
                     self._line("bay", ends)
             self._rack_label(rack)
         if self.layout.racks:
-            self._explain("rack", "rack (stronger: fuller)", _rack_icon)
+            self._explain("rack", "rack (stronger: fuller)", rack_icon)
 
     def draw_furniture(self) -> None:
         layout, least = self.layout, 5.0 / self.scale
@@ -311,7 +244,7 @@ class _Drawer:
         for kind, style, width, height in (*boxes, ("chargers", "charger", 9, 9)):
             if getattr(layout, kind):
                 name = "dock door" if style == "dock" else style
-                self._explain(style, name, _boxes_icon(style, float(width), float(height)))
+                self._explain(style, name, boxes_icon(style, float(width), float(height)))
 
     def _conveyor(self, conveyor: Conveyor, least: float) -> None:
         """Draw a conveyor: its stretches, arrow heads along its motion, photo-eyes as lines across."""
@@ -340,18 +273,18 @@ class _Drawer:
             reach = 0.5 * width + 3.0 / self.scale
             ends = [(x - side * math.sin(yaw), y + side * math.cos(yaw)) for side in (reach, -reach)]
             self._line("eye", ends, title=f"photo-eye {eye.id}")
-            self._explain("eye", "photo-eye", lambda x, y: [_line_mark("eye", [(x, y - 7), (x, y + 7)])])
+            self._explain("eye", "photo-eye", lambda x, y: [line_mark("eye", [(x, y - 7), (x, y + 7)])])
         if conveyor.kind == "roller":
-            self._explain("roller", "roller conveyor", _boxes_icon("roller", 18.0, 8.0))
+            self._explain("roller", "roller conveyor", boxes_icon("roller", 18.0, 8.0))
 
     def draw_goods(self, goods: Sequence[Good]) -> None:
         for good in goods:
             least = 3.0 / self.scale
             length, width = max(good.size[0], least), max(good.size[1], least)
             title = f"{good.kind.replace('_', ' ')} {good.id}, {good.mass:g} kg"
-            self._rectangle("good", good.x, good.y, good.yaw, length, width, title=title, color=_hex(good.color))
+            self._rectangle("good", good.x, good.y, good.yaw, length, width, title=title, color=hex_color(good.color))
         if goods:
-            self._explain("good", "loose goods", _boxes_icon("good", 11.0, 8.0))
+            self._explain("good", "loose goods", boxes_icon("good", 11.0, 8.0))
 
     def draw_routes(self) -> None:
         """Draw the site's own route graph: lanes, with an arrow where they are one-way, and waypoints."""
@@ -363,20 +296,20 @@ class _Drawer:
             start, end = places[lane.start], places[lane.end]
             speed = "" if lane.max_speed is None else f", {lane.max_speed:g} m/s"
             self._line("lane", [start, end], title=f"lane {lane.id}{speed}")
-            (x, y), length, yaw = _middle(start, end)
+            (x, y), length, yaw = middle_of(start, end)
             if lane.one_way and length * self.scale > 6.0:
                 # Beside the middle, or the arrows of two lanes on one line would hide each other.
                 ahead = 0.1 * length
                 at = self.pixel(x + ahead * math.cos(yaw), y + ahead * math.sin(yaw))
-                self.marks.append(_arrow("lane_arrow", at, yaw, min(5.0, 0.3 * length * self.scale), ""))
+                self.marks.append(arrow("lane_arrow", at, yaw, min(5.0, 0.3 * length * self.scale), ""))
         for waypoint in waypoints if len(waypoints) <= ROUTE_LIMIT else ():
             title = f"waypoint {waypoint.id}" + (f", {waypoint.name}" if waypoint.name else "")
             self._circle("waypoint", self.pixel(waypoint.x, waypoint.y), 2.2, title)
         if lanes:
             words = "lane (arrow: one way)" if len(lanes) <= ROUTE_LIMIT else f"{len(lanes):,} lanes, not drawn"
             self._explain("lane", words, lambda x, y: [
-                _line_mark("lane", [(x - 9, y), (x + 9, y)]),
-                _arrow("lane_arrow", (x + 2, y), 0.0, 5.0, ""),
+                line_mark("lane", [(x - 9, y), (x + 9, y)]),
+                arrow("lane_arrow", (x + 2, y), 0.0, 5.0, ""),
             ])  # fmt: skip
         if waypoints:
             many = f"{len(waypoints):,} waypoints, not drawn"
@@ -386,22 +319,22 @@ class _Drawer:
     def draw_paths(self, robots: Sequence[NDArray[np.float64]], people: Sequence[NDArray[np.float64]]) -> None:
         for number, path in enumerate(people):
             for piece in self._pieces(path):
-                self.marks.append(_line_mark("person_path", piece, text=f"person {number}"))
+                self.marks.append(line_mark("person_path", piece, text=f"person {number}"))
         if people:
-            icon = lambda x, y: [_line_mark("person_path", [(x - 9, y), (x + 9, y)])]  # noqa: E731
+            icon = lambda x, y: [line_mark("person_path", [(x - 9, y), (x + 9, y)])]  # noqa: E731
             self._explain("person_path", "person's path", icon)
         for number, path in enumerate(robots):
             color = PATH_COLORS[number % len(PATH_COLORS)]
             pieces = self._pieces(path)
             for piece in pieces:
-                self.marks.append(_line_mark("path_edge", piece))
-                self.marks.append(_line_mark("path", piece, color=color, text=f"robot {number}"))
+                self.marks.append(line_mark("path_edge", piece))
+                self.marks.append(line_mark("path", piece, color=color, text=f"robot {number}"))
             if pieces:
                 self._circle("path_start", pieces[0][0], 4.0, f"robot {number} starts", color=color)
         if robots:
             color = PATH_COLORS[0]
             self._explain("path", "robot's path, from the dot", lambda x, y: [
-                _line_mark("path", [(x - 9, y), (x + 9, y)], color=color),
+                line_mark("path", [(x - 9, y), (x + 9, y)], color=color),
                 Mark("circle", "path_start", ((x - 7, y),), size=3.5, color=color),
             ])  # fmt: skip
 
@@ -411,21 +344,21 @@ class _Drawer:
         for station in self.layout.stations:
             at = self.pixel(station.x, station.y)
             title = f"{station.kind} station {station.id}"
-            self.marks.append(_arrow(station.kind, at, station.yaw, size, title))
+            self.marks.append(arrow(station.kind, at, station.yaw, size, title))
             if named:
                 self._text("halo", (at[0], at[1] - size - 2.0), station.id, 9.0)
         for kind in ("pick", "drop", "pack"):
             if any(station.kind == kind for station in self.layout.stations):
-                self._explain(kind, f"{kind} station", _arrow_icon(kind))
+                self._explain(kind, f"{kind} station", arrow_icon(kind))
 
     def draw_events(self, events: Sequence[PlanEvent]) -> None:
         for event in events:
             at = self.pixel(*event.position)
-            for mark in _event_marks(event.kind, *at):
+            for mark in event_marks(event.kind, *at):
                 self.marks.append(mark)
             known = event.kind if event.kind in ("collision", "near_miss") else "event"
             kind = event.kind
-            self._explain(known if known != "event" else f"event {kind}", kind.replace("_", " "), _event_icon(kind))
+            self._explain(known if known != "event" else f"event {kind}", kind.replace("_", " "), event_icon(kind))
 
     def finish(self, robots: Sequence[NDArray[np.float64]]) -> Plan:
         """Add title, legend and scale bar, and return the page."""
@@ -480,7 +413,7 @@ class _Drawer:
         self.marks.append(Mark("polygon", style, points, opacity=opacity, color=color, text=title))
 
     def _line(self, style: str, points: Sequence[tuple[float, float]], *, title: str = "") -> None:
-        self.marks.append(_line_mark(style, [self.pixel(*point) for point in points], text=title))
+        self.marks.append(line_mark(style, [self.pixel(*point) for point in points], text=title))
 
     def _circle(self, style: str, at: Pixel, radius: float, title: str = "", *, color: str | None = None) -> None:
         self.marks.append(Mark("circle", style, (at,), size=round(radius, 2), color=color, text=title))
@@ -556,7 +489,7 @@ class _Drawer:
         length, left = metres * self.scale, right - metres * self.scale
         for quarter in range(4):
             style = "scale" if quarter % 2 == 0 else "scale_gap"
-            self.marks.append(_box_mark(style, left + (quarter + 0.5) * length / 4, y, length / 4, 5.0))
+            self.marks.append(box_mark(style, left + (quarter + 0.5) * length / 4, y, length / 4, 5.0))
         for share in (0.0, 0.5, 1.0):
             words = f"{share * metres:g}" + (" m" if share == 1.0 else "")
             self._text("text", (left + share * length, y + 16.0), words, 10.0)
@@ -604,75 +537,3 @@ def _simplified(points: list[Pixel], tolerance: float = 0.35) -> list[Pixel]:
             keep[first + 1 + far] = True
             spans += [(first, first + 1 + far), (first + 1 + far, last)]
     return [points[index] for index in np.flatnonzero(keep).tolist()]
-
-
-def _middle(start: tuple[float, float], end: tuple[float, float]) -> tuple[tuple[float, float], float, float]:
-    centre = 0.5 * (start[0] + end[0]), 0.5 * (start[1] + end[1])
-    return centre, math.dist(start, end), math.atan2(end[1] - start[1], end[0] - start[0])
-
-
-def _ends(width: float) -> tuple[float, float]:
-    return -0.5 * width, 0.5 * width
-
-
-def _hex(color: tuple[int, int, int]) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*(min(255, max(0, channel)) for channel in color))
-
-
-def _line_mark(style: str, points: Sequence[Pixel], *, color: str | None = None, text: str = "") -> Mark:
-    return Mark("line", style, tuple(points), color=color, text=text)
-
-
-def _box_mark(style: str, x: float, y: float, width: float, height: float, opacity: float = 1.0) -> Mark:
-    left, right, top, bottom = x - 0.5 * width, x + 0.5 * width, y - 0.5 * height, y + 0.5 * height
-    corners = ((left, top), (right, top), (right, bottom), (left, bottom))
-    return Mark("polygon", style, tuple((round(a, 2), round(b, 2)) for a, b in corners), opacity=opacity)
-
-
-def _arrow(style: str, at: Pixel, yaw: float, size: float, title: str) -> Mark:
-    """Return a navigator's arrow head that points along ``yaw`` (page y runs down)."""
-    cos, sin = math.cos(yaw), -math.sin(yaw)
-    shape = ((1.0, 0.0), (-0.8, 0.75), (-0.4, 0.0), (-0.8, -0.75))
-    points = tuple(
-        (round(at[0] + size * (cos * a - sin * b), 2), round(at[1] + size * (sin * a + cos * b), 2)) for a, b in shape
-    )
-    return Mark("polygon", style, points, text=title)
-
-
-def _arrow_icon(kind: str) -> Callable[[float, float], list[Mark]]:
-    return lambda x, y: [_arrow(kind, (x, y), 0.0, 8.0, "")]
-
-
-def _boxes_icon(style: str, width: float, height: float) -> Callable[[float, float], list[Mark]]:
-    return lambda x, y: [_box_mark(style, x, y, width, height)]
-
-
-def _zone_icon(color: str) -> Callable[[float, float], list[Mark]]:
-    corners = ((-9.0, -5.0), (9.0, -5.0), (9.0, 5.0), (-9.0, 5.0))
-    return lambda x, y: [Mark("polygon", "zone", tuple((x + a, y + b) for a, b in corners), opacity=0.45, color=color)]
-
-
-def _overhead_icon(x: float, y: float) -> list[Mark]:
-    return [_line_mark("overhead", [(x - 9, y), (x + 9, y)])]
-
-
-def _rack_icon(x: float, y: float) -> list[Mark]:
-    return [
-        _box_mark("rack", x, y, 22, 10),
-        _box_mark("load", x - 5.5, y, 11, 10, 0.25),
-        _box_mark("load", x + 5.5, y, 11, 10, 0.8),
-    ]
-
-
-def _event_icon(kind: str) -> Callable[[float, float], list[Mark]]:
-    return lambda x, y: _event_marks(kind, x, y)
-
-
-def _event_marks(kind: str, x: float, y: float) -> list[Mark]:
-    title = kind.replace("_", " ")
-    if kind == "collision":
-        strokes = (((x - 6, y - 6), (x + 6, y + 6)), ((x - 6, y + 6), (x + 6, y - 6)))
-        return [Mark("line", "collision", stroke, text=title) for stroke in strokes]
-    if kind == "near_miss":
-        return [Mark("polygon", "near_miss", ((x, y - 7), (x + 7, y + 5), (x - 7, y + 5)), text=title)]
-    return [Mark("circle", "event", ((x, y),), size=6.0, text=title)]

@@ -27,6 +27,7 @@ from ..layouts.conveyors import MERGING_ANGLE
 from ..layouts.geometry import belt_width
 from . import conveyor_motion as motion
 from .conveyor_network import Network
+from .conveyor_places import places
 
 FloatArray = NDArray[np.float64]
 
@@ -399,7 +400,7 @@ class ConveyorSystem:
         """
         planar = np.zeros((len(self._good), 3))
         network = self.network
-        motion.places(
+        places(
             self._good, self._link, self._belt, self._count, network.outlet, network.outlet_to, network.piece, planar
         )
         goods = np.flatnonzero(self._link[:, motion.K_BELT] >= 0)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...layouts.plan import PATH_COLORS, STYLES
+from ...layouts.plan_shapes import PATH_COLORS, STYLES
 from ..record import Event
 from ..routes import FloatArray
 from .lettering import Color, Picture

@@ -11,7 +11,8 @@ from floorcast.common.errors import InputError
 from floorcast.layouts.drawing import PNG_SCALE, draw_plan, plan_svg
 from floorcast.layouts.generator import LayoutRecipe, generate_layout
 from floorcast.layouts.model import Lane, Layout, Waypoint
-from floorcast.layouts.plan import STYLES, bay_loads, plan_marks
+from floorcast.layouts.plan import bay_loads, plan_marks
+from floorcast.layouts.plan_shapes import STYLES
 
 from .hall import small_hall
 
