@@ -14,7 +14,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from math import exp, hypot, log, sqrt
+from math import cos, exp, hypot, log, sin, sqrt
 
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
@@ -22,7 +22,7 @@ import numpy as np
 
 from floorcast.common.primitives import PrimitiveBuilder
 from floorcast.physics.world import World
-from floorcast.robots.drive_table import mass_of, parameter_array
+from floorcast.robots.drive_table import S_FORCE_LEFT, S_FORCE_RIGHT, mass_of, parameter_array
 from floorcast.robots.fleet import Fleet
 from floorcast.robots.load import load_robot
 from floorcast.robots.model import MecanumDrive, RobotModel, TricycleDrive
@@ -368,6 +368,116 @@ def mecanum() -> list[Row]:
     return rows
 
 
+def impulse() -> list[Row]:
+    """Robots that run into a rack's post or a wall: at the touch, and with what the wheels go on pushing for 20 ms.
+
+    Head on the impulse is m v. Off the middle a point with lever l_n about the centre is stopped along the normal, and
+    along the surface (lever l_t) as far as friction allows; see ``_corner_blow``.
+    """
+    rows = []
+    for name in ("amr_100", "amr_600", "amr_1500", "forklift"):
+        for share in (0.0, 1.0):
+            for v in (0.3, 0.8, 1.5):
+                model = load_robot(name)
+                payload = share * model.max_payload
+                mass = model.drive.mass + payload
+                case, asked = f"{name}, {payload:.0f} kg", f"post at {v} m/s"
+                grips = GRAVITY * 0.8 * mass * model.drive.drive_wheel_load
+                thrust = min(grips, WHEELS[model.kind] * model.drive.max_wheel_torque / model.drive.wheel_radius)
+                touch = _blow(model, payload, v, "post", 0.0, 0.0)
+                rows.append(Row("impulse", case, f"{asked}: at the touch", mass * v, touch[0], "N s", 0.1))
+                pushed = mass * v + 0.02 * thrust
+                rows.append(Row("impulse", case, f"{asked}: m v + 20 ms of thrust", pushed, touch[1], "N s", 0.1))
+        if name == "forklift":
+            continue
+        model = load_robot(name)
+        drive, speed, friction = model.drive, 0.8, 0.3
+        for aside in (0.1, 0.2):
+            # The nearer edge of the post, 0.1 m wide, takes the blow; it keeps the robot's front from turning aside.
+            lever = aside - 0.05
+            back = max(lever - friction * 0.5 * model.length, 0.0)
+            theory = speed / (1.0 / drive.mass + lever * back / drive.inertia)
+            got = _blow(model, 0.0, speed, "post", aside, 0.0)[0]
+            rows.append(Row("impulse", name, f"post {aside} m off the middle, 0.8 m/s", theory, got, "N s", 0.1))
+        for turn in (0.15, 0.5):
+            theory = _corner_blow(model, speed, turn, friction)
+            got = _blow(model, 0.0, speed, "wall", 0.0, turn)[0]
+            rows.append(Row("impulse", name, f"wall at {turn} rad, 0.8 m/s", theory, got, "N s", 0.1))
+    return rows
+
+
+def _corner_blow(model: RobotModel, v: float, turn: float, friction: float) -> float:
+    """Normal impulse [N s] that stops a robot's corner at a wall, without restitution.
+
+    The impulse J of a point contact changes the point's velocity by K J, ``K = 1 / m + l l^T / I`` with the levers l of
+    normal and tangent: J sticks if it is within the friction cone, else it slides at the cone's edge.
+    """
+    mass, inertia = model.drive.mass, model.drive.inertia
+    x, y = 0.5 * model.length, 0.5 * model.width
+    levers = np.array([x * sin(turn) - y * cos(turn), x * cos(turn) + y * sin(turn)])
+    effect = np.eye(2) / mass + np.outer(levers, levers) / inertia
+    speed = v * np.array([cos(turn), -sin(turn)])
+    stick = np.linalg.solve(effect, speed)
+    if abs(stick[1]) <= friction * stick[0]:
+        return float(stick[0])
+    return float(speed[0] / (effect[0] @ (1.0, np.sign(speed[1]) * friction)))
+
+
+def _blow(model: RobotModel, payload: float, v: float, what: str, aside: float, turn: float) -> tuple[float, float]:
+    """Impulses [N s] of a robot that runs into something: in the step that touches, and in 20 ms from then on."""
+    found = []
+    for steps in (0, 6):
+        builder = PrimitiveBuilder()
+        if what == "post":
+            builder.box((0.05, 0.05, 1.0), (0.05, aside, 1.0), class_name="rack", body=0)
+        else:
+            place = (0.1 * cos(turn), 0.1 * sin(turn), 1.0)
+            builder.box((0.1, 20.0, 1.0), place, class_name="rack", body=0, yaw=turn)
+        world = World(builder.build(), ["rack"], ["R"])
+        fleet = Fleet(world, [model])
+        fleet.reset([[-7.0, 0.0, 0.0]], [payload], check=False)
+        fleet.command([[v, 0.0]])
+        while not world.touching and world.time < 60.0:
+            fleet.step()
+        fleet.step(steps)
+        found.append(sum(contact.impulse for contact in world.contacts()))
+        world.close()
+    return found[0], found[1]
+
+
+def pushing() -> list[Row]:
+    """Mean force with which a robot pushes a carton over the floor: mu m g; by the motors, less rolling resistance."""
+    rows = []
+    for name in ("amr_100", "amr_600", "amr_1500"):
+        model = load_robot(name)
+        for mass in (5.0, 20.0, 40.0):
+            for v in (0.2, 0.5, 1.0):
+                loose = PrimitiveBuilder()
+                loose.box((0.2, 0.2, 0.2), (0, 0, 0), class_name="box", body=0)
+                at = [[0.5 * model.length + 0.5, 0, 0.2, 0, 0, 0, 1]]
+                world = World(
+                    PrimitiveBuilder().build(),
+                    (),
+                    (),
+                    loose=loose.build(),
+                    loose_pose=at,
+                    loose_mass=[mass],
+                    loose_id=["C"],
+                )
+                fleet = Fleet(world, [model])
+                fleet.command([[v, 0.0]])
+                fleet.step(RATE * 6)
+                force = []
+                for _ in range(RATE * 4):
+                    fleet.step()
+                    force.append(fleet._state[0, S_FORCE_LEFT] + fleet._state[0, S_FORCE_RIGHT])
+                rolling = model.drive.rolling_resistance * model.drive.mass * GRAVITY
+                got, theory = float(np.mean(force)) - rolling, world.settings.goods_friction * mass * GRAVITY
+                rows.append(Row("pushing", name, f"carton of {mass:.0f} kg at {v} m/s", theory, got, "N", 0.05))
+                world.close()
+    return rows
+
+
 GROUPS: dict[str, Callable[[], list[Row]]] = {
     "tracking": tracking,
     "braking": braking,
@@ -376,6 +486,8 @@ GROUPS: dict[str, Callable[[], list[Row]]] = {
     "slope": slope,
     "tricycle": tricycle,
     "mecanum": mecanum,
+    "impulse": impulse,
+    "pushing": pushing,
 }
 
 

@@ -29,6 +29,7 @@ class Bodies:
     def __init__(self, settings: PhysicsSettings) -> None:
         self._settings = settings
         self.client = bullet.acquire_client()
+        self._by_position = True
         self.empty()
 
     def empty(self) -> None:
@@ -47,6 +48,7 @@ class Bodies:
         floor = int(pybullet.createMultiBody(0, plane, useMaximalCoordinates=True, physicsClientId=client))
         pybullet.changeDynamics(floor, -1, lateralFriction=settings.static_friction, physicsClientId=client)
         bullet.set_filter(client, floor, bullet.FLOOR)
+        self.part_by_position(self._by_position)
         self.label: dict[int, tuple[str, str]] = {floor: ("floor", "floor")}
         self.static: set[int] = set()
         self.groups: set[int] = set()
@@ -59,6 +61,17 @@ class Bodies:
         self.person_of: dict[int, int] = {}
         self._mass: dict[int, tuple[float, float]] = {}
         self._held_shapes: dict[bytes, int] = {}
+
+    def part_by_position(self, wanted: bool) -> None:
+        """Say whether overlapping bodies are parted by position alone (split impulses), or by velocity.
+
+        By velocity, what is pushed hops: a carton of 20 kg drags with 1.08 to 1.11 mu m g instead of 0.99 to 1.02. But
+        by position, a tonne on a pallet of 25 kg sinks into it by millimetres.
+        """
+        self._by_position = wanted
+        pybullet.setPhysicsEngineParameter(
+            useSplitImpulse=int(wanted), splitImpulsePenetrationThreshold=0.0, physicsClientId=self.client
+        )
 
     def close(self) -> None:
         """Give the client back for the next world."""

@@ -58,6 +58,11 @@ class ContactTracker:
         self._touches.clear()
         self._ended.clear()
 
+    @property
+    def waiting(self) -> bool:
+        """Whether there are contacts that ``take`` has not returned yet."""
+        return bool(self._ended) or any(not touch.reported for touch in self._touches.values())
+
     def goes_on(self, time: float, robot: int, other: tuple[str, str]) -> bool:
         """Return whether a touch of this pair at ``time`` [s] would go on from an earlier one."""
         known = self._touches.get((robot, *other))

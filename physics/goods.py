@@ -68,6 +68,7 @@ class LooseGoods(ABC):
     def _reset_goods(self) -> None:
         """Put the goods back to where they start."""
         self._cargo.clear(self._start_pose)
+        self._hold_speed: dict[int, float] = {}
         self._awake: dict[int, float] = {}
         self._roused: dict[int, bool] = {}
         self._guided: set[int] = set()
@@ -222,6 +223,7 @@ class LooseGoods(ABC):
             raise InputError(f"there is no robot {robot}", mend=f"robots are 0 to {self.robot_count - 1}")
         if not 0.0 <= height <= self._lift[robot]:
             raise InputError(f"robot {robot} cannot hold anything {height} m up", mend=f"0 to {self._lift[robot]} m")
+        self._hold_speed[robot] = (height - self._cargo.height.get(robot, 0.0)) / self.settings.step_time
         self._cargo.height[robot] = float(height)
 
     def release_good(self, k: int) -> None:

@@ -121,6 +121,7 @@ class World(LooseGoods):
         self._lift = np.zeros(count) if lift is None else np.array(lift, dtype=np.float64)
         self._cargo.rides.clear()
         self._cargo.parts = dict(held or {})
+        self._bodies.part_by_position(not self._lift.any())
         self.robot_radius: FloatArray = np.zeros(count)
         """(R,) radius [m] of the circle about ``base_link`` that holds the shape and what is held."""
         self._robot_box = np.zeros((count, 4))
@@ -262,6 +263,11 @@ class World(LooseGoods):
         upright = np.column_stack([planar[:, :2], np.zeros(len(planar)), quaternion_from_yaw(planar[:, 2])])
         return np.concatenate([upright, self._loose_pose, self._cargo.part_poses(robots)])
 
+    @property
+    def touching(self) -> bool:
+        """Whether contacts began since the last call of ``contacts``."""
+        return self._contacts.waiting
+
     def contacts(self) -> list[Contact]:
         """Return the contacts that began since the last call."""
         return self._contacts.take()
@@ -349,7 +355,10 @@ class World(LooseGoods):
             vx, vy, omega = wanted[i]
             pybullet.resetBaseVelocity(body[i], (vx, vy, rise), (0.0, 0.0, omega), client)
             if i in self._bodies.held:
-                self._bodies.place_held(i, pose[i].tolist(), self._cargo.height.get(i, 0.0), (vx, vy, rise), omega)
+                lift = self._hold_speed.get(i, 0.0)
+                self._bodies.place_held(
+                    i, pose[i].tolist(), self._cargo.height.get(i, 0.0), (vx, vy, rise + lift), omega
+                )
         if self.before_step is not None:
             self.before_step(self._bodies)
         pybullet.stepSimulation(client)
@@ -357,6 +366,7 @@ class World(LooseGoods):
         self.advance_free(1)
         self._synced[near] = self._steps
         touched = self._disturbed(wanted)
+        self._hold_speed.clear()
         touches = [touch for i in touched for touch in self._touches_of(i, started, drift)]
         result = self._read_robots(touched, pose, drift)
         self._report(started, touches)
@@ -465,13 +475,21 @@ class World(LooseGoods):
         if not self._bodies.good and not pybullet.getContactPoints(physicsClientId=client):
             # One question for all; with goods in, the answer would list where they stand on the floor.
             return found
+        step, px, py = self.settings.step_time, self._before[:, 0].tolist(), self._before[:, 1].tolist()
         for i in self._near:
             wx, wy, turn = wanted[i]
-            for body in self._bodies.of_robot(i):
+            for number, body in enumerate(self._bodies.of_robot(i)):
                 (vx, vy, vz), (_, _, omega) = pybullet.getBaseVelocity(body, client)
+                vz -= self._hold_speed.get(i, 0.0) if number else 0.0
                 if abs(vx - wx) > SAME or abs(vy - wy) > SAME or abs(omega - turn) > SAME or abs(vz) > SAME:
                     found.append(i)
                     break
+            else:
+                # What is overlapped is left by way of the pose, without a change of velocity.
+                (x, y, z), _ = pybullet.getBasePositionAndOrientation(self._bodies.robot[i], client)
+                gone = max(abs(x - px[i] - wx * step), abs(y - py[i] - wy * step), abs(z - self._robot_height[i]))
+                if gone > SAME:
+                    found.append(i)
         return found
 
     def _touches_of(self, i: int, started: float, drift: FloatArray) -> list[Touch]:
