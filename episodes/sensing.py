@@ -89,7 +89,7 @@ class Stage:
                 self._trucks.append(r)
         load_body = robots + people + loose + 2 * len(self._trucks)
         parts += [
-            carried_load(body=load_body + r, instance_id=first + robots + people + r, top=model.height)
+            carried_load(body=load_body + r, instance_id=first + robots + people + r, place=model.load_place)
             for r, model in enumerate(models)
         ]
         patch_body = load_body + robots
@@ -338,12 +338,12 @@ def _shifted(loose: Primitives, first_body: int) -> Primitives:
     )
 
 
-def carried_load(*, body: int, instance_id: int, top: float) -> Primitives:
-    """Return the load that a laden robot shows, in ``base_link``; ``top`` is the robot's height [m]."""
+def carried_load(*, body: int, instance_id: int, place: tuple[float, float, float]) -> Primitives:
+    """Return the load that a laden robot shows, in ``base_link``; ``place`` is what it stands on, x, y, z [m]."""
     builder = PrimitiveBuilder()
     builder.box(
         _LOAD_HALF,
-        (-0.05, 0.0, top + _LOAD_HALF[2] + 0.005),
+        (place[0], place[1], place[2] + _LOAD_HALF[2] + 0.005),
         class_name="small_load_carrier",
         instance_id=instance_id,
         body=body,

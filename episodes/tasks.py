@@ -17,6 +17,12 @@ from .routes import DistanceField, FieldStore, FloatArray, Ground, path_length
 
 STANDING_SPEED = 0.05
 """A robot stands below this speed [m/s] and four times as much yaw rate [rad/s]: only then a goal counts as reached."""
+TURNS_AT_STATIONS = 0.75
+"""Radius [m] up to which robots turn on the spot at stations, which are made for them."""
+SHORT_OF = 2.0
+"""So far from a station [m] a longer robot may stop, with its nose towards it."""
+ROOM = 0.2
+"""And so much is left around its body there [m]."""
 START_SPACING = 2.0
 """Robots start at least this far apart [m], if there is room."""
 
@@ -62,7 +68,8 @@ def assign_tasks(
 ) -> Assignment:
     """Choose starts and stations for every robot.
 
-    Stations go round: two robots share one only if there are fewer stations than tasks.
+    Stations go round: two robots share one only if there are fewer stations than tasks. A robot is not sent where it
+    has no place to stand (see ``standing_place``), unless there is no other.
 
     Args:
         layout: the hall.
@@ -79,7 +86,7 @@ def assign_tasks(
     known = {id(ground): _Planner(layout, ground, store) for ground in grounds}
     planners = [known[id(ground)] for ground in grounds]
     places = {key: planner.stations() for key, planner in known.items()}
-    mine_of = [places[id(ground)] for ground in grounds]
+    mine_of = [_fitting(places[id(ground)], ground, model) for ground, model in zip(grounds, models, strict=True)]
     wanted_ids = [{s.id for of in places.values() for s in of[k]} for k in range(2)]
     picks, drops = ([s for s in layout.stations if s.id in ids] for ids in wanted_ids)
     start = _starts(grounds, models, planners, [of[0][0] for of in mine_of], rng)
@@ -94,6 +101,7 @@ def assign_tasks(
             pick = _next(picks, pick_order, number, mine_of[robot][0])
             drop = _next(drops, drop_order, number, [s for s in mine_of[robot][1] if s.id != pick.id])
             number += 1
+            pick, drop = (standing_place(s, grounds[robot], models[robot]) or s for s in (pick, drop))
             to_pick = planners[robot].route(here, pick)
             to_drop = planners[robot].route(np.array([pick.x, pick.y]), drop)
             routes.extend((to_pick, to_drop))
@@ -142,6 +150,36 @@ class _Planner:
             where=f"layout '{self._layout.name}', stations",
             mend="add a 'pick' and a 'drop' station that can be reached from each other",
         )
+
+
+def standing_place(station: Station, ground: Ground, model: RobotModel) -> Station | None:
+    """Return a station where a robot stands to use it; None if its body would stand in something.
+
+    Robots that can turn at stations stand right at it. A longer one that would not fit stops short of it, farther back
+    along its direction by up to ``SHORT_OF``.
+    """
+    if model.radius <= TURNS_AT_STATIONS:
+        return station
+    half_width = 0.5 * model.width
+    reach = max(0.5 * model.length - half_width, 0.0)
+    along = np.linspace(-reach, reach, 2 + math.ceil(2.0 * reach / half_width))
+    direction = np.array([math.cos(station.yaw), math.sin(station.yaw)])
+    for back in np.arange(0.0, SHORT_OF, 0.05).tolist():
+        places = np.array([station.x, station.y]) + (along[:, None] - back) * direction
+        if min(float(ground.clearance[ground.cell(place)]) for place in places) >= half_width + ROOM:
+            x, y = (float(v) for v in np.array([station.x, station.y]) - back * direction)
+            return station if back == 0.0 else station.model_copy(update={"x": x, "y": y})
+    return None
+
+
+def _fitting(
+    places: tuple[list[Station], list[Station]], ground: Ground, model: RobotModel
+) -> tuple[list[Station], list[Station]]:
+    """Return the stations, to pick from and to drop at, that a robot has a place at; all if that leaves none."""
+    picks, drops = ([s for s in kind if standing_place(s, ground, model) is not None] for kind in places)
+    if not picks or not drops or len({station.id for station in (*picks, *drops)}) < 2:
+        return places
+    return picks, drops
 
 
 def _distance(ground: Ground, field: FloatArray, station: Station) -> float:

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from ..common.geometry import wrap_angle
 from ..common.seeding import generator
 from ..episodes.policy import EpisodeInfo, Observation
+from .approach import Approach
 from .guard import CREEP, Guard
 from .obstacles import ObstacleLayer
-from .planner import NavigationMap, PlannerSettings, navigation_map
-from .pursuit import PursuitSettings, pursue
+from .planner import NavigationMap, Path, PlannerSettings, navigation_map
+from .pursuit import PursuitSettings, advance, pursue, speed_profile
 from .routing import Router, Way
 from .safety import SafetySettings
 
@@ -29,6 +30,8 @@ _BACK_OUT = 5.0
 """Held up for so long without a way round, the robot backs out [s]."""
 _GIVE_WAY = 8.0
 """The robot stands still for people near by for so long before it looks for another way [s]."""
+_OFF_CURVE = 0.5
+"""Farther from a curve into or out of a station [m] the robot plans anew."""
 _STEP = 0.5
 _TURN = 0.6
 """A robot that was held up has come free once it has moved or turned so far [m, rad]."""
@@ -93,12 +96,24 @@ class Navigator:
             self._guard = Guard(self._layer, safety, self._pursuit, info.control_period)
         planner = PlannerSettings.for_robot(robot.length, robot.width)
         self._router = Router(self._nav, planner, self._pursuit, self._layer)
+        self._approach = Approach(self._nav, robot)
+        self._stage: FloatArray | None = None
+        self._fixed: Way | None = None
         self._goal: FloatArray | None = None
         self._docking = False
         self._trouble = _Trouble()
 
     def act(self, observation: Observation) -> tuple[float, float]:
         """Return the command v [m/s], omega [rad/s] for the next control period."""
+        command = self._decide(observation)
+        if not self._careful or command == (0.0, 0.0):
+            return command
+        pose = np.asarray(observation.pose, dtype=np.float64)
+        if self._approach.keeps_clear(pose, *command):
+            return command
+        return self._held_up(pose, self._goal if self._goal is not None else pose, float(observation.time))
+
+    def _decide(self, observation: Observation) -> tuple[float, float]:
         pose = np.asarray(observation.pose, dtype=np.float64)
         time = float(observation.time)
         if self._layer is not None:
@@ -109,10 +124,15 @@ class Navigator:
             return 0.0, 0.0
         goal = np.asarray(observation.goal, dtype=np.float64)
         if self._goal is None or not np.array_equal(goal, self._goal):
-            self._take_goal(goal)
+            self._take_goal(goal, pose)
         if self._guard is not None and self._guard.blind(time):
             return 0.0, 0.0
+        if self._stage is not None:
+            goal = self._stage
         arrived = self._arrive(pose, goal)
+        if arrived == 0.0 and self._stage is not None:
+            self._enter(np.asarray(observation.goal, dtype=np.float64))
+            return 0.0, 0.0
         if arrived is not None:
             return self._guard.turn(pose, arrived) if self._guard is not None else (0.0, arrived)
         if self._guard is not None:
@@ -120,16 +140,52 @@ class Navigator:
             if manoeuvre is not None:
                 return manoeuvre
         held = self._trouble.held_since
+        if self._on_fixed_way(pose):
+            assert self._fixed is not None
+            return self._follow(self._fixed, pose, goal, observation)
         self._router.mend(pose, goal, time, 0.0 if held is None else time - held)
         if self._router.way is None:
             return self._held_up(pose, goal, time)
         return self._follow(self._router.way, pose, goal, observation)
 
-    def _take_goal(self, goal: FloatArray) -> None:
+    def _take_goal(self, goal: FloatArray, pose: FloatArray) -> None:
         self._goal = goal
+        self._stage = self._fixed = None
+        if not self._approach.turns_at(goal):
+            found = self._approach.into(goal)
+            self._stage = None if found is None else found[0]
+        if not self._approach.turns_at(pose):
+            out = self._approach.out_of(pose)
+            self._fixed = None if out is None else self._way_along(out)
         self._docking = False
         self._router.drop()
         self._trouble = _Trouble(patience=float(self._random.uniform(1.0, 3.0)))
+
+    def _way_along(self, path: Path) -> Way:
+        return Way(path, speed_profile(path, self._pursuit))
+
+    def _enter(self, goal: FloatArray) -> None:
+        """Turned at the stage: drive the curve into the goal."""
+        found = self._approach.into(goal)
+        self._stage = None
+        self._docking = False
+        if found is not None:
+            self._fixed = self._way_along(found[1])
+            self._router.way = self._fixed
+
+    def _on_fixed_way(self, pose: FloatArray) -> bool:
+        """Whether the robot is on a curve into or out of a station, and is to stay on it."""
+        way = self._fixed
+        if way is None:
+            return False
+        points = way.path.points
+        way.index = advance(points, way.path.arc, way.index, pose[0], pose[1])
+        off = math.hypot(points[way.index, 0] - pose[0], points[way.index, 1] - pose[1]) > _OFF_CURVE
+        if off or way.left < 0.1 or self._trouble.attempts > 0:
+            self._fixed = None
+            self._router.drop()
+            return False
+        return True
 
     def _arrive(self, pose: FloatArray, goal: FloatArray) -> float | None:
         """Return the yaw rate that turns to the goal's yaw once the robot is there; None while it is not."""
@@ -212,7 +268,10 @@ class Navigator:
                 return 0.0, 0.0
         trouble.planned = False
         trouble.attempts += 1
-        room = self._nav.clearance_at(self._guard.escape_ends(pose)[:, :2]).astype(np.float64)
+        ends = self._guard.escape_ends(pose)
+        room = self._nav.clearance_at(ends[:, :2]).astype(np.float64)
+        if not self._approach.turns_at(pose):
+            room = self._approach.gap(ends)
         trouble.escape = self._guard.best_escape(pose, room)
         if trouble.escape is not None:
             trouble.escape_until = time + float(self._random.uniform(1.2, 3.0))
@@ -224,7 +283,8 @@ class Navigator:
         trouble = self._trouble
         if trouble.escape is not None:
             v, omega = trouble.escape
-            if time < trouble.escape_until and guard.is_free(pose, v, omega, 0.3):
+            free = guard.is_free(pose, v, omega, 0.3) and self._approach.keeps_clear(pose, v, omega)
+            if time < trouble.escape_until and free:
                 share = min(1.0, max(guard.speed_limit(pose), CREEP) / abs(v)) if v != 0.0 else 1.0
                 return share * v, share * omega
             trouble.escape = None

@@ -46,6 +46,7 @@ PARAMETER_NAMES: tuple[str, ...] = (
     "max_steering_angle",
     "max_steering_rate",
     "steering_lag",
+    "steering_gain",
     "steering_offset",
     "steering_ticks",
     "max_lateral_speed",
@@ -66,8 +67,8 @@ the floor under the robot, as the rise for each metre along x and y of ``map`` [
 P_RADIUS, P_TRACK, P_MASS, P_PAYLOAD, P_INERTIA, P_LINEAR_GAIN, P_ANGULAR_GAIN, P_DELAY, P_LAG, P_TORQUE = range(10)
 P_MAX_SPEED, P_MAX_YAW_RATE, P_ACCELERATION, P_DECELERATION, P_YAW_ACCELERATION, P_FRICTION = range(10, 16)
 P_LOAD, P_ROLLING, P_TICKS, P_PAYLOAD_X, P_PAYLOAD_Y, P_BASE, P_STEER_MAX, P_STEER_RATE, P_STEER_LAG = range(16, 25)
-P_STEER_OFFSET, P_STEER_TICKS, P_MAX_LATERAL, P_LATERAL_GAIN, P_ROLLER = range(25, 30)
-P_KIND, P_UNLADEN_X, P_SLOPE_X, P_SLOPE_Y = range(30, 34)
+P_STEER_GAIN, P_STEER_OFFSET, P_STEER_TICKS, P_MAX_LATERAL, P_LATERAL_GAIN, P_ROLLER = range(25, 31)
+P_KIND, P_UNLADEN_X, P_SLOPE_X, P_SLOPE_Y = range(31, 35)
 
 STATE_NAMES: tuple[str, ...] = (
     "x",
@@ -193,7 +194,7 @@ def initial_state(pose: ArrayLike, velocity: ArrayLike, parameters: FloatArray) 
         state[i, [S_RAMP_V, S_TARGET_LEFT, S_WHEEL_LEFT]] = speed
         state[i, [S_RAMP_OMEGA, S_TARGET_RIGHT, S_WHEEL_RIGHT]] = 0.0
         angle = float(np.arctan2(backwards * across, backwards * v[i])) - parameters[i, P_STEER_OFFSET]
-        state[i, [S_STEER_SET, S_STEER]] = angle
+        state[i, [S_STEER_SET, S_STEER]] = angle / parameters[i, P_STEER_GAIN]
     return state
 
 

@@ -1,8 +1,8 @@
 """The traction of a tricycle: one front wheel that drives and steers, two rear wheels that only roll.
 
 ``base_link`` is in the middle of the rear axle. With wheel base L, wheel speed s and angle d of the front wheel (true:
-encoder plus offset) and without slip ``v = s cos d`` and ``omega = s sin d / L`` (Siegwart, Nourbakhsh, Scaramuzza,
-*Introduction to Autonomous Mobile Robots*, section 3.2).
+encoder times gain plus offset) and without slip ``v = s cos d`` and ``omega = s sin d / L`` (Siegwart, Nourbakhsh,
+Scaramuzza, *Introduction to Autonomous Mobile Robots*, section 3.2).
 
 The controller turns a command v, omega into the angle whose tangent is ``omega L / v`` and the speed
 ``hypot(v, omega L)``; of the two angles half a turn apart it takes the one nearer to where the wheel is, if the wheel
@@ -48,6 +48,7 @@ from .drive_table import (
     P_MAX_YAW_RATE,
     P_RADIUS,
     P_ROLLING,
+    P_STEER_GAIN,
     P_STEER_LAG,
     P_STEER_MAX,
     P_STEER_OFFSET,
@@ -219,7 +220,8 @@ def advance_tricycle(
     grip = p[i, P_FRICTION] * weight * dt
     drag = p[i, P_ROLLING] * weight * dt * clamp(s[i, S_WHEEL_LEFT] / DRAG_SPEED, -1.0, 1.0)
     motor = p[i, P_TORQUE] / p[i, P_RADIUS] * dt
-    c, q = cos(angle + p[i, P_STEER_OFFSET]), sin(angle + p[i, P_STEER_OFFSET])
+    truth = p[i, P_STEER_GAIN] * angle + p[i, P_STEER_OFFSET]
+    c, q = cos(truth), sin(truth)
     drive, side, rear, slips = _solve(
         mass,
         inertia,

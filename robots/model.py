@@ -111,6 +111,9 @@ class TricycleDrive(DriveParameters):
     """[rad/s]"""
     steering_lag: NonNegative = 0.06
     """Time constant of the steering loop [s]."""
+    steering_gain: Annotated[float, Field(gt=0.3, lt=3)] = 1.0
+    """True angle of the wheel [rad] for each radian that the steering encoder reads [-]; the controller takes it for 1.
+    """
     steering_offset: Annotated[float, Field(ge=-0.5, le=0.5)] = 0.0
     """True angle of the wheel where the steering encoder reads zero [rad]."""
     steering_ticks: int = Field(default=8192, gt=1)
@@ -200,6 +203,13 @@ class RobotModel(_Extended):
     def radius(self) -> float:
         """Radius [m] of the circle about ``base_link`` that holds the footprint."""
         return 0.5 * float((self.length**2 + self.width**2) ** 0.5)
+
+    @property
+    def load_place(self) -> tuple[float, float, float]:
+        """Middle of what a load is shown standing on, x, y, z [m] in ``base_link``: the deck, or the lowered forks."""
+        if self.forks is not None:
+            return self.drive.payload_x, self.drive.payload_y, self.forks.lowered_height
+        return -0.05, 0.0, self.height
 
     @model_validator(mode="before")
     @classmethod

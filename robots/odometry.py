@@ -20,6 +20,7 @@ from .drive_table import (
     P_BASE,
     P_KIND,
     P_RADIUS,
+    P_STEER_GAIN,
     P_STEER_OFFSET,
     P_STEER_TICKS,
     P_TICKS,
@@ -99,7 +100,7 @@ def _reckon_tricycle(
     """Move the dead-reckoned pose of a tricycle from the ticks of ``last`` to those of ``now``."""
     # A tick stands for its middle: the encoder rounds down.
     middle = 0.5 * (ticks[i, now, 1] + ticks[i, last, 1]) + 0.5
-    angle = middle * 2.0 * pi / nominal[i, P_STEER_TICKS] + nominal[i, P_STEER_OFFSET]
+    angle = nominal[i, P_STEER_GAIN] * middle * 2.0 * pi / nominal[i, P_STEER_TICKS] + nominal[i, P_STEER_OFFSET]
     travel = (ticks[i, now, 0] - ticks[i, last, 0]) * metres
     turn = travel * sin(angle) / nominal[i, P_BASE]
     heading = pose[i, 2] + 0.5 * turn
@@ -128,6 +129,6 @@ def wheel_velocity(nominal: FloatArray, ticks: NDArray[np.int64], step: int, dt:
             velocity[i, [0, 2, 1]] = body_speed((wheels[0], wheels[1], wheels[2], wheels[3]), reach)
             continue
         middle = 0.5 * (ticks[i, step % size, 1] + ticks[i, (step - span) % size, 1]) + 0.5
-        angle = middle * 2.0 * pi / nominal[i, P_STEER_TICKS] + nominal[i, P_STEER_OFFSET]
+        angle = nominal[i, P_STEER_GAIN] * middle * 2.0 * pi / nominal[i, P_STEER_TICKS] + nominal[i, P_STEER_OFFSET]
         velocity[i, :2] = speed[i, 0] * cos(angle), speed[i, 0] * sin(angle) / nominal[i, P_BASE]
     return velocity

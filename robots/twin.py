@@ -9,13 +9,18 @@ from pydantic import Field, ValidationError, model_validator
 
 from ..common.config import StrictModel, load_model, save_model
 from ..common.errors import InputError
-from .model import DriveParameters, RobotModel
+from .model import DRIVE_OF, RobotKind, RobotModel
 from .tricycle import TRICYCLE_PARAMETERS, TricycleParameters
 
-NOT_CALIBRATED = frozenset({"encoder_ticks"})
+NOT_CALIBRATED = frozenset({"encoder_ticks", "steering_ticks"})
 """Drive fields that are counts, not measures."""
-DRIVE_PARAMETERS: tuple[str, ...] = tuple(name for name in DriveParameters.model_fields if name not in NOT_CALIBRATED)
-"""Drive fields that a twin may hold."""
+DRIVE_PARAMETERS: dict[str, tuple[str, ...]] = {
+    kind: tuple(name for name in drive.model_fields if name not in NOT_CALIBRATED) for kind, drive in DRIVE_OF.items()
+}
+"""Drive fields that a twin may hold, by kind of robot."""
+_DRIVE_NAME = {"axis_length": "wheel_base", "steer_offset": "steering_offset"}
+"""What a tricycle's drive calls what the calibration of its encoders calls otherwise. The encoders' own ratios
+(``k_steer``, ``k_traction``) say how they are geared, which is not the drive's affair."""
 
 
 class TwinParameter(StrictModel):
@@ -86,7 +91,9 @@ class Twin(StrictModel):
     name: str
     version: int = Field(default=1, ge=1)
     """Counts the calibrations of this robot."""
-    kind: Literal["differential", "tricycle"]
+    kind: RobotKind
+    """A tricycle's twin may hold what its encoders' calibration finds (``TricycleParameters``), fields of its drive, or
+    both."""
     parameters: dict[str, TwinParameter]
     provenance: TwinProvenance
 
@@ -101,10 +108,11 @@ class Twin(StrictModel):
         Raises:
             InputError: the twin is of another kind of robot, or a value does not fit the model.
         """
-        self._require("differential")
+        self._require(model.kind)
         try:
-            drive = DriveParameters.model_validate({**model.drive.model_dump(), **self.values})
-            return RobotModel.model_validate({**model.model_dump(), "drive": drive.model_dump()})
+            return RobotModel.model_validate(
+                {**model.model_dump(), "drive": {**model.drive.model_dump(), **self._drive()}}
+            )
         except ValidationError as error:
             raise _unfit(self.name, error) from error
 
@@ -112,9 +120,20 @@ class Twin(StrictModel):
         """Return the tricycle with the calibrated parameters in place; raises as ``apply`` does."""
         self._require("tricycle")
         try:
-            return TricycleParameters.model_validate({**model.model_dump(), **self.values})
+            return TricycleParameters.model_validate({**model.model_dump(), **self._kinematic()})
         except ValidationError as error:
             raise _unfit(self.name, error) from error
+
+    def _kinematic(self) -> dict[str, float]:
+        """Values of a tricycle's encoders and its tracked sensor."""
+        return {name: value for name, value in self.values.items() if name in TRICYCLE_PARAMETERS}
+
+    def _drive(self) -> dict[str, float]:
+        """Values of the drive, with what the encoders' calibration found of it where its own are not given."""
+        own = {name: value for name, value in self.values.items() if name in DRIVE_PARAMETERS[self.kind]}
+        found = self._kinematic() if self.kind == "tricycle" else {}
+        translated = {_DRIVE_NAME[name]: value for name, value in found.items() if name in _DRIVE_NAME}
+        return {**translated, **own}
 
     def _require(self, kind: str) -> None:
         if self.kind != kind:
@@ -125,12 +144,14 @@ class Twin(StrictModel):
 
     @model_validator(mode="after")
     def _parameters_fit_kind(self) -> Twin:
-        known = DRIVE_PARAMETERS if self.kind == "differential" else TRICYCLE_PARAMETERS
+        known = DRIVE_PARAMETERS[self.kind] + (TRICYCLE_PARAMETERS if self.kind == "tricycle" else ())
         for name in self.parameters:
             if name not in known:
                 raise ValueError(f"a {self.kind} robot has no parameter '{name}' (known: {', '.join(known)})")
         try:
-            (DriveParameters if self.kind == "differential" else TricycleParameters).model_validate(self.values)
+            DRIVE_OF[self.kind].model_validate(self._drive())
+            if self.kind == "tricycle":
+                TricycleParameters.model_validate(self._kinematic())
         except ValidationError as error:
             item = error.errors()[0]
             raise ValueError(f"parameters.{item['loc'][0]}: {item['msg']}") from error

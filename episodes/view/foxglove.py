@@ -201,7 +201,7 @@ class _Recorder:
             if moment.carrying[r] != (before is not None and before.carrying[r]):
                 name = f"load of robot_{r}"
                 if moment.carrying[r]:
-                    load = carried_load(body=0, instance_id=0, top=playback.sampled.models[r].height)
+                    load = carried_load(body=0, instance_id=0, place=playback.sampled.models[r].load_place)
                     entities.append(entity(name, f"robot_{r}/base_link", time, solids=load))
                 else:
                     deletions.append(deletion(name, time))

@@ -231,7 +231,7 @@ class _Writer:
                     self._log(f"map/goals/robot_{r}", self._rr.Clear(recursive=False))
             if moment.carrying[r] != (before is not None and before.carrying[r]):
                 if moment.carrying[r]:
-                    load = carried_load(body=0, instance_id=0, top=self._playback.sampled.models[r].height)
+                    load = carried_load(body=0, instance_id=0, place=self._playback.sampled.models[r].load_place)
                     self._solids(f"map/robot_{r}/load", load, static=False)
                 else:
                     self._log(f"map/robot_{r}/load", self._rr.Clear(recursive=True))

@@ -3,6 +3,7 @@ import yaml
 
 from floorcast.common.config import to_yaml
 from floorcast.common.errors import InputError
+from floorcast.robots.load import load_robot
 from floorcast.robots.model import RobotModel
 from floorcast.robots.tricycle import TricycleParameters
 from floorcast.robots.twin import Twin, load_twin, save_twin
@@ -70,6 +71,30 @@ def test_a_tricycle_twin_applies_to_tricycles_only():
         twin.apply(RobotModel())
     with pytest.raises(InputError, match="is of a differential robot"):
         Twin.model_validate(data()).apply_tricycle(TricycleParameters())
+
+
+def test_twins_of_all_kinds_change_their_drives():
+    known = {"identifiable": True, "unit": "-"}
+    truck = Twin.model_validate(
+        data(
+            kind="tricycle",
+            parameters={
+                "k_steer": {"value": 0.56, **known},
+                "axis_length": {"value": 1.21, **known},
+                "steer_offset": {"value": 0.02, **known},
+                "motor_lag": {"value": 0.2, **known},
+            },
+        )
+    ).apply(load_robot("forklift"))
+    drive = truck.drive
+    assert (drive.wheel_base, drive.steering_offset, drive.motor_lag, drive.steering_gain) == (1.21, 0.02, 0.2, 1.0)
+    assert drive.payload_x == load_robot("forklift").drive.payload_x
+    platform = Twin.model_validate(data(kind="mecanum", parameters={"roller_friction": {"value": 0.05, **known}}))
+    assert platform.apply(load_robot("mecanum")).drive.roller_friction == 0.05
+    with pytest.raises(InputError, match="is of a mecanum robot"):
+        platform.apply(load_robot("forklift"))
+    with pytest.raises(ValueError, match="no parameter 'roller_friction'"):
+        Twin.model_validate(data(parameters={"roller_friction": {"value": 0.05, **known}}))
 
 
 def test_a_value_that_the_robot_cannot_have_is_refused_when_applied():
