@@ -248,6 +248,7 @@ def energy() -> list[Row]:
                 rows.append(Row("energy", f"{name}, {payload:.0f} kg", asked, theory, spent, "J", 0.05))
     model = load_robot("mecanum")
     drive = model.drive
+    assert isinstance(drive, MecanumDrive)
     with Course(model) as course:
         course.go((0.0, 0.8, 0.0), 3.0)
         before = float(course.fleet.energy_wh[0])
@@ -288,6 +289,8 @@ def tricycle() -> list[Row]:
     """A forklift on circles, and its way from rest through turns against what its own encoders say."""
     rows = []
     model = load_robot("forklift")
+    drive = model.drive
+    assert isinstance(drive, TricycleDrive)
     for radius in (0.8, 1.5, 3.0, -6.0):
         for v in (0.3, 0.6, -0.5, 1.2):
             omega = v / radius
@@ -300,10 +303,9 @@ def tricycle() -> list[Row]:
             along, _, turn = body_velocity(path)
             case = f"radius {radius} m"
             rows.append(Row("tricycle", case, f"v {v} m/s: radius", radius, along / turn, "m", 0.02))
-            wheel = np.arctan(model.drive.wheel_base / radius)
+            wheel = float(np.arctan(drive.wheel_base / radius))
             rows.append(Row("tricycle", case, f"v {v} m/s: wheel angle", wheel, angle, "rad", 0.02))
     with Course(model, payload=600.0) as course:
-        drive = model.drive
         plan = ((1.0, 0.0), (1.0, 0.5), (0.5, -0.4), (0.0, 0.6), (-0.6, 0.2), (0.0, 0.0))
         ticks, pose, way = [[0, 0]], np.zeros(3), 0.0
         for command in plan:
@@ -334,7 +336,9 @@ def mecanum() -> list[Row]:
     """A mecanum platform ahead, sideways, diagonally, on arcs and on the spot; wheels by the inverse kinematics."""
     rows = []
     model = load_robot("mecanum")
-    reach = 0.5 * (model.drive.wheel_base + model.drive.track_width)
+    drive = model.drive
+    assert isinstance(drive, MecanumDrive)
+    reach = 0.5 * (drive.wheel_base + drive.track_width)
     moves = {
         "ahead": (1.0, 0.0, 0.0),
         "sideways": (0.0, 0.8, 0.0),
