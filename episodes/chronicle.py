@@ -67,6 +67,7 @@ def contact_events(episode: LiveEpisode) -> list[Event]:
     return [
         Event(c.time, "collision", c.robot, c.other_class, c.other_id, c.speed, c.impulse, c.position)
         for c in episode.world.contacts()
+        if c.robot < len(episode.radius)  # What forklifts run into is their drivers' affair.
     ]
 
 
@@ -192,6 +193,7 @@ class Surroundings:
         # What a robot passes under is no obstacle to it.
         self._static = {top: footprints(solids.static, 0.01, top) for top in np.unique(self._height).tolist()}
         self._loose, self._body = footprints(solids.loose, -math.inf, math.inf), solids.loose.body
+        self._forklifts = episode.forklifts
         self._person_radius = np.full(len(episode.people), PERSON_RADIUS)
 
     def distances(self, log: EpisodeLog, first: int, end: int) -> tuple[FloatArray, FloatArray]:
@@ -204,6 +206,9 @@ class Surroundings:
         moved = np.any(place != place[:1], axis=(0, 2))[self._body]
         resting = _loose_outlines(self._loose[~moved], self._body[~moved], place[:1])[0]
         moving = _loose_outlines(self._loose[moved], self._body[moved], place)
+        if self._forklifts is not None:
+            steps = log.first + np.arange(first, end)
+            moving = np.concatenate([moving, self._forklifts.outlines(steps)], axis=1)
         everything, people = np.empty((2, *pose.shape[:2]))
         for top, static in self._static.items():
             around = np.concatenate([static, resting])

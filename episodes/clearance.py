@@ -67,6 +67,15 @@ def footprints(solids: Primitives, low: float, high: float) -> FloatArray:
     return np.ascontiguousarray(rows[keep])
 
 
+def placed_rectangles(pose: FloatArray, length: float, width: float) -> FloatArray:
+    """Return the outlines (T, N, 7), as from ``footprints``, of rectangles [m] centred on poses (T, N, 3)."""
+    rows = np.zeros((*pose.shape[:2], 7))
+    rows[..., :2] = pose[..., :2]
+    rows[..., 2], rows[..., 3] = np.cos(pose[..., 2]), np.sin(pose[..., 2])
+    rows[..., 4], rows[..., 5] = 0.5 * length, 0.5 * width
+    return rows
+
+
 def clearances(
     pose: FloatArray,
     half_extents: FloatArray,

@@ -47,6 +47,10 @@ def close_record(episode: LiveEpisode, policy_name: str, steps: int) -> EpisodeR
         floor=floor,
         record_period=None if scenario.record_rate is None else 1.0 / scenario.record_rate,
     )
+    if episode.forklifts is not None:
+        every = 1 if scenario.record_rate is None else scenario.control_rate // scenario.record_rate
+        rows = np.arange(len(record.time)) * every
+        record.forklift_pose, record.forklift_load = episode.forklifts.history(rows)
     record.kpis = episode_kpis(record, control_period=episode.period, sums=moved.sums)
     if floor is not None and scenario.orders is not None:
         record.kpis.update(order_kpis(record, floor, scenario.orders.costs))

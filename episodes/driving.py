@@ -1,10 +1,11 @@
 """How people drive forklifts: a compiled driver that follows a route, stops for what it sees, backs off when blocked.
 
-The driver steers by pure pursuit (Coulter, "Implementation of the pure pursuit path tracking algorithm", CMU-RI-TR-92-01,
-1992): curvature 2 sin(alpha) / L towards a point L ahead on the route; where the route turns back it turns on the spot.
-It drives as fast as it likes, but no faster than sideways acceleration allows in a bend, than lets it stop at the end of
-what may be driven, and than lets it stop for people and machines in its way that it can see: v^2 <= 2 a (gap - rest).
-It brakes only once it has seen them for its reaction time; who is careless looks late and not far.
+The driver steers by pure pursuit (Coulter, "Implementation of the pure pursuit path tracking algorithm", Carnegie
+Mellon University, CMU-RI-TR-92-01, 1992): curvature 2 sin(alpha) / L towards a point L ahead on the route; where the
+route turns back it turns on the spot. It drives as fast as it likes, but no faster than sideways acceleration allows in
+a bend, than lets it stop at the end of what may be driven, and than lets it stop for people and machines in its way
+that it can see: v^2 <= 2 a (gap - rest). It brakes only once it has seen them for its reaction time; who is careless
+looks a second late.
 """
 
 from __future__ import annotations
@@ -70,8 +71,10 @@ def _advance(path: FloatArray, arcs: FloatArray, count: int, arc: float, limit: 
         if distance < best - 1e-9:
             best, best_arc = distance, at
         at += 0.05
-    if min(limit, arc + 1.5) == limit and np.hypot(_point_at(path, arcs, count, limit)[0] - x,
-                                                  _point_at(path, arcs, count, limit)[1] - y) < best:
+    if (
+        min(limit, arc + 1.5) == limit
+        and np.hypot(_point_at(path, arcs, count, limit)[0] - x, _point_at(path, arcs, count, limit)[1] - y) < best
+    ):
         best_arc = limit
     return best_arc
 
@@ -86,6 +89,54 @@ def _turn_ahead(path: FloatArray, arcs: FloatArray, count: int, arc: float, limi
         return 0.0
     turn = np.arctan2(cy - by, cx - bx) - np.arctan2(by - ay, bx - ax)
     return abs((turn + np.pi) % (2.0 * np.pi) - np.pi)
+
+
+@compiled
+def _gap_to(
+    person: bool,
+    pose: FloatArray,
+    speed: float,
+    front: float,
+    width: float,
+    reach: float,
+    x: float,
+    y: float,
+    vx: float,
+    vy: float,
+    machine: FloatArray,
+    outline: FloatArray,
+    path: FloatArray,
+    arcs: FloatArray,
+    count: int,
+    arc: float,
+    limit: float,
+) -> float:
+    """Return how far [m] the truck's front may go along the route until it meets something at x, y moving at v.
+
+    Where it is now counts, and where it will be when the truck gets there, at most 1.5 s ahead; of a machine the point
+    of its outline that is nearest. Inf for what is not in the way.
+    """
+    skin = PERSON_RADIUS if person else 0.0
+    c, s = np.cos(pose[2]), np.sin(pose[2])
+    # Whoever has come up to the very front stands in the way wherever the route leads.
+    ahead, aside = c * (x - pose[0]) + s * (y - pose[1]), c * (y - pose[1]) - s * (x - pose[0])
+    if front - 0.1 < ahead < front + 1.0 and abs(aside) < width + 0.1 + skin:
+        return max(ahead - front - skin, 0.0)
+    way = 0.0
+    while way <= reach - front:
+        at = arc + front + way
+        px, py = _point_at(path, arcs, count, min(at, limit))
+        if at > limit:
+            # Beyond the stop the front still stands out.
+            px, py = px + (at - limit) * c, py + (at - limit) * s
+        when = min(way / max(speed, 0.5), 1.5)
+        nx, ny = (x, y) if person else nearest_on(machine, outline, px, py)
+        now = np.hypot(nx - px, ny - py)
+        then = np.hypot(x + when * vx - px, y + when * vy - py)
+        if min(now, then) < width + _SIDE_MARGIN + skin:
+            return max(way - width, 0.0)
+        way += _STEP_AHEAD
+    return np.inf
 
 
 @compiled
@@ -118,50 +169,33 @@ def _gap_ahead(
     x, y = pose[0], pose[1]
     seat_x, seat_y = x + 0.3 * np.cos(pose[2]), y + 0.3 * np.sin(pose[2])
     front, width = trait[D_HALF_LENGTH], trait[D_HALF_WIDTH]
-    stop = speed * speed / (2.0 * trait[D_BRAKING])
-    reach = front + _REST + stop + (0.5 if trait[D_CARELESS] == 1.0 else 1.0 + speed * trait[D_REACTION])
+    reach = front + width + _REST + speed * speed / (2.0 * trait[D_BRAKING])
+    reach += 1.0 + speed * trait[D_REACTION]
+    own = np.array([0.0, 0.0, front, width])
     gap, machine, beside = np.inf, False, np.inf
-    for k in range(len(people) + len(machines)):
-        person = k < len(people)
-        j = k - len(people)
-        if not person and j == first + f:
+    for k in range(len(people)):
+        ox, oy = people[k, 0], people[k, 1]
+        if np.hypot(ox - x, oy - y) > reach + 3.0 or not sees(seat_x, seat_y, ox, oy, field, resolution, origin):
             continue
-        vx = people_velocity[k, 0] if person else speeds[j] * np.cos(machines[j, 2])
-        vy = people_velocity[k, 1] if person else speeds[j] * np.sin(machines[j, 2])
-        size = PERSON_RADIUS if person else np.hypot(outlines[j, 2], outlines[j, 3])
-        ox, oy = (people[k, 0], people[k, 1]) if person else (machines[j, 0], machines[j, 1])
-        if np.hypot(ox - x, oy - y) > reach + size + 2.0:
+        px, py = nearest_on(pose, own, ox, oy)
+        beside = min(beside, np.hypot(ox - px, oy - py) - PERSON_RADIUS)
+        vx, vy = people_velocity[k, 0], people_velocity[k, 1]
+        found = _gap_to(
+            True, pose, speed, front, width, reach, ox, oy, vx, vy, pose, own, path, arcs, count, arc, limit
+        )
+        gap = min(gap, found)
+    for j in range(len(machines)):
+        size = np.hypot(outlines[j, 2], outlines[j, 3])
+        if j == first + f or np.hypot(machines[j, 0] - x, machines[j, 1] - y) > reach + size + 3.0:
             continue
-        if not person:
-            ox, oy = nearest_on(machines[j], outlines[j], x, y)
-        skin = PERSON_RADIUS if person else 0.0
-        if person:
-            px, py = nearest_on(pose, np.array([0.0, 0.0, front, width]), ox, oy)
-            if np.hypot(ox - px, oy - py) - skin < _NEAR_PERSON:
-                beside = min(beside, np.hypot(ox - px, oy - py) - skin)
+        ox, oy = nearest_on(machines[j], outlines[j], x, y)
         if not sees(seat_x, seat_y, ox, oy, field, resolution, origin):
             continue
-        at = arc + front
-        while at - arc <= reach and at <= limit + front:
-            way_x, way_y = _point_at(path, arcs, count, min(at, limit))
-            if at > limit:
-                # Beyond the stop the front still stands out.
-                way_x, way_y = way_x + (at - limit) * np.cos(pose[2]), way_y + (at - limit) * np.sin(pose[2])
-            when = min((at - arc - front) / max(speed, 0.5), 1.5)
-            for then in range(2):
-                cx, cy = ox + then * when * vx, oy + then * when * vy
-                if not person and then == 0:
-                    cx, cy = nearest_on(machines[j], outlines[j], way_x, way_y)
-                if np.hypot(cx - way_x, cy - way_y) < width + _SIDE_MARGIN + skin and at - arc - front < gap:
-                    gap, machine = max(at - arc - front - width, 0.0), not person
-            if at - arc - front >= gap:
-                break
-            at += _STEP_AHEAD
-        # Whoever has come up to the very front stands in the way wherever the route leads.
-        c, s = np.cos(pose[2]), np.sin(pose[2])
-        ahead, aside = c * (ox - x) + s * (oy - y), c * (oy - y) - s * (ox - x)
-        if front - 0.1 < ahead < front + 1.0 and abs(aside) < width + 0.1 + skin and ahead - front - skin < gap:
-            gap, machine = max(ahead - front - skin, 0.0), not person
+        vx, vy = speeds[j] * np.cos(machines[j, 2]), speeds[j] * np.sin(machines[j, 2])
+        found = _gap_to(False, pose, speed, front, width, reach, ox, oy, vx, vy, machines[j], outlines[j], path, arcs,
+                        count, arc, limit)  # fmt: skip
+        if found < gap:
+            gap, machine = found, True
     return gap, machine, beside
 
 

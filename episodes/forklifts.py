@@ -1,7 +1,7 @@
 """Forklifts that people drive on their rounds: where they go, planned by driving it once; and driving them.
 
-They are machines of the ``Fleet`` after the robots, so that physics, sensors and collisions treat them as such; no policy
-knows of them but by its sensors. ``driving`` decides what they do.
+They are machines of the ``Fleet`` after the robots, so that physics, sensors and collisions treat them as such; no
+policy knows of them but by its sensors. ``driving`` decides what they do.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from ..common.errors import InputError
 from ..layouts.model import Layout
 from ..robots.model import RobotModel
 from .actors import Actor
+from .clearance import placed_rectangles
+from .drivers import Driver
 from .driving import (
     D_BRAKING,
     D_CARELESS,
@@ -53,22 +55,6 @@ _START_GAP = 3.0
 """Nobody starts nearer to a forklift than this [m], if there is room."""
 
 
-@dataclass(frozen=True)
-class Driver:
-    """What was drawn for one forklift and its driver.
-
-    Attributes:
-        speed: usual speed [m/s]. reaction_time: [s]. careless: whether the driver looks late and not far.
-        dwell: mean time of a stop [s]. payload: load carried between every other pair of stops [kg].
-    """
-
-    speed: float
-    reaction_time: float
-    careless: bool
-    dwell: float
-    payload: float
-
-
 @dataclass
 class Rounds:
     """Planned rounds of F forklifts, arrays as in ``driving.drive_all``.
@@ -84,6 +70,11 @@ class Rounds:
     stop_at: FloatArray
     stop_for: FloatArray
     traits: FloatArray
+
+    @staticmethod
+    def none() -> Rounds:
+        """Return the rounds of no forklift."""
+        return _assembled([], [], None)
 
 
 def plan_rounds(
@@ -251,8 +242,10 @@ def _drive(path: FloatArray, pose: FloatArray, driver: Driver, model: RobotModel
     return None
 
 
-def _traits(drivers: Sequence[Driver], model: RobotModel) -> FloatArray:
+def _traits(drivers: Sequence[Driver], model: RobotModel | None) -> FloatArray:
     traits = np.zeros((len(drivers), DRIVER))
+    if model is None:
+        return traits
     for f, driver in enumerate(drivers):
         traits[f, D_SPEED], traits[f, D_REACTION] = driver.speed, driver.reaction_time
         traits[f, D_CARELESS] = float(driver.careless)
@@ -264,7 +257,7 @@ def _traits(drivers: Sequence[Driver], model: RobotModel) -> FloatArray:
 def _assembled(
     rounds: Sequence[tuple[FloatArray, list[float], FloatArray, FloatArray]],
     drivers: Sequence[Driver],
-    model: RobotModel,
+    model: RobotModel | None,
 ) -> Rounds:
     count = len(rounds)
     corners = max((len(path) for path, _, _, _ in rounds), default=2)
@@ -289,13 +282,14 @@ class Forklifts(Actor):
     """Driven forklifts: machines ``first`` to ``first + F - 1`` of a fleet.
 
     Args:
-        rounds: planned. drivers: one for each. model: what they are.
+        rounds: planned. drivers: one for each.
         machines: the fleet with robots and forklifts. first: the first forklift's index in it.
+        told: (F, 2) v [m/s], omega [rad/s] that the drives of the forklifts are told next; written by ``command``.
         people: on foot. vehicles: where all machines are, up to date when ``command`` is called.
         ground: clearance of the hall. period: between two decisions [s].
 
     Attributes:
-        commands: (F, 2) v [m/s], omega [rad/s], what the drivers want now. carrying: (F,) bool, load on the forks.
+        carrying: (F,) bool, load on the forks.
     """
 
     def __init__(
@@ -304,6 +298,7 @@ class Forklifts(Actor):
         drivers: Sequence[Driver],
         machines: Fleet,
         first: int,
+        told: FloatArray,
         people: People | Crowd,
         vehicles: Vehicles,
         ground: Ground,
@@ -315,7 +310,7 @@ class Forklifts(Actor):
         self._finished = np.zeros(len(drivers), dtype=np.bool_)
         self._poses: list[FloatArray] = []
         self._loads: list[NDArray[np.bool_]] = []
-        self.commands: FloatArray = np.zeros((len(drivers), 2))
+        self._told = told
         self.carrying: NDArray[np.bool_] = np.zeros(len(drivers), dtype=np.bool_)
 
     def __len__(self) -> int:
@@ -353,7 +348,7 @@ class Forklifts(Actor):
             ground.resolution,
             ground.origin,
             self._period,
-            self.commands,
+            self._told,
             self._finished,
         )
         for f in np.flatnonzero(self._finished).tolist():
@@ -361,6 +356,12 @@ class Forklifts(Actor):
             self.carrying[f] = not self.carrying[f] and self._progress[f, F_STOP] > 0
             kg = self._drivers[f].payload if self.carrying[f] else 0.0
             self._machines.set_payload(self._first + f, kg)
+
+    def outlines(self, steps: NDArray[np.int64]) -> FloatArray:
+        """Return the outlines (T, F, 7), as of ``clearance.footprints``, at control steps (T,)."""
+        pose, _ = self.history(steps)
+        model = self._machines.models[self._first]
+        return placed_rectangles(pose, model.length, model.width)
 
     def history(self, steps: NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
         """Return poses (T, F, 3) and loads (T, F), 1 where something lay on the forks, at control steps (T,)."""

@@ -6,7 +6,7 @@ beside the policies is in ``LiveEpisode.actors``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +26,11 @@ from .disturbances.actor import Disturbances
 from .disturbances.floor import spill_radii
 from .disturbances.plan import Occurrence, Surroundings, plan_disturbances, reserve_of
 from .errands import Errands, FixedErrands
+from .forklifts import Forklifts, Rounds, plan_rounds
 from .hall import Hall, hall_of, with_reserve, world_of
 from .localisation import LocalisationErrors
 from .log import EpisodeLog
+from .machines import RobotsOf
 from .people import People, plan_people
 from .policy import EpisodeInfo
 from .randomization import sample_scenario
@@ -56,7 +58,8 @@ class LiveEpisode:
         scenario, seed, index, twin: as given. period: between two control steps [s].
         sampled: what was drawn. hall: what follows from its layout.
         assignment: starts, tasks and shortest ways.
-        world, fleet: physics. condition: batteries, wear and faults, or None.
+        world, fleet: physics; machines: the robots and, after them, the forklifts, whose drivers are ``forklifts``.
+        rounds: where these go. condition: batteries, wear and faults, or None.
         people: persons on foot. vehicles: the machines that they mind. radius: (R,) circumscribed radii [m].
         actors: what acts beside the policies, in the order in which the loop calls it.
         errands: what the robots are to do now.
@@ -88,13 +91,14 @@ class LiveEpisode:
             generator(seed, index, "tasks"),
             self.hall.fields,
         )
+        self.rounds = self._plan_rounds()
         plan = plan_crowd if scenario.people.model == "social_force" else plan_people
         self.people: People | Crowd = plan(
             self.sampled.walkers,
             self.sampled.layout,
             self.hall.walkable(),
             self.assignment.routes,
-            self.assignment.start[:, :2],
+            np.concatenate([self.assignment.start, self.rounds.start])[:, :2],
             scenario.duration,
             [generator(seed, index, f"people.{p}.walk") for p in range(len(self.sampled.walkers))],
         )
@@ -102,8 +106,7 @@ class LiveEpisode:
         first_belt_good = len(self.hall.solids.loose_pose)
         self.hall = with_reserve(self.hall, belt_goods(scenario, seed, index))
         self.world = world_of(self.hall, self.sampled.loose_mass)
-        self.fleet = Fleet(self.world, models, list(self.sampled.drives))
-        self.fleet.reset(self.assignment.start, np.zeros(robots), self.sampled.friction)
+        self.fleet, self.machines = self._start_machines()
         self.radius = np.array([model.radius for model in models])
 
         self.stream = int(generator(seed, index, "noise").integers(2**62))
@@ -114,8 +117,22 @@ class LiveEpisode:
         rows = scenario.control_steps if self.chronicle is None else self.chronicle.rows
         self.log = EpisodeLog(rows, robots, len(self.people), len(self.hall.solids.loose_pose))
         self.events: list[Event] = []
-        self.vehicles = Vehicles(self.fleet.models, robots)
-        self.actors: list[Actor] = [Pedestrians(self.people, self.fleet, self.world, self.vehicles)]
+        self.vehicles = Vehicles(self.machines.models, robots)
+        self.actors: list[Actor] = [Pedestrians(self.people, self.machines, self.world, self.vehicles)]
+        self.forklifts: Forklifts | None = None
+        if isinstance(self.fleet, RobotsOf):
+            self.forklifts = Forklifts(
+                self.rounds,
+                self.sampled.drivers,
+                self.machines,
+                robots,
+                self.fleet.told,
+                self.people,
+                self.vehicles,
+                self.hall.ground(0.0),
+                self.period,
+            )
+            self.actors.append(self.forklifts)
         self.belts = Belts(self, first_belt_good) if scenario.conveyors is not None else None
         if self.belts is not None:
             self.actors.append(self.belts)
@@ -149,11 +166,11 @@ class LiveEpisode:
         self.scans.take(self.stage.scene, pose, time, self.fleet.velocity)
 
     def unnamed_loads(self) -> NDArray[np.bool_]:
-        """Return whether a robot shows a load carrier (R,): it is laden, and with no good that is seen by itself."""
+        """Return whether a machine shows a load (M,): it is laden, and with no good that is seen by itself."""
         carrying = self.errands.carrying
         for robot in np.flatnonzero(carrying).tolist():
             carrying[robot] = not self.world.carried_by(robot)
-        return carrying
+        return carrying if self.forklifts is None else np.concatenate([carrying, self.forklifts.carrying])
 
     def write_down(self, k: int, pose: FloatArray) -> None:
         """Log where everything is at the beginning of control step k; ``pose`` (R, 3) of the robots."""
@@ -205,11 +222,32 @@ class LiveEpisode:
         planned = plan_disturbances(self.scenario, around, first, self.seed, self.index, self.sampled.values)
         return planned, with_reserve(self.hall, reserve_of(self.scenario, self.seed, self.index))
 
+    def _plan_rounds(self) -> Rounds:
+        ranges, drivers = self.scenario.forklifts, self.sampled.drivers
+        if ranges is None:
+            return Rounds.none()
+        rngs = [generator(self.seed, self.index, f"forklifts.{f}.round") for f in range(len(drivers))]
+        return plan_rounds(ranges, drivers, self.sampled.layout, self.hall, self.assignment.start, rngs)
+
+    def _start_machines(self) -> tuple[Fleet, Fleet]:
+        """Put robots and forklifts at their starts; returns the fleet of the robots, and that of all machines."""
+        sampled, ranges, robots = self.sampled, self.scenario.forklifts, len(self.sampled.drives)
+        models, drives = list(sampled.models), list(sampled.drives)
+        if ranges is not None:
+            models += [ranges.model] * len(sampled.drivers)
+            drives += [ranges.model.drive.model_copy(update={"max_speed": driver.speed}) for driver in sampled.drivers]
+        machines = Fleet(self.world, models, drives)
+        start = np.concatenate([self.assignment.start, self.rounds.start])
+        machines.reset(start, np.zeros(len(models)), sampled.friction)
+        if len(models) == robots:
+            return machines, machines
+        return cast("Fleet", RobotsOf(machines, robots, sampled.friction)), machines
+
     def _prepare_sensors(self) -> None:
         sampled = self.sampled
         self.stage = Stage(
             self.hall.solids,
-            sampled.models,
+            self.machines.models,
             len(self.people),
             self.seed,
             self.index,

@@ -89,7 +89,8 @@ def run_episode(
             episode.stage.update(episode.fleet.body_pose(), episode.unnamed_loads())
         while due and due[0][0] == k and capture is not None:
             _, robot, number = due.pop(0)
-            moving = episode.stage.body_velocity(pose, episode.fleet.velocity, episode.people.velocity)
+            machines = episode.machines
+            moving = episode.stage.body_velocity(machines.pose, machines.velocity, episode.people.velocity)
             velocity = episode.fleet.velocity[robot]
             take = episode.photographer.take
             capture(take(episode.stage.scene, pose[robot], robot, number, k / rate, velocity, moving))

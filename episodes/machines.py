@@ -19,21 +19,21 @@ class RobotsOf:
     """Stands for the first R machines of a fleet: takes and gives what ``Fleet`` does, rows of the robots alone.
 
     So whoever deals with robots needs to know nothing of the forklifts among them. Only ``body_pose`` tells of all.
+    Motors and wear of such a fleet are not reckoned: a forklift has other drives.
 
     Args:
         machines: the whole fleet.
         robots: R.
+        friction: of the floor under the other machines [-].
 
     Attributes:
         told: (F, 2) v [m/s], omega [rad/s] that the other machines are told at the next ``command``.
     """
 
-    def __init__(self, machines: Fleet, robots: int) -> None:
+    def __init__(self, machines: Fleet, robots: int, friction: float) -> None:
         self._machines, self._robots = machines, robots
         self._others = len(machines.models) - robots
-        self._motors: FloatArray | None = None
-        self._padded: FloatArray = np.zeros((0, 2, 0))
-        self._friction = np.zeros(0)
+        self._friction = np.full(self._others, friction)
         self.told: FloatArray = np.zeros((self._others, 2))
 
     @property
@@ -55,8 +55,6 @@ class RobotsOf:
 
     def step(self, steps: int = 1) -> None:
         """Let physics steps pass, for all machines."""
-        if self._motors is not None:
-            self._padded[: self._robots] = self._motors
         self._machines.step(steps)
 
     def set_payload(self, robot: int, kg: float, offset: tuple[float, float] | None = None) -> None:
@@ -66,36 +64,6 @@ class RobotsOf:
     def set_friction(self, friction: ArrayLike) -> None:
         """Set the floor's friction under each robot (R,); under the others it stays."""
         self._machines.set_friction(np.concatenate([np.asarray(friction, dtype=np.float64), self._friction]))
-
-    def keep_friction(self, friction: float) -> None:
-        """Say what the floor's friction is under the other machines."""
-        self._friction = np.full(self._others, friction)
-
-    def watch_motors(self, motors: FloatArray) -> FloatArray:
-        """As ``Fleet.watch_motors`` for the robots' motors (R, 2, M)."""
-        self._motors = motors
-        self._padded = np.concatenate([motors, np.repeat(motors[:1], self._others, axis=0)])
-        return self._machines.watch_motors(self._padded)[: self._robots]
-
-    def set_condition(
-        self,
-        torque_share: FloatArray,
-        brake: FloatArray,
-        radius_share: FloatArray,
-        count_share: FloatArray,
-        friction_share: FloatArray,
-        speed_limit: FloatArray,
-    ) -> None:
-        """As ``Fleet.set_condition``; the other machines neither wear nor fail."""
-        more = self._others
-        self._machines.set_condition(
-            np.concatenate([torque_share, np.ones((more, 2))]),
-            np.concatenate([brake, np.zeros((more, 2))]),
-            np.concatenate([radius_share, np.ones(more)]),
-            np.concatenate([count_share, np.ones((more, 2))]),
-            np.concatenate([friction_share, np.ones(more)]),
-            np.concatenate([speed_limit, np.full(more, np.inf)]),
-        )
 
     @property
     def payload(self) -> FloatArray:

@@ -24,6 +24,7 @@ from ..perception.appearance import Appearance, MaterialTexture
 from ..perception.config import CameraConfig, ImuConfig, LidarConfig, Lighting, WheelOdometryConfig
 from ..robots.model import DriveParameters, RobotModel
 from .distributions import Sampler
+from .drivers import Driver
 from .people import Walker
 from .scenario import DRIVE_QUANTITIES, MATERIAL_QUANTITIES, RECIPE_QUANTITIES, DriveRanges, Scenario
 from .sensor_ranges import CAMERA_ELEMENTS
@@ -67,6 +68,7 @@ class SampledScenario:
         lidar_latency: from a scan until it is seen [s].
         position_error, heading_error, error_time: localisation error [m], [rad] (standard deviations), [s].
         walkers: the people.
+        drivers: the forklifts and who drives them.
         tasks: for each robot, in order.
         values: everything drawn, by dotted name, in SI units; plain floats.
     """
@@ -87,6 +89,7 @@ class SampledScenario:
     heading_error: float
     error_time: float
     walkers: tuple[Walker, ...]
+    drivers: tuple[Driver, ...]
     tasks: tuple[tuple[SampledTask, ...], ...]
     values: dict[str, Any]
 
@@ -154,6 +157,7 @@ def sample_scenario(scenario: Scenario, seed: int, index: int, twin: Twin | None
         heading_error=draw.value("sensors.heading_error", sensors.heading_error),
         error_time=draw.value("sensors.error_time", sensors.error_time),
         walkers=_walkers(scenario, draw),
+        drivers=_drivers(scenario, draw),
         tasks=tuple(
             tuple(_task(scenario, draw, robot, k, fleet[robot][0]) for k in range(per_robot)) for robot in range(robots)
         ),
@@ -448,6 +452,28 @@ def _walkers(scenario: Scenario, draw: _Draw) -> tuple[Walker, ...]:
         draw.values[f"people.{person}.careless"] = float(walkers[-1].careless)
         draw.values[f"people.{person}.crossing"] = float(walkers[-1].crossing)
     return tuple(walkers)
+
+
+def _drivers(scenario: Scenario, draw: _Draw) -> tuple[Driver, ...]:
+    ranges = scenario.forklifts
+    if ranges is None:
+        return ()
+    careless = draw.value("forklifts.careless", ranges.careless)
+    drivers = []
+    for number in range(draw.count("forklifts.count", ranges.count)):
+        label = f"forklifts.{number}"
+        chance = float(generator(draw.seed, draw.index, f"{label}.behaviour").random())
+        drivers.append(
+            Driver(
+                speed=draw.value(f"{label}.speed", ranges.speed),
+                reaction_time=draw.value(f"{label}.reaction_time", ranges.reaction_time),
+                careless=chance < careless,
+                dwell=draw.value(f"{label}.dwell", ranges.dwell),
+                payload=min(draw.value(f"{label}.payload", ranges.payload), ranges.model.max_payload),
+            )
+        )
+        draw.values[f"{label}.careless"] = float(drivers[-1].careless)
+    return tuple(drivers)
 
 
 def _groups(scenario: Scenario, draw: _Draw, count: int) -> list[int]:

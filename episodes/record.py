@@ -127,6 +127,8 @@ class EpisodeRecord:
         energy_wh: (R,) float64 electrical energy used.
         loose_moves: (M, 9) float64, every change of a loose good's place, in order of time: control step, number of the
             good among the layout's loose ones, x, y, z [m], qx, qy, qz, qw of its centre of mass in ``map``.
+        forklift_pose: (T, F, 3) float64 x, y [m], yaw [rad] of driven forklifts; forklift_load: (T, F) float64, 1 where
+            something lay on the forks. None of them is in files of episodes without forklifts.
         events: in order of time.
         tasks: finished and unfinished tasks.
         kpis: per-episode key performance indicators by name (see ``episodes.kpis``); nan is stored as None.
@@ -156,6 +158,8 @@ class EpisodeRecord:
     person_radius: NDArray[np.float64]
     energy_wh: NDArray[np.float64]
     loose_moves: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 9)))
+    forklift_pose: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0, 3)))
+    forklift_load: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
     events: list[Event] = field(default_factory=list)
     tasks: list[TaskResult] = field(default_factory=list)
     kpis: dict[str, float | None] = field(default_factory=dict)

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model
 
 from ..common.config import StrictModel, parse_model, parse_yaml, read_text
 from ..common.errors import InputError
-from ..layouts.model import Layout
+from ..layouts.model import Layout, Point
 from ..layouts.recipe import LayoutRecipe
 from ..perception.appearance import MaterialName, TextureImage
 from ..perception.config import CameraConfig, ImuConfig, LidarConfig, WheelOdometryConfig
@@ -284,6 +284,31 @@ class PeopleRanges(StrictModel):
         return self
 
 
+def _forklift() -> RobotModel:
+    return load_robot("forklift")
+
+
+class ForkliftRanges(StrictModel):
+    """Forklifts that people drive on rounds of their own; all but the count are drawn for each."""
+
+    count: ranges.PositiveCount = Constant(value=1, unit="1")
+    model: NamedRobot = Field(default_factory=_forklift)
+    speed: ranges.Speed = Constant(value=2.0, unit="m/s")
+    """Usual speed of the driver on straight ways."""
+    reaction_time: ranges.Duration = Constant(value=0.8, unit="s")
+    """From seeing something in the way until braking."""
+    careless: ranges.Fraction = Constant(value=0.2, unit="1")
+    """Chance that a driver looks a second later than that."""
+    dwell: ranges.Duration = Constant(value=8, unit="s")
+    """Mean time of a stop, where the truck loads and unloads in turns."""
+    payload: ranges.Mass = Constant(value=500, unit="kg")
+    """Never above the model's ``max_payload``."""
+    places: tuple[Literal["docks", "stations", "aisles"], ...] = ("docks", "stations", "aisles")
+    """Where stops are drawn from."""
+    waypoints: tuple[Annotated[tuple[Point, ...], Field(min_length=2)], ...] = ()
+    """Rounds [m] to drive instead, each closed, with a stop at every point; forklifts take them in turns."""
+
+
 class TaskRanges(StrictModel):
     """Pick-and-drop tasks."""
 
@@ -381,6 +406,8 @@ class Scenario(StrictModel):
     capture: CaptureSettings = CaptureSettings()
     condition: ConditionRanges | None = None
     """Left out: robots do not wear or fail, have no battery and give no telemetry."""
+    forklifts: ForkliftRanges | None = None
+    """Left out: nobody drives a forklift."""
     disturbances: Disturbances = ()
     """What may go wrong, see ``disturbances.config``."""
     orders: OrderRanges | None = None
@@ -420,7 +447,15 @@ class Scenario(StrictModel):
                 content.pop(name, None)
         if not self.disturbances:
             content.pop("disturbances", None)
+        if self.forklifts is None:
+            content.pop("forklifts", None)
         return content
+
+    @model_validator(mode="after")
+    def _forklifts_do_not_wear(self) -> Scenario:
+        if self.forklifts is not None and self.condition is not None:
+            raise ValueError("'condition' models no forklifts: leave it or 'forklifts' out")
+        return self
 
     @model_validator(mode="after")
     def _disturbances_fit(self) -> Scenario:
@@ -495,13 +530,13 @@ def load_scenario(name_or_path: str | Path) -> Scenario:
 
 def _with_robot(data: Any, path: Path) -> Any:
     """Return a scenario's plain data with the robot files that it names read into it."""
-    robots = data.get("robots") if isinstance(data, dict) else None
-    if not isinstance(robots, dict):
+    if not isinstance(data, dict):
         return data
-    robots = _with_model(robots, path)
-    if isinstance(robots.get("others"), list):
-        robots = {**robots, "others": [_with_model(other, path) for other in robots["others"]]}
-    return {**data, "robots": robots}
+    read = {name: _with_model(data[name], path) for name in ("robots", "forklifts") if name in data}
+    robots = read.get("robots")
+    if isinstance(robots, dict) and isinstance(robots.get("others"), list):
+        read["robots"] = {**robots, "others": [_with_model(other, path) for other in robots["others"]]}
+    return {**data, **read}
 
 
 def _with_model(fleet: Any, path: Path) -> Any:

@@ -34,18 +34,20 @@ _PATCH_HEIGHT = 0.002
 """Thickness of patches on the floor [m]: cameras see them, no lidar looks that low."""
 _PATCH_COLOR = (92, 96, 99)
 _LOAD_HALF = (0.3, 0.2, 0.14)
-"""Half extents of the load carrier that a laden robot shows [m]."""
+"""Half extents of the load carrier that a laden robot shows [m] ..."""
+_STACK_HALF = (0.55, 0.4, 0.45)
+"""... and of the stillage on a forklift's forks."""
 
 
 class Stage:
     """The scene of an episode: hall, robots, people, loose goods, and the loads on board.
 
-    Bodies in the order robots 0..R-1, people, loose goods, two for the forks of each truck (carriage, inner mast), then
-    the load of each robot.
+    Bodies in the order robots 0..R-1, forklifts, people, loose goods, two for the forks of each truck (carriage, inner
+    mast), then the load of each robot and forklift; R in what follows counts both.
 
     Args:
         solids: of the hall.
-        models: of the R robots.
+        models: of the robots, then of the forklifts.
         people: how many.
         seed, index: the episode, for the people's looks.
         appearance: how surfaces look; None for the built-in looks.
@@ -89,7 +91,7 @@ class Stage:
                 self._trucks.append(r)
         load_body = robots + people + loose + 2 * len(self._trucks)
         parts += [
-            carried_load(body=load_body + r, instance_id=first + robots + people + r, place=model.load_place)
+            carried_load(body=load_body + r, instance_id=first + robots + people + r, model=model)
             for r, model in enumerate(models)
         ]
         patch_body = load_body + robots
@@ -338,9 +340,20 @@ def _shifted(loose: Primitives, first_body: int) -> Primitives:
     )
 
 
-def carried_load(*, body: int, instance_id: int, place: tuple[float, float, float]) -> Primitives:
-    """Return the load that a laden robot shows, in ``base_link``; ``place`` is what it stands on, x, y, z [m]."""
+def carried_load(*, body: int, instance_id: int, model: RobotModel) -> Primitives:
+    """Return the load that a laden robot shows, in ``base_link``: a carrier, or a stillage on rigid forks."""
     builder = PrimitiveBuilder()
+    if model.class_name == "forklift" and model.forks is None:
+        builder.box(
+            _STACK_HALF,
+            (-0.5 * model.length + _STACK_HALF[0], 0.0, 0.1 + _STACK_HALF[2]),
+            class_name="stillage",
+            instance_id=instance_id,
+            body=body,
+            color=(88, 110, 92),
+        )
+        return builder.build()
+    place = model.load_place
     builder.box(
         _LOAD_HALF,
         (place[0], place[1], place[2] + _LOAD_HALF[2] + 0.005),

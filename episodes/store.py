@@ -44,6 +44,8 @@ _ARRAYS = (
 )
 _STOCK = {"opening": "<i8", "time": "<f8", "moves": "<i8"}
 """Arrays of the stock's books and their types; the entries are called ``stock_...``."""
+_FORKLIFTS = ("forklift_pose", "forklift_load")
+"""Arrays that only episodes with forklifts have."""
 _META = "record.json"
 _STAMP = (1980, 1, 1, 0, 0, 0)
 
@@ -62,7 +64,7 @@ def record_bytes(record: EpisodeRecord) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
         archive.writestr(_entry(_META), _meta(record))
-        for name in _ARRAYS:
+        for name in (*_ARRAYS, *(_FORKLIFTS if record.forklift_pose.shape[1] else ())):
             archive.writestr(_entry(f"{name}.npy"), _array_bytes(getattr(record, name), "<f8"))
         if record.floor is not None:
             for name, kind in _STOCK.items():
@@ -87,7 +89,8 @@ def load_record(path: str | Path) -> EpisodeRecord:
                     f"an episode record of format {found}; this version reads formats {FORMAT} and {FLOOR_FORMAT}",
                     where=str(path),
                 )
-            arrays = {name: _read_array(archive, name) for name in _ARRAYS}
+            there = [name for name in _FORKLIFTS if f"{name}.npy" in archive.namelist()]
+            arrays = {name: _read_array(archive, name) for name in (*_ARRAYS, *there)}
             stock = {name: _read_array(archive, f"stock_{name}") for name in _STOCK} if meta.get("floor") else {}
         return _build(meta, arrays, stock)
     except FileNotFoundError as error:
@@ -120,7 +123,8 @@ def _meta(record: EpisodeRecord) -> str:
     extended = record.floor is not None or record.record_period is not None
     meta: dict[str, Any] = {"format": FLOOR_FORMAT if extended else FORMAT}
     for item in fields(EpisodeRecord):
-        if item.name not in _ARRAYS and item.name not in ("events", "tasks", "kpis", "floor", "record_period"):
+        apart = (*_ARRAYS, *_FORKLIFTS, "events", "tasks", "kpis", "floor", "record_period")
+        if item.name not in apart:
             meta[item.name] = getattr(record, item.name)
     if extended:
         meta["record_period"] = record.record_period

@@ -166,6 +166,9 @@ class _Recorder:
             body = f"robot_{r}/base_link"
             solids = load_shape(model.shape, model.class_name)
             things.append(entity(f"robot_{r}", body, time, solids=solids, text=label, top=model.height))
+        for f, model in enumerate(playback.models[playback.robots :]):
+            solids = load_shape(model.shape, model.class_name)
+            things.append(entity(f"forklift_{f}", f"forklift_{f}", time, solids=solids))
         for p in range(playback.people):
             looks = generator(self._record.seed, self._record.index, f"people.{p}.looks")
             person = person_shape(p, looks, body=0, instance_id=0)
@@ -177,11 +180,13 @@ class _Recorder:
         time = moment.time
         named = [(f"robot_{r}/base_link", row) for r, row in enumerate(moment.pose)]
         named += [(f"person_{p}", row) for p, row in enumerate(moment.person_pose)]
+        named += [(f"forklift_{f}", row) for f, row in enumerate(moment.forklift_pose)]
         transforms = [
             _transform("map", name, (row[0], row[1], 0.0), quaternion_from_yaw(row[2]), time) for name, row in named
         ]
         self._send("/tf", "foxglove.FrameTransforms", time, {"transforms": transforms})
-        for topic, poses in (("/robots", moment.pose), ("/people", moment.person_pose)):
+        moving = (("/robots", moment.pose), ("/people", moment.person_pose), ("/forklifts", moment.forklift_pose))
+        for topic, poses in moving:
             if len(poses):
                 self._send(topic, "foxglove.PosesInFrame", time, _poses(poses, time))
         for r in range(self._playback.robots):
@@ -201,7 +206,7 @@ class _Recorder:
             if moment.carrying[r] != (before is not None and before.carrying[r]):
                 name = f"load of robot_{r}"
                 if moment.carrying[r]:
-                    load = carried_load(body=0, instance_id=0, place=playback.sampled.models[r].load_place)
+                    load = carried_load(body=0, instance_id=0, model=playback.models[r])
                     entities.append(entity(name, f"robot_{r}/base_link", time, solids=load))
                 else:
                     deletions.append(deletion(name, time))

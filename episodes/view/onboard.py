@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ...common.errors import InputError
 from ...perception.camera import Camera
 from ..capture import Photographer
@@ -35,7 +37,9 @@ class Onboard:
     def picture(self, moment: Moment) -> Picture:
         """Return the picture (H, W, 3) uint8 RGB at a moment; its noise is that of the control step."""
         scene = self._rebuilt.scene(moment)
-        moving = self._rebuilt.stage.body_velocity(moment.pose, moment.velocity, moment.person_velocity)
+        pose = np.concatenate([moment.pose, moment.forklift_pose])
+        velocity = np.concatenate([moment.velocity, moment.forklift_velocity])
+        moving = self._rebuilt.stage.body_velocity(pose, velocity, moment.person_velocity)
         robot = self._robot
         taken = self._photographer.take(
             scene, moment.pose[robot], robot, moment.step, moment.time, moment.velocity[robot], moving

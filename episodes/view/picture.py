@@ -49,6 +49,7 @@ FRESH_TIME = 2.5
 MOVED = 0.05
 """A loose good counts as moved from this distance on [m]."""
 PAPER: Color = (255, 255, 255)
+FORKLIFT: Color = (245, 184, 20)
 MARKED = ("collision", "near_miss", "estop", "stuck", "timeout", "planning_failed", "fault", "disturbance")
 SPILL: Color = (176, 204, 222)
 LASTING = ("collision", "near_miss")
@@ -101,6 +102,7 @@ class TopView:
         self._draw_goods(picture, moment)
         self._draw_trails(picture, moment)
         self._draw_goals(picture, moment)
+        self._draw_forklifts(picture, moment)
         self._draw_people(picture, moment)
         self._draw_robots(picture, moment)
         self._draw_events(picture, moment.time)
@@ -188,6 +190,25 @@ class TopView:
         # A robot in a large hall is drawn larger than it is, or nobody would find it.
         grow = max(1.0, 15.0 * self._unit / (model.length * self._scale))
         return 0.5 * grow * np.array([model.length, model.width])
+
+    def _draw_forklifts(self, picture: Picture, moment: Moment) -> None:
+        """Draw the forklifts that people drive, forks behind, with the load on them."""
+        models = self._playback.models[self._playback.robots :]
+        for f, (pose, model) in enumerate(zip(moment.forklift_pose, models, strict=True)):
+            way = self._past(self._playback.forklift_pose[:, f], moment, PERSON_TRAIL_TIME, pose)
+            self._line(picture, way, (150, 154, 160), 1.4)
+            half = self._drawn_half(model)
+            body = half * (0.6, 1.0)
+            for side in (-0.56, 0.56):
+                fork = _turned(pose, np.array([[-half[0], side * half[1]], [0.0, side * half[1]]]))
+                self._line(picture, self.pixels(fork), INK, 2.4)
+            if moment.forklift_load[f]:
+                load = _corners(pose, half * (0.4, 0.8), ahead=-0.58 * half[0])
+                self._fill(picture, load, LOAD)
+                self._outline(picture, load, INK, 1.2)
+            self._fill(picture, _corners(pose, body, ahead=0.4 * half[0]), FORKLIFT)
+            self._outline(picture, _corners(pose, body, ahead=0.4 * half[0]), INK, 1.2)
+            self._label(picture, f"F{f}", tuple(self.pixels(pose[None, :2])[0] + (6.0, -12.0)), 11.5, INK)
 
     def _draw_events(self, picture: Picture, time: float) -> None:
         for event in self._marked:

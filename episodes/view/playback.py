@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Moment:
-    """An episode at one time. R robots, P people, L loose goods.
+    """An episode at one time. R robots, P people, L loose goods, F forklifts.
 
     Attributes:
         time: [s]; step: the control step that began last.
@@ -40,6 +40,8 @@ class Moment:
         carrying: (R,) whether a robot has its load on board.
         person_pose: (P, 3); person_velocity: (P, 2) [m/s].
         loose_pose: (L, 7) x, y, z [m], qx, qy, qz, qw of the loose goods' centres of mass.
+        forklift_pose: (F, 3); forklift_velocity: (F, 2) v [m/s], omega [rad/s] as the poses tell it.
+        forklift_load: (F,) whether something lies on the forks.
     """
 
     time: float
@@ -51,6 +53,9 @@ class Moment:
     person_pose: FloatArray
     person_velocity: FloatArray
     loose_pose: FloatArray
+    forklift_pose: FloatArray
+    forklift_velocity: FloatArray
+    forklift_load: NDArray[np.bool_]
 
 
 class Playback:
@@ -91,6 +96,15 @@ class Playback:
         self._spills = _spills(scenario, record)
         if len(record.loose_moves) and record.loose_moves[:, 1].max() >= len(self.loose):
             raise InputError("the record moves goods that the hall does not have", where=where)
+        forklifts = [] if scenario.forklifts is None else [scenario.forklifts.model] * len(self.sampled.drivers)
+        self.models = (*self.sampled.models, *forklifts)
+        """Of the robots, then of the forklifts."""
+        steps, count = len(record.time), record.forklift_pose.shape[1]
+        if count != len(forklifts):
+            raise InputError(f"the record has {count} forklifts, not {len(forklifts)}", where=where)
+        self.forklift_pose = record.forklift_pose if count else np.zeros((steps, 0, 3))
+        """(T, F, 3) x, y [m], yaw [rad] of the forklifts."""
+        self._forklift_load = record.forklift_load > 0 if count else np.zeros((steps, 0), dtype=np.bool_)
         self.robots, self.people = record.pose.shape[1], record.person_pose.shape[1]
         self.tasks: list[list[TaskResult]] = [
             [task for task in record.tasks if task.robot == robot] for robot in range(self.robots)
@@ -123,6 +137,9 @@ class Playback:
             person_pose=_between(record.person_pose[step], record.person_pose[after], share),
             person_velocity=record.person_velocity[step],
             loose_pose=self.loose_pose(step),
+            forklift_pose=_between(self.forklift_pose[step], self.forklift_pose[after], share),
+            forklift_velocity=_planar_speed(self.forklift_pose, step, after, float(gap)),
+            forklift_load=self._forklift_load[step],
         )
 
     @property
@@ -167,7 +184,7 @@ class Rebuilt:
         record, sampled = playback.record, playback.sampled
         self.stage = Stage(
             playback.solids,
-            sampled.models,
+            playback.models,
             playback.people,
             record.seed,
             record.index,
@@ -179,10 +196,15 @@ class Rebuilt:
 
     def scene(self, moment: Moment) -> Scene:
         """Return the scene at a moment; the next call changes it."""
-        bodies = (upright(moment.pose), upright(moment.person_pose), moment.loose_pose)
+        bodies = (
+            upright(moment.pose),
+            upright(moment.forklift_pose),
+            upright(moment.person_pose),
+            moment.loose_pose,
+        )
         for number, place in enumerate(self._playback.patches(moment.time)):
             self.stage.show_patch(number, place)
-        self.stage.update(np.concatenate(bodies), moment.carrying)
+        self.stage.update(np.concatenate(bodies), np.concatenate([moment.carrying, moment.forklift_load]))
         return self.stage.scene
 
 
@@ -200,6 +222,15 @@ def _spills(scenario: Scenario, record: EpisodeRecord) -> list[tuple[FloatArray,
             radius = float(record.sampled[f"{label}.radius"])
             found.append((place, radius, when.get("begin", math.inf), when.get("end", math.inf)))
     return found
+
+
+def _planar_speed(pose: FloatArray, step: int, after: int, gap: float) -> FloatArray:
+    """Return v [m/s], omega [rad/s] (F, 2) of poses (T, F, 3) between two steps ``gap`` [s] apart."""
+    if gap <= 0:
+        return np.zeros((pose.shape[1], 2))
+    yaw, moved = pose[step, :, 2], (pose[after] - pose[step]) / gap
+    turn = wrap_angle(pose[after, :, 2] - yaw) / gap
+    return np.column_stack([moved[:, 0] * np.cos(yaw) + moved[:, 1] * np.sin(yaw), turn])
 
 
 def _between(first: FloatArray, second: FloatArray, share: float) -> FloatArray:
@@ -226,6 +257,9 @@ def _require_sound(record: EpisodeRecord, where: str) -> None:
         "person_radius": (people,),
         "loose_moves": (len(record.loose_moves), 9),
     }
+    if record.forklift_pose.ndim != 3 or record.forklift_pose.shape[1]:
+        forklifts = record.forklift_pose.shape[1] if record.forklift_pose.ndim == 3 else 0
+        shapes |= {"forklift_pose": (steps, forklifts, 3), "forklift_load": (steps, forklifts)}
     for name, shape in shapes.items():
         if getattr(record, name).shape != shape:
             raise InputError(

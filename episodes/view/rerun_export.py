@@ -175,6 +175,8 @@ class _Writer:
                 rotation = rotation if turn is None else quaternion_multiply(rotation, turn)
                 at = self._rr.Transform3D(translation=[mount.x, mount.y, mount.z], quaternion=rotation)
                 self._log(f"map/robot_{r}/{name}", at, static=True)
+        for f, model in enumerate(playback.models[playback.robots :]):
+            self._solids(f"map/forklift_{f}/body", load_shape(model.shape, model.class_name))
         for p in range(playback.people):
             looks = generator(self._record.seed, self._record.index, f"people.{p}.looks")
             self._solids(f"map/person_{p}/body", person_shape(p, looks, body=0, instance_id=0))
@@ -185,7 +187,12 @@ class _Writer:
     def _write_columns(self, steps: np.ndarray) -> None:
         """Write the poses and curves of all control steps, a column for each entity."""
         record, time = self._record, self._record.time[steps]
-        for name, rows in (("robot", record.pose), ("person", record.person_pose)):
+        moving = (
+            ("robot", record.pose),
+            ("person", record.person_pose),
+            ("forklift", self._playback.forklift_pose),
+        )
+        for name, rows in moving:
             for k in range(rows.shape[1]):
                 self._move(f"map/{name}_{k}", time, _upright(rows[steps, k]))
         for r in range(self._playback.robots):
@@ -231,7 +238,7 @@ class _Writer:
                     self._log(f"map/goals/robot_{r}", self._rr.Clear(recursive=False))
             if moment.carrying[r] != (before is not None and before.carrying[r]):
                 if moment.carrying[r]:
-                    load = carried_load(body=0, instance_id=0, place=self._playback.sampled.models[r].load_place)
+                    load = carried_load(body=0, instance_id=0, model=self._playback.models[r])
                     self._solids(f"map/robot_{r}/load", load, static=False)
                 else:
                     self._log(f"map/robot_{r}/load", self._rr.Clear(recursive=True))
