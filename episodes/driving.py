@@ -122,11 +122,16 @@ def _gap_to(
     ahead, aside = c * (x - pose[0]) + s * (y - pose[1]), c * (y - pose[1]) - s * (x - pose[0])
     if front - 0.1 < ahead < front + 1.0 and abs(aside) < width + 0.1 + skin:
         return max(ahead - front - skin, 0.0)
+    # Straight on up to where the route goes on, if the truck has backed off from there; then along the route.
+    ax, ay = _point_at(path, arcs, count, arc)
+    lag = max(c * (ax - pose[0]) + s * (ay - pose[1]), 0.0)
     way = 0.0
     while way <= reach - front:
-        at = arc + front + way
+        at = arc + front + way - lag
         px, py = _point_at(path, arcs, count, min(at, limit))
-        if at > limit:
+        if way < lag:
+            px, py = pose[0] + c * (front + way), pose[1] + s * (front + way)
+        elif at > limit:
             # Beyond the stop the front still stands out.
             px, py = px + (at - limit) * c, py + (at - limit) * s
         when = min(way / max(speed, 0.5), 1.5)
@@ -229,6 +234,42 @@ def _room_behind(
 
 
 @compiled
+def _room_to_turn(
+    f: int,
+    trait: FloatArray,
+    pose: FloatArray,
+    people: FloatArray,
+    machines: FloatArray,
+    outlines: FloatArray,
+    first: int,
+) -> tuple[bool, bool]:
+    """Tell whether nobody stands where the truck sweeps when it turns on the spot, and whether a machine does."""
+    reach = np.hypot(trait[D_HALF_LENGTH], trait[D_HALF_WIDTH]) + 0.15
+    for k in range(len(people)):
+        if np.hypot(people[k, 0] - pose[0], people[k, 1] - pose[1]) < reach + PERSON_RADIUS:
+            return False, False
+    for j in range(len(machines)):
+        if j != first + f:
+            px, py = nearest_on(machines[j], outlines[j], pose[0], pose[1])
+            if np.hypot(px - pose[0], py - pose[1]) < reach:
+                return False, True
+    return True, False
+
+
+@compiled
+def _stop_is_over(progress: FloatArray, limit: float, end: float, wait: float, dt: float) -> bool:
+    """Let a truck wait at the stop at arc length ``limit``, and go on once it has waited long enough."""
+    progress[F_WAITED] += dt
+    if progress[F_WAITED] < wait:
+        return False
+    again = limit >= end - 1e-9
+    progress[F_ARC] = 0.0 if again else limit
+    progress[F_STOP] = 0.0 if again else progress[F_STOP] + 1.0
+    progress[F_WAITED], progress[F_BLOCKED] = 0.0, 0.0
+    return True
+
+
+@compiled
 def drive_one(
     f: int,
     trait: FloatArray,
@@ -261,14 +302,7 @@ def drive_one(
     arc = _advance(path, arcs, count, progress[F_ARC], limit, pose[0], pose[1])
     progress[F_ARC] = arc
     if limit - arc < _ARRIVED:
-        progress[F_WAITED] += dt
-        if progress[F_WAITED] < stop_for[stop]:
-            return 0.0, 0.0, False
-        again = limit >= arcs[count - 1] - 1e-9
-        progress[F_ARC] = 0.0 if again else limit
-        progress[F_STOP] = 0.0 if again else stop + 1.0
-        progress[F_WAITED], progress[F_BLOCKED] = 0.0, 0.0
-        return 0.0, 0.0, True
+        return 0.0, 0.0, _stop_is_over(progress, limit, arcs[count - 1], stop_for[stop], dt)
     gap, machine, beside = _gap_ahead(
         f, trait, pose, abs(speed), path, arcs, count, arc, limit, people, people_velocity, machines, speeds, outlines,
         first, field, resolution, origin,
@@ -292,20 +326,22 @@ def drive_one(
     v = min(v, 0.1 + np.sqrt(2.0 * 0.7 * trait[D_BRAKING] * max(limit - arc - 0.5 * _ARRIVED, 0.0)))
     if _turn_ahead(path, arcs, count, arc, limit, 2.0 + 0.8 * speed * speed) > 0.4:
         v = min(v, _CORNER_SPEED)
-    if beside < _NEAR_PERSON:
-        v = min(v, _NEAR_SPEED)
-    progress[F_SEEN] = progress[F_SEEN] + dt if gap < np.inf else 0.0
-    if gap < np.inf and progress[F_SEEN] >= trait[D_REACTION] + _LATE * trait[D_CARELESS]:
+    progress[F_SEEN] = progress[F_SEEN] + dt if gap < np.inf or beside < _NEAR_PERSON else 0.0
+    if progress[F_SEEN] >= trait[D_REACTION] + _LATE * trait[D_CARELESS]:
         v = min(v, np.sqrt(2.0 * trait[D_BRAKING] * max(gap - _REST, 0.0)))
+        v = min(v, _NEAR_SPEED if beside < _NEAR_PERSON else v)
     # Some way remains below any speed: creeping up to it ends here.
     v = v if v > 0.08 else 0.0
-    held = gap < np.inf and v == 0.0 and abs(speed) < 0.05
-    progress[F_BLOCKED] = progress[F_BLOCKED] + dt if held and machine else 0.0
+    room, crowded = True, False
+    if progress[F_TURNING] == 1.0:
+        room, crowded = _room_to_turn(f, trait, pose, people, machines, outlines, first)
+    held = ((gap < np.inf and v == 0.0) or crowded) and abs(speed) < 0.05
+    progress[F_BLOCKED] = progress[F_BLOCKED] + dt if held and (machine or crowded) else 0.0
     if progress[F_BLOCKED] > _PATIENCE + 1.5 * (f % 3):
         progress[F_BLOCKED] = 0.0
         progress[F_BACK] = _BACK_WAY
     if progress[F_TURNING] == 1.0:
-        return 0.0, _SPOT_RATE * (1.0 if turn > 0.0 else -1.0) if gap > 0.3 else 0.0, False
+        return 0.0, _SPOT_RATE * (1.0 if turn > 0.0 else -1.0) if room else 0.0, False
     return v, v * curvature, False
 
 

@@ -104,7 +104,7 @@ def plan_rounds(
     for number, (driver, rng) in enumerate(zip(drivers, rngs, strict=True)):
         given = [np.array(route) for route in ranges.waypoints]
         if given:
-            found = _given_round(given[number % len(given)], driver, model, hall)
+            found = _given_round(given[number % len(given)], driver, model, hall, starts)
         else:
             found = _drawn_round(places, driver, model, hall, starts, rng)
         if found is None:
@@ -176,9 +176,12 @@ def _drawn_round(
 
 
 def _given_round(
-    points: FloatArray, driver: Driver, model: RobotModel, hall: Hall
+    points: FloatArray, driver: Driver, model: RobotModel, hall: Hall, taken: Sequence[FloatArray]
 ) -> tuple[FloatArray, list[float], FloatArray] | None:
-    """Make a closed round over given waypoints, with a stop at each."""
+    """Make a closed round over given waypoints, with a stop at each, from the first that is not taken."""
+    gaps = [min((float(np.hypot(*(point - other))) for other in taken), default=np.inf) for point in points]
+    first = next((i for i, gap in enumerate(gaps) if gap >= _START_GAP), int(np.argmax(gaps)))
+    points = np.roll(points, -first, axis=0)
     start = np.array([*points[0], np.arctan2(*(points[1] - points[0])[::-1])])
     pose, pieces, stops, length = start, [], [], 0.0
     for here, target in zip(points, np.roll(points, -1, axis=0), strict=True):

@@ -285,7 +285,7 @@ class PeopleRanges(StrictModel):
 
 
 def _forklift() -> RobotModel:
-    return load_robot("forklift")
+    return load_robot("forklift_driven")
 
 
 class ForkliftRanges(StrictModel):
