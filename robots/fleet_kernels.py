@@ -15,8 +15,11 @@ from ..physics import proximity
 from . import drive, motor, odometry
 from .drive import GRAVITY, advance_one
 from .drive_table import (
+    P_BASE,
+    P_KIND,
     P_MAX_LATERAL,
     P_MAX_SPEED,
+    P_MAX_YAW_RATE,
     P_RADIUS,
     P_SLOPE_X,
     P_SLOPE_Y,
@@ -28,6 +31,7 @@ from .drive_table import (
     S_WHEEL_RIGHT,
     S_X,
     S_Y,
+    TRICYCLE,
     FloatArray,
 )
 from .motor import note_load
@@ -133,6 +137,9 @@ def free_run(
             x[i], y[i] = state[i, S_X], state[i, S_Y]
             fastest = abs(state[i, S_V]) + abs(state[i, S_LATERAL])
             speed[i] = max(fastest, true[i, P_MAX_SPEED] + true[i, P_MAX_LATERAL]) + 0.05
+            if true[i, P_KIND] == TRICYCLE:
+                # The front wheel may still have the speed of a curve when it already points straight ahead.
+                speed[i] = max(speed[i], true[i, P_MAX_SPEED] + true[i, P_MAX_YAW_RATE] * true[i, P_BASE])
             if true[i, P_SLOPE_X] != 0.0 or true[i, P_SLOPE_Y] != 0.0:
                 # A sliding robot gains g times the slope over the farthest way that one proof covers.
                 pull = GRAVITY * sqrt(true[i, P_SLOPE_X] ** 2 + true[i, P_SLOPE_Y] ** 2)
