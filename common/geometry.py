@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -17,9 +19,11 @@ def compose(a: ArrayLike, b: ArrayLike) -> FloatArray:
     """Return the pose ``a * b``: poses (..., 3) as x [m], y [m], yaw [rad]; b is given in the frame of a."""
     a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     cos, sin = np.cos(a[..., 2]), np.sin(a[..., 2])
-    x = a[..., 0] + cos * b[..., 0] - sin * b[..., 1]
-    y = a[..., 1] + sin * b[..., 0] + cos * b[..., 1]
-    return np.stack(np.broadcast_arrays(x, y, wrap_angle(a[..., 2] + b[..., 2])), axis=-1)
+    pose = np.empty(np.broadcast_shapes(a.shape, b.shape))
+    pose[..., 0] = a[..., 0] + cos * b[..., 0] - sin * b[..., 1]
+    pose[..., 1] = a[..., 1] + sin * b[..., 0] + cos * b[..., 1]
+    pose[..., 2] = wrap_angle(a[..., 2] + b[..., 2])
+    return pose
 
 
 def relative(a: ArrayLike, b: ArrayLike) -> FloatArray:
@@ -27,16 +31,19 @@ def relative(a: ArrayLike, b: ArrayLike) -> FloatArray:
     a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     cos, sin = np.cos(a[..., 2]), np.sin(a[..., 2])
     dx, dy = b[..., 0] - a[..., 0], b[..., 1] - a[..., 1]
-    return np.stack(
-        np.broadcast_arrays(cos * dx + sin * dy, -sin * dx + cos * dy, wrap_angle(b[..., 2] - a[..., 2])), axis=-1
-    )
+    pose = np.empty(np.broadcast_shapes(a.shape, b.shape))
+    pose[..., 0] = cos * dx + sin * dy
+    pose[..., 1] = -sin * dx + cos * dy
+    pose[..., 2] = wrap_angle(b[..., 2] - a[..., 2])
+    return pose
 
 
 def quaternion_from_yaw(yaw: ArrayLike) -> FloatArray:
     """Return quaternions xyzw (..., 4) of rotations about z [rad]."""
     half = 0.5 * np.asarray(yaw, dtype=np.float64)
-    zero = np.zeros_like(half)
-    return np.stack([zero, zero, np.sin(half), np.cos(half)], axis=-1)
+    quaternion = np.zeros((*half.shape, 4))
+    quaternion[..., 2], quaternion[..., 3] = np.sin(half), np.cos(half)
+    return quaternion
 
 
 def quaternion_from_rpy(roll: float, pitch: float, yaw: float) -> FloatArray:
@@ -100,7 +107,15 @@ def mounted(base_pose: ArrayLike, offset: ArrayLike) -> tuple[FloatArray, FloatA
     base = rotation_matrix(quaternion_from_yaw(base_pose[..., 2]))
     position = np.einsum("...ij,j->...i", base, offset[:3])
     position[..., :2] += base_pose[..., :2]
-    return position, base @ rotation_matrix(quaternion_from_rpy(*offset[3:]))
+    return position, base @ _leaning(*offset[3:].tolist())
+
+
+@functools.lru_cache(maxsize=64)
+def _leaning(roll: float, pitch: float, yaw: float) -> FloatArray:
+    """Return the rotation matrix of fixed-axis roll, pitch, yaw [rad]; not to be changed."""
+    matrix = rotation_matrix(quaternion_from_rpy(roll, pitch, yaw))
+    matrix.flags.writeable = False
+    return matrix
 
 
 def optical(rotation: ArrayLike) -> FloatArray:

@@ -247,9 +247,9 @@ class DeadReckoning:
         if before is None:
             return pose, np.empty((len(pose), 0, 6))
         share = np.arange(1, self._samples + 1) / self._samples
-        v, omega = np.moveaxis(before[:, None] + share[:, None] * (velocity - before)[:, None], -1, 0)
-        acceleration = (velocity - before)[:, :1] / self._period
-        angular, force = planar_motion(v, omega, acceleration)
+        change = velocity - before
+        between = before[:, None] + share[:, None] * change[:, None]
+        angular, force = planar_motion(between[..., 0], between[..., 1], change[:, :1] / self._period)
         return pose, np.concatenate(self._imu.measure(angular, force), axis=2)
 
 

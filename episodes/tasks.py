@@ -291,6 +291,8 @@ class TaskTracker:
         if self.done:
             return []
         standing = abs(velocity[0]) < STANDING_SPEED and abs(velocity[1]) < 4 * STANDING_SPEED
+        if not (standing or self._dwelling):
+            return []
         there = self._reached(pose)
         events: list[Event] = []
         position = (float(pose[0]), float(pose[1]))

@@ -241,12 +241,15 @@ def _desired_velocity(
         angle = _DIRECTION_STEP * ((k + 1) // 2) * (1.0 if k % 2 == 0 else -1.0)
         cos, sin = np.cos(angle), np.sin(angle)
         wx, wy = cos * ux - sin * uy, sin * ux + cos * uy
+        # A right angle costs 1, a way that is blocked at once a little more, a change of mind something.
+        keeps_on = (wx * velocity[i, 0] + wy * velocity[i, 1]) / speed
+        if 1.0 - cos - 0.1 * keeps_on >= best - 1e-9:
+            # Were it free all the way, it would still be no better.
+            continue
         way = _free_way(
             i, position, velocity, wx, wy, speed, careless, _HORIZON, robot_pose, robot_velocity, robot_radius
         )
         way = min(way, _way_to_walls(x, y, wx, wy, field, resolution, origin, _HORIZON))
-        # A right angle costs 1, a way that is blocked at once a little more, a change of mind something.
-        keeps_on = (wx * velocity[i, 0] + wy * velocity[i, 1]) / speed
         cost = 1.0 - cos + _BLOCKED_COST * max(0.0, 1.0 - way / _CLEAR_WAY) - 0.1 * keeps_on
         if cost < best - 1e-9:
             best, best_x, best_y, best_way = cost, wx, wy, way

@@ -217,6 +217,8 @@ class World(LooseGoods):
         self.people: FloatArray = np.zeros((0, 4))
         """(P, 4) x, y [m] of the people ``people_age`` steps ago, and vx, vy [m/s], at which they walk since."""
         self.people_age = 0
+        self._walked = self.people, 0, self.people
+        """The people, their age, and where they were then: asked for several times in a step."""
         self._people_moved = False
         self._person_yaw = np.zeros(0)
         self._near_person = np.zeros(0, dtype=np.bool_)
@@ -317,9 +319,11 @@ class World(LooseGoods):
         """Return x, y [m], vx, vy [m/s] (P, 4) of the people now; computed afresh so that no rounding adds up."""
         if not len(self.people):
             return self.people
-        walkers = self.people.copy()
-        walkers[:, :2] += self.people[:, 2:] * (self.people_age * self.settings.step_time)
-        return walkers
+        if self._walked[0] is not self.people or self._walked[1] != self.people_age:
+            walkers = self.people.copy()
+            walkers[:, :2] += self.people[:, 2:] * (self.people_age * self.settings.step_time)
+            self._walked = self.people, self.people_age, walkers
+        return self._walked[2]
 
     def must_touch(self, pose: FloatArray) -> bool:
         """Return whether the next step needs Bullet, from the poses (R, 3) before it."""
@@ -450,6 +454,8 @@ class World(LooseGoods):
         walkers, radius = self._walkers(), self.settings.person_radius
         for k in self._people_placed:
             x, y, vx, vy = walkers[k].tolist()
+            if k not in self._passing and self._is_clear(pose, x, y):
+                continue
             gap = min(self._gap_to_robot(i, pose[i].tolist(), x, y) for i in self._near) - radius
             if k not in self._passing and gap < -self.settings.person_give:
                 self._bodies.park_person(k)
@@ -457,6 +463,14 @@ class World(LooseGoods):
             elif k in self._passing and gap > 0.0:
                 self._bodies.place_person(k, x, y, vx, vy)
                 self._passing.discard(k)
+
+    def _is_clear(self, pose: FloatArray, x: float, y: float) -> bool:
+        """Whether a person at a point is outside the circles of all robots that are near anything."""
+        radius = self.settings.person_radius
+        return all(
+            hypot(x - float(pose[i, 0]), y - float(pose[i, 1])) > float(self.robot_radius[i]) + radius
+            for i in self._near
+        )
 
     def _gap_to_robot(self, i: int, pose: list[float], x: float, y: float) -> float:
         """Distance [m] from a point to the footprint of robot i at a pose."""

@@ -36,8 +36,8 @@ class EpisodeRow:
 
     Attributes:
         name: what was run. peer: against what, or "".
-        ours_ms, peer_ms: wall time [ms] of all of it; ours is the median of the repeats. ratio: peer / ours.
-        cores: of both sides. times_real: simulated time by ours.
+        ours_ms, peer_ms: processor time [ms] of all of it; ours is the median of the repeats. ratio: peer / ours.
+        cores: of both sides. times_real: simulated time by ours. ours_wall_ms, peer_wall_ms: wall times likewise.
         note: what it did. panel, at: of the plot and the place in it, or "" and None.
     """
 
@@ -51,6 +51,8 @@ class EpisodeRow:
     note: str = ""
     panel: str = ""
     at: float | None = None
+    ours_wall_ms: float | None = None
+    peer_wall_ms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -194,8 +196,8 @@ def _rows(name: str, panel: str, job: Job, outcome: Outcome) -> list[EpisodeRow]
     ours = statistics.median(outcome.ours)
     seconds = job.case.get("seconds", SECONDS)
     note = (
-        f"{outcome.solids} solids, {outcome.goods} goods, {outcome.scans} scans, {outcome.pictures} pictures, "
-        f"{outcome.path:.1f} m a robot"
+        f"wall {1e3 * statistics.median(outcome.wall):.0f} ms; {outcome.solids} solids, {outcome.goods} goods, "
+        f"{outcome.scans} scans, {outcome.pictures} pictures, {outcome.path:.1f} m a robot"
     )
     if outcome.contacts:
         note += f", {outcome.contacts} collisions"
@@ -211,6 +213,8 @@ def _rows(name: str, panel: str, job: Job, outcome: Outcome) -> list[EpisodeRow]
             times_real=seconds / ours,
             note=note,
             panel=panel,
+            ours_wall_ms=1e3 * statistics.median(outcome.wall),
+            peer_wall_ms=None if outcome.peer_wall is None else 1e3 * outcome.peer_wall,
             at={"robots": outcome.robots, "goods": outcome.goods, "area": job.case.get("area")}.get(panel),
         )
     ]
@@ -219,10 +223,10 @@ def _rows(name: str, panel: str, job: Job, outcome: Outcome) -> list[EpisodeRow]
 def _conditions(repeat: int, seed: int) -> dict[str, str]:
     return {
         "episode": "30 s, control at 20 Hz, physics at 240 Hz; 360 beams at 10 Hz on every robot, with noise; one "
-        "robot takes 5 pictures a second, colour with noise and depth; 4 people; the scripted driver on both sides",
-        "written": "record, all scans, pictures as JPEG with depth as PNG: by both sides",
-        "counted": "all of it, reset and writing too; the hall is the same in all episodes and known, unless it says "
-        f"new; median of {repeat} episodes, the peer's once, in the same process",
+        "robot takes 5 pictures a second, with noise, depth and ids; 4 people; the scripted driver on both sides",
+        "written": "record, all scans, pictures as JPEG: by both sides",
+        "counted": "processor time of all of it, reset and writing too; the hall is the same in all episodes and "
+        f"known, unless it says new; median of {repeat} episodes, the peer's once, in the same process",
         "peer": "every solid a body, robots with wheel joints, rayTestBatch, TinyRenderer with shadows; no noise, "
         "odometry, IMU, tasks or KPIs; people are played back",
         "machine": f"{cpu_name()}, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}, one core for each side",

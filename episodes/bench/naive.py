@@ -47,7 +47,7 @@ class NaiveOutcome:
     """What the loop did.
 
     Attributes:
-        seconds: wall time by part [s]; their sum is the episode.
+        seconds: processor time by part [s]; their sum is the episode.
         pose: (T, R, 3) of the robots. scans, pictures: how many scans and pictures were taken.
         first_scan: (R, B) ranges [m] of the first scan.
     """
@@ -61,15 +61,15 @@ class NaiveOutcome:
 
 @dataclass
 class _Clock:
-    """Wall time by part."""
+    """Processor time by part."""
 
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
+        start = time.process_time()
         yield
-        self.seconds[name] += time.perf_counter() - start
+        self.seconds[name] += time.process_time() - start
 
 
 def run_naive(
@@ -119,8 +119,7 @@ def _loop(
             world.read(pose[k], velocity[k], loose[k])
         with clock.part("camera"):
             while due and due[0][0] == k:
-                rgb, depth = world.picture(pose[k, due.pop(0)[1]])
-                journal.picture(rgb, depth)
+                journal.picture(world.picture(pose[k, due.pop(0)[1]]))
         with clock.part("lidar"):
             if k % scenario.scan_every == 0:
                 scan_time = now
@@ -328,14 +327,14 @@ class _World:
         ranges = self._skip + share * (self._reach - self._skip)
         return np.where(body >= 0, ranges, np.inf).astype(np.float32)
 
-    def picture(self, pose: FloatArray) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Return colour (H, W, 3) and planar depth (H, W) [m] from a robot at a pose (3,)."""
+    def picture(self, pose: FloatArray) -> NDArray[np.uint8]:
+        """Return the colours (H, W, 3) that a robot's camera sees from a pose (3,)."""
         camera = self._camera
         position, rotation = mounted(pose, self._eye)
         view = pybullet.computeViewMatrix(
             position.tolist(), (position + rotation[:, 0]).tolist(), rotation[:, 2].tolist()
         )
-        _, _, rgba, buffer, _ = pybullet.getCameraImage(
+        _, _, rgba, _, _ = pybullet.getCameraImage(
             camera.width,
             camera.height,
             view,
@@ -345,11 +344,7 @@ class _World:
             renderer=pybullet.ER_TINY_RENDERER,
             physicsClientId=self.client,
         )
-        near, far = camera.near, camera.far
-        value = np.asarray(buffer, dtype=np.float32).reshape(camera.height, camera.width)
-        depth = far * near / (far - (far - near) * value)
-        color = np.asarray(rgba, dtype=np.uint8).reshape(camera.height, camera.width, 4)[..., :3]
-        return color, depth
+        return np.asarray(rgba, dtype=np.uint8).reshape(camera.height, camera.width, 4)[..., :3].copy()
 
     def observation(
         self, now: float, pose: FloatArray, velocity: FloatArray, scan: NDArray[np.float32], scan_time: float

@@ -29,12 +29,13 @@ class OurOutcome:
     """What an episode took and gave.
 
     Attributes:
-        seconds: wall time of all of it [s]. plan: what was drawn. record: what came out.
+        seconds, wall: processor and wall time of all of it [s]. plan: what was drawn. record: what came out.
         scans: (S, R, B) all scans [m] that the driver saw; None with another policy.
         pictures, bytes: how many pictures and bytes were written.
     """
 
     seconds: float
+    wall: float
     plan: Plan
     record: EpisodeRecord
     scans: NDArray[np.float32] | None
@@ -65,7 +66,7 @@ def run_ours(
     journal = Journal(folder)
 
     def take(capture: Capture) -> None:
-        journal.picture(capture.frame.rgb, capture.frame.depth)
+        journal.picture(capture.frame.rgb)
 
     def write(record: EpisodeRecord) -> NDArray[np.float32] | None:
         save_record(record, folder / "record.npz")
@@ -78,7 +79,7 @@ def run_ours(
         take = stopwatch.part(WRITING, take)
         write = stopwatch.part(WRITING_RECORD, write)
     with stopwatch.watching() if stopwatch is not None else contextlib.nullcontext():
-        start = time.perf_counter()
+        start, clock = time.process_time(), time.perf_counter()
         record = run_episode(
             scenario,
             policy or drivers,
@@ -88,7 +89,7 @@ def run_ours(
             capture=take if case.camera else None,
         )
         scans = write(record)
-        seconds = time.perf_counter() - start
+        seconds, wall = time.process_time() - start, time.perf_counter() - clock
     written = journal.written + (folder / "record.npz").stat().st_size
     journal.clear()
-    return OurOutcome(seconds, plan, record, scans, journal.pictures, written)
+    return OurOutcome(seconds, wall, plan, record, scans, journal.pictures, written)

@@ -44,7 +44,7 @@ PARTS: tuple[tuple[str, tuple[tuple[Any, str], ...]], ...] = (
 
 
 class Stopwatch:
-    """Exclusive wall time of parts; what no part covers is ``REST``."""
+    """Exclusive processor time of parts; what no part covers is ``REST``."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {REST: 0.0}
@@ -58,11 +58,11 @@ class Stopwatch:
         @functools.wraps(function)
         def timed(*arguments: Any, **options: Any) -> Any:
             inside.append(0.0)
-            start = time.perf_counter()
+            start = time.process_time()
             try:
                 return function(*arguments, **options)
             finally:
-                spent = time.perf_counter() - start
+                spent = time.process_time() - start
                 seconds[name] += spent - inside.pop()
                 if inside:
                     inside[-1] += spent

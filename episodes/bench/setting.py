@@ -17,7 +17,6 @@ from ...common.errors import FloorcastError
 from ...common.seeding import generator
 from ...layouts.recipe import LayoutRecipe
 from ...perception.config import CameraConfig, LidarConfig
-from ...perception.datasets import png
 from ..distributions import Constant
 from ..hall import Hall, hall_of
 from ..policy import EpisodeInfo, Observation
@@ -216,30 +215,28 @@ class Drivers:
 class Journal:
     """Writes what an episode gives into a folder, for both sides alike, and counts it.
 
-    Pictures: colour as JPEG, planar depth as PNG in millimetres. Scans: one ``.npy`` of float32. The record itself is
-    written by whoever has it.
+    Pictures: colour as JPEG. Scans: one ``.npy`` of float32. The record itself is written by whoever has it.
     """
 
     folder: Path
     seconds: float = 0.0
-    """Time spent writing pictures [s]."""
+    """Processor time spent writing pictures [s]."""
     pictures: int = 0
     written: int = 0
     """Bytes."""
     names: list[Path] = field(default_factory=list)
 
-    def picture(self, rgb: NDArray[np.uint8], depth: NDArray[np.floating]) -> None:
-        """Write a picture (H, W, 3) RGB with its depth (H, W) [m]."""
-        start = time.perf_counter()
+    def picture(self, rgb: NDArray[np.uint8]) -> None:
+        """Write a picture (H, W, 3) RGB."""
+        start = time.process_time()
         fine, data = cv2.imencode(
             ".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
         )
         if not fine:
             raise FloorcastError("a picture could not be written as JPEG")
         self.put(f"{self.pictures:05d}.jpg", data.tobytes())
-        self.put(f"{self.pictures:05d}.png", png.encode_depth(depth))
         self.pictures += 1
-        self.seconds += time.perf_counter() - start
+        self.seconds += time.process_time() - start
 
     def put(self, name: str, data: bytes) -> None:
         """Write a file."""

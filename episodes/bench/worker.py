@@ -52,10 +52,10 @@ class Job:
 
 @dataclass
 class Outcome:
-    """What a worker found; times are wall times [s].
+    """What a worker found; times are processor times [s] unless they are said to be wall times.
 
     Attributes:
-        ours: of each timed episode. peer: of the peer's. naive_parts: by part.
+        ours, wall: of each timed episode. peer, peer_wall: of the peer's. naive_parts: by part.
         parts: by part, of another episode of ours, which took ``parts_total`` while it was watched.
         goods, solids, loose, robots: of the hall. scans, pictures, bytes, contacts: of the last timed episode.
         path, peer_path: that a robot drove, mean of all [m]. agree: share of equal ranges in the first scans.
@@ -63,7 +63,9 @@ class Outcome:
     """
 
     ours: list[float] = field(default_factory=list)
+    wall: list[float] = field(default_factory=list)
     peer: float | None = None
+    peer_wall: float | None = None
     parts: dict[str, float] = field(default_factory=dict)
     parts_total: float = 0.0
     naive_parts: dict[str, float] = field(default_factory=dict)
@@ -110,6 +112,7 @@ def _episodes(job: Job, case: Case) -> Outcome:
         for index in range(1, job.repeat + 1):
             run = run_ours(case, index, folder, policy=policy)
             outcome.ours.append(run.seconds)
+            outcome.wall.append(run.wall)
         _describe(outcome, run)
         if job.parts:
             # The middle one of as many as were timed, so that the table and the time above it are of the same kind.
@@ -132,9 +135,9 @@ def _compare(job: Job, case: Case, run: OurOutcome, folder: Path, outcome: Outco
     from .setting import Drivers
 
     drivers = Drivers(run.plan.routes)
-    start = time.perf_counter()
+    start, clock = time.process_time(), time.perf_counter()
     peer = run_naive(case.scenario(), run.plan, run.record, drivers, folder, case.seed, job.repeat)
-    outcome.peer = time.perf_counter() - start
+    outcome.peer, outcome.peer_wall = time.process_time() - start, time.perf_counter() - clock
     outcome.naive_parts = peer.seconds
     outcome.peer_path = _path(peer.pose)
     outcome.agree = require_same_work(run, peer)

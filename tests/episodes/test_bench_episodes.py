@@ -32,7 +32,7 @@ def test_both_sides_do_the_same_work_in_the_same_hall(tmp_path):
     way = np.linalg.norm(np.diff(ours.record.pose[..., :2], axis=0), axis=2).sum(axis=0)
     assert way.max() > 0.5
     assert gap.max() < 0.4
-    assert len(list(tmp_path.glob("*.jpg"))) == len(list(tmp_path.glob("*.png"))) == 15
+    assert len(list(tmp_path.glob("*.jpg"))) == 15
 
     elsewhere = dataclasses.replace(peer, first_scan=np.roll(peer.first_scan, 60, axis=1))
     with pytest.raises(FloorcastError, match="first scans agree"):
@@ -43,12 +43,16 @@ def test_both_sides_do_the_same_work_in_the_same_hall(tmp_path):
 
 def test_parts_are_exclusive_and_everything_is_given_back(tmp_path):
     watch = Stopwatch()
-    inner = watch.part("inner", lambda: time.sleep(0.02))
-    outer = watch.part("outer", lambda: (time.sleep(0.01), inner()))
-    start = time.perf_counter()
+
+    def work(count):
+        return sum(k * k for k in range(count))
+
+    inner = watch.part("inner", lambda: work(300_000))
+    outer = watch.part("outer", lambda: (work(100_000), inner()))
+    start = time.process_time()
     outer()
-    spent = time.perf_counter() - start
-    assert watch.seconds["inner"] + watch.seconds["outer"] == pytest.approx(spent, rel=0.05)
+    spent = time.process_time() - start
+    assert watch.seconds["inner"] + watch.seconds["outer"] == pytest.approx(spent, rel=0.1)
     assert watch.seconds["inner"] > watch.seconds["outer"] > 0.0
 
     before = [getattr(owner, name) for _, targets in parts.PARTS for owner, name in targets]
