@@ -89,7 +89,7 @@ def test_ends_that_would_swing_into_a_rack_are_noticed(ground):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("robot", "aisle"), [("forklift", 4.0), ("amr_1500", 3.4), ("mecanum", 2.8)])
+@pytest.mark.parametrize(("robot", "aisle"), [("forklift", 4.0), ("mecanum", 2.8)])
 def test_the_navigator_does_errands_with_robots_of_every_kind(robot, aisle):
     """In clear halls whose aisles are as wide as the robot needs them."""
     data = load_scenario("nominal").model_dump(mode="json")

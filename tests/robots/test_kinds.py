@@ -87,7 +87,7 @@ def test_a_mecanum_drive_goes_wherever_it_is_told(command):
 
 
 @pytest.mark.parametrize("parameters", KINDS, ids=lambda p: type(p).__name__)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.floats(-1.5, 1.5), st.floats(-1.0, 1.0), st.floats(-1.5, 1.5), st.floats(0.05, 1.0), st.floats(-0.1, 0.1))
 def test_left_and_right_are_mirror_images(parameters, v, lateral, omega, friction, slope):
     changed = parameters.model_copy(update={"friction": friction, "payload": 40.0, "payload_y": 0.1})
@@ -98,7 +98,7 @@ def test_left_and_right_are_mirror_images(parameters, v, lateral, omega, frictio
 
 
 @pytest.mark.parametrize("parameters", KINDS, ids=lambda p: type(p).__name__)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.tuples(st.floats(-2, 2), st.floats(-1, 1), st.floats(-1.5, 1.5)), min_size=1, max_size=4),
     st.floats(0.05, 1.0),
