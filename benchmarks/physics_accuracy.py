@@ -21,8 +21,16 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 import numpy as np
 
 from floorcast.common.primitives import PrimitiveBuilder
+from floorcast.physics.articulated import articulated_differential
 from floorcast.physics.world import World
-from floorcast.robots.drive_table import S_FORCE_LEFT, S_FORCE_RIGHT, mass_of, parameter_array
+from floorcast.robots.drive_table import (
+    S_FORCE_LEFT,
+    S_FORCE_RIGHT,
+    S_TARGET_LEFT,
+    S_TARGET_RIGHT,
+    mass_of,
+    parameter_array,
+)
 from floorcast.robots.fleet import Fleet
 from floorcast.robots.load import load_robot
 from floorcast.robots.model import MecanumDrive, RobotModel, TricycleDrive
@@ -482,6 +490,97 @@ def pushing() -> list[Row]:
     return rows
 
 
+class Pair:
+    """A differential drive by the compiled model and by PyBullet on wheel joints, with the same targets of the motors."""
+
+    def __init__(self, name: str, payload: float, *, slope: float = 0.0, **drive: float) -> None:
+        model = load_robot(name)
+        changed = model.drive.model_copy(update={"rolling_resistance": 0.0, **drive})
+        self.world = World(PrimitiveBuilder().build(), (), ())
+        self.fleet = Fleet(self.world, [model.model_copy(update={"drive": changed})])
+        self.fleet.reset([[0.0, 0.0, 0.0]], [payload])
+        self.fleet.set_slope([[slope, 0.0]])
+        mass, inertia = (
+            float(values[0])
+            for values in mass_of(parameter_array([changed.model_copy(update={"payload": payload})]))[:2]
+        )
+        self.reference = articulated_differential(
+            friction=changed.friction,
+            torque=changed.max_wheel_torque,
+            slope=slope,
+            mass=mass,
+            inertia=inertia,
+            radius=changed.wheel_radius,
+            track=changed.track_width,
+            load_share=changed.drive_wheel_load,
+            height=0.0,
+        )
+
+    def __enter__(self) -> Pair:
+        for _ in range(RATE // 4):
+            self.reference.step(0.0, 0.0)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.reference.close()
+        self.world.close()
+
+    def go(self, v: float, omega: float, seconds: float) -> tuple[np.ndarray, np.ndarray]:
+        """Hold a command; return the ways dx, dy [m], dyaw [rad] in ``map`` of the model and of the reference."""
+        first = self.fleet.pose[0], self.reference.pose
+        turns = np.zeros(2)
+        self.fleet.command([[v, omega]])
+        before = first
+        for _ in range(round(seconds * RATE)):
+            self.fleet.step()
+            self.reference.step(*self.fleet._state[0, S_TARGET_LEFT : S_TARGET_RIGHT + 1].tolist())
+            now = self.fleet.pose[0], self.reference.pose
+            turns += [(b[2] - a[2] + np.pi) % (2.0 * np.pi) - np.pi for a, b in zip(before, now, strict=True)]
+            before = now
+        ways = [np.append(b[:2] - a[:2], turn) for a, b, turn in zip(first, before, turns, strict=True)]
+        return ways[0], ways[1]
+
+
+def articulated() -> list[Row]:
+    """The compiled model (got) against the same drive on PyBullet's wheel joints (theory)."""
+    rows = []
+    for name in ("amr_100", "amr_600"):
+        most = load_robot(name).max_payload
+        for payload in (0.0, most):
+            case = f"{name}, {payload:.0f} kg"
+            for v in (0.2, 1.0, 2.0):
+                with Pair(name, payload, max_speed=2.0) as pair:
+                    pair.go(v, 0.0, 3.0)
+                    got, theory = pair.go(v, 0.0, 1.0)
+                rows.append(Row("articulated", case, f"v {v} m/s", float(theory[0]), float(got[0]), "m/s", 0.005))
+            for omega in (0.3, -1.5):
+                with Pair(name, payload, max_yaw_rate=2.0) as pair:
+                    pair.go(0.0, omega, 3.0)
+                    got, theory = pair.go(0.0, omega, 1.0)
+                rows.append(Row("articulated", case, f"omega {omega} rad/s", theory[2], got[2], "rad/s", 0.005))
+            # On a floor that grips: see docs/robots.md on where the reference slips too early.
+            with Pair(name, payload, friction=3.0) as pair:
+                ways = [pair.go(*leg) for leg in ((0.8, 0.5, 3.0), (0.5, -0.6, 3.0), (0.0, 0.0, 2.0))]
+            gap = sum(got - theory for got, theory in ways)
+            asked = "end of 4 m of curves from rest"
+            rows.append(Row("articulated", case, asked, 0.0, hypot(gap[0], gap[1]), "m", 0.005, 4.0))
+            for slope in (-0.05, 0.0, 0.05):
+                for friction in (0.8, 0.2):
+                    hard = {"max_deceleration": 6.0, "max_wheel_torque": 1e3} if friction < 0.8 else {}
+                    with Pair(name, payload, slope=slope, friction=friction, max_acceleration=0.3, **hard) as pair:
+                        pair.go(1.0, 0.0, 5.0)
+                        got, theory = pair.go(0.0, 0.0, 3.0)
+                    asked = f"braking, mu {friction}, slope {100 * slope:+.0f} %"
+                    rows.append(Row("articulated", case, asked, float(theory[0]), float(got[0]), "m", 0.02))
+                drive = load_robot(name).drive
+                pull = (0.4 + GRAVITY * abs(slope)) * (drive.mass + payload) * drive.wheel_radius / 2.0
+                with Pair(name, payload, slope=slope, max_wheel_torque=pull, max_acceleration=9.0) as pair:
+                    got, theory = pair.go(2.0, 0.0, 1.5)
+                asked = f"{pull:.0f} N m for 1.5 s, slope {100 * slope:+.0f} %"
+                rows.append(Row("articulated", case, asked, float(theory[0]), float(got[0]), "m", 0.02))
+    return rows
+
+
 GROUPS: dict[str, Callable[[], list[Row]]] = {
     "tracking": tracking,
     "braking": braking,
@@ -492,6 +591,7 @@ GROUPS: dict[str, Callable[[], list[Row]]] = {
     "mecanum": mecanum,
     "impulse": impulse,
     "pushing": pushing,
+    "articulated": articulated,
 }
 
 

@@ -14,7 +14,7 @@ accuracy = importlib.util.module_from_spec(SPEC)
 sys.modules[SPEC.name] = accuracy
 SPEC.loader.exec_module(accuracy)
 
-LONG = {"tricycle", "acceleration", "tracking", "braking", "energy", "impulse", "pushing"}
+LONG = {"tricycle", "acceleration", "tracking", "braking", "energy", "impulse", "pushing", "articulated"}
 GROUPS = [pytest.param(name, marks=pytest.mark.slow if name in LONG else ()) for name in accuracy.GROUPS]
 
 
