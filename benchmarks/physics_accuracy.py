@@ -491,7 +491,7 @@ def pushing() -> list[Row]:
 
 
 class Pair:
-    """A differential drive by the compiled model and on PyBullet's wheel joints, with the same targets of the motors."""
+    """A differential drive by the compiled model and on PyBullet wheel joints, with the same targets of its motors."""
 
     def __init__(self, name: str, payload: float, *, slope: float = 0.0, **drive: float) -> None:
         model = load_robot(name)
