@@ -212,3 +212,26 @@ def test_a_robot_pushes_a_carton_off_the_conveyor(floor):
     assert one.belts.counts.on == 0
     assert [e.kind for e in one.belts.events()] == ["fell"]
     assert one.place(0)[2] < 0.75
+
+
+def test_a_run_with_goods_in_bullet_is_the_same_after_a_reset(floor):
+    layout = hall(
+        Conveyor(id="A", start=(1, 4), end=(5, 4), speed=0.6, next="B"), Conveyor(id="B", start=(5, 4), end=(9, 4))
+    )
+
+    def run(one):
+        one.world.reset([500.0], [40.0])
+        one.belts = ConveyorSystem(network_of(layout), [(0.4, 0.3)] * 4, [8.0] * 4)
+        one.bodies = BeltBodies(one.belts, one.world)
+        one.robots = np.array([[4.0, 2.4, math.pi / 2]])
+        for k in range(3):
+            one.belts.insert("A", k, at=0.5 + 0.8 * k, speed=0.6)
+        for tick in range(30):
+            one.pass_time(12, drift=(0.0, 0.5 if tick < 18 else -0.5, 0.0))
+        return one.world.loose_pose().tobytes(), one.belts.places()[1].tobytes(), one.belts.counts
+
+    used = floor(layout, always=False, arm=True)
+    first = run(used)
+    assert used.world.loose_pose()[:3, 3:5].any()
+    assert run(used) == first
+    assert run(floor(layout, always=False, arm=True)) == first
