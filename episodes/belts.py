@@ -109,6 +109,7 @@ class Belts(Actor):
             interval = float(ranges.interval.sample(generator(seed, index, f"conveyors.{name}.interval")))
             values[f"conveyors.{name}.interval"] = self._interval[name] = interval
             self._due[name] = float(self._arrivals[name].exponential(interval))
+        self._tells_eyes = ranges.eye_events
         self._seen = 0
         self._events: list[Event] = []
         self._require_room()
@@ -118,13 +119,14 @@ class Belts(Actor):
         self._serve_robots()
         self._let_in(time)
         self.system.advance(PHYSICS_RATE // self._episode.scenario.control_rate)
-        self.bodies.update(self._episode.fleet.pose, NEAR + FASTEST * self._episode.period)
+        self.bodies.update(self._episode.machines.pose, NEAR + FASTEST * self._episode.period)
         for event in self.system.events():
             if event.kind == "out":
                 self._put_away(event.good)
             elif event.kind == "fell":
                 self.bodies.fall(event.good, event.conveyor)
-            self._events.append(self._told(event))
+            if self._tells_eyes or event.kind not in ("blocked", "clear"):
+                self._events.append(self._told(event))
 
     def events(self) -> list[Event]:
         """Return what photo-eyes, ends and jams have reported."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ..physics.proximity import heights
 from .clearance import clearances, footprints
 from .incidents import IncidentFinder
 from .kpi_sums import TrajectorySums, trajectory_sums
@@ -183,6 +184,10 @@ def _from(part: EpisodeRecord, first: int) -> EpisodeRecord:
     return part
 
 
+_FAR = 1e6
+"""Away [m] from everything."""
+
+
 class Surroundings:
     """What robots may come near to: outlines of all that stands or lies in the hall."""
 
@@ -194,6 +199,9 @@ class Surroundings:
         self._static = {top: footprints(solids.static, 0.01, top) for top in np.unique(self._height).tolist()}
         self._loose, self._body = footprints(solids.loose, -math.inf, math.inf), solids.loose.body
         self._forklifts = episode.forklifts
+        # Goods of conveyors ride above most robots, or on top of them.
+        self._rides = self._body >= episode.first_belt_good
+        self._foot = heights(solids.loose)[0]
         self._person_radius = np.full(len(episode.people), PERSON_RADIUS)
 
     def distances(self, log: EpisodeLog, first: int, end: int) -> tuple[FloatArray, FloatArray]:
@@ -204,18 +212,32 @@ class Surroundings:
         place = log.loose_pose[rows]
         # Most goods stand where they stood: those are as good as static, and only the others are placed in every row.
         moved = np.any(place != place[:1], axis=(0, 2))[self._body]
-        resting = _loose_outlines(self._loose[~moved], self._body[~moved], place[:1])[0]
-        moving = _loose_outlines(self._loose[moved], self._body[moved], place)
+        outlines = [
+            (_loose_outlines(self._loose[which], self._body[which], at), which, at)
+            for which, at in ((~moved, place[:1]), (moved, place))
+        ]
+        others = np.empty((len(pose), 0, self._loose.shape[1]))
         if self._forklifts is not None:
-            steps = log.first + np.arange(first, end)
-            moving = np.concatenate([moving, self._forklifts.outlines(steps)], axis=1)
+            others = self._forklifts.outlines(log.first + np.arange(first, end))
         everything, people = np.empty((2, *pose.shape[:2]))
         for top, static in self._static.items():
-            around = np.concatenate([static, resting])
-            part = clearances(pose, self._half, around, moving, person, self._person_radius)
+            resting, moving = (self._below(top, *some) for some in outlines)
+            around = np.concatenate([static, resting[0]])
+            part = clearances(
+                pose, self._half, around, np.concatenate([moving, others], axis=1), person, self._person_radius
+            )
             mine = self._height == top
             everything[:, mine], people[:, mine] = (column[:, mine] for column in part)
         return everything, people
+
+    def _below(self, top: float, outline: FloatArray, which: NDArray[np.bool_], place: FloatArray) -> FloatArray:
+        """Return outlines (T, N, 7) of the solids ``which``, those that ride above ``top`` [m] far away."""
+        if not self._rides[which].any():
+            return outline
+        over = self._rides[which] & (place[:, self._body[which], 2] + self._foot[which] > top - 0.01)
+        outline = outline.copy()
+        outline[..., 0] += np.where(over, _FAR, 0.0)
+        return outline
 
 
 def _loose_outlines(outline: FloatArray, body: NDArray[np.int32], pose: FloatArray) -> FloatArray:

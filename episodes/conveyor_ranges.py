@@ -45,3 +45,5 @@ class ConveyorRanges(StrictModel):
     """A photo-eye switches when it has seen the same for so long."""
     patience: ranges.PositiveDuration = Constant(value=5, unit="s")
     """A photo-eye that is blocked for so long reports a jam."""
+    eye_events: bool = True
+    """Whether the record tells every switch of a photo-eye; jams that they find are told in any case."""

@@ -67,7 +67,7 @@ class LiveEpisode:
         error: (T, R, 3) of the localisation, by control step; an actor may change rows that are still to come.
         stream: of the sensors' noise.
         told: (R, 2) what the drives were told last. closed: ids of stations that serve nobody now.
-        belts: the hall's conveyors at work, or None.
+        belts: the hall's conveyors at work, or None. first_belt_good: number of the first of their own loose goods.
         occurrences: the disturbances that will come. windows: of the lidars.
         log: what was written down. chronicle: what becomes of it where not every step is kept, or None.
         events: what happened to the robots' tasks.
@@ -103,7 +103,7 @@ class LiveEpisode:
             [generator(seed, index, f"people.{p}.walk") for p in range(len(self.sampled.walkers))],
         )
         self.occurrences, self.hall = self._plan_disturbances()
-        first_belt_good = len(self.hall.solids.loose_pose)
+        self.first_belt_good = len(self.hall.solids.loose_pose)
         self.hall = with_reserve(self.hall, belt_goods(scenario, seed, index))
         self.world = world_of(self.hall, self.sampled.loose_mass)
         self.fleet, self.machines = self._start_machines()
@@ -133,7 +133,7 @@ class LiveEpisode:
                 self.period,
             )
             self.actors.append(self.forklifts)
-        self.belts = Belts(self, first_belt_good) if scenario.conveyors is not None else None
+        self.belts = Belts(self, self.first_belt_good) if scenario.conveyors is not None else None
         if self.belts is not None:
             self.actors.append(self.belts)
         self.told = np.zeros((robots, 2))

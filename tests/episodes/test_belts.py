@@ -90,6 +90,8 @@ def test_a_robot_takes_what_waits_and_puts_on_what_it_brings():
     assert len(riding) > 100
     assert away.max() < 0.06
     assert riding[:, 4].min() > 0.3
+    # What it carries is not in its way, nor is what rides above it.
+    assert record.min_clearance[steps, 0].min() > 0.1
 
 
 def test_a_good_that_a_robot_brings_rides_on():
