@@ -44,7 +44,8 @@ class Warehouse:
         self.stream = OrderStream(ranges, inventory.skus, seed, index)
         self.results: list[OrderResult] = []
         """Orders that are done, in the order of their ends."""
-        self._open: dict[str, OpenOrder] = {}
+        # By identity: a replayed order may bear any name.
+        self._open: dict[int, OpenOrder] = {}
         self._queue: list[tuple[tuple[float, int], Job]] = []
         self._short: dict[str, list[OpenOrder]] = {}
         self._deliveries: list[_Delivery] = []
@@ -193,7 +194,7 @@ class Warehouse:
         return [_result(order, math.nan) for order in self._open.values()]
 
     def _accept(self, time: float, order: OpenOrder) -> None:
-        self._open[order.order.name] = order
+        self._open[id(order)] = order
         for sku, quantity in order.order.lines:
             if order.order.kind == "out":
                 self._position[sku] = self._position.get(sku, 0) - quantity
@@ -269,11 +270,11 @@ class Warehouse:
         bisect.insort(self._queue, (job.urgency, job), key=lambda entry: entry[0])
 
     def _close(self, time: float, order: OpenOrder) -> None:
-        if not order.complete or order.order.name not in self._open:
+        if not order.complete or id(order) not in self._open:
             return
         for station, sku, quantity in order.delivered:
             self.ledger.move(time, station, SHIPPED, sku, quantity, "ship")
-        del self._open[order.order.name]
+        del self._open[id(order)]
         self.results.append(_result(order, time))
 
 

@@ -78,7 +78,8 @@ class Floor:
 def one(quantity: int, **fields: object) -> dict[str, object]:
     """An order for the article that lies first, and nothing else."""
     return {
-        "replay": [{"time": 1.0, "order": "A", "sku": SKU, "quantity": quantity, **fields}],
+        # The name of the first return that is injected, too.
+        "replay": [{"time": 1.0, "order": "R00000", "sku": SKU, "quantity": quantity, **fields}],
         "replenishment": None,
     }
 
@@ -103,7 +104,7 @@ def test_an_order_is_picked_from_the_oldest_slots_shipped_and_booked_move_by_mov
     oldest = sorted(place for (place, sku) in INVENTORY.opening if sku == SKU)
     assert moves[0].source == oldest[0]
     (order,) = floor.dispatcher.floor().orders
-    assert order.name == "A"
+    assert order.name == "R00000"
     assert 0 < order.end_time - order.time < 600
     trips = floor.dispatcher.results()
     assert sum(trip.success for trip in trips) == len(trips) >= 1
@@ -118,7 +119,7 @@ def test_what_is_not_in_stock_waits_until_it_comes_back() -> None:
     floor.dispatcher.warehouse.stream.inject_returns(1, ((SKU, 2),))
     floor.run(900)
     assert floor.stock["shipped"] == HELD + 2
-    order = next(o for o in floor.dispatcher.floor().orders if o.name == "A")
+    order = next(o for o in floor.dispatcher.floor().orders if o.kind == "out")
     assert order.backordered == 2
     assert floor.dispatcher.floor().stock.conserved()
 
