@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import json
+
 import numpy as np
 import pytest
 from hypothesis import settings
@@ -9,7 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from floorcast.common.errors import InputError
+from floorcast.episodes.record import FloorResult, OrderResult
 from floorcast.episodes.stock import OUTSIDE, SHIPPED, Ledger, StockTable
+from floorcast.episodes.stock_file import write_floor
 
 PLACES = (OUTSIDE, SHIPPED, "slot:a", "slot:b", "robot:0")
 SKUS = ("x", "y")
@@ -109,3 +114,28 @@ def test_books_that_owed_a_carton_for_a_while_are_not_sound() -> None:
     assert _table([(2, 1, 0, 4, 0)]).conserved(), "deliveries come from outside"
     assert not _table([(0, 1, 0, -1, 0)]).conserved()
     assert _table([(0, 1, 0, 2, 0), (1, 0, 0, 1, 0)]).balances(0.5)[:, 0].tolist() == [0, 2, 0]
+
+
+def test_the_tables_on_disk_tell_the_whole_story(tmp_path) -> None:
+    ledger = Ledger({("slot:a", "x"): 5, ("slot:b", "y"): 1})
+    ledger.move(3.0, "slot:a", "robot:0", "x", 2, "load")
+    ledger.move(4.0, "robot:0", SHIPPED, "x", 1, "ship")
+    ledger.move(5.5, OUTSIDE, "inbound", "z", 4, "return")
+    orders = [OrderResult("O1", "out", 0.0, float("inf"), float("nan"), 1, 2, 0)]
+    floor = FloorResult(orders, ledger.table(), np.zeros(1), 0, 0, {})
+    paths = {path.name: path for path in write_floor(floor, tmp_path)}
+    held: dict[tuple[str, str], int] = {}
+    for row in csv.DictReader(paths["stock_moves.csv"].open()):
+        for place, sign in ((row["source"], -1), (row["target"], 1)):
+            held[place, row["sku"]] = held.get((place, row["sku"]), 0) + sign * int(row["quantity"])
+    closing = {(r["place"], r["sku"]): int(r["quantity"]) for r in csv.DictReader(paths["stock.csv"].open())}
+    assert closing == {key: n for key, n in held.items() if n and key[0] != "opening"}
+    assert closing["robot:0", "x"] == 1
+    assert paths["orders.csv"].read_text().splitlines()[1] == "O1,out,0.0,,,1,2,0"
+    assert json.loads(paths["summary.json"].read_text())["cartons"] == {
+        "inbound": 4,
+        "outside": -4,
+        "robot": 1,
+        "shipped": 1,
+        "slot": 4,
+    }
