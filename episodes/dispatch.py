@@ -149,6 +149,8 @@ class Dispatcher:
             goal_reached, pick and drop events of this moment.
         """
         events, self._lost = self._lost, []
+        # Machines that others drive come after the robots, and are none of this desk's.
+        pose, velocity = pose[: len(self.carriers)], velocity[: len(self.carriers)]
         self._shut = frozenset(closed)
         for carrier in self.carriers:
             here, speed = pose[carrier.robot], velocity[carrier.robot]

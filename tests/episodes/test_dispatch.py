@@ -68,7 +68,9 @@ class Floor:
             if self.batteries is not None:
                 self.batteries.advance(STEP)
             self.time += STEP
-            self.dispatcher.advance(self.time, STEP, self.pose, velocity, self.closed)
+            # A forklift that somebody drives stands behind the robots in every array.
+            pose, velocity = np.vstack([self.pose, self.pose[:1]]), np.vstack([velocity, [[0.0, 0.0]]])
+            self.dispatcher.advance(self.time, STEP, pose, velocity, self.closed)
 
     @property
     def stock(self) -> dict[str, int]:
