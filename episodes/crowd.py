@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..layouts.model import Layout
+from .avoidance import sees
 from .people import Walker, across, crossing_walk, places_of
 from .routes import FloatArray, Ground, distance_field, line_is_free, path_length, shortest_path
 from .social_force import (
+    HURRY,
     RELAXATION,
     T_CARELESS,
     T_CROSS_TIME,
@@ -26,7 +28,6 @@ from .social_force import (
     T_UNAWARE,
     TRAITS,
     WALK,
-    sees,
     step_crowd,
 )
 from .vehicles import Vehicles
@@ -195,7 +196,7 @@ class _Planner:
         path, lead = hidden
         walk = self._errands(walker, path[0], length, rng, via=path)
         way = float(np.hypot(*(path[1] - path[0])))
-        walk.cross = (*path[1].tolist(), way / (1.3 * walker.speed) + RELAXATION + lead, path_length(path))
+        walk.cross = (*path[1].tolist(), way / (HURRY * walker.speed) + RELAXATION + lead, path_length(path))
         back = path[0] - path[1]
         walk.stops = np.concatenate([[[0.0, 0.0, float(np.arctan2(back[1], back[0]))]], walk.stops])
         return walk

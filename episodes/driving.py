@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..common.kernels import compiled
+from .avoidance import nearest_on, sees
 from .routes import FloatArray
-from .social_force import nearest_on, sees
 from .walking import PERSON_RADIUS, clearance_at
 
 _SIDE_ACCELERATION = 0.6

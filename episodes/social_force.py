@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..common.kernels import compiled
+from .avoidance import REACH, REACTION, STANDING, into_vehicle, minded_distance, nearest_on, past_vehicles, sees
 from .routes import FloatArray
 from .walking import PERSON_RADIUS, bounded_move, clearance_at
 
@@ -40,8 +41,6 @@ TOP_SPEED = 1.3
 _BEHIND = 0.5
 """Weight of what lies more than 100 degrees from the direction of walking."""
 _COS_SIGHT = -0.17364817766693041
-_REACH = 6.0
-"""Farther away [m] nobody minds anybody."""
 
 _ABREAST = 0.4
 """Who is farther aside [m] is not ahead."""
@@ -75,21 +74,7 @@ _ARRIVED = 0.15
 _GROUP_ARRIVED = 0.45
 _PATIENCE = 2.0
 """Time without progress after which people steer at a place further on [s]."""
-_HORIZON = 3.0
-"""How far people look ahead [s]."""
-_REACTION = 0.5
-"""Time [s] that people keep to whatever is in their way."""
-_DIRECTIONS = 6
-_DIRECTION_STEP = 0.26
-"""Directions that people consider on either side to get past a vehicle, and the angle [rad] between them."""
-_VEHICLE_MARGIN = 0.35
-"""Distance that attentive people keep from moving vehicles [m]."""
-_STANDING_MARGIN = 0.08
-_STANDING = 0.05
-"""Below this speed [m/s] a vehicle stands."""
-STARTLE_GAP = 0.45
-"""Gap to a moving vehicle at which even careless people notice it [m]."""
-_HURRY = 1.3
+HURRY = 1.3
 """Somebody who steps out suddenly walks this many times faster than usual."""
 _SEEN_FROM = 10.0
 """Vehicles farther away [m] than this set off no sudden crossing."""
@@ -135,67 +120,6 @@ def _aim(
 
 
 @compiled
-def sees(ax: float, ay: float, bx: float, by: float, field: FloatArray, resolution: float, origin: FloatArray) -> bool:
-    """Tell whether no wall, rack or good stands between two points [m] of a clearance field."""
-    dx, dy = bx - ax, by - ay
-    length = np.hypot(dx, dy)
-    way = 0.0
-    while way < length:
-        room = clearance_at(field, resolution, origin, ax + dx * way / length, ay + dy * way / length)
-        if room <= 0.0:
-            return False
-        way += max(room, resolution)
-    return True
-
-
-@compiled
-def nearest_on(vehicle: FloatArray, outline: FloatArray, x: float, y: float) -> tuple[float, float]:
-    """Return the point of a vehicle's outline that is nearest to x, y [m].
-
-    ``vehicle`` is x, y [m], yaw [rad]; ``outline`` the middle x, y and half extents [m] in its frame.
-    """
-    c, s = np.cos(vehicle[2]), np.sin(vehicle[2])
-    dx, dy = x - vehicle[0], y - vehicle[1]
-    u = min(max(c * dx + s * dy - outline[0], -outline[2]), outline[2]) + outline[0]
-    v = min(max(c * dy - s * dx - outline[1], -outline[3]), outline[3]) + outline[1]
-    return vehicle[0] + c * u - s * v, vehicle[1] + s * u + c * v
-
-
-@compiled
-def _way_to_vehicle(
-    x: float,
-    y: float,
-    wx: float,
-    wy: float,
-    vehicle: FloatArray,
-    speed: float,
-    outline: FloatArray,
-    margin: float,
-) -> float:
-    """Return the time [s] after which somebody walking at w is nearer than ``margin`` to a vehicle; inf for never.
-
-    The outline is grown to a rectangle. Who is inside already may walk anywhere but nearer to its middle.
-    """
-    c, s = np.cos(vehicle[2]), np.sin(vehicle[2])
-    dx, dy = x - vehicle[0], y - vehicle[1]
-    u, v = c * dx + s * dy - outline[0], c * dy - s * dx - outline[1]
-    du, dv = c * wx + s * wy - speed, c * wy - s * wx
-    half_u, half_v = outline[2] + margin, outline[3] + margin
-    if abs(u) < half_u and abs(v) < half_v:
-        return 0.0 if u * du / (half_u * half_u) + v * dv / (half_v * half_v) < 0.0 else np.inf
-    enter, leave = 0.0, np.inf
-    for k in range(2):
-        place, rate, half = (u, du, half_u) if k == 0 else (v, dv, half_v)
-        if abs(rate) < 1e-9:
-            if abs(place) >= half:
-                return np.inf
-            continue
-        first, second = (-half - place) / rate, (half - place) / rate
-        enter, leave = max(enter, min(first, second)), min(leave, max(first, second))
-    return enter if enter < leave else np.inf
-
-
-@compiled
 def _interaction(
     dx: float, dy: float, distance: float, vx: float, vy: float, ux: float, uy: float
 ) -> tuple[float, float]:
@@ -235,7 +159,7 @@ def _people_force(
     for j in range(len(position)):
         dx, dy = position[j, 0] - x, position[j, 1] - y
         squared = dx * dx + dy * dy
-        if j == i or squared > _REACH * _REACH or squared < 1e-12:
+        if j == i or squared > REACH * REACH or squared < 1e-12:
             continue
         distance = np.sqrt(squared)
         ahead = dx * ex + dy * ey
@@ -298,97 +222,16 @@ def _wall_force(x: float, y: float, field: FloatArray, resolution: float, origin
 
 
 @compiled
-def _minded(
-    x: float,
-    y: float,
-    careless: bool,
-    vehicle: FloatArray,
-    outline: FloatArray,
-    speed: float,
-    field: FloatArray,
-    resolution: float,
-    origin: FloatArray,
-) -> float:
-    """Return the distance [m] from a person's middle to a vehicle that the person minds; inf for one that is not."""
-    px, py = nearest_on(vehicle, outline, x, y)
-    distance = np.hypot(px - x, py - y)
-    if distance > _REACH:
-        return np.inf
-    if careless and abs(speed) >= _STANDING and distance > PERSON_RADIUS + STARTLE_GAP:
-        return np.inf
-    if distance > 1.0 and not sees(x, y, px, py, field, resolution, origin):
-        return np.inf
-    return distance
-
-
-@compiled
 def _vehicle_force(
     x: float, y: float, vx: float, vy: float, distance: float, vehicle: FloatArray, outline: FloatArray, speed: float
 ) -> tuple[float, float]:
     """As of a person whose skin is where the vehicle's is nearest."""
-    if abs(speed) < _STANDING or distance < 1e-6:
+    if abs(speed) < STANDING or distance < 1e-6:
         return 0.0, 0.0  # One walks past a vehicle that stands as past a wall.
     px, py = nearest_on(vehicle, outline, x, y)
     far = distance + PERSON_RADIUS
     ux, uy = speed * np.cos(vehicle[2]), speed * np.sin(vehicle[2])
     return _interaction((px - x) / distance * far, (py - y) / distance * far, far, vx, vy, ux, uy)
-
-
-@compiled
-def _free_time(
-    x: float,
-    y: float,
-    wx: float,
-    wy: float,
-    minded: FloatArray,
-    vehicles: FloatArray,
-    speeds: FloatArray,
-    outlines: FloatArray,
-) -> float:
-    """Return the time [s] that somebody may walk at w until too near to a vehicle that they mind."""
-    time = _HORIZON
-    for k in range(len(vehicles)):
-        if minded[k] < np.inf:
-            margin = PERSON_RADIUS + (_VEHICLE_MARGIN if abs(speeds[k]) >= _STANDING else _STANDING_MARGIN)
-            time = min(time, _way_to_vehicle(x, y, wx, wy, vehicles[k], speeds[k], outlines[k], margin))
-    return time
-
-
-@compiled
-def _past_vehicles(
-    x: float,
-    y: float,
-    ex: float,
-    ey: float,
-    speed: float,
-    vx: float,
-    vy: float,
-    minded: FloatArray,
-    vehicles: FloatArray,
-    speeds: FloatArray,
-    outlines: FloatArray,
-    field: FloatArray,
-    resolution: float,
-    origin: FloatArray,
-) -> tuple[float, float, float]:
-    """Choose the direction nearest to e that is free of vehicles, and the speed that keeps them away in time."""
-    if _free_time(x, y, speed * ex, speed * ey, minded, vehicles, speeds, outlines) >= _HORIZON:
-        return ex, ey, speed
-    best, best_x, best_y, best_time = np.inf, ex, ey, 0.0
-    for k in range(2 * _DIRECTIONS + 1):
-        # Straight on first, then to the right and to the left, farther and farther.
-        angle = _DIRECTION_STEP * ((k + 1) // 2) * (1.0 if k % 2 == 0 else -1.0)
-        c, s = np.cos(angle), np.sin(angle)
-        wx, wy = c * ex - s * ey, s * ex + c * ey
-        time = _free_time(x, y, speed * wx, speed * wy, minded, vehicles, speeds, outlines)
-        for step in range(1, 5):
-            room = clearance_at(field, resolution, origin, x + 0.35 * step * wx, y + 0.35 * step * wy)
-            if room < PERSON_RADIUS + 0.03:
-                time = min(time, 0.35 * (step - 1) / speed)
-        cost = 1.0 - c + 1.2 * max(0.0, 1.0 - time / 1.5) - 0.1 * (wx * vx + wy * vy) / speed
-        if cost < best - 1e-9:
-            best, best_x, best_y, best_time = cost, wx, wy, time
-    return best_x, best_y, min(speed, best_time * speed / _REACTION)
 
 
 @compiled
@@ -468,7 +311,7 @@ def _acceleration(
     """Sum all forces on person i, who walks along e at up to ``speed``."""
     x, y, vx, vy = position[i, 0], position[i, 1], velocity[i, 0], velocity[i, 1]
     fx, fy, room = _people_force(i, position, velocity, ex, ey, field, resolution, origin)
-    speed = min(speed, max(room, 0.0) / _REACTION)
+    speed = min(speed, max(room, 0.0) / REACTION)
     gx, gy = _wall_force(x, y, field, resolution, origin)
     fx, fy = fx + gx, fy + gy
     if traits[i, T_SIZE] > 1.0:
@@ -476,30 +319,17 @@ def _acceleration(
         fx, fy = fx + gx, fy + gy
     near = False
     for k in range(len(vehicles)):
-        minded[k] = _minded(x, y, careless, vehicles[k], outlines[k], speeds[k], field, resolution, origin)
+        minded[k] = minded_distance(x, y, careless, vehicles[k], outlines[k], speeds[k], field, resolution, origin)
         if minded[k] < np.inf:
             near = True
             gx, gy = _vehicle_force(x, y, vx, vy, minded[k], vehicles[k], outlines[k], speeds[k])
             fx, fy = fx + gx, fy + gy
     if near and speed > 0.05:
-        ex, ey, speed = _past_vehicles(
+        ex, ey, speed = past_vehicles(
             x, y, ex, ey, speed, vx, vy, minded, vehicles, speeds, outlines, field, resolution, origin
         )
     # Exact over the step where nothing else pushes: (1 - exp(-dt / tau)) / dt in the place of 1 / tau.
     return fx + (speed * ex - vx) * relax, fy + (speed * ey - vy) * relax
-
-
-@compiled
-def _into_vehicle(x: float, y: float, new_x: float, new_y: float, vehicles: FloatArray, outlines: FloatArray) -> bool:
-    """Tell whether a step would lead into a vehicle: nobody walks into one, though one may drive into somebody."""
-    for k in range(len(vehicles)):
-        ax, ay = nearest_on(vehicles[k], outlines[k], new_x, new_y)
-        after = np.hypot(ax - new_x, ay - new_y)
-        if after < PERSON_RADIUS + 0.03:
-            bx, by = nearest_on(vehicles[k], outlines[k], x, y)
-            if after < np.hypot(bx - x, by - y):
-                return True
-    return False
 
 
 @compiled
@@ -587,7 +417,7 @@ def _step(
             norm = max(np.hypot(ex, ey), 1e-9)
             ex, ey = ex / norm, ey / norm
             unaware = walk[first, W_OUT] == 1.0 and arc < traits[first, T_UNAWARE]
-            usual = traits[i, T_SPEED] * (_HURRY if unaware else 1.0)
+            usual = traits[i, T_SPEED] * (HURRY if unaware else 1.0)
             speed = min(usual, 0.15 + np.sqrt(2.0 * _BRAKING * max(limit - arc, 0.0)))
             careless = traits[i, T_CARELESS] == 1.0 or unaware
             ax, ay = _acceleration(
@@ -605,7 +435,7 @@ def _step(
         if fast > 1.0:
             vx, vy = vx / fast, vy / fast
         new_x, new_y = bounded_move(x, y, vx, vy, dt, field, resolution, origin)
-        if _into_vehicle(x, y, new_x, new_y, vehicles, outlines):
+        if into_vehicle(x, y, new_x, new_y, vehicles, outlines):
             new_x, new_y = x, y
         after[i, 0], after[i, 1] = new_x, new_y
     position[:] = after
