@@ -105,6 +105,9 @@ def minded_distance(
     origin: FloatArray,
 ) -> float:
     """Return the distance [m] from a person's middle to a vehicle that the person minds; inf for one that is not."""
+    size = abs(outline[0]) + outline[2] + abs(outline[1]) + outline[3]
+    if abs(vehicle[0] - x) > REACH + size or abs(vehicle[1] - y) > REACH + size:
+        return np.inf
     px, py = nearest_on(vehicle, outline, x, y)
     distance = np.hypot(px - x, py - y)
     if distance > REACH:

@@ -192,7 +192,8 @@ class _Planner:
             return _Walk(np.stack([middle, middle]), np.zeros((0, 3)))
         hidden = self._step_out(walker, taken, rng) if walker.sudden else None
         if hidden is None:
-            return self._errands(walker, self._start(taken, vehicles, rng), length, rng)
+            start, place = self._start(taken, vehicles, rng)
+            return self._errands(walker, start, length, rng, home=place)
         path, lead = hidden
         walk = self._errands(walker, path[0], length, rng, via=path)
         way = float(np.hypot(*(path[1] - path[0])))
@@ -211,13 +212,25 @@ class _Planner:
                     return np.asarray(point)
         return leader.copy()
 
-    def _start(self, taken: Sequence[FloatArray], vehicles: FloatArray, rng: np.random.Generator) -> FloatArray:
-        """Choose where somebody begins: at a place if one is free, else anywhere."""
-        for distance in (2.5, 0.8):
-            for i in rng.permutation(len(self.places)):
-                point = self.places[i, :2]
-                if _apart(point, taken, distance) and _apart(point, vehicles, 2.0):
-                    return np.asarray(point)
+    def _start(
+        self, taken: Sequence[FloatArray], vehicles: FloatArray, rng: np.random.Generator
+    ) -> tuple[FloatArray, int | None]:
+        """Choose where somebody begins: at a place if one is free, else near one, else anywhere.
+
+        Returns:
+            the point (2,), and the place that it is at or straight before.
+        """
+        for i in rng.permutation(len(self.places)).tolist():
+            point = self.places[i, :2]
+            if _apart(point, taken, 2.5) and _apart(point, vehicles, 2.0):
+                return np.asarray(point), i
+        for _ in range(64):
+            i = int(rng.integers(len(self.places)))
+            place, angle = self.places[i, :2], float(rng.uniform(-np.pi, np.pi))
+            point = place + float(rng.uniform(0.6, 6.0)) * np.array([np.cos(angle), np.sin(angle)])
+            free = self._ground.free[self._ground.cell(point)] and line_is_free(self._ground, place, point)
+            if free and _apart(point, taken, 0.8) and _apart(point, vehicles, 2.0):
+                return np.asarray(point), i
         rows, columns = np.nonzero(self._ground.free & (self._ground.clearance > 0.45))
         best, best_gap = self.places[0, :2], -1.0
         for _ in range(64 if len(rows) else 0):
@@ -226,7 +239,7 @@ class _Planner:
             gap = min((float(np.hypot(*(point - other[:2]))) for other in (*taken, *vehicles)), default=np.inf)
             if gap > best_gap:
                 best, best_gap = point, gap
-        return np.asarray(best)
+        return np.asarray(best), None
 
     def _errands(
         self,
@@ -235,8 +248,9 @@ class _Planner:
         length: float,
         rng: np.random.Generator,
         via: FloatArray | None = None,
+        home: int | None = None,
     ) -> _Walk:
-        """Walk from place to place and back to the start, over the points ``via`` first."""
+        """Walk from place to place and back to the start, over the points ``via`` first; ``home`` as of ``_start``."""
         pieces = [start[None]] if via is None else [via]
         here = pieces[0][-1]
         walked = path_length(pieces[0])
@@ -256,10 +270,14 @@ class _Planner:
             turns.append(walked)
             faces.append(float(self.places[i, 2]))
             here = leg[-1]
-        home = shortest_path(self._ground, distance_field(self._ground, start), here, start)
-        if home is None or not turns:
+        if home is None:
+            back = shortest_path(self._ground, distance_field(self._ground, start), here, start)
+        else:
+            # The field of distances to a place is known; the start is in sight of it.
+            back = self._leg(home, here)
+        if back is None or not turns:
             return _Walk(np.stack([start, start]), np.zeros((0, 3)))
-        pieces.append(home[1:])
+        pieces += [back[1:], start[None]] if home is not None else [back[1:]]
         path = np.concatenate(pieces)
         return _Walk(path, _stops(walker, path, turns, np.array(faces), rng, 1.0))
 
