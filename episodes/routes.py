@@ -17,7 +17,7 @@ from ..common.kernels import compiled
 
 FloatArray = NDArray[np.float64]
 
-_KEPT_BYTES = 1 << 27
+_KEPT_BYTES = 1 << 28
 """Distance fields that a ``FieldStore`` keeps take up to that many bytes together."""
 _FRONT = 1 << 13
 """Entries of the heap that a front is given at first."""

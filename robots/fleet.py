@@ -85,8 +85,10 @@ class Fleet:
         self._motors = np.zeros((0, 2, len(MOTOR_NAMES)))
         self._load = np.zeros((0, 2, len(LOAD_NAMES)))
         forks = [model.forks for model in models]
+        kinds = [(model.shape, model.class_name) for model in models]
+        shapes = {kind: load_shape(*kind) for kind in dict.fromkeys(kinds)}
         world.set_robots(
-            [load_shape(model.shape, model.class_name) for model in models],
+            [shapes[kind] for kind in kinds],
             {i: item.solids(models[i].class_name) for i, item in enumerate(forks) if item is not None},
             [item.stroke if item is not None else 0.0 for item in forks],
         )

@@ -35,5 +35,6 @@ def draw_growth(rows: list[EpisodeRow], path: str | Path) -> None:
         axes.axhline(10.0, color="#888888", linewidth=0.8, linestyle="--")
         axes.grid(visible=True, which="major", alpha=0.3)
         axes.margins(x=0.12, y=0.2)
+    figure.axes[0].text(0.02, 10.5, "10x", transform=figure.axes[0].get_yaxis_transform(), fontsize=8, color="#666666")
     figure.axes[0].set_ylabel("times real time, one core")
     figure.savefig(path, dpi=110)

@@ -45,10 +45,10 @@ _ROOM = 0.15
 """The routes keep so much more than a robot's circle away from everything, where they can [m]."""
 _AHEAD = 0.6
 """The driver heads for the point of its route that it comes to after so much [m]."""
-_FREE = 0.75
-"""It waits while the lidar sees something nearer than that [m] ..."""
-_CONE = 0.35
-"""... within this angle of straight ahead [rad] ..."""
+_FREE = 0.9
+"""It waits while the lidar sees something that is not that far ahead [m] ..."""
+_LANE = 0.5
+"""... and no more to the side than that [m] ..."""
 _PATIENCE = 2.0
 """... and after so long it drives its route the other way [s]."""
 
@@ -153,7 +153,9 @@ class ScriptedDriver:
 
     def reset(self, info: EpisodeInfo) -> None:
         """Start anew; see ``Policy.reset``."""
-        self._ahead = np.flatnonzero(np.abs(info.scan_angles) < _CONE)
+        self._ahead = np.flatnonzero(np.abs(info.scan_angles) < 1.3)
+        angles = info.scan_angles[self._ahead]
+        self._cos, self._sin = np.cos(angles), np.abs(np.sin(angles))
         self._at, self._way, self._since, self._seen, self._near = 0, 1, 0.0, -1.0, math.inf
         self.scans.clear()
 
@@ -162,7 +164,8 @@ class ScriptedDriver:
         if observation.scan_time != self._seen:
             self._seen = observation.scan_time
             self.scans.append(observation.scan)
-            self._near = float(observation.scan[self._ahead].min())
+            ranges = np.minimum(observation.scan[self._ahead], 2.0)
+            self._near = float(np.where(ranges * self._sin < _LANE, ranges * self._cos, np.inf).min())
         x, y, yaw = observation.pose.tolist()
         route, end = self._route, len(self._route) - 1
         for _ in range(2 * end + 2):
