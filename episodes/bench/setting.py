@@ -153,10 +153,13 @@ class ScriptedDriver:
 
     def reset(self, info: EpisodeInfo) -> None:
         """Start anew; see ``Policy.reset``."""
-        self._ahead = np.flatnonzero(np.abs(info.scan_angles) < 1.3)
+        beams = np.flatnonzero(np.abs(info.scan_angles) < 1.3)
+        self._ahead = slice(int(beams[0]), int(beams[-1]) + 1)
         angles = info.scan_angles[self._ahead]
-        self._cos, self._sin = np.cos(angles), np.abs(np.sin(angles))
-        self._at, self._way, self._since, self._seen, self._near = 0, 1, 0.0, -1.0, math.inf
+        # Where each beam leaves the lane ahead: what is nearer stands in it.
+        side = _LANE / np.maximum(np.abs(np.sin(angles)), 1e-9)
+        self._limit = np.minimum(side, _FREE / np.cos(angles)).astype(np.float32)
+        self._at, self._way, self._since, self._seen, self._blocked = 0, 1, 0.0, -1.0, False
         self.scans.clear()
 
     def act(self, observation: Observation) -> tuple[float, float]:
@@ -164,8 +167,7 @@ class ScriptedDriver:
         if observation.scan_time != self._seen:
             self._seen = observation.scan_time
             self.scans.append(observation.scan)
-            ranges = np.minimum(observation.scan[self._ahead], 2.0)
-            self._near = float(np.where(ranges * self._sin < _LANE, ranges * self._cos, np.inf).min())
+            self._blocked = bool((observation.scan[self._ahead] < self._limit).any())
         x, y, yaw = observation.pose.tolist()
         route, end = self._route, len(self._route) - 1
         for _ in range(2 * end + 2):
@@ -182,7 +184,7 @@ class ScriptedDriver:
         if abs(off) > 0.6:
             self._since = observation.time
             return 0.0, turn
-        if self._near < _FREE:
+        if self._blocked:
             if observation.time - self._since > _PATIENCE:
                 self._way, self._since = -self._way, observation.time
                 self._at = max(0, min(end, self._at + 5 * self._way))
