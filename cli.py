@@ -160,20 +160,60 @@ def layout_import(
     cell_size: Annotated[
         float | None, typer.Option("--cell-size", help="Edge of a grid's cells [m]; else 1.0.")
     ] = None,
+    stations: Annotated[
+        str | None, typer.Option("--stations", help="Add stations: a number, where there is room, or a YAML file.")
+    ] = None,
     plan: Annotated[Path | None, typer.Option("--plan", help="Draw the floor plan too: a .png or .svg file.")] = None,
     as_json: Json = False,
 ) -> None:
     """Turn a site's own file into a hall, and say what of it could not be used."""
     from .layouts.importers.detect import import_layout
+    from .layouts.importers.stations import add_stations
 
     found = import_layout(file, format=file_format, level=level, cell_size=cell_size)
-    found.layout.save(out)
+    layout = found.layout if stations is None else add_stations(found.layout, stations)
+    layout.save(out)
     if plan is not None:
-        _draw(found.layout, plan)
-    summary = {**_layout_summary(found.layout), "read": found.read, "left": dict(found.leftovers.counts)}
-    _show(_layout_rows(found.layout), summary, as_json)
+        _draw(layout, plan)
+    summary = {**_layout_summary(layout), "read": found.read, "left": dict(found.leftovers.counts)}
+    _show(_layout_rows(layout), summary, as_json)
     for line in found.leftovers.lines():
         _tell(f"not used: {line}")
+
+
+@layout_app.command("drive")
+def layout_drive(
+    file: Annotated[Path, typer.Argument(help="A layout file (YAML).")],
+    stations: Annotated[
+        str | None,
+        typer.Option("--stations", help="Add stations first: a number, where there is room, or a YAML file."),
+    ] = None,
+    robot: Annotated[str | None, typer.Option("--robot", help="A built-in robot, or a robot file.")] = None,
+    episodes: Annotated[int, typer.Option("--episodes", min=1, help="How many errands.")] = 4,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Let a robot drive between a hall's stations, alone: whether it can work there at all."""
+    from .layouts.importers.stations import add_stations
+    from .layouts.model import Layout
+    from .robots.load import load_robot
+    from .validation.drive import drive_between_stations
+
+    layout, model = Layout.load(file), None if robot is None else load_robot(robot)
+    if stations is not None:
+        layout = (
+            add_stations(layout, stations)
+            if model is None
+            else add_stations(layout, stations, robot_radius=model.radius)
+        )
+    drives = drive_between_stations(layout, episodes=episodes, seed=seed, robot=model)
+    rows: list[tuple[str, ...]] = [("episode", "from", "to", "done", "time_s", "driven_m", "shortest_m", "collisions")]
+    rows += [tuple(_cell(value) for value in dataclasses.astuple(drive)) for drive in drives]
+    done = sum(drive.success for drive in drives)
+    _show(rows, {"done": done, "drives": [dataclasses.asdict(drive) for drive in drives]}, as_json)
+    _tell(f"{done} of {episodes} done")
+    if done < episodes:
+        raise typer.Exit(1)
 
 
 @layout_app.command("show")

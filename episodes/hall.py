@@ -16,7 +16,7 @@ import numpy as np
 from ..common.config import config_hash
 from ..layouts.geometry import LayoutSolids, layout_solids
 from ..layouts.model import Good, Layout
-from ..layouts.occupancy import clearance_field, occupancy_grid
+from ..layouts.occupancy import clearance_field, is_sharp, occupancy_grid, sharp_clearance
 from ..physics.handling import with_spares
 from ..physics.world import World, WorldPool
 from .people import WALKING_MARGIN
@@ -124,6 +124,8 @@ def _build(layout: Layout, content: str) -> Hall:
     grid = occupancy_grid(layout, resolution, solids=solids)
     # Distances count from cell centre to cell centre: matter may be half a cell nearer.
     clearance = np.maximum(clearance_field(grid).astype(np.float64) - 0.5 * resolution, 0.0)
+    if is_sharp(layout):
+        clearance = sharp_clearance(layout, grid, solids=solids).astype(np.float64)
     racked = tuple(good for good in layout.goods if good.rack is not None)
     return Hall(
         layout=layout,

@@ -573,4 +573,5 @@ def _require_valid(layout: Layout, source: str, robots: tuple[RobotModel, ...]) 
     # Only a scenario with a ready hall needs the checks, which rasterise it.
     from ..layouts.validation import require_valid
 
-    require_valid(layout, source, robot_radius=min(robot.radius for robot in robots))
+    smallest = min(robots, key=lambda robot: robot.radius)
+    require_valid(layout, source, robot_radius=smallest.radius, footprint=(smallest.length, smallest.width))

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from .directions import against, rules_of_the_road
 from .geometry import layout_solids
 from .model import Charger, Layout
-from .occupancy import OccupancyGrid, clearance_field, occupancy_grid
+from .narrow import narrow_regions
+from .occupancy import OccupancyGrid, clearance_field, is_sharp, occupancy_grid, sharp_clearance
 
 POSE_TOLERANCE = 0.1
 """A place counts as reached from this far away [m]."""
@@ -33,17 +34,24 @@ def docking_pose(charger: Charger, robot_radius: float) -> tuple[float, float, f
     return charger.x + reach * math.cos(charger.yaw), charger.y + reach * math.sin(charger.yaw), yaw
 
 
-def reach_problems(layout: Layout, robot_radius: float) -> Iterator[Finding]:
+def reach_problems(
+    layout: Layout, robot_radius: float, footprint: tuple[float, float] | None = None
+) -> Iterator[Finding]:
     """Yield stations and chargers that a robot cannot reach, and aisles that run through obstacles.
 
-    The robot is a circle; cells whose obstacles may be nearer than its radius are closed. Everything counts as
-    reachable that joins the region where the most stations and chargers lie. Where aisles are one-way, every station,
-    charger, dock and aisle must be reached from every other, and left for it, without a motion against them.
+    The robot is a circle; cells whose obstacles may be nearer than its radius are closed. Where not all can be reached
+    like that, and a ``footprint`` (length, width [m]) is given, the robot is that rectangle in all headings.
+    Everything counts as reachable that joins the region where the most stations and chargers lie. Where aisles are
+    one-way, every station, charger, dock and aisle must be reached from every other, and left for it, without a motion
+    against them.
     """
     solids = layout_solids(layout)
     grid = occupancy_grid(layout, solids=solids)
     clearance = clearance_field(grid) - np.float32(0.5 * grid.resolution)
     blocked = list(_blocked_places(layout, grid, clearance, robot_radius))
+    if blocked and footprint is not None:
+        sharp = sharp_clearance(layout, grid, solids=solids) if is_sharp(layout) else clearance
+        blocked = list(_blocked_places(layout, grid, sharp, robot_radius, footprint))
     yield from blocked
     yield from _blocked_aisles(layout, occupancy_grid(layout, loose_goods=False, solids=solids))
     if not blocked and any(aisle.one_way for aisle in layout.aisles):
@@ -51,7 +59,11 @@ def reach_problems(layout: Layout, robot_radius: float) -> Iterator[Finding]:
 
 
 def _blocked_places(
-    layout: Layout, grid: OccupancyGrid, clearance: NDArray[np.float32], robot_radius: float
+    layout: Layout,
+    grid: OccupancyGrid,
+    clearance: NDArray[np.float32],
+    robot_radius: float,
+    footprint: tuple[float, float] | None = None,
 ) -> Iterator[Finding]:
     from scipy import ndimage
 
@@ -62,9 +74,13 @@ def _blocked_places(
     ]
     if not places:
         return
-    regions, _ = ndimage.label(clearance >= robot_radius)
     cells = grid.world_to_cell(np.array([point for _, _, point in places]))
-    found = [_regions_near(grid, regions, cell) for cell in cells]
+    if footprint is None:
+        regions, _ = ndimage.label(clearance >= robot_radius)
+        found = [_regions_near(grid, regions, cell) for cell in cells]
+    else:
+        poses, stride = narrow_regions(clearance, grid.resolution, *footprint)
+        found = [_labels_about(grid, poses, stride, point, POSE_TOLERANCE) for _, _, point in places]
     votes = np.bincount(np.concatenate([*found, np.zeros(1, dtype=np.int64)]), minlength=2)
     votes[0] = 0
     main = int(votes.argmax())
@@ -150,11 +166,11 @@ def _strong_regions(layout: Layout, grid: OccupancyGrid, free: NDArray[np.bool_]
 def _labels_about(
     grid: OccupancyGrid, regions: NDArray[np.int32], stride: int, at: tuple[float, float], reach: float
 ) -> NDArray[np.int64]:
-    """Return the labels within ``reach`` [m] of a point, in a grid of every ``stride``-th cell."""
+    """Return the labels (..., h, w) within ``reach`` [m] of a point, in a grid of every ``stride``-th cell."""
     row, column = grid.world_to_cell(np.array(at)).tolist()
     span = max(1, math.ceil(reach / (stride * grid.resolution)))
     row, column = round(row / stride), round(column / stride)
-    labels = np.unique(regions[max(0, row - span) : row + span + 1, max(0, column - span) : column + span + 1])
+    labels = np.unique(regions[..., max(0, row - span) : row + span + 1, max(0, column - span) : column + span + 1])
     return labels[labels > 0].astype(np.int64)
 
 

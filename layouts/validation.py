@@ -44,7 +44,9 @@ class Problem:
         return f"{self.field}: {self.message}"
 
 
-def check_layout(layout: Layout, *, robot_radius: float = 0.56) -> list[Problem]:
+def check_layout(
+    layout: Layout, *, robot_radius: float = 0.56, footprint: tuple[float, float] | None = None
+) -> list[Problem]:
     """Return everything that is wrong with a layout; an empty list if nothing is.
 
     Looked at: ids that stand twice, things outside the hall or too high for it, solids that overlap (a rack through a
@@ -55,6 +57,7 @@ def check_layout(layout: Layout, *, robot_radius: float = 0.56) -> list[Problem]
     Args:
         layout: the hall.
         robot_radius: of the circle that must fit through all lanes [m].
+        footprint: length and width of the robot [m]: what its circle cannot reach it may reach by its rectangle.
     """
     if layout.area > MAX_AREA:
         message = f"{layout.length:g} x {layout.width:g} m is over the limit of {MAX_AREA:,.0f} m2"
@@ -63,19 +66,21 @@ def check_layout(layout: Layout, *, robot_radius: float = 0.56) -> list[Problem]
     problems += [*_overlaps(layout), *_racked_goods(layout), *_doors(layout), *_lanes(layout)]
     problems += [Problem(*found) for found in conveyor_problems(layout)]
     if not any(problem.field.startswith("goods") and "names rack" in problem.message for problem in problems):
-        problems += [Problem(*found) for found in reach_problems(layout, robot_radius)]
+        problems += [Problem(*found) for found in reach_problems(layout, robot_radius, footprint)]
     return problems
 
 
-def require_valid(layout: Layout, source: str, *, robot_radius: float = 0.56) -> None:
+def require_valid(
+    layout: Layout, source: str, *, robot_radius: float = 0.56, footprint: tuple[float, float] | None = None
+) -> None:
     """Raise an InputError that lists the problems of a layout (at most ten), if it has any.
 
     Args:
         layout: the hall.
         source: file or name that the layout came from, for the error. Of a YAML file, the lines are named.
-        robot_radius: as in ``check_layout``.
+        robot_radius, footprint: as in ``check_layout``.
     """
-    problems = check_layout(layout, robot_radius=robot_radius)
+    problems = check_layout(layout, robot_radius=robot_radius, footprint=footprint)
     if not problems:
         return
     shown = [line + str(problem) for problem, line in zip(problems, _lines(source, problems[:10]), strict=False)]

@@ -37,6 +37,14 @@ _ESCAPES = (
 """Motions v [m/s], omega [rad/s] tried to come free; the first of equally good ones wins."""
 
 
+_SQUEEZE_BELOW = 0.1
+"""With less room than this at either side [m] a door is a tight one."""
+_SQUEEZE_SIDE = 0.015
+"""Margin at the sides in a tight door [m]."""
+_SQUEEZE_SPEED = 0.25
+"""No faster than this through a tight door [m/s]."""
+
+
 class Guard:
     """Judges commands of one robot.
 
@@ -44,12 +52,20 @@ class Guard:
         layer: what the lidar sees.
         safety, pursuit: settings.
         control_period: [s].
+        squeezes: whether the robot may go through doors that leave less than its margins, slowly.
     """
 
     def __init__(
-        self, layer: ObstacleLayer, safety: SafetySettings, pursuit: PursuitSettings, control_period: float
+        self,
+        layer: ObstacleLayer,
+        safety: SafetySettings,
+        pursuit: PursuitSettings,
+        control_period: float,
+        *,
+        squeezes: bool = False,
     ) -> None:
         self._layer, self._safety, self._pursuit, self._period = layer, safety, pursuit, control_period
+        self._squeezes, self._side = squeezes, safety.side
         self._pursuit_array = pursuit.as_array()
         self._alarms = 0
 
@@ -61,6 +77,9 @@ class Guard:
         """Return the fastest share of the command v [m/s], omega [rad/s] that is safe; a braking one if none is."""
         speed = float(velocity[0])
         ceiling = min(v, max(self.speed_limit(pose), CREEP))
+        self._side = self._safety.side
+        if self._squeezes and self._is_tight(way):
+            self._side, ceiling = _SQUEEZE_SIDE, min(ceiling, _SQUEEZE_SPEED)
         for scale in _SCALES:
             top = ceiling * scale
             if top < _LEAST_SPEED and scale < 1.0:
@@ -150,6 +169,13 @@ class Guard:
         """Return the poses (K, 3) that the motions tried by ``best_escape`` lead to."""
         return np.array([arc_rollout(pose, v, omega, 1.2, 1.0, 2.0, PERIOD, 30)[-1, :3] for v, omega in _ESCAPES])
 
+    def _is_tight(self, way: Way) -> bool:
+        """Whether the next stretch of the way leaves less than the usual margin at the robot's sides."""
+        arc = way.path.arc
+        first = int(np.searchsorted(arc, arc[way.index] - 0.6))
+        last = int(np.searchsorted(arc, arc[way.index] + 1.2))
+        return float(np.min(way.path.clearance[first : last + 1])) < self._safety.half_width + _SQUEEZE_BELOW
+
     def _is_safe(self, way: Way, pose: FloatArray, speed: float, top: float) -> bool:
         """Whether the robot can drive on at ``top`` [m/s] and still stop, and meets nobody if all go on as they do."""
         safe = self._safety
@@ -190,7 +216,7 @@ class Guard:
             safe.half_length,
             safe.half_width,
             safe.front,
-            safe.side,
+            self._side,
             safe.mover,
             safe.mover_growth,
             safe.from_behind,

@@ -93,8 +93,8 @@ class Navigator:
                 blind_half_width=0.5 * robot.width - 0.03,
             )
             safety = SafetySettings.for_robot(robot, info.control_period)
-            self._guard = Guard(self._layer, safety, self._pursuit, info.control_period)
-        planner = PlannerSettings.for_robot(robot.length, robot.width)
+            self._guard = Guard(self._layer, safety, self._pursuit, info.control_period, squeezes=self._nav.sharp)
+        planner = PlannerSettings.for_robot(robot.length, robot.width, sharp=self._nav.sharp)
         self._router = Router(self._nav, planner, self._pursuit, self._layer)
         self._approach = Approach(self._nav, robot)
         self._stage: FloatArray | None = None

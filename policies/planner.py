@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from ..layouts.directions import rules_of_the_road
 from ..layouts.model import Layout
-from ..layouts.occupancy import clearance_field, occupancy_grid
+from ..layouts.occupancy import clearance_field, is_sharp, occupancy_grid, sharp_clearance
+from .doors import straight_through_doors
 from .search import corridor, lookup, resample, search, shortcut, smooth, stamp
 
 Float32Array = NDArray[np.float32]
@@ -41,6 +42,7 @@ class NavigationMap:
         origin: (2,) float64, x, y [m] of the outer corner of cell (0, 0).
         rules: (H, W) uint8, which way each cell is driven (see ``layouts.directions``); (0, 0) where there is no rule.
         speed: (H, W) float32 [m/s], the speed limits of lanes; None where there is none.
+        sharp: whether the clearance is good to a fifth of a cell, so that robots may go where they only just fit.
     """
 
     clearance: Float32Array
@@ -48,6 +50,7 @@ class NavigationMap:
     origin: FloatArray
     rules: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 0), dtype=np.uint8))
     speed: Float32Array | None = None
+    sharp: bool = False
 
     def clearance_at(self, points: FloatArray) -> Float32Array:
         """Return the clearance [m] at points (N, 2); 0 outside the hall."""
@@ -83,10 +86,11 @@ class PlannerSettings:
     off_lanes: float = 2.0
 
     @staticmethod
-    def for_robot(length: float, width: float) -> PlannerSettings:
-        """Return settings for a footprint length x width [m]."""
+    def for_robot(length: float, width: float, *, sharp: bool = False) -> PlannerSettings:
+        """Return settings for a footprint length x width [m]; on a sharp map with half the spare room in doors."""
         radius = 0.5 * math.hypot(length, width)
-        return PlannerSettings(hard=0.5 * width + 0.07, tight=radius + 0.06, soft=radius + 0.4)
+        spare = 0.03 if sharp else 0.07
+        return PlannerSettings(hard=0.5 * width + spare, tight=radius + 0.06, soft=radius + 0.4)
 
     def as_array(self) -> FloatArray:
         """Return the fields as (10,) float64 in the order above, for the compiled code."""
@@ -146,7 +150,11 @@ def navigation_map(layout: Layout, resolution: float = RESOLUTION) -> Navigation
         _maps.move_to_end(key)
         return kept[2]
     grid = occupancy_grid(layout, resolution, loose_goods=False)
-    clearance = clearance_field(grid).astype(np.float32) - np.float32(0.5 * grid.resolution)
+    sharp = is_sharp(layout)
+    if sharp:
+        clearance = sharp_clearance(layout, grid, loose_goods=False)
+    else:
+        clearance = clearance_field(grid).astype(np.float32) - np.float32(0.5 * grid.resolution)
     height, width = clearance.shape
     # Outside the hall there is no floor to drive on, whether or not the layout draws a wall there.
     row = np.minimum(np.arange(height), np.arange(height)[::-1])
@@ -154,10 +162,10 @@ def navigation_map(layout: Layout, resolution: float = RESOLUTION) -> Navigation
     edge = (np.minimum(row[:, None], column[None, :]) + 0.5) * grid.resolution
     clearance = np.maximum(np.minimum(clearance, edge.astype(np.float32)), np.float32(0.0))
     origin = np.asarray(grid.origin, dtype=np.float64)
-    made = NavigationMap(clearance, float(grid.resolution), origin)
+    made = NavigationMap(clearance, float(grid.resolution), origin, sharp=sharp)
     rules = rules_of_the_road(layout, grid.shape, grid.resolution, origin)
     if rules is not None:
-        made = NavigationMap(clearance, float(grid.resolution), origin, rules.heading, rules.speed)
+        made = replace(made, rules=rules.heading, speed=rules.speed)
     _maps[key] = (layout, resolution, made)
     while len(_maps) > _MAPS_KEPT:
         _maps.popitem(last=False)
@@ -205,6 +213,10 @@ def plan_path(
     corners = shortcut(points, field, nav.rules, x0, y0, nav.resolution, costs)
     line = resample(corners, SPACING)
     line = smooth(line, field, x0, y0, nav.resolution, settings.tight + 0.04, 60)
+    if nav.sharp:
+        room = settings.tight - 0.02
+        line = straight_through_doors(line, field, (x0, y0), nav.resolution, settings.hard, room, SPACING)
+        line = smooth(line, field, x0, y0, nav.resolution, settings.tight + 0.04, 60)
     found_path = _as_path(line, lookup(field, x0, y0, nav.resolution, line), cost)
     if nav.speed is None:
         return found_path
