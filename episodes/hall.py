@@ -16,7 +16,7 @@ import numpy as np
 from ..common.config import config_hash
 from ..layouts.geometry import LayoutSolids, layout_solids
 from ..layouts.model import Good, Layout
-from ..layouts.occupancy import clearance_field, is_sharp, occupancy_grid, sharp_clearance
+from ..layouts.occupancy import cell_size, clearance_field, is_sharp, occupancy_grid, sharp_clearance
 from ..physics.handling import with_spares
 from ..physics.world import World, WorldPool
 from .people import WALKING_MARGIN
@@ -120,7 +120,7 @@ def forget_halls() -> None:
 
 def _build(layout: Layout, content: str) -> Hall:
     solids = layout_solids(layout)
-    resolution = 0.1 if layout.area <= 2500.0 else 0.2
+    resolution = cell_size(layout, 0.1 if layout.area <= 2500.0 else 0.2)
     grid = occupancy_grid(layout, resolution, solids=solids)
     # Distances count from cell centre to cell centre: matter may be half a cell nearer.
     clearance = np.maximum(clearance_field(grid).astype(np.float64) - 0.5 * resolution, 0.0)

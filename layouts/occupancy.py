@@ -18,6 +18,10 @@ from .model import Layout
 MAX_CELLS = 200_000_000
 SHARP_AREA = 4000.0
 """Imported halls up to this size [m^2] are measured on finer cells (see ``sharp_clearance``)."""
+FINE_AREA = 1000.0
+FINE_CELL = 0.05
+"""In those up to this size [m^2], ways are looked for on cells of this size [m]: the middle of a door must lie on one.
+"""
 BORDER = 0.5
 """Strip around the hall that belongs to the grid [m]; all of it is occupied."""
 TOUCH = 1e-6
@@ -29,6 +33,11 @@ UPRIGHT = 1.0 - 1e-9
 def is_sharp(layout: Layout) -> bool:
     """Whether a hall is measured on finer cells: imported ones are, whose walls lie as they like."""
     return layout.source is not None and layout.area <= SHARP_AREA
+
+
+def cell_size(layout: Layout, usual: float) -> float:
+    """Return the edge of the cells [m] that ways are looked for on: finer ones in small imported halls."""
+    return min(usual, FINE_CELL) if is_sharp(layout) and layout.area <= FINE_AREA else usual
 
 
 @dataclass(frozen=True)

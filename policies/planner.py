@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..layouts.directions import rules_of_the_road
 from ..layouts.model import Layout
-from ..layouts.occupancy import clearance_field, is_sharp, occupancy_grid, sharp_clearance
+from ..layouts.occupancy import cell_size, clearance_field, is_sharp, occupancy_grid, sharp_clearance
 from .doors import straight_through_doors
 from .search import corridor, lookup, resample, search, shortcut, smooth, stamp
 
@@ -149,7 +149,7 @@ def navigation_map(layout: Layout, resolution: float = RESOLUTION) -> Navigation
     if kept is not None and kept[0] is layout and kept[1] == resolution:
         _maps.move_to_end(key)
         return kept[2]
-    grid = occupancy_grid(layout, resolution, loose_goods=False)
+    grid = occupancy_grid(layout, cell_size(layout, resolution), loose_goods=False)
     sharp = is_sharp(layout)
     if sharp:
         clearance = sharp_clearance(layout, grid, loose_goods=False)
