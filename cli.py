@@ -194,7 +194,7 @@ def layout_drive(
     as_json: Json = False,
 ) -> None:
     """Let a robot drive between a hall's stations, alone: whether it can work there at all."""
-    from .layouts.importers.stations import add_stations
+    from .layouts.importers.stations import add_stations, with_walls
     from .layouts.model import Layout
     from .robots.load import load_robot
     from .validation.drive import drive_between_stations
@@ -206,7 +206,10 @@ def layout_drive(
             if model is None
             else add_stations(layout, stations, robot_radius=model.radius)
         )
-    drives = drive_between_stations(layout, episodes=episodes, seed=seed, robot=model)
+    enclosed = with_walls(layout)
+    if enclosed is not layout:
+        _tell("the hall holds nothing that a lidar could see; four walls around it are assumed")
+    drives = drive_between_stations(enclosed, episodes=episodes, seed=seed, robot=model)
     rows: list[tuple[str, ...]] = [("episode", "from", "to", "done", "time_s", "driven_m", "shortest_m", "collisions")]
     rows += [tuple(_cell(value) for value in dataclasses.astuple(drive)) for drive in drives]
     done = sum(drive.success for drive in drives)

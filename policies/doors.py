@@ -52,7 +52,11 @@ def straight_through_doors(
 
     narrow = np.concatenate([[False], room(points) < tight, [False]])
     starts, ends = np.flatnonzero(narrow[1:] & ~narrow[:-1]), np.flatnonzero(narrow[:-1] & ~narrow[1:])
+    # From the end on, so that numbers of earlier points stay; beyond ``changed`` the path has been led anew.
+    changed = len(points)
     for first, last in reversed(list(zip(starts.tolist(), ends.tolist(), strict=True))):
+        if last > changed:
+            continue
         stretch = points[first:last]
         if np.sum(np.hypot(*np.diff(stretch, axis=0).T)) > LONGEST:
             continue
@@ -67,7 +71,7 @@ def straight_through_doors(
                 # Already before the door: from here onto its line, if the robot is all but on it.
                 legs = (points[0], centre - 0.3 * along, leave, points[after])
             if all(is_free(a, b) for a, b in pairwise(legs)):
-                points = np.concatenate([points[:before], np.array(legs), points[after + 1 :]])
+                points, changed = np.concatenate([points[:before], np.array(legs), points[after + 1 :]]), before
                 break
     return resample(np.ascontiguousarray(points), spacing)
 

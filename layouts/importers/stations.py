@@ -12,7 +12,7 @@ from pydantic import Field
 from ...common.config import StrictModel, load_model
 from ...common.errors import InputError
 from ..geometry import layout_solids
-from ..model import Layout, Station
+from ..model import Layout, Station, Wall
 from ..occupancy import clearance_field, occupancy_grid
 
 GRID_CELLS = 4_000_000
@@ -99,6 +99,23 @@ def free_stations(layout: Layout, count: int, robot_radius: float) -> tuple[Stat
         )
         for number, index in enumerate(chosen)
     )
+
+
+def with_walls(layout: Layout) -> Layout:
+    """Return a layout with four walls around the hall if it holds nothing that a lidar could see.
+
+    Route graphs tell nothing of buildings, and a robot whose lidar sees nothing at all takes it for broken and stands.
+    """
+    if layout.walls or layout.racks or layout.obstacles or layout.columns:
+        return layout
+    far_x, far_y = layout.length + 0.1, layout.width + 0.1
+    corners = ((-0.1, -0.1), (far_x, -0.1), (far_x, far_y), (-0.1, far_y))
+    height = min(3.0, layout.height)
+    walls = tuple(
+        Wall(id=f"around-{side + 1}", start=corners[side], end=corners[(side + 1) % 4], height=height)
+        for side in range(4)
+    )
+    return layout.model_copy(update={"walls": walls})
 
 
 def _longer_side(free: NDArray[np.bool_], cell: NDArray[np.int64]) -> float:

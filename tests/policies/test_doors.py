@@ -42,6 +42,24 @@ def test_way_leads_straight_through_the_middle_of_a_tight_door(tilt: float) -> N
     assert np.max(np.abs(np.arctan2(heading @ np.array([-through[1], through[0]]), heading @ through))) < 0.12
 
 
+def test_doors_one_close_behind_the_other_still_give_a_way() -> None:
+    walls = [
+        Wall(id=f"W{k}{side}", start=(x, low), end=(x, high), thickness=0.1, height=2.5)
+        for k, x in enumerate((4.0, 5.0, 6.4, 9.0))
+        for side, low, high in (("a", 0.0, 3.6 + 0.3 * (k % 2)), ("b", 4.4 + 0.3 * (k % 2), 8.0))
+    ]
+    layout = slanted_door(0.79, 0.0).model_copy(update={"walls": tuple(walls)})
+    settings = PlannerSettings.for_robot(ROBOT.length, ROBOT.width, sharp=True)
+    nav = navigation_map(layout)
+    for start, goal in (((2.0, 4.0), (10.5, 4.0)), ((10.5, 6.5), (2.0, 1.5)), ((4.5, 4.2), (10.5, 4.0))):
+        path = plan_path(nav, np.array(start), np.array(goal), settings)
+        assert path is not None
+        assert np.allclose(path.points[0], start)
+        assert np.allclose(path.points[-1], goal)
+        assert np.max(np.hypot(*np.diff(path.points, axis=0).T)) < 0.25
+        assert path.length < 2.0 * math.dist(start, goal)
+
+
 def test_generated_halls_are_measured_as_ever() -> None:
     nav = navigation_map(slanted_door(0.79, 0.35, imported=False))
     assert not nav.sharp

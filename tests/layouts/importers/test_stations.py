@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from floorcast.common.errors import InputError
-from floorcast.layouts.importers.stations import add_stations
+from floorcast.layouts.importers.stations import add_stations, with_walls
 from floorcast.layouts.model import Layout, Station, Wall
 from floorcast.layouts.validation import check_layout
 
@@ -47,3 +47,12 @@ def test_what_cannot_be_added_is_refused(asked, words):
         add_stations(ROOMS, asked)
     with pytest.raises(InputError, match="radius room"):
         add_stations(ROOMS, "2", robot_radius=5.0)
+
+
+def test_walls_stand_around_a_hall_that_has_nothing():
+    bare = Layout(length=9.0, width=5.0, height=2.0)
+    layout = with_walls(bare)
+    assert len(layout.walls) == 4
+    assert check_layout(layout) == []
+    assert with_walls(layout) is layout
+    assert with_walls(ROOMS) is ROOMS
