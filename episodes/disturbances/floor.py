@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...physics.proximity import overlaps
 from ..dispatch import Dispatcher
 from ..routes import FloatArray
 from .effects import Effect
@@ -21,6 +22,10 @@ _BODY_GAP = 0.25
 _PERSON_RADIUS = 0.3
 _GOODS_GAP = 0.12
 """Between goods that stand side by side [m]."""
+_SPARE = 0.03
+"""Between goods and what else stands there [m], at least."""
+_FARTHEST = 2.5
+"""Goods stand no farther than this beside the middle of the way [m]."""
 
 
 class SpillEffect(Effect):
@@ -52,10 +57,11 @@ class BlockedAisleEffect(Effect):
 
     def begin(self, time: float) -> bool:
         """Put them down side by side, as many as there is room for."""
-        if not all(standing_room(self.episode, place, self._reach()) for place in self._places()):
+        places = self._places()
+        if not places or not all(standing_room(self.episode, place, self._reach()) for place in places):
             return False
         world = self.episode.world
-        for good, (x, y, yaw) in zip(self.what.goods, self._places(), strict=False):
+        for good, (x, y, yaw) in zip(self.what.goods, places, strict=False):
             world.place_good(good, world.standing_pose(good, float(x), float(y), 0.0, float(yaw)))
         return True
 
@@ -74,21 +80,28 @@ class BlockedAisleEffect(Effect):
         return 0.5 * math.hypot(self.drawn("length"), self.drawn("width"))
 
     def _places(self) -> list[FloatArray]:
-        """Return where they stand (3,): from the middle of the way outwards, across it, clear of racks and walls."""
+        """Return where they can stand (3,): from the middle of the way outwards, across it, clear of all else."""
         assert self.what.place is not None
         x, y, yaw = self.what.place
         across = np.array([-math.sin(yaw), math.cos(yaw)])
-        pitch = self.drawn("length") + _GOODS_GAP
-        hall, found = self.episode.hall, []
-        ground = hall.ground(0.0)
-        for k in range(2 * len(self.what.goods)):
-            offset = pitch * ((k + 1) // 2) * (1 if k % 2 else -1)
-            middle = np.array([x, y]) + offset * across
-            ends = [middle + side * 0.5 * self.drawn("length") * across for side in (-1.0, 0.0, 1.0)]
-            needed = 0.5 * self.drawn("width") * 0.5
-            if k == 0 or all(ground.clearance[ground.cell(point)] > needed for point in ends):
-                found.append(np.append(middle, yaw + 0.5 * math.pi))
-        return found[: len(self.what.goods)]
+        half_length, half_width = 0.5 * self.drawn("length") + _SPARE, 0.5 * self.drawn("width") + _SPARE
+        pitch, world = self.drawn("length") + _GOODS_GAP, self.episode.world
+        # Under the beams of a rack there is room too, but nobody leaves goods there.
+        ground, inner = self.episode.hall.ground(half_width), max(half_length - half_width, 0.0)
+        found: list[tuple[float, FloatArray]] = []
+        for offset in sorted(np.arange(-_FARTHEST, _FARTHEST + 0.01, 0.1).round(3).tolist(), key=abs):
+            place = np.append(np.array([x, y]) + offset * across, yaw + 0.5 * math.pi)
+            pose = (*place.tolist(), half_length, half_width)
+            open_floor = all(ground.free[ground.cell(place[:2] + end * across)] for end in (-inner, 0.0, inner))
+            apart = all(abs(offset - other) >= pitch for other, _ in found)
+            if (
+                open_floor
+                and apart
+                and not len(overlaps(world.static_table, *pose))
+                and not len(overlaps(world.goods_table, *pose))
+            ):
+                found.append((offset, place))
+        return [place for _, place in found[: len(self.what.goods)]]
 
 
 class DroppedCartonEffect(Effect):
