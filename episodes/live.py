@@ -66,7 +66,7 @@ class LiveEpisode:
         stage: what sensors see. scans, reckoning: what they report. photographer: takes the pictures.
         error: (T, R, 3) of the localisation, by control step; an actor may change rows that are still to come.
         stream: of the sensors' noise.
-        told: (R, 2) what the drives were told last. closed: ids of stations that serve nobody now.
+        told: (R, 2) what the drives were told last. closed: ids of stations and conveyors that serve nobody now.
         belts: the hall's conveyors at work, or None. first_belt_good: number of the first of their own loose goods.
         occurrences: the disturbances that will come. windows: of the lidars.
         log: what was written down. chronicle: what becomes of it where not every step is kept, or None.
@@ -215,6 +215,7 @@ class LiveEpisode:
             equipment={
                 "station": tuple(station.id for station in stations),
                 "charger": tuple(charger.id for charger in layout.chargers),
+                "conveyor": tuple(conveyor.id for conveyor in layout.conveyors),
             },
             robots=len(self.sampled.drives),
         )

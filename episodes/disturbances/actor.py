@@ -13,7 +13,7 @@ from ..routes import FloatArray
 from .effects import EFFECTS, Effect, LightEffect, Lights
 from .floor import BlockedAisleEffect, DroppedCartonEffect, SpillEffect
 from .plan import Occurrence
-from .supply import DemandEffect, ReturnsEffect, failure_effect
+from .supply import ConveyorEffect, DemandEffect, ReturnsEffect, failure_effect
 
 if TYPE_CHECKING:
     from ..live import LiveEpisode
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _EFFECTS: dict[str, Callable[[LiveEpisode, Occurrence], Effect]] = {
     **EFFECTS,
     "equipment_failure": failure_effect,
+    "conveyor_jam": ConveyorEffect,
     "demand_surge": DemandEffect,
     "mass_returns": ReturnsEffect,
     "spill": SpillEffect,
@@ -38,6 +39,7 @@ _HEADLINES = {
     "network_delay": "latency",
     "equipment_failure": "crawl",
     "battery_fade": "capacity",
+    "conveyor_jam": "at_share",
     "demand_surge": "factor",
     "mass_returns": "orders",
 }

@@ -209,15 +209,25 @@ class NetworkDelay(_OfRobots):
 
 
 class EquipmentFailure(_OfRobots):
-    """Something that stops working: a robot that stands or only crawls whatever its policy asks, a station or
-    charger that serves nobody."""
+    """Something that stops working: a robot that stands or only crawls whatever its policy asks, a station, charger or
+    conveyor that serves nobody."""
 
     kind: Literal["equipment_failure"]
-    equipment: Literal["robot", "station", "charger"] = "robot"
+    equipment: Literal["robot", "station", "charger", "conveyor"] = "robot"
     id: str | None = None
     """Of what fails, if it is no robot; left out: drawn. ``robots`` then has no meaning."""
     crawl: Crawl = Constant(value=0, unit="m/s")
     """Fastest that a robot still goes, its turns slowed alike; 0: it stands with its brakes on."""
+
+
+class ConveyorJam(_Disturbance):
+    """A good that gets stuck on a conveyor and holds up what follows. Needs ``conveyors``."""
+
+    kind: Literal["conveyor_jam"]
+    id: str | None = None
+    """Of the conveyor; left out: drawn."""
+    at_share: ranges.Fraction = Constant(value=0.5, unit="1")
+    """Where along it."""
 
 
 class DemandSurge(_Disturbance):
@@ -256,6 +266,7 @@ Disturbance = Annotated[
     | NetworkDelay
     | EquipmentFailure
     | BatteryFade
+    | ConveyorJam
     | DemandSurge
     | MassReturns,
     Field(discriminator="kind"),

@@ -58,9 +58,17 @@ class Effect:
         return True
 
     def place(self, robot: int) -> tuple[float, float]:
-        """Return where it happens [m]: at its place, or at the robot."""
+        """Return where it happens [m]: at its place, at what it strikes, or at the robot."""
         if self.what.place is not None:
             return float(self.what.place[0]), float(self.what.place[1])
+        layout = self.episode.sampled.layout
+        for conveyor in layout.conveyors:
+            if conveyor.id == self.what.target:
+                (x0, y0), (x1, y1) = conveyor.start, conveyor.end
+                return 0.5 * (x0 + x1), 0.5 * (y0 + y1)
+        for thing in (*layout.stations, *layout.chargers):
+            if thing.id == self.what.target:
+                return thing.x, thing.y
         x, y = self.episode.fleet.pose[max(robot, 0), :2]
         return float(x), float(y)
 

@@ -16,7 +16,7 @@ from ...common.errors import InputError
 from ...common.seeding import generator
 from ...layouts.model import Good
 from ..routes import FloatArray, Ground
-from .config import Area, BlockedAisle, Disturbance, DroppedCarton, EquipmentFailure, drawn_ranges
+from .config import Area, BlockedAisle, ConveyorJam, Disturbance, DroppedCarton, EquipmentFailure, drawn_ranges
 
 if TYPE_CHECKING:
     from ..scenario import Scenario
@@ -40,7 +40,7 @@ class Occurrence:
         robots: whom it strikes; none for what happens to the hall.
         place: (3,) x, y [m] and the direction [rad] of the way there, or None.
         goods: numbers of the spare goods that it uses, among the loose goods.
-        target: id of the station or charger that it strikes, or "".
+        target: id of the station, charger or conveyor that it strikes, or "".
     """
 
     settings: Disturbance
@@ -187,8 +187,10 @@ def _robots(settings: Disturbance, count: int, rng: np.random.Generator, scenari
 def _target(
     settings: Disturbance, equipment: Mapping[str, tuple[str, ...]], rng: np.random.Generator, scenario: str
 ) -> str:
-    """Return the id of the station or charger that a disturbance strikes, "" if it strikes none."""
-    if isinstance(settings, EquipmentFailure) and settings.equipment != "robot":
+    """Return the id of the station, charger or conveyor that a disturbance strikes, "" if it strikes none."""
+    if isinstance(settings, ConveyorJam):
+        kind = "conveyor"
+    elif isinstance(settings, EquipmentFailure) and settings.equipment != "robot":
         kind = settings.equipment
     else:
         return ""

@@ -1,4 +1,4 @@
-"""Disturbances of what robots work with: stations, chargers, and the orders that come in."""
+"""Disturbances of what robots work with: stations, chargers, conveyors, and the orders that come in."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...layouts.conveyors import line_length
 from ..dispatch import Dispatcher
 from ..routes import FloatArray
 from .config import EquipmentFailure
@@ -13,6 +14,7 @@ from .effects import Effect
 from .plan import Occurrence
 
 if TYPE_CHECKING:
+    from ..belts import Belts
     from ..live import LiveEpisode
 
 
@@ -75,6 +77,40 @@ class ChargerEffect(Effect):
         return True
 
 
+class ConveyorEffect(Effect):
+    """A conveyor whose drive fails, or on which something gets stuck; the stations at its ends wait."""
+
+    def begin(self, time: float) -> bool:
+        """Stop it, or let a good get stuck."""
+        system, name = self._belts().system, self.what.target
+        if self.what.settings.kind == "conveyor_jam":
+            pieces = system.network.pieces[system.network.index[name]]
+            system.jam(name, self.drawn("at_share") * line_length(pieces))
+        else:
+            system.stop(name)
+        conveyor = next(c for c in self.episode.sampled.layout.conveyors if c.id == name)
+        stations = {station.id for station in self.episode.sampled.layout.stations}
+        self._waiting = [end for end in (conveyor.induct, conveyor.next) if end is not None and end in stations]
+        self.episode.closed.extend([name, *self._waiting])
+        return True
+
+    def end(self, time: float) -> bool:
+        """Let it run again."""
+        system, name, closed = self._belts().system, self.what.target, self.episode.closed
+        for equipment in (name, *self._waiting):
+            closed.remove(equipment)
+        if name not in closed:
+            # Nothing else holds it up.
+            system.clear(name)
+            system.start(name)
+        return True
+
+    def _belts(self) -> Belts:
+        belts = self.episode.belts
+        assert belts is not None
+        return belts
+
+
 class DemandEffect(Effect):
     """Orders that come in faster or slower."""
 
@@ -122,6 +158,7 @@ def failure_effect(episode: LiveEpisode, what: Occurrence) -> Effect:
         "robot": FailureEffect,
         "station": StationEffect,
         "charger": ChargerEffect,
+        "conveyor": ConveyorEffect,
     }
     settings = what.settings
     assert isinstance(settings, EquipmentFailure)

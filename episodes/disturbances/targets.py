@@ -30,7 +30,9 @@ def _problem(disturbance: Disturbance, scenario: Scenario) -> str:
         return f"names robot {max(robots)}, episodes may have only {fewest} (0 to {fewest - 1}): raise robots.count"
     if disturbance.kind in ("demand_surge", "mass_returns") and scenario.orders is None:
         return "no orders come in: add a section 'orders', which may be empty: orders: {}"
-    equipment = getattr(disturbance, "equipment", "")
+    equipment = getattr(disturbance, "equipment", "conveyor" if disturbance.kind == "conveyor_jam" else "")
+    if equipment == "conveyor" and scenario.conveyors is None:
+        return "the hall's conveyors stand still: add a section 'conveyors', which may be empty: conveyors: {}"
     if equipment == "charger" and (scenario.orders is None or scenario.condition is None):
         return "no robot charges: add the sections 'orders' and 'condition'"
     if disturbance.kind == "battery_fade" and scenario.condition is None:

@@ -14,6 +14,7 @@ PROMISED = {
     "equipment_failure": {"equipment_failure"},
     "battery_fade": {"battery_fade"},
     "lost_localisation": {"lost_localisation", "network_delay"},
+    "conveyor_jam": {"conveyor_jam", "equipment_failure"},
     "mass_returns": {"mass_returns", "demand_surge"},
 }
 

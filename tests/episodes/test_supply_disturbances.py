@@ -5,7 +5,7 @@ import pytest
 from floorcast.episodes.loop import run_episode
 from floorcast.episodes.scenario import Scenario, load_scenario
 
-from .hall import Steer
+from .hall import Steer, Still
 
 BASE = load_scenario("small").model_dump(mode="json")
 
@@ -77,3 +77,26 @@ def test_what_falls_off_a_robot_is_booked():
     assert states["quarantine"] == 1
     assert record.floor.stock.conserved()
     assert begin.time > 1.0
+
+
+@pytest.mark.parametrize("kind", ["conveyor_jam", "equipment_failure"])
+def test_what_is_on_a_conveyor_that_is_held_up_waits_and_its_station_with_it(kind):
+    content = load_scenario("conveyor_jam").model_dump(mode="json")
+    hold = {"kind": kind, "id": "C02", "at": [5, 8], "duration": fixed(15, "s")}
+    if kind == "equipment_failure":
+        hold["equipment"] = "conveyor"
+    content.update(disturbances=[hold], duration=40.0, people={"count": fixed(0)}, capture={"frames": 0})
+    content["conveyors"]["interval"] = fixed(4, "s")
+    content["sensors"] = {"lidar": {"beams": 36}}
+    record = run_episode(Scenario.model_validate(content), Still, policy_name="still", seed=1, index=0)
+    out = {name: [] for name in ("C01", "C02", "C03")}
+    for event in record.events:
+        if event.kind == "conveyor" and event.other == "out":
+            out[event.other_id].append(event.time)
+    # What is past the place may still leave; the second spell ends at 23 s, not the first at 20 s.
+    assert not [time for time in out["C02"] if 11.0 < time < 23.0]
+    assert [time for time in out["C02"] if time > 23.0]
+    assert [time for time in out["C01"] if 11.0 < time < 23.0]
+    begins = [event for event in record.events if event.kind == "disturbance" and event.other_id == "begin"]
+    conveyor = next(c for c in load_scenario("conveyor_jam").layout.fixed.conveyors if c.id == "C02")
+    assert begins[0].position[0] == pytest.approx(0.5 * (conveyor.start[0] + conveyor.end[0]))
