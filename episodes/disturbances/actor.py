@@ -60,7 +60,7 @@ class Disturbances(Actor):
         self._active: list[Effect] = []
         self._events: list[Event] = []
         self._lights = Lights(episode)
-        self._floor = np.full(len(episode.radius), episode.sampled.friction)
+        self._floor = np.full(len(episode.machines.models), episode.sampled.friction)
         self._friction = self._floor
         self._spills = [effect for effect in self._waiting if isinstance(effect, SpillEffect)]
         self._dimming = any(isinstance(effect, LightEffect) for effect in self._waiting)
@@ -84,7 +84,7 @@ class Disturbances(Actor):
         if self._dimming:
             self._lights.set([effect for effect in self._active if isinstance(effect, LightEffect)], time)
         if self._spills:
-            self._wet(self._episode.fleet.pose)
+            self._wet(self._episode.machines.pose)
 
     def command(self, time: float, commands: FloatArray) -> None:
         """Change what the drives are told: on its way to them first, then at the drives."""
@@ -104,7 +104,7 @@ class Disturbances(Actor):
                 effect.friction(pose, friction)
         if not np.array_equal(friction, self._friction):
             self._friction = friction
-            self._episode.fleet.set_friction(friction)
+            self._episode.machines.set_friction(friction)
 
     def _note(self, effect: Effect, time: float, stage: str) -> None:
         what = effect.what

@@ -43,10 +43,15 @@ def spill_radii(occurrences: Sequence[Occurrence]) -> list[float]:
     return [what.values["radius"] for what in occurrences if what.settings.kind == "spill"]
 
 
+def machine_radius(episode: LiveEpisode) -> FloatArray:
+    """Return the circumscribed radii [m] of the robots and, after them, of the forklifts."""
+    return np.array([model.radius for model in episode.machines.models])
+
+
 def standing_room(episode: LiveEpisode, place: FloatArray, reach: float) -> bool:
     """Return whether nobody is within ``reach`` [m] of a place and as much again as people and robots need."""
-    away = np.hypot(*(episode.fleet.pose[:, :2] - place[:2]).T)
-    if (away < reach + episode.radius + _BODY_GAP).any():
+    away = np.hypot(*(episode.machines.pose[:, :2] - place[:2]).T)
+    if (away < reach + machine_radius(episode) + _BODY_GAP).any():
         return False
     people = episode.people.position
     return not len(people) or float(np.hypot(*(people - place[:2]).T).min()) > reach + _PERSON_RADIUS + _BODY_GAP
@@ -169,8 +174,8 @@ class DroppedCartonEffect(Effect):
             point = np.array([x - back * math.cos(yaw), y - back * math.sin(yaw)])
             people = self.episode.people.position
             alone = not len(people) or float(np.hypot(*(people - point).T).min()) > edge + _PERSON_RADIUS
-            others = np.delete(np.hypot(*(self.episode.fleet.pose[:, :2] - point).T), robot)
-            clear = not len(others) or float(others.min()) > edge + float(self.episode.radius.max())
+            others = np.hypot(*(self.episode.machines.pose[:, :2] - point).T) > edge + machine_radius(self.episode)
+            clear = bool(np.delete(others, robot).all())
             if alone and clear and ground.free[ground.cell(point)]:
                 self._lighten(robot, time)
                 return float(point[0]), float(point[1]), self.episode.fleet.models[robot].height, float(yaw)
