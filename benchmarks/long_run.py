@@ -55,6 +55,7 @@ class Watch:
         self.quiet = quiet
         self.in_wall = 0
         self.least = math.inf
+        self.nearest: tuple[float, ...] = ()
         self.unsound: list[float] = []
         self.memory: list[float] = []
         self.rows: list[dict[str, Any]] = []
@@ -70,6 +71,9 @@ class Watch:
         inside = np.all((cell >= 0) & (cell < hall.clearance.shape[::-1]), axis=-1)
         row, column = (np.clip(cell[..., k], 0, hall.clearance.shape[1 - k] - 1) for k in (1, 0))
         free = np.where(inside, hall.clearance[row, column], 0.0)
+        if float(free.min()) < self.least:
+            step, robot = np.unravel_index(int(np.argmin(free)), free.shape)
+            self.nearest = (float(part.time[step]), int(robot), *(round(float(v), 2) for v in part.pose[step, robot]))
         self.least = min(self.least, float(free.min()))
         self.in_wall += int(np.count_nonzero(free < 0.5 * min(m.width for m in episode.sampled.models) - _GRID))
         hour = int((part.time[-1] + episode.period) // 3600)
@@ -155,6 +159,8 @@ def main() -> int:
         "moves": len(floor.stock.time),
         "cartons": floor.stock.by_kind(),
         "least_clearance_of_a_middle_m": round(watch.least, 3),
+        "least_clearance_at": watch.nearest,
+        "steps_in_a_wall": watch.in_wall,
         "growth_mb_per_h": round(watch.growth(), 2),
         "kpis": {name: value for name, value in record.kpis.items() if value is not None},
         "checks": checks,
