@@ -4,9 +4,9 @@
 
 After every simulated hour it prints what has been served, how fast that went, and the memory of the process. It checks
 
-- **stock**: the books are sound (see ``episodes.stock``): after every hour, and at the end by a replay of all moves;
-- **walls**: at every control step the middle of every robot is on free ground: at least half its width, less 0.1 m for
-  the grid's resolution, from everything that stands in the hall;
+- **stock**: the books are sound (``episodes.stock``): after every hour, and at the end by a replay of all moves;
+- **walls**: at every control step the middle of every robot is at least half its width, less 3 cm, from everything
+  fixed that reaches into the robots' height, by exact distances (a robot may stand under a conveyor's belt);
 - **leak**: what the process holds grows by no more than ``--growth`` MB for each hour from the third on, which is
   less than the rows of the record and the moves of the stock take.
 
@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from floorcast.episodes.clearance import clearances, footprints
 from floorcast.episodes.dispatch import Dispatcher
 from floorcast.episodes.live import LiveEpisode
 from floorcast.episodes.loop import run_episode
@@ -34,8 +35,8 @@ from floorcast.episodes.stock_file import write_floor
 from floorcast.episodes.store import save_record
 from floorcast.policies.registry import load_policy
 
-_GRID = 0.1
-"""Resolution of the hall's grid that the check of walls allows for [m]."""
+_GIVE = 0.03
+"""How far Bullet may let a robot sink into what it pushes against [m]."""
 _WARM_UP_HOURS = 2
 """Memory still settles in the first hours: caches of the hall and of ways fill."""
 
@@ -59,6 +60,7 @@ class Watch:
         self.unsound: list[float] = []
         self.memory: list[float] = []
         self.rows: list[dict[str, Any]] = []
+        self._static: np.ndarray | None = None
         self._hour = 0
         self._begun = time.perf_counter()
         self._cpu = time.process_time()
@@ -66,16 +68,18 @@ class Watch:
 
     def __call__(self, part: EpisodeRecord, episode: LiveEpisode) -> None:
         """Check a minute."""
-        hall = episode.hall
-        cell = np.floor((part.pose[..., :2] - hall.origin) / hall.resolution).astype(int)
-        inside = np.all((cell >= 0) & (cell < hall.clearance.shape[::-1]), axis=-1)
-        row, column = (np.clip(cell[..., k], 0, hall.clearance.shape[1 - k] - 1) for k in (1, 0))
-        free = np.where(inside, hall.clearance[row, column], 0.0)
+        if self._static is None:
+            tallest = max(model.height for model in episode.sampled.models)
+            self._static = footprints(episode.hall.solids.static, 0.01, tallest)
+        nothing, steps = np.zeros((1, 2)), len(part.time)
+        around = (self._static, np.zeros((steps, 0, 7)), np.zeros((steps, 0, 2)), np.zeros(0))
+        middles = [clearances(part.pose[:, r : r + 1], nothing, *around)[0] for r in range(part.pose.shape[1])]
+        free = np.concatenate(middles, axis=1)
         if float(free.min()) < self.least:
             step, robot = np.unravel_index(int(np.argmin(free)), free.shape)
             self.nearest = (float(part.time[step]), int(robot), *(round(float(v), 2) for v in part.pose[step, robot]))
         self.least = min(self.least, float(free.min()))
-        self.in_wall += int(np.count_nonzero(free < 0.5 * min(m.width for m in episode.sampled.models) - _GRID))
+        self.in_wall += int(np.count_nonzero(free < 0.5 * min(m.width for m in episode.sampled.models) - _GIVE))
         hour = int((part.time[-1] + episode.period) // 3600)
         if hour > self._hour:
             self._hour = hour
