@@ -15,12 +15,13 @@ def constant(value, unit="1"):
 
 
 def busy(duration=60.0):
-    """Three robots that drive through whatever is not on their map, people, wear, faults, and every disturbance."""
+    """Three robots that drive through whatever is not on their map, people, a conveyor, wear, faults, disturbances."""
     content = load_scenario("small").model_dump(mode="json")
     content.update(
         name="busy",
         duration=duration,
         layout={"recipe": {"area": 180, "bays_per_row": [2, 4], "loose_goods": 14, "conveyors": 1}},
+        conveyors={"interval": constant(5, "s")},
         condition={"age": constant(1500, "h"), "faults": [{"kind": "brake", "at_s": 20.0, "warning_h": 0.005}]},
     )
     content["robots"]["count"] = constant(3)
@@ -46,6 +47,7 @@ def busy(duration=60.0):
         "network_delay",
         "equipment_failure",
         "battery_fade",
+        "conveyor_jam",
     )
     content["disturbances"] = [
         {"kind": kind, "at": [1.0 + 2.0 * number, 30.0 + 2.0 * number], "duration": lasting}
