@@ -41,10 +41,10 @@ def test_a_changed_helper_reaches_the_kernel(tmp_path, uses_stamp, after):
 
 
 def test_the_fleet_is_stamped_with_all_that_it_calls():
-    from floorcast.robots import fleet
+    from floorcast.robots import fleet_kernels
 
-    for kernel in (fleet._advance_all, fleet._free_run_kernel):
-        assert fleet._STAMP in kernel._cache._cache_file._source_stamp
+    for kernel in (fleet_kernels.advance_all, fleet_kernels.free_run):
+        assert fleet_kernels._STAMP in kernel._cache._cache_file._source_stamp
 
 
 KEPT = """

@@ -94,9 +94,9 @@ def test_unknown_names_and_missing_files(tmp_path):
 
 
 def test_a_layout_file_is_checked_for_the_robots_of_the_scenario(tmp_path):
-    """A door of 0.9 m keeps the default robot out, and lets a small one through."""
+    """A door of 0.6 m keeps the default robot out, which is 0.65 m wide, and lets a small one through."""
     walls = tuple(
-        Wall(id=f"W{i}", start=(5.0, low), end=(5.0, high)) for i, (low, high) in enumerate(((0.0, 3.0), (3.9, 6.0)))
+        Wall(id=f"W{i}", start=(5.0, low), end=(5.0, high)) for i, (low, high) in enumerate(((0.0, 3.0), (3.6, 6.0)))
     )
     stations = Station(id="A", x=2.0, y=3.0), Station(id="B", x=8.0, y=3.0, kind="drop")
     Layout(length=10.0, width=6.0, walls=walls, stations=stations).save(tmp_path / "hall.yaml")
