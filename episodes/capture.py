@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -73,14 +74,15 @@ class Photographer:
         stream: noise stream of the episode.
 
     Attributes:
-        lighting: as it is now. dead: robots whose cameras give black pictures.
+        lighting: as it is now. dead: how many reasons each robot's camera has to give black
+            pictures.
     """
 
     def __init__(
         self, scenario: Scenario, camera: Camera, models: Sequence[RobotModel], lighting: Lighting, stream: int
     ) -> None:
         self._camera, self._stream = camera, stream
-        self.lighting, self.dead = lighting, set[int]()
+        self.lighting, self.dead = lighting, Counter[int]()
         self._camera_offset = [mount_offset(model.camera_mount) for model in models]
         self._lidar = Lidar(scenario.capture.lidar) if scenario.capture.points else None
         self._lidar_offset = [mount_offset(model.lidar_mount) for model in models]
@@ -119,7 +121,7 @@ class Photographer:
             exclude_body=robot,
             motion=motion,
         )
-        if robot in self.dead:
+        if self.dead[robot] > 0:
             frame = dataclasses.replace(frame, rgb=np.zeros_like(frame.rgb))
         world = scene.world_primitives()
         if self._lidar is None:

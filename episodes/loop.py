@@ -103,8 +103,9 @@ def run_episode(
         _control(episode, pilots, k, pose, idle)
         episode.advance(k / rate)
         settled = episode.settle((k + 1) / rate)
-        if episode.chronicle is not None and record is None:
-            episode.chronicle.note(k, watch)
+        if episode.chronicle is not None:
+            # The log rolls on after the record too: pictures may still be due.
+            episode.chronicle.note(k, watch if record is None else None)
         if settled:
             record = record or close(k + 1)
             episode.errands = episode.errands.again(episode.fleet.pose)

@@ -10,6 +10,7 @@ of 10 % reflectivity are detected; a lidar that does not state it is taken to se
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,7 +55,7 @@ class Windows:
     Attributes:
         dirt: what is on each robot's window now; change it at will.
         worn: (R,) share of the light that wear has taken from the whole window [-].
-        dead: robots whose lidars report nothing.
+        dead: how many reasons each robot's lidar has to report nothing; it reports if there is none.
     """
 
     def __init__(self, config: LidarConfig, angles: FloatArray, robots: int, seed: int, index: int) -> None:
@@ -63,7 +64,7 @@ class Windows:
         self._reach = config.range_at_10_percent or config.range_max
         self.dirt: list[list[Dirt]] = [[] for _ in range(robots)]
         self.worn = np.zeros(robots)
-        self.dead: set[int] = set()
+        self.dead: Counter[int] = Counter()
 
     def look_through(self, frame: int, robot: int, ranges: Ranges, intensity: Ranges) -> Ranges | None:
         """Return what a lidar reports through its window; None if it reports nothing at all.
@@ -72,7 +73,7 @@ class Windows:
             frame: number of the scan. robot: its index.
             ranges: (B,) [m] that a clean lidar would report, inf for nothing; intensity: (B,) of these echoes.
         """
-        if robot in self.dead:
+        if self.dead[robot] > 0:
             return None
         dirt, worn = self.dirt[robot], float(self.worn[robot])
         if not dirt and worn <= 0.0:

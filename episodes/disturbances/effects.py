@@ -6,7 +6,7 @@ Every effect acts on what is real; policies meet it through their sensors alone.
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -103,13 +103,13 @@ class WindowEffect(Effect):
     def end(self, time: float) -> bool:
         """Wipe them, or switch the sensors on again."""
         if isinstance(self.what.settings, DeadSensor):
-            self._dead().difference_update(self.what.robots)
+            self._dead().subtract(self.what.robots)
             return True
         for robot in self.what.robots:
             self.episode.windows.dirt[robot].remove(self._dirt)
         return True
 
-    def _dead(self) -> set[int]:
+    def _dead(self) -> Counter[int]:
         settings = self.what.settings
         assert isinstance(settings, DeadSensor)
         return self.episode.windows.dead if settings.sensor == "lidar" else self.episode.photographer.dead

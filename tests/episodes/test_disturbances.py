@@ -8,6 +8,7 @@ import yaml
 
 from floorcast.common.errors import InputError
 from floorcast.episodes.disturbances.plan import occurrence_times
+from floorcast.episodes.live import LiveEpisode
 from floorcast.episodes.loop import run_episode
 from floorcast.episodes.scenario import Scenario, load_scenario
 from floorcast.episodes.store import record_bytes
@@ -263,6 +264,19 @@ def test_a_dead_lidar_reports_its_last_scan():
     run([{"kind": "dead_sensor", "at": 0}], Straight, duration=0.2)
     assert Straight.seen[-1].scan_time == -math.inf
     assert np.isinf(Straight.seen[-1].scan).all()
+
+
+def test_a_sensor_is_dead_until_the_last_that_holds_it_dead_is_over():
+    kinds = [{"kind": "dead_sensor", "sensor": s, "at": [1, 2], "duration": fixed(3, "s")} for s in ("lidar", "camera")]
+    episode = LiveEpisode(quick(duration=8.0, people=0, disturbances=kinds), 5, 0, None)
+    clear, dead = np.ones(36, np.float32), []
+    for step in range(8 * 20):
+        for actor in episode.actors:
+            actor.begin(step, step / 20)
+        lidar = episode.windows.look_through(step, 0, clear, clear)
+        dead.append((lidar is None, episode.photographer.dead[0] > 0))
+    assert [np.flatnonzero(column)[[0, -1]].tolist() for column in np.array(dead).T] == [[20, 99]] * 2
+    assert np.sum(dead) == 2 * 80
 
 
 def test_lost_localisation_jumps_turns_and_drifts_or_stands_still():

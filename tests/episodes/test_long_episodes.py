@@ -16,6 +16,8 @@ from floorcast.episodes.scenario import Scenario, load_scenario
 from floorcast.episodes.store import load_record, record_bytes, save_record
 from floorcast.policies.registry import load_policy
 
+from .hall import Steer, quick
+
 
 def run(scenario: Scenario, **more: object) -> EpisodeRecord:
     return run_episode(scenario, load_policy("navigator"), policy_name="navigator", seed=0, index=0, **more)
@@ -43,6 +45,19 @@ def test_a_decimated_record_tells_what_the_full_one_does(monkeypatch: pytest.Mon
     for name, value in full.kpis.items():
         assert kept.kpis[name] == (None if value is None else pytest.approx(value, rel=1e-9)), name
     assert record_bytes(load_record(_saved(kept, tmp_path))) == record_bytes(kept)
+
+
+def test_pictures_are_taken_to_the_end_when_the_work_is_done_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chronicle, "PART", 2.0)
+    given = quick(duration=60.0, people=0, frames=3).model_copy(update={"record_rate": 5})
+    taken: list[float] = []
+    records = [
+        run_episode(given, Steer, policy_name="steer", seed=2, index=0, capture=capture)
+        for capture in (None, lambda picture: taken.append(picture.time))
+    ]
+    assert records[0].duration + 10.0 < taken[-1]
+    assert len(taken) == 3
+    assert record_bytes(records[0]) == record_bytes(records[1])
 
 
 def _saved(record: EpisodeRecord, folder: Path) -> Path:
