@@ -190,10 +190,8 @@ class _SiteBuilder:
         """Return the belts that take packed goods to the dock wall: behind each row of tables."""
         plan = self._plan
         first = plan.packing[0] + 0.5 * CONVEYOR_WIDTH
-        most = plan.packing_lanes + 1
-        count = most if self._recipe.conveyors is None else min(self._recipe.conveyors, most)
         belts = []
-        for index in range(count):
+        for index in range(plan.conveyors):
             v = first + index * PACKING_UNIT
             start, end = self._frame.point(plan.front - 0.6, v), self._frame.point(0.5, v)
             belts.append(Conveyor(id=f"C{index + 1:02d}", start=start, end=end, width=CONVEYOR_WIDTH))

@@ -59,7 +59,7 @@ class SitePlan:
         cross_aisles: u of the centre lines of the cross aisles in bulk storage, the far one last.
         bulk_aisles, bulk_walls, bulk_slack, flue: the same for bulk storage, and the gap between back-to-back racks.
         charging, docking, packing: (from, to) in v of the zones in front.
-        chargers, docks, packing_lanes, drop_stations, pick_stations, loose_goods: how many of each.
+        chargers, docks, packing_lanes, drop_stations, pick_stations, loose_goods, conveyors: how many of each.
         tables: pack tables on either side of a packing lane.
     """
 
@@ -87,6 +87,7 @@ class SitePlan:
     drop_stations: int
     pick_stations: int
     loose_goods: int
+    conveyors: int
     tables: int
 
 
@@ -201,7 +202,10 @@ def _plan(recipe: LayoutRecipe, zones: ZoneRecipe, swapped: bool, bays_per_row: 
         pick_stations=count_that_fit(
             "pick_stations", recipe.pick_stations, max(4, recipe.area // 90), places, "at racks"
         ),
-        loose_goods=recipe.loose_goods if recipe.loose_goods is not None else round(0.6 * staged),
+        loose_goods=count_that_fit(
+            "loose_goods", recipe.loose_goods, round(0.6 * staged), staged, "in the staging lanes"
+        ),
+        conveyors=count_that_fit("conveyors", recipe.conveyors, lanes + 1, lanes + 1, f"beside {lanes} packing lanes"),
         tables=max(1, math.floor((front - 1.6) / TABLE_PITCH + 1e-9)),
     )
 

@@ -226,7 +226,8 @@ class BeltBodies:
             if b not in self._belts:
                 self._belts[b] = self._create(b, bodies)
             speed = self._system.drive_speed(b)
-            if self._steps % max(1, math.floor(TRAVEL / max(speed * step, 1e-9))) == 0:
+            # One that stands is held at each step: it would run on at its last speed.
+            if speed <= 0.0 or self._steps % max(1, math.floor(TRAVEL / (speed * step))) == 0:
                 for belt in self._belts[b]:
                     _drive(bodies.client, belt, speed)
         for b in sorted(self._belts.keys() - self._active.keys()):

@@ -79,7 +79,8 @@ EVENT_BLOCKED, EVENT_CLEAR, EVENT_JAM, EVENT_JAM_OVER, EVENT_ARRIVED, EVENT_OUT,
 EVENT_COLUMNS = 4
 """Step at whose end it happened, kind, eye or conveyor, good or -1."""
 
-_LARGE = 1e18
+NEVER = 1e18
+"""A place [m] that nothing comes to."""
 _SIDE_COS = math.cos(0.35)
 """Cosine of ``layouts.conveyors.MERGING_ANGLE``."""
 
@@ -161,7 +162,7 @@ def put_on(good: FloatArray, link: IntArray, count: IntArray, k: int, b: int, s:
         if abs(good[other, G_S] - s) < good[other, G_HALF] + half + GAP - EPSILON:
             return False
         other = link[other, K_AHEAD]
-    good[k, G_S], good[k, G_V], good[k, G_OFFSET], good[k, G_STUCK_AT] = s, v, 0.0, _LARGE
+    good[k, G_S], good[k, G_V], good[k, G_OFFSET], good[k, G_STUCK_AT] = s, v, 0.0, NEVER
     link[k, K_CAME_BY], link[k, K_STUCK], link[k, K_FREE], link[k, K_HELD] = -1, 0, 0, 0
     _turn(good, k, yaw)
     _link_in(good, link, count, k, b)
@@ -333,9 +334,9 @@ def _limit_at_end(good: FloatArray, link: IntArray, belt: FloatArray, count: Int
     if end == HOLD:
         return belt[b, B_LENGTH] - half
     if end != ONWARD:
-        return _LARGE
+        return NEVER
     row = 2 * b + max(link[k, K_OUTLET], 0)
-    m, limit = outlet_to[row, O_MERGE], _LARGE
+    m, limit = outlet_to[row, O_MERGE], NEVER
     before, other_row = count[b, C_LEFT], 4 * b + 1 - row
     if (
         before >= 0
@@ -475,6 +476,22 @@ def _pulled(v: float, drive: float, grip: float, dt: float) -> tuple[float, floa
     return v * time + 0.5 * pull * time * time + drive * (dt - time), faster
 
 
+@_inlined
+def _stuck_at(good: FloatArray, belt: FloatArray, b: int, k: int, s: float, moved: float) -> float:
+    """Return where good k of conveyor b gets stuck on its way from s to ``moved`` [m], or NEVER.
+
+    What made it stick is used up; a jam that is still to come stays.
+    """
+    skewed, jam = good[k, G_STUCK_AT], belt[b, B_JAM_AT]
+    if s <= jam < min(moved, skewed):
+        belt[b, B_JAM_AT] = NEVER
+        return float(jam)
+    if moved >= skewed:
+        good[k, G_STUCK_AT] = NEVER
+        return float(max(s, skewed))
+    return NEVER
+
+
 @_part
 def _move_belt(good: FloatArray, link: IntArray, belt: FloatArray, count: IntArray, outlet: FloatArray,
                outlet_to: IntArray, merge: FloatArray, merge_at: IntArray, eye: FloatArray, eye_state: IntArray,
@@ -495,7 +512,7 @@ def _move_belt(good: FloatArray, link: IntArray, belt: FloatArray, count: IntArr
             stop, drive = _stop_and_drive(
                 good, link, belt, count, outlet, outlet_to, merge, merge_at, key, b, k, ahead, stopping
             )
-        tail = good[ahead, G_S] - good[ahead, G_HALF] - GAP - half if ahead >= 0 else _LARGE
+        tail = good[ahead, G_S] - good[ahead, G_HALF] - GAP - half if ahead >= 0 else NEVER
         limit = min(stop, tail)
         if link[k, K_STUCK] == 0:
             free = link[k, K_FREE] == 1
@@ -514,11 +531,10 @@ def _move_belt(good: FloatArray, link: IntArray, belt: FloatArray, count: IntArr
             if moved > limit:
                 moved = max(limit, s)
                 faster = min(faster, (moved - s) / dt)
-            if moved >= good[k, G_STUCK_AT] or s <= belt[b, B_JAM_AT] < moved:
-                moved = max(s, min(moved, good[k, G_STUCK_AT], belt[b, B_JAM_AT]))
-                faster = 0.0
+            stuck = _stuck_at(good, belt, b, k, s, moved)
+            if stuck < NEVER:
+                moved, faster = stuck, 0.0
                 link[k, K_STUCK] = 1
-                good[k, G_STUCK_AT] = belt[b, B_JAM_AT] = _LARGE
                 number = _note(event, number, step, EVENT_STUCK, b, k)
             here = length - half - 2.0 * EPSILON
             if ahead < 0 and count[b, C_END] == HOLD and s < here <= moved:

@@ -166,9 +166,17 @@ class ConveyorSystem:
 
         Returns:
             The good that is stuck now, or None if it is still to come.
+
+        Raises:
+            InputError: no such conveyor, or the place is not on it.
         """
         b = self._number(conveyor)
-        place = 0.5 * float(self._belt[b, motion.B_LENGTH]) if at is None else at
+        length = float(self._belt[b, motion.B_LENGTH])
+        place = 0.5 * length if at is None else at
+        if not 0.0 <= place <= length + 1e-9:
+            raise InputError(
+                f"conveyor '{conveyor}' is {length:.2f} m long: nothing gets stuck at {place} m", where="at"
+            )
         goods = self.goods_on(b)
         if not goods:
             self._belt[b, motion.B_JAM_AT] = place
@@ -185,6 +193,7 @@ class ConveyorSystem:
         self._belt[b, motion.B_JAM_AT] = math.inf
         for k in self.goods_on(b):
             self._link[k, motion.K_STUCK] = 0
+            self._good[k, motion.G_STUCK_AT] = motion.NEVER
 
     def insert(
         self, conveyor: str, good: int, *, at: float | None = None, yaw: float = 0.0, speed: float = 0.0

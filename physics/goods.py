@@ -120,6 +120,8 @@ class LooseGoods(ABC):
     def place_good(self, k: int, pose: ArrayLike) -> None:
         """Put loose good k somewhere, at rest: there it stands, whatever is below it, until something touches it.
 
+        Goods that stood on it fall.
+
         Args:
             k: index of the good, which may be hidden, carried or anywhere else now.
             pose: (7,) x, y, z [m], quaternion xyzw in ``map`` of its centre of mass; see ``standing_pose``.
@@ -128,6 +130,8 @@ class LooseGoods(ABC):
             InputError: no such good, or the pose is not usable.
         """
         where = checked_pose(pose, f"the pose for good {self._named(k)}")
+        if k not in self._guided:
+            self._rouse_above(k)
         self._take_out(k)
         self._cargo.hidden.discard(k)
         self._loose_pose[k] = where

@@ -118,7 +118,8 @@ def plan_episode(scenario: Scenario, seed: int, index: int) -> Plan:
         sampled.models,
         sampled.tasks,
         generator(seed, index, "tasks"),
-        hall.fields,
+        # Of its own: what the timed episode works out must not be ready before it begins.
+        FieldStore(),
     )
     roomy, fields = hall.ground(model.radius + _ROOM), FieldStore()
     routes = []

@@ -199,6 +199,19 @@ def test_goods_are_in_bullet_while_a_robot_reaches_up_to_them_and_come_back(floo
     assert one.belts.counts.on == 1
 
 
+def test_a_stopped_conveyor_stops_its_cartons_in_bullet_too(floor):
+    """Friction stops a carton over v^2 / (2 mu g)."""
+    one = floor(hall(Conveyor(id="A", start=(1, 4), end=(11, 4), speed=0.5)))
+    one.belts.insert("A", 0, at=3.0, speed=0.5)
+    for _ in range(10):
+        one.pass_time(12)
+    x, grip = one.place(0)[0], one.belts.friction(0, 9.81) * 9.81
+    one.belts.stop("A")
+    for _ in range(40):
+        one.pass_time(12)
+    assert one.place(0)[0] - x == pytest.approx(0.25 / (2 * grip), abs=0.01)
+
+
 def test_a_robot_pushes_a_carton_off_the_conveyor(floor):
     one = floor(hall(Conveyor(id="A", start=(1, 4), end=(11, 4), speed=0.1, guide_height=0.005)),
                 always=False, arm=True)  # fmt: skip

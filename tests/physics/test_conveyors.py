@@ -287,6 +287,34 @@ def test_a_jam_on_an_empty_conveyor_waits_for_the_next_good():
     assert belts.stuck() == []
 
 
+def test_a_jam_to_come_outlives_what_sticks_before_it():
+    """Goods that the diverter skews stick at 3.9 m; the jam at 3.95 m waits for the first that is not skewed."""
+    belts = system(diverting(rule="share", share=1.0), 12, skew=0.5)
+    assert belts.jam("A", 3.95) is None
+    places = []
+    for k in range(12):
+        belts.insert("A", k)
+        belts.advance(2400)
+        if k in belts.stuck():
+            places.append(round(belts.state(k)[0], 3))
+        belts.remove(k)
+    assert places[0] == 3.9
+    assert places.count(3.95) == 1
+
+
+def test_what_is_cleared_is_called_off():
+    belts = system(diverting(rule="alternate"), 4, skew=1.0)
+    belts.jam("B", 1.0)
+    belts.insert("A", 0)
+    belts.advance(120)
+    for name in "ABC":
+        belts.clear(name)
+    belts.advance(2400)
+    assert belts.stuck() == []
+    with pytest.raises(InputError, match="nothing gets stuck"):
+        belts.jam("B", 99.0)
+
+
 def test_a_stopped_conveyor_holds_what_is_on_it_and_what_comes():
     belts = system(hall(straight("A", next="B"), straight("B", start=(9.0, 2.0))), 2)
     belts.insert("A", 0, at=4.0, speed=0.5)

@@ -180,6 +180,15 @@ def test_a_released_good_falls_and_comes_to_rest_and_can_be_pushed(make):
     assert world.loose_pose()[0, 2] == pytest.approx(HALF, abs=2e-3)
 
 
+@pytest.mark.parametrize("away", ["place_good", "drop_good", "guide_good"])
+def test_what_stood_on_a_good_that_is_taken_away_falls(make, away):
+    world = make([(2.0, 0.0, HALF), (2.0, 0.0, 3 * HALF)])
+    fleet = start(world, [[0, 0, 0]])
+    getattr(world, away)(0, world.standing_pose(0, -3.0, 1.0, 0.0))
+    run(fleet, 2.0, [[0.0, 0]])
+    assert world.loose_pose()[1, 2] == pytest.approx(HALF, abs=0.01)
+
+
 def test_hidden_goods_touch_nothing_and_are_seen_by_nobody(make):
     world = make([(2.0, 0.0, HALF), HIDDEN_POSE[:3]])
     fleet = start(world, [[0, 0, 0]])
