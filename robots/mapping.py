@@ -28,7 +28,7 @@ from ..common.mesh import load_mesh
 from ..common.primitives import BOX, CYLINDER, SPHERE, PrimitiveBuilder, Primitives
 from ..layouts.importers.files import read_xml, within
 from ..physics.bullet import bounding_box
-from .model import DRIVE_OF, RobotKind, RobotModel, SensorMount
+from .model import DRIVE_OF, MecanumDrive, RobotKind, RobotModel, SensorMount, TricycleDrive
 from .urdf import color_of, link_frames, numbers, origin_of, quaternion_of
 
 FloatArray = NDArray[np.float64]
@@ -365,10 +365,13 @@ class MappedRobot:
     def _model(self, file: Path) -> RobotModel:
         mapping, used = self._mapping, self.report.used
         drive: dict[str, Any] = {"wheel_radius": self._radius, "track_width": self._track}
-        used.append(f"wheels: radius {self._radius:.4f} m, track {self._track:.4f} m")
+        radius = self._told("wheel_radius", f"radius {self._radius:.4f} m")
+        used.append(f"wheels: {radius}, {self._told('track_width', f'track {self._track:.4f} m')}")
         mass, centre, inertia = self._inertial()
         drive |= {"mass": mass, "inertia": inertia}
-        used.append(f"mass {mass:.3f} kg, yaw inertia {inertia:.4f} kg m2, centre of mass x {centre[0]:.3f} m")
+        weight = self._told("mass", f"mass {mass:.3f} kg")
+        turning = self._told("inertia", f"yaw inertia {inertia:.4f} kg m2")
+        used.append(f"{weight}, {turning}, centre of mass x {centre[0]:.3f} m")
         drive |= self._axles(centre)
         drive |= self._limits()
         low, high = self._outline()
@@ -394,12 +397,40 @@ class MappedRobot:
         if "max_wheel_torque" not in drive | mapping.drive:
             count = 1 if mapping.kind == "tricycle" else len(self._left) + len(self._right)
             motors = {"differential": 2, "mecanum": 4}.get(mapping.kind, count)
-            laden = mass + float(content["max_payload"])
+            laden = mass + self._number(content["max_payload"], "robot.max_payload")
             torque = TORQUE_RESERVE * laden * float(known["max_acceleration"]) * self._radius / motors
             drive["max_wheel_torque"] = torque
             self.report.assumed.append(f"max_wheel_torque {torque:.2f} N m, for the laden robot's acceleration")
         content["drive"] = drive | mapping.drive
-        return parse_model(content, RobotModel, source=f"{self._where} with {self._urdf.source}")
+        model = parse_model(content, RobotModel, source=f"{self._where} with {self._urdf.source}")
+        if isinstance(model.drive, TricycleDrive):
+            self._check_laden(model.drive, model.max_payload)
+        return model
+
+    def _told(self, name: str, text: str) -> str:
+        """Return what the URDF says of a drive parameter, marked where the mapping's own value wins."""
+        given = self._mapping.drive.get(name)
+        return text if given is None else f"{text} (overridden: drive.{name} {given:g})"
+
+    def _number(self, value: Any, name: str) -> float:
+        try:
+            return float(value)
+        except ValueError:
+            raise InputError(
+                f"{str(value)[:60]!r} is not a number", where=self._role(name), mend="give it without a unit"
+            ) from None
+
+    def _check_laden(self, drive: TricycleDrive, payload: float) -> None:
+        """Raise InputError if the payload lifts a tricycle's front wheel: moments about the rear axle."""
+        own = drive.drive_wheel_load * drive.wheel_base
+        laden = (drive.mass * own + payload * drive.payload_x) / (drive.mass + payload)
+        if laden <= 0:
+            raise InputError(
+                f"with max_payload {payload:g} kg at payload_x {drive.payload_x:g} m the centre of mass is at x "
+                f"{laden:.3f} m, not ahead of the rear axle: the driven front wheel carries nothing",
+                where=self._where,
+                mend="lower robot.max_payload or raise drive.payload_x",
+            )
 
     def _inertial(self) -> tuple[float, FloatArray, float]:
         """Return mass [kg], centre of mass (3,) in ``base_link`` [m] and yaw inertia about it [kg m^2]."""
@@ -436,26 +467,34 @@ class MappedRobot:
         return float(total), centre, float(inertia)
 
     def _axles(self, centre: FloatArray) -> dict[str, float]:
-        """Return wheel base and share of the weight on the driven wheels, as far as the kind has them."""
+        """Return wheel base, share of the weight on the driven wheels and payload_x, as far as the kind has them."""
         mapping, report = self._mapping, self.report
+        given = mapping.drive
         if mapping.kind == "tricycle" and self._front is not None:
             base = float(self._to_base(self._front.centre)[0])
             share = min(max(float(centre[0]) / base, 0.05), 0.95)
-            report.used.append(f"wheel base {base:.4f} m, {100 * share:.0f} % of the weight on the driven wheel")
-            return {"wheel_base": base, "drive_wheel_load": share}
+            load = self._told("drive_wheel_load", f"{100 * share:.0f} % of the weight on the driven wheel")
+            report.used.append(f"{self._told('wheel_base', f'wheel base {base:.4f} m')}, {load}")
+            # Not the default, which is where a forklift of another size has its forks.
+            payload_x = float(given.get("drive_wheel_load", share)) * float(given.get("wheel_base", base))
+            if "payload_x" not in given:
+                report.assumed.append(f"payload_x {payload_x:.3f} m, above the truck's own centre of mass")
+            return {"wheel_base": base, "drive_wheel_load": share, "payload_x": payload_x}
         if mapping.kind == "mecanum":
             along = [float(self._to_base(wheel.centre)[0]) for wheel in (*self._left, *self._right)]
             if len(along) != 4 or max(along) - min(along) < 0.02:
                 raise InputError("a mecanum robot has two wheels on each side", where=self._role("wheels"))
-            report.used.append(f"wheel base {max(along) - min(along):.4f} m")
+            report.used.append(self._told("wheel_base", f"wheel base {max(along) - min(along):.4f} m"))
             return {"wheel_base": max(along) - min(along), "drive_wheel_load": 1.0}
         if len(self._left) > 1 or len(self._right) > 1:
             report.assumed.append(
-                "all weight on driven wheels; the scrub of more than two of them in turns is not modelled: "
-                "calibrate track_width and angular_gain"
+                ("" if "drive_wheel_load" in given else "all weight on driven wheels; ")
+                + "the scrub of more than two of them in turns is not modelled: calibrate track_width and angular_gain"
             )
             return {"drive_wheel_load": 1.0}
         casters = [float(self._to_base(self._urdf.link(name, self._role("casters"))[0])[0]) for name in mapping.casters]
+        if "drive_wheel_load" in given:
+            return {}
         if abs(centre[0]) < 1e-6 and casters:
             report.assumed.append("all weight on the driven wheels, above which the centre of mass is")
             return {"drive_wheel_load": 0.98}
@@ -470,10 +509,13 @@ class MappedRobot:
         return {"drive_wheel_load": share}
 
     def _limits(self) -> dict[str, float]:
-        """Return what the limits of the driven joints say of speed and torque."""
+        """Return what the limits of the driven joints say of speed, torque and steering."""
+        given, used, assumed = self._mapping.drive, self.report.used, self.report.assumed
+        # Limits are those of single joints; the model of a differential drive has one motor on each side.
+        motors = min(len(self._left), len(self._right)) if self._mapping.kind == "differential" else 1
         names = [self._front.joint] if self._front is not None else [w.joint for w in (*self._left, *self._right)]
         found: dict[str, float] = {}
-        for key, target, factor in (("velocity", "max_speed", self._radius), ("effort", "max_wheel_torque", 1.0)):
+        for key, target, factor in (("velocity", "max_speed", self._radius), ("effort", "max_wheel_torque", motors)):
             values = []
             for name in names:
                 limit = self._urdf.joints[name].find("limit")
@@ -481,16 +523,31 @@ class MappedRobot:
                     values.append(numbers(limit.get(key, ""), 1, f"{self._urdf.source}, joint '{name}'")[0])
             if values and min(values) > 0:
                 found[target] = factor * min(values)
-                self.report.used.append(f"{target} {found[target]:.3f} by the {key} limit of the driven joints")
-            elif target == "max_speed" and target not in self._mapping.drive:
-                self.report.assumed.append("max_speed as by default: the driven joints have no velocity limit")
+                by = f"the {key} limit of the driven joints" + (
+                    f", {motors} on each side" if target == "max_wheel_torque" and motors > 1 else ""
+                )
+                used.append(self._told(target, f"{target} {found[target]:.3f} by {by}"))
+            elif target == "max_speed" and target not in given:
+                assumed.append("max_speed as by default: the driven joints have no velocity limit")
+        default = MecanumDrive.model_fields["max_lateral_speed"].default
+        if self._mapping.kind == "mecanum" and found.get("max_speed", default) < default:
+            # Rollers at 45 degrees: sideways, too, the wheels turn at the robot's speed over their radius.
+            found["max_lateral_speed"] = found["max_speed"]
+            text = f"max_lateral_speed {found['max_speed']:.3f} by the velocity limit of the driven joints"
+            used.append(self._told("max_lateral_speed", text))
+        elif self._mapping.kind == "mecanum" and "max_lateral_speed" not in given:
+            assumed.append(f"max_lateral_speed {default:.3f} as by default")
         if self._front is not None and self._mapping.wheels.steering is not None:
-            limit = self._urdf.joints[self._mapping.wheels.steering].find("limit")
-            if limit is not None and limit.get("upper") is not None:
+            steering = self._urdf.joints[self._mapping.wheels.steering]
+            limit = steering.find("limit")
+            # Lower and upper mean nothing on continuous joints.
+            if steering.get("type") == "revolute" and limit is not None and limit.get("upper") is not None:
                 where = f"{self._urdf.source}, joint '{self._mapping.wheels.steering}'"
                 lower, upper = (abs(numbers(limit.get(k, "0"), 1, where)[0]) for k in ("lower", "upper"))
-                found["max_steering_angle"] = min(lower, upper, 3.1)
-                self.report.used.append(f"max_steering_angle {found['max_steering_angle']:.3f} rad")
+                angle = found["max_steering_angle"] = min(lower, upper, 3.1)
+                used.append(self._told("max_steering_angle", f"max_steering_angle {angle:.3f} rad"))
+            elif "max_steering_angle" not in given:
+                assumed.append("max_steering_angle as by default: the steering joint has no limits of its angle")
         return found
 
     def _outline(self) -> tuple[FloatArray, FloatArray]:

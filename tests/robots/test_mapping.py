@@ -21,6 +21,7 @@ from floorcast.robots.fleet import Fleet
 from floorcast.robots.load import load_robot
 from floorcast.robots.mapping import load_mapped, roll_pitch_yaw
 from floorcast.robots.mapping_guess import guess_mapping
+from floorcast.robots.model import TricycleDrive
 from floorcast.robots.urdf import load_shape
 
 URDFS = Path(__file__).parent / "urdf"
@@ -180,6 +181,80 @@ def test_the_command_writes_a_robot_that_stands_alone(folder, tmp_path_factory):
     guess = out.with_name("guess.yaml")
     assert runner.invoke(app, ["robot", "import", str(folder / "scout.urdf"), "--guess", str(guess)]).exit_code == 0
     assert yaml.safe_load(guess.read_text())["urdf"] == "scout.urdf"
+
+
+def test_a_tricycle_carries_its_payload_above_its_own_centre_of_mass(folder):
+    mapped = load_mapped(write(folder, TUGGER))
+    drive = mapped.model.drive
+    assert drive.payload_x == pytest.approx(drive.drive_wheel_load * drive.wheel_base)
+    assert any("payload_x" in line for line in mapped.report.assumed)
+    # The front wheel is free of load where the moments about the rear axle cancel.
+    own = drive.mass * drive.payload_x
+    lifts = {"drive": {"payload_x": -1.0}, "robot": {"max_payload": own * 1.001}}
+    with pytest.raises(InputError, match=r"max_payload.*front wheel"):
+        load_mapped(write(folder, TUGGER, **lifts))
+    holds = {"drive": {"payload_x": -1.0}, "robot": {"max_payload": own * 0.999}}
+    assert load_mapped(write(folder, TUGGER, **holds)).model.drive.payload_x == -1.0
+
+
+def four_wheels(folder):
+    """Give the scout a second wheel on each side, 0.2 m ahead of the first."""
+    text = (folder / "scout.urdf").read_text()
+    added = ""
+    for side, y in (("left", 0.16), ("right", -0.16)):
+        added += f"""<link name="front_{side}"><collision><origin rpy="1.5707963267948966 0 0"/>
+        <geometry><cylinder radius="0.05" length="0.02"/></geometry></collision></link>
+        <joint name="front_{side}_joint" type="continuous"><parent link="base_link"/><child link="front_{side}"/>
+        <origin xyz="0.2 {y} 0"/><axis xyz="0 1 0"/><limit effort="1.8" velocity="16.0"/></joint>"""
+    (folder / "scout.urdf").write_text(text.replace("</robot>", added + "</robot>"))
+    return {side: [f"wheel_{side}_joint", f"front_{side}_joint"] for side in ("left", "right")}
+
+
+def test_a_side_of_a_skid_steer_has_the_torque_of_all_its_wheels(folder):
+    mapped = load_mapped(write(folder, SCOUT, wheels=four_wheels(folder), casters=[]))
+    assert mapped.model.drive.max_wheel_torque == pytest.approx(2 * 1.8)
+    assert mapped.model.drive.max_speed == pytest.approx(16.0 * 0.05)
+
+
+def test_the_wheels_limit_a_mecanum_robot_sideways_too(folder):
+    mapping = {**SCOUT, "wheels": four_wheels(folder), "casters": [], "kind": "mecanum"}
+    mapped = load_mapped(write(folder, mapping))
+    drive = mapped.model.drive
+    assert (drive.max_lateral_speed, drive.max_speed) == pytest.approx((0.8, 0.8))
+    assert drive.max_wheel_torque == 1.8, "a mecanum robot has a motor for each wheel"
+    assert any("max_lateral_speed 0.800" in line for line in mapped.report.used)
+
+
+def test_a_continuous_steering_joint_has_no_limits(folder):
+    limit = '<limit lower="-1.4" upper="1.3" effort="80"'
+    urdf_with(
+        folder,
+        "tugger.urdf",
+        ('name="head_joint" type="revolute"', 'name="head_joint" type="continuous"'),
+        (limit, '<limit lower="0" upper="0" effort="80"'),
+    )
+    drive = load_mapped(write(folder, TUGGER)).model.drive
+    assert drive.max_steering_angle == TricycleDrive().max_steering_angle
+
+
+def test_a_payload_with_a_unit_is_explained(folder):
+    urdf_with(folder, "scout.urdf", ('effort="1.8"', 'effort="0"'))
+    with pytest.raises(InputError, match="'50kg' is not a number") as caught:
+        load_mapped(write(folder, SCOUT, robot={"max_payload": "50kg"}))
+    assert "robot.max_payload" in str(caught.value)
+
+
+@pytest.mark.parametrize("mapping", [SCOUT, TUGGER])
+def test_the_report_marks_what_the_mapping_overrides(folder, mapping):
+    plain = load_mapped(write(folder, mapping))
+    given = {name: value for name, value in plain.model.drive.model_dump().items() if isinstance(value, float)}
+    mapped = load_mapped(write(folder, mapping, drive=given, robot={"max_payload": 4.0}))
+    told = "\n".join(mapped.report.used)
+    wanted = {"wheel_radius", "track_width", "mass", "inertia", "max_speed", "max_wheel_torque"}
+    wanted |= {"wheel_base", "drive_wheel_load", "max_steering_angle"} if mapping is TUGGER else set()
+    assert {name for name in given if f"overridden: drive.{name} " in told} == wanted
+    assert not [line for line in mapped.report.assumed if any(name in line for name in given)]
+    assert "overridden" not in "\n".join(plain.report.used)
 
 
 def test_angles_of_a_rotation_give_the_rotation_again():
