@@ -3,7 +3,7 @@
 At a station that a conveyor names as ``next``, a robot that has loaded has the good that waited at the conveyor's end:
 its mass is the payload, and it is seen on board. At a station that a conveyor names as its ``induct``, what a robot
 brings is put onto the conveyor: the good on board, or one of the conveyors' own if it carries an unnamed load. Where
-there is no room yet, it waits out of sight and is put on as soon as there is.
+there is no room yet, or none of the conveyors' own is left, it waits out of sight and is put on as soon as there is.
 """
 
 from __future__ import annotations
@@ -100,6 +100,7 @@ class Belts(Actor):
         self._spare = deque(range(first, first + ranges.goods))
         self._backlog: dict[str, int] = dict.fromkeys(sources, 0)
         self._brought: dict[str, deque[int]] = {c.id: deque() for c in layout.conveyors if c.induct is not None}
+        self._owed = dict.fromkeys(self._brought, 0)
         self._exits = {c.next: c.id for c in layout.conveyors if c.next is not None}
         self._inducts = {c.induct: c.id for c in layout.conveyors if c.induct is not None}
         self._arrivals = {name: generator(seed, index, f"conveyors.{name}.arrivals") for name in sources}
@@ -133,6 +134,10 @@ class Belts(Actor):
         return list(self._events)
 
     def _let_in(self, time: float) -> None:
+        for name in self._owed:
+            while self._owed[name] and self._spare:
+                self._brought[name].append(self._spare.popleft())
+                self._owed[name] -= 1
         for name, goods in self._brought.items():
             if goods and self.system.insert(name, goods[0]):
                 goods.popleft()
@@ -169,8 +174,10 @@ class Belts(Actor):
             self._world.hide_good(good)
         if conveyor is None:
             self._spare.extend(goods)
+        elif goods or self._spare:
+            self._brought[conveyor].extend(goods or [self._spare.popleft()])
         else:
-            self._brought[conveyor].extend(goods or ([self._spare.popleft()] if self._spare else []))
+            self._owed[conveyor] += 1
 
     def _put_away(self, good: int) -> None:
         self._world.hide_good(good)

@@ -7,6 +7,7 @@ from floorcast.common.config import config_hash
 from floorcast.common.errors import InputError
 from floorcast.episodes.live import LiveEpisode
 from floorcast.episodes.loop import run_episode
+from floorcast.episodes.record import Event
 from floorcast.episodes.store import record_bytes
 from floorcast.layouts.model import Conveyor, Layout, PhotoEye, Station
 
@@ -97,8 +98,6 @@ def test_a_robot_takes_what_waits_and_puts_on_what_it_brings():
 def test_a_good_that_a_robot_brings_rides_on():
     episode = LiveEpisode(scenario(sources=()), 2, 0, None)
     episode.world.carry_good(4, 0, (0, 0, 0.5, 0, 0, 0, 1))
-    from floorcast.episodes.record import Event
-
     episode.events.append(Event(0.0, "drop", 0, other_id="IN"))
     run(episode, 1.0)
     assert episode.belts.system.on_belts()["BACK"] == [4]
@@ -106,6 +105,15 @@ def test_a_good_that_a_robot_brings_rides_on():
     run(episode, 4.0)
     assert episode.belts.system.counts.out == 1
     assert episode.world.loose_pose()[4, 2] < -500.0
+
+
+def test_what_is_brought_while_no_good_is_left_comes_later():
+    episode = LiveEpisode(scenario(sources=(), goods=1), 2, 0, None)
+    episode.events += [Event(0.0, "drop", 0, other_id="IN")] * 3
+    run(episode, 1.0)
+    assert episode.belts.system.counts.put_on == 1
+    run(episode, 14.0)
+    assert episode.belts.system.counts.out == 3
 
 
 def test_an_episode_with_conveyors_is_the_same_again():
