@@ -207,16 +207,16 @@ class Lights:
     def __init__(self, episode: LiveEpisode) -> None:
         self._episode = episode
         self._whole, self._lamps = episode.photographer.lighting, episode.stage.scene.lamps
-        self._shown: tuple[float, ...] = ()
+        self._shown: tuple[tuple[str, float], ...] = ()
 
     def set(self, effects: list[LightEffect], time: float) -> None:
         """Let the light of a time [s] be what the effects leave of it."""
-        shares = tuple(effect.share(time) for effect in effects)
+        shares = tuple((effect.what.label, effect.share(time)) for effect in effects)
         if shares == self._shown:
             return
         self._shown = shares
         everywhere, lamps = 1.0, self._lamps
-        for effect, share in zip(effects, shares, strict=True):
+        for effect, (_, share) in zip(effects, shares, strict=True):
             place = effect.what.place
             if place is None:
                 everywhere *= share

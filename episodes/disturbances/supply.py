@@ -137,12 +137,20 @@ class ReturnsEffect(Effect):
 
     def hold(self, step: int, time: float) -> None:
         """Let those come in that are due."""
-        total = round(self.drawn("orders"))
+        total = self._total()
         lasting = self.what.values.get("duration", 0.0)
         passed = time - self.what.begin + self.episode.period
         due = total if passed >= lasting else int(total * passed / lasting)
         dispatcher_of(self).inject_returns(due - self._come)
         self._come = due
+
+    def end(self, time: float) -> bool:
+        """Let those come in that rounding of times has left over."""
+        dispatcher_of(self).inject_returns(self._total() - self._come)
+        return True
+
+    def _total(self) -> int:
+        return round(self.drawn("orders"))
 
 
 def dispatcher_of(effect: Effect) -> Dispatcher:

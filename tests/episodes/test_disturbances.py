@@ -13,6 +13,7 @@ from floorcast.episodes.loop import run_episode
 from floorcast.episodes.scenario import Scenario, load_scenario
 from floorcast.episodes.store import record_bytes
 from floorcast.episodes.windows import Dirt, Windows
+from floorcast.layouts.model import Light
 from floorcast.perception.config import LidarConfig
 from floorcast.robots.condition_model import COLUMNS
 from floorcast.robots.model import RobotModel
@@ -204,6 +205,24 @@ def test_light_fails_for_cameras_and_a_dead_one_is_black():
     assert (dim[[0, 1, 3]] == light[[0, 1, 3]]).all()
     assert dim[2] < 0.7 * light[2]
     assert (dead == [light[0], light[1], 0.0, light[3]]).all()
+
+
+def test_lamps_fail_where_one_failure_follows_another():
+    lights = tuple(Light(position=(x, 4.0, 6.0)) for x in (2.0, 12.0))
+    kinds = [
+        {"kind": "dim_light", "at": at, "duration": fixed(1, "s"), "place": {"x": x, "y": 4.0}, "radius": fixed(2, "m")}
+        for at, x in ((1, 2.0), (2, 12.0))
+    ]
+    layout = empty_hall().model_copy(update={"lights": lights})
+    light = {"lamps": fixed(1, "1")}
+    scenario = quick(duration=4.0, people=0, layout=layout, light=light, disturbances=kinds)
+    episode, shares = LiveEpisode(scenario, 5, 0, None), []
+    whole = episode.stage.scene.lamps[:, 3]
+    for step in range(4 * 20):
+        for actor in episode.actors:
+            actor.begin(step, step / 20)
+        shares.append(episode.stage.scene.lamps[:, 3] / whole)
+    np.testing.assert_allclose(shares[::20], [[1.0, 1.0], [0.2, 1.0], [1.0, 0.2], [1.0, 1.0]], rtol=1e-6)
 
 
 def test_dirt_takes_the_light_that_it_says():

@@ -59,6 +59,10 @@ def test_returns_come_in_evenly_over_their_time():
     at_once = run([{"kind": "mass_returns", "at": 5, "orders": fixed(7)}], duration=8.0, rate=0.0)
     assert came(at_once, "return", 4.9, 5.2) == 7
 
+    # At ten steps a second the last step of this second ends at 0.9999999999999999 s of it.
+    short = {"kind": "mass_returns", "at": 0.3, "duration": fixed(1, "s"), "orders": fixed(3)}
+    assert came(run([short], duration=2.0, rate=0.0), "return") == 3
+
 
 def test_a_robot_that_fails_hands_its_order_to_the_other():
     fail = {"kind": "equipment_failure", "at": 4, "robots": [0], "duration": fixed(25, "s")}
