@@ -81,10 +81,11 @@ class Chronicle:
     """
 
     def __init__(self, episode: LiveEpisode, rate: int) -> None:
-        self._episode, self._every = episode, episode.scenario.control_rate // rate
+        self._episode, self.every = episode, episode.scenario.control_rate // rate
+        """Control steps from one kept row to the next."""
         self._finder = IncidentFinder(len(episode.radius), episode.period)
         # A whole number of rows that are kept.
-        self._part = math.ceil(PART * rate) * self._every
+        self._part = math.ceil(PART * rate) * self.every
         self.rows = self._finder.overlap + self._part
         """Rows that the log needs."""
         self.sums = TrajectorySums()
@@ -113,7 +114,7 @@ class Chronicle:
             self._take(filled)
         self.incidents += contact_events(self._episode)
         kept = {name: np.concatenate(parts) for name, parts in self._kept.items()}
-        time = np.arange(self._count) * self._every / self._episode.scenario.control_rate
+        time = np.arange(self._count) * self.every / self._episode.scenario.control_rate
         moves = np.concatenate(self._moves) if self._moves else np.zeros((0, 9))
         everything, people = kept.pop("everything"), kept.pop("people")
         return Trajectories(time, kept, everything, people, moves, list(self.incidents), self.sums)
@@ -130,10 +131,10 @@ class Chronicle:
         self.incidents += self._finder.find(
             part.time, part.pose, part.velocity, part.command, part.goal, part.person_distance, first
         )
-        rows = slice(first, filled, self._every)
+        rows = slice(first, filled, self.every)
         for name in _FIELDS:
             self._kept[name].append(getattr(log, name)[rows].copy())
-        starts = np.arange(0, filled - first, self._every)
+        starts = np.arange(0, filled - first, self.every)
         self._kept["everything"].append(np.minimum.reduceat(everything, starts, axis=0))
         self._kept["people"].append(np.minimum.reduceat(people, starts, axis=0))
         self._keep_moves(log.loose_pose[rows])

@@ -48,7 +48,7 @@ def close_record(episode: LiveEpisode, policy_name: str, steps: int) -> EpisodeR
         record_period=None if scenario.record_rate is None else 1.0 / scenario.record_rate,
     )
     if episode.forklifts is not None:
-        every = 1 if scenario.record_rate is None else scenario.control_rate // scenario.record_rate
+        every = 1 if chronicle is None else chronicle.every
         rows = np.arange(len(record.time)) * every
         record.forklift_pose, record.forklift_load = episode.forklifts.history(rows)
     record.kpis = episode_kpis(record, control_period=episode.period, sums=moved.sums)

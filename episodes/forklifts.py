@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ..robots.fleet import Fleet
     from .crowd import Crowd
     from .hall import Hall
+    from .log import EpisodeLog
     from .people import People
     from .scenario import ForkliftRanges
     from .vehicles import Vehicles
@@ -290,6 +291,7 @@ class Forklifts(Actor):
         told: (F, 2) v [m/s], omega [rad/s] that the drives of the forklifts are told next; written by ``command``.
         people: on foot. vehicles: where all machines are, up to date when ``command`` is called.
         ground: clearance of the hall. period: between two decisions [s].
+        log: what it has forgotten is forgotten here, too, but for every ``every``-th control step.
 
     Attributes:
         carrying: (F,) bool, load on the forks.
@@ -306,13 +308,15 @@ class Forklifts(Actor):
         vehicles: Vehicles,
         ground: Ground,
         period: float,
+        log: EpisodeLog,
+        every: int,
     ) -> None:
         self._rounds, self._drivers, self._machines, self._first = rounds, list(drivers), machines, first
         self._people, self._vehicles, self._ground, self._period = people, vehicles, ground, period
         self._progress = np.zeros((len(drivers), PROGRESS))
         self._finished = np.zeros(len(drivers), dtype=np.bool_)
-        self._poses: list[FloatArray] = []
-        self._loads: list[NDArray[np.bool_]] = []
+        self._log, self._every, self._thinned = log, every, 0
+        self._rows: dict[int, FloatArray] = {}
         self._told = told
         self.carrying: NDArray[np.bool_] = np.zeros(len(drivers), dtype=np.bool_)
 
@@ -326,8 +330,11 @@ class Forklifts(Actor):
 
     def begin(self, step: int, time: float) -> None:
         """Write down where the forklifts are."""
-        self._poses.append(self.pose)
-        self._loads.append(self.carrying.copy())
+        self._rows[step] = np.column_stack([self.pose, self.carrying])
+        for old in range(self._thinned, self._log.first):
+            if old % self._every:
+                del self._rows[old]
+        self._thinned = self._log.first
 
     def command(self, time: float, commands: FloatArray) -> None:
         """Let the drivers decide; robots are told nothing."""
@@ -367,5 +374,10 @@ class Forklifts(Actor):
         return placed_rectangles(pose, model.length, model.width)
 
     def history(self, steps: NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
-        """Return poses (T, F, 3) and loads (T, F), 1 where something lay on the forks, at control steps (T,)."""
-        return np.array([self._poses[k] for k in steps]), np.array([self._loads[k] for k in steps], dtype=np.float64)
+        """Return poses (T, F, 3) and loads (T, F), 1 where something lay on the forks, at control steps (T,).
+
+        Raises:
+            KeyError: one of these steps has not been kept.
+        """
+        rows = np.array([self._rows[k] for k in steps.tolist()])
+        return rows[..., :3].copy(), rows[..., 3].copy()

@@ -131,6 +131,8 @@ class LiveEpisode:
                 self.vehicles,
                 self.hall.ground(0.0),
                 self.period,
+                self.log,
+                1 if self.chronicle is None else self.chronicle.every,
             )
             self.actors.append(self.forklifts)
         self.belts = Belts(self, self.first_belt_good) if scenario.conveyors is not None else None

@@ -5,6 +5,7 @@ from floorcast.common.classes import CLASS_IDS
 from floorcast.common.config import config_hash
 from floorcast.common.errors import InputError
 from floorcast.common.seeding import generator
+from floorcast.episodes import chronicle
 from floorcast.episodes.clearance import clearances, footprints
 from floorcast.episodes.drivers import Driver
 from floorcast.episodes.driving import PROGRESS, drive_all
@@ -137,6 +138,24 @@ def test_records_keep_forklifts_and_play_them(tmp_path):
     playback = Playback(read, scenario)
     moment = playback.at(taken[1].time)
     np.testing.assert_array_equal(Rebuilt(playback).scene(moment).world_primitives().position, taken[1].world.position)
+
+
+def test_a_decimated_record_keeps_the_forklifts_rows_and_nothing_else(monkeypatch):
+    monkeypatch.setattr(chronicle, "PART", 2.0)
+    given, watched = with_forklift(20.0, dwell=constant(0.5, "s")).model_copy(update={"record_rate": 5}), []
+    kept, full = (
+        run_episode(scenario, Still, policy_name="still", seed=1, index=2, watch=lambda _, live: watched.append(live))
+        for scenario in (given, given.model_copy(update={"record_rate": None}))
+    )
+    np.testing.assert_array_equal(kept.time, full.time[::4])
+    np.testing.assert_array_equal(kept.forklift_pose, full.forklift_pose[::4])
+    np.testing.assert_array_equal(kept.forklift_load, full.forklift_load[::4])
+    assert kept.forklift_load.max() == 1.0
+    least = np.minimum.reduceat(full.min_clearance, np.arange(0, len(full.time), 4))
+    np.testing.assert_array_equal(kept.min_clearance, least)
+    # What was not kept is gone.
+    with pytest.raises(KeyError):
+        watched[0].forklifts.history(np.array([1]))
 
 
 def test_without_forklifts_nothing_is_said_of_them(tmp_path):
