@@ -36,6 +36,7 @@ _DOCK_GAP = 0.2
 _RESCUED = 0.3
 """A mobile charger charges a robot up to this state of charge, and to no less than it needs to take tasks."""
 _JOBS_LOOKED_AT = 200
+"""In a look at most, of those that could begin now: what can not begin hides nothing behind it."""
 
 Part = Literal["robot", "station", "charger"]
 
@@ -349,12 +350,15 @@ class Dispatcher:
     def _assign(self, time: float) -> None:
         """Give jobs to robots that have none."""
         free = [carrier for carrier in self.carriers if self._takes_jobs(carrier)]
-        for job in self.warehouse.waiting[:_JOBS_LOOKED_AT]:
-            if not free:
+        open_stations = self._open_stations() if free else set()
+        looked_at = 0
+        for job in self.warehouse.waiting if free else ():
+            if not free or not open_stations or looked_at == _JOBS_LOOKED_AT:
                 return
-            source = self._source(job)
+            source = self._source(job, open_stations)
             if source is None:
                 continue
+            looked_at += 1
             ways = [self._ways.length(carrier.place, _pose(source)) for carrier in free]
             nearest = int(np.argmin(ways))
             if not math.isfinite(ways[nearest]):
@@ -363,6 +367,7 @@ class Dispatcher:
             self.warehouse.take(job)
             self._leave_charger(carrier)
             self._hold(carrier, source)
+            open_stations = self._open_stations()
             job.source, job.started, job.shortest = source, time, ways[nearest]
             carrier.job, carrier.driven = job, 0.0
             carrier.send("fetch", _pose(source))
@@ -375,11 +380,15 @@ class Dispatcher:
             return soc >= min(rules.until, rules.below + 0.2)
         return soc >= rules.below or not self._can_charge
 
-    def _source(self, job: Job) -> Station | None:
-        """Return the station that a job can be taken up at now; None if there is none free."""
+    def _source(self, job: Job, open_stations: set[str]) -> Station | None:
+        """Return the station that a job can be taken up at now; None if there is none free, or no room for the goods.
+
+        Args:
+            open_stations: ids of those that are free.
+        """
         if not job.inward:
-            return next((s for s in self._stations_near(job.slot)[:2] if self._is_free(s)), None)
-        gate = next((s for s in self._gates if self._is_free(s)), None)
+            return next((s for s in self._stations_near(job.slot)[:2] if s.id in open_stations), None)
+        gate = next((s for s in self._gates if s.id in open_stations), None)
         if gate is None or (not job.slot and self.warehouse.find_room(job, gate.x, gate.y) is None):
             return None
         return gate
@@ -494,6 +503,10 @@ class Dispatcher:
             return True
         busy = sum(self._aisle[other] is aisle for other in self._holder)
         return busy < aisle_room(aisle, self._width)
+
+    def _open_stations(self) -> set[str]:
+        """Return the ids of the stations that are free."""
+        return {station.id for station in (*self._picks, *self._drops) if self._is_free(station)}
 
     def _hold(self, carrier: Carrier, station: Station) -> None:
         self._holder[station.id] = carrier.robot

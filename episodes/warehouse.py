@@ -50,6 +50,10 @@ class Warehouse:
         self._short: dict[str, list[OpenOrder]] = {}
         self._deliveries: list[_Delivery] = []
         self._incoming: dict[str, tuple[str, int]] = {}
+        # Least quantity of each article that found no room since some was freed last: looking again is of no use.
+        self._no_room: dict[str, int] = {}
+        # Goods that come in are cut so that a load fits into any empty position.
+        self._least_capacity = min((place.capacity for place in inventory.places.values()), default=1)
         self._jobs, self._supplies = 0, 0
         self._position: dict[str, int] = {}
         for (_, sku), quantity in inventory.opening.items():
@@ -90,6 +94,8 @@ class Warehouse:
     def find_room(self, job: Job, x: float, y: float) -> StoragePlace | None:
         """Settle where goods that come in are put: with their like, else into an empty position; the nearest to a place
         x, y [m]. Returns None where there is none."""
+        if job.quantity >= self._no_room.get(job.sku, math.inf):
+            return None
         best, rank = None, (True, math.inf, "")
         mine = {lot.place for lot in self.ledger.where(job.sku, within=SLOT)}
         for place in self._inventory.places.values():
@@ -105,7 +111,9 @@ class Warehouse:
             key = (not contents and coming is None, math.hypot(place.x - x, place.y - y), place.name)
             if key < rank:
                 best, rank = place, key
-        if best is not None:
+        if best is None:
+            self._no_room[job.sku] = job.quantity
+        else:
             self.cancel_room(job)
             job.slot = best.name
             self._incoming[best.name] = (job.sku, self._incoming.get(best.name, ("", 0))[1] + job.quantity)
@@ -120,6 +128,7 @@ class Warehouse:
             else:
                 self._incoming[job.slot] = (sku, quantity - job.quantity)
             job.slot = ""
+            self._no_room.clear()
 
     def begin_handover(self, time: float, job: Job) -> None:
         """The picker, or the gate, brings the goods to the station where the robot waits."""
@@ -131,6 +140,7 @@ class Warehouse:
         else:
             self.ledger.reserve(job.slot, job.sku, -job.quantity)
             self.ledger.move(time, job.slot, station, job.sku, job.quantity, "pick")
+            self._no_room.clear()
         job.picked = True
 
     def undo_handover(self, time: float, job: Job) -> None:
@@ -204,7 +214,7 @@ class Warehouse:
                 if not order.supply:
                     self._position[sku] = self._position.get(sku, 0) + quantity
                 self.ledger.move(time, OUTSIDE, INBOUND, sku, quantity, "supply" if order.supply else "return")
-                for part in self._trips(sku, quantity):
+                for part in self._trips(sku, quantity, self._least_capacity):
                     self._new_job(True, order, sku, part)
 
     def _allocate(self, order: OpenOrder, sku: str, quantity: int) -> None:
@@ -247,9 +257,9 @@ class Warehouse:
         # An article that the house does not know comes in cartons of 10 kg.
         return self._inventory.mass.get(sku, 10.0)
 
-    def _trips(self, sku: str, quantity: int) -> list[int]:
-        """Cut a quantity into loads that a robot can carry."""
-        most = max(1, math.floor(self._max_payload / self._mass(sku)))
+    def _trips(self, sku: str, quantity: int, limit: float = math.inf) -> list[int]:
+        """Cut a quantity into loads that a robot can carry, none of more cartons than ``limit``."""
+        most = int(max(1, min(math.floor(self._max_payload / self._mass(sku)), limit)))
         return [min(most, quantity - done) for done in range(0, quantity, most)]
 
     def _new_job(self, inward: bool, order: OpenOrder, sku: str, quantity: int, slot: str = "") -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from floorcast.episodes.dispatch import Dispatcher
 from floorcast.episodes.hall import hall_of
-from floorcast.episodes.inventory import take_stock
+from floorcast.episodes.inventory import Inventory, take_stock
 from floorcast.episodes.orders import OrderRanges
 from floorcast.layouts.generator import generate_layout
 from floorcast.layouts.recipe import LayoutRecipe
@@ -124,6 +126,38 @@ def test_what_is_not_in_stock_waits_until_it_comes_back() -> None:
     order = next(o for o in floor.dispatcher.floor().orders if o.kind == "out")
     assert order.backordered == 2
     assert floor.dispatcher.floor().stock.conserved()
+
+
+@pytest.mark.parametrize(("replenishment", "load"), [(None, 1), ({"below": 0, "quantity": 2}, 2)])
+def test_what_comes_back_is_cut_so_that_every_load_fits_an_empty_position(
+    replenishment: dict[str, int] | None, load: int
+) -> None:
+    floor = Floor(**one(5, kind="return") | {"replenishment": replenishment})
+    floor.run(1200)
+    puts = [m.quantity for m in floor.dispatcher.warehouse.ledger.moves() if m.why == "put away"]
+    assert sum(puts) == 5
+    assert max(puts) == load
+    assert floor.dispatcher.done
+
+
+def test_returns_that_have_no_room_keep_nothing_else_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = {place for place, _ in INVENTORY.opening}
+
+    def full_house(*given: object) -> Inventory:
+        stock = take_stock(*given)
+        return replace(stock, places={name: place for name, place in stock.places.items() if name in held})
+
+    monkeypatch.setattr("floorcast.episodes.dispatch.take_stock", full_house)
+    lines = [
+        {"time": 1.0, "order": f"B{k}", "sku": SKU, "quantity": 1, "kind": "return", "due": 10.0} for k in range(250)
+    ]
+    lines.append({"time": 2.0, "order": "A", "sku": SKU, "quantity": 1})
+    floor = Floor(replay=lines, replenishment=None)
+    floor.run(300)
+    assert floor.stock["shipped"] == 1
+    puts = [m for m in floor.dispatcher.warehouse.ledger.moves() if m.why == "put away"]
+    assert len(puts) == 1, "what was shipped has made room for one"
+    assert len(floor.dispatcher.warehouse.waiting) == 249
 
 
 def test_low_batteries_charge_and_the_day_goes_on() -> None:
