@@ -36,7 +36,7 @@ _DOCK_GAP = 0.2
 _RESCUED = 0.3
 """A mobile charger charges a robot up to this state of charge, and to no less than it needs to take tasks."""
 _JOBS_LOOKED_AT = 200
-"""In a look at most, of those that could begin now: what can not begin hides nothing behind it."""
+"""In a look at most, of those that could begin now: what cannot begin hides nothing behind it."""
 
 Part = Literal["robot", "station", "charger"]
 
