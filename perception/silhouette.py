@@ -584,7 +584,8 @@ def _cover(
             if stop < height:
                 cover[stop, x] -= 1
             x_start, x_stop = min(x_start, x), max(x_stop, x + 1)
-            y_start, y_stop = min(y_start, start), max(y_stop, stop)
+            # One row more: the end of a run is a change too, and must be cleared.
+            y_start, y_stop = min(y_start, start), max(y_stop, min(stop + 1, np.int64(height)))
         for x in range(x_start, x_stop):
             depth[x], seen[x] = 0, 0
         top, bottom = _sweep(cover, depth, seen, x_start, x_stop, y_start, y_stop)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pycocotools.mask
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.spatial.transform import Rotation
@@ -317,6 +317,10 @@ def test_a_wall_of_boxes_through_the_camera_plane():
     assert all(np.isfinite(label.box3d_image))
 
 
+@example(
+    # The camera is in both balls: neither has an outline, and what they show is all that counts.
+    [(SPHERE, (0.5,) * 3, (0.0, 0.0, 0.5), (0.0,) * 3, 2), (SPHERE, (0.75,) * 3, (0.0,) * 3, (0.0,) * 3, 1)]
+)
 @given(
     st.lists(
         st.tuples(
