@@ -19,18 +19,18 @@ from ...common.errors import InputError
 from ...common.files import whole_file
 from ...common.geometry import quaternion_from_rpy, quaternion_from_yaw, quaternion_multiply
 from ...common.seeding import generator
-from ...perception.lidar import Lidar
 from ...physics.handling import HIDDEN_BELOW
 from ...robots.model import SensorMount
 from ...robots.urdf import load_shape
 from ..people import person_shape
 from ..routes import FloatArray
-from ..sensing import ScanQueue, carried_load
+from ..sensing import carried_load
 from .film import span
 from .foxglove_scene import color, deletion, entity, point, pose, quaternion, stamp
 from .foxglove_schemas import SCHEMAS
 from .marks import ROBOTS, event_words
-from .playback import Moment, Playback, Rebuilt
+from .playback import Moment, Playback
+from .rescan import OPTICAL, Rescanner
 
 LEVELS = {
     "collision": 4,
@@ -43,8 +43,6 @@ LEVELS = {
     "disturbance": 3,
 }
 """``foxglove.Log`` levels of what is not plain news (2): 3 warns, 4 is an error."""
-OPTICAL = quaternion_from_rpy(-0.5 * np.pi, 0.0, -0.5 * np.pi)
-"""From a camera's mount (x forward, z up) to ``camera_optical`` (x right, y down, z forward)."""
 
 
 def write_mcap(
@@ -105,7 +103,7 @@ class _Recorder:
         first = int(np.searchsorted(record.time, start, side="left"))
         behind = int(np.searchsorted(record.time, end, side="right"))
         events = [event for event in record.events if start <= event.time <= end]
-        scanner = self._scanner(first) if self._points else None
+        scanner = Rescanner(self._playback, first) if self._points else None
         before: Moment | None = None
         for step in range(first, behind):
             moment = self._playback.at(float(record.time[step]))
@@ -115,7 +113,9 @@ class _Recorder:
                 self._write_standing(moment)
             self._write_step(moment, before)
             if scanner is not None and step % self._playback.scenario.scan_every == 0:
-                scanner(moment)
+                for r, spots in enumerate(scanner.points(moment)):
+                    cloud = _cloud(r, spots, moment.time)
+                    self._send(f"/robot_{r}/points", "foxglove.PointCloud", moment.time, cloud)
             before = moment
             advance(1)
         for event in events:
@@ -236,25 +236,6 @@ class _Recorder:
             "min_clearance": _finite(float(record.min_clearance[step, robot])),
             "person_distance": _finite(distance),
         }
-
-    def _scanner(self, first: int) -> Callable[[Moment], None]:
-        """Return what scans with all lidars at a moment; ``first``: control step of the first one."""
-        playback = self._playback
-        rebuilt, sampled = Rebuilt(playback), playback.sampled
-        lidar = Lidar(sampled.lidar)
-        taken = -(-first // playback.scenario.scan_every)
-        queue = ScanQueue(lidar, sampled.models, 0.0, rebuilt.stream, taken)
-        cos, sin = np.cos(lidar.angles), np.sin(lidar.angles)
-
-        def scan(moment: Moment) -> None:
-            queue.take(rebuilt.scene(moment), moment.pose, moment.time, moment.velocity)
-            _, ranges = queue.newest(moment.time)
-            for r, row in enumerate(ranges):
-                hit = np.isfinite(row)
-                spots = np.stack([row[hit] * cos[hit], row[hit] * sin[hit], np.zeros(hit.sum())], axis=1)
-                self._send(f"/robot_{r}/points", "foxglove.PointCloud", moment.time, _cloud(r, spots, moment.time))
-
-        return scan
 
     def _log(self, event: Any) -> None:
         message = {

@@ -19,20 +19,19 @@ from ...common.files import whole_file
 from ...common.geometry import quaternion_from_rpy, quaternion_from_yaw, quaternion_multiply, rotation_matrix
 from ...common.primitives import BOX, CAPSULE, CYLINDER, SPHERE, TRIANGLE, Primitives
 from ...common.seeding import generator
-from ...perception.lidar import Lidar
 from ...robots.urdf import load_shape
 from ..people import person_shape
 from ..routes import FloatArray
-from ..sensing import ScanQueue, carried_load
+from ..sensing import carried_load
 from .film import span
+from .foxglove import LEVELS
 from .marks import ROBOTS, event_words
-from .playback import Moment, Playback, Rebuilt
+from .playback import Moment, Playback
+from .rescan import OPTICAL, Rescanner
 
 TIMELINE = "episode"
-LEVELS = {"collision": "ERROR", "timeout": "ERROR", "near_miss": "WARN", "estop": "WARN", "stuck": "WARN"}
-"""Levels of events that are no plain news."""
-OPTICAL = quaternion_from_rpy(-0.5 * np.pi, 0.0, -0.5 * np.pi)
-"""From a camera's mount (x forward, z up) to ``camera_optical`` (x right, y down, z forward)."""
+_LEVEL_NAMES = {3: "WARN", 4: "ERROR"}
+"""Names of the levels of ``foxglove.LEVELS``; what has none there is news."""
 CURVES = ("v", "omega", "command_v", "command_omega", "min_clearance", "person_distance")
 """What is plotted of each robot [m/s, rad/s, m]."""
 
@@ -106,16 +105,18 @@ class _Writer:
         for event in record.events:
             if start <= event.time <= end:
                 self._at(event.time)
-                level = LEVELS.get(event.kind, "INFO")
+                level = _LEVEL_NAMES.get(LEVELS.get(event.kind, 2), "INFO")
                 self._log("log", self._rr.TextLog(f"robot_{event.robot}: {event_words(event)}", level=level))
-        scanner = self._scanner(first) if points else None
+        scanner = Rescanner(playback, first) if points else None
         before: Moment | None = None
         for step in steps.tolist():
             moment = playback.at(float(record.time[step]))
             self._at(moment.time)
             self._write_changes(moment, before)
             if scanner is not None and step % playback.scenario.scan_every == 0:
-                scanner(moment)
+                for r, spots in enumerate(scanner.points(moment)):
+                    cloud = self._rr.Points3D(spots, colors=[(220, 40, 40)], radii=[0.025])
+                    self._log(f"map/robot_{r}/laser/points", cloud)
             before = moment
             advance(1)
 
@@ -242,26 +243,6 @@ class _Writer:
                     self._solids(f"map/robot_{r}/load", load, static=False)
                 else:
                     self._log(f"map/robot_{r}/load", self._rr.Clear(recursive=True))
-
-    def _scanner(self, first: int) -> Callable[[Moment], None]:
-        """Return what scans with all lidars at a moment; ``first``: control step of the first one."""
-        playback = self._playback
-        rebuilt, sampled = Rebuilt(playback), playback.sampled
-        lidar = Lidar(sampled.lidar)
-        taken = -(-first // playback.scenario.scan_every)
-        queue = ScanQueue(lidar, sampled.models, 0.0, rebuilt.stream, taken)
-        cos, sin = np.cos(lidar.angles), np.sin(lidar.angles)
-
-        def scan(moment: Moment) -> None:
-            queue.take(rebuilt.scene(moment), moment.pose, moment.time, moment.velocity)
-            _, ranges = queue.newest(moment.time)
-            for r, row in enumerate(ranges):
-                hit = np.isfinite(row)
-                spots = np.stack([row[hit] * cos[hit], row[hit] * sin[hit], np.zeros(hit.sum())], axis=1)
-                cloud = self._rr.Points3D(spots, colors=[(220, 40, 40)], radii=[0.025])
-                self._log(f"map/robot_{r}/laser/points", cloud)
-
-        return scan
 
     def _solids(self, entity: str, solids: Primitives, static: bool = True) -> None:
         for name, archetype in _archetypes(self._rr, solids):

@@ -12,6 +12,7 @@ from floorcast.common.errors import InputError
 from floorcast.common.geometry import rotation_matrix
 from floorcast.common.primitives import BOX
 from floorcast.episodes.loop import run_episode
+from floorcast.episodes.sensing import ScanQueue
 from floorcast.episodes.view import film, foxglove, rerun_export
 from floorcast.episodes.view.film import FilmSettings, film_times, frames, write_film
 from floorcast.episodes.view.marks import PERSON, ROBOTS
@@ -75,7 +76,7 @@ def test_pushed_goods_are_where_the_lidar_met_them(pushed):
     moved = pushed.at(pushed.duration).loose_pose - pushed.solids.loose_pose
     assert np.abs(moved).max() > 0.05
     rebuilt = Rebuilt(pushed)
-    queue = foxglove.ScanQueue(Lidar(pushed.sampled.lidar), pushed.sampled.models, 0.0, rebuilt.stream)
+    queue = ScanQueue(Lidar(pushed.sampled.lidar), pushed.sampled.models, 0.0, rebuilt.stream)
     for step in range(0, len(pushed.record.time), scenario.scan_every):
         moment = pushed.at(pushed.record.time[step])
         queue.take(rebuilt.scene(moment), moment.pose, moment.time, moment.velocity)
