@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +16,7 @@ from ..robots.model import DriveParameters, RobotModel
 from ..robots.tricycle import TricycleParameters
 
 IntArray = NDArray[np.int64]
+Drive = Literal["differential", "tricycle", "mecanum", "unknown"]
 
 SECOND = 1_000_000_000
 """Nanoseconds in one second."""
@@ -78,41 +79,121 @@ class LogReport:
 
 
 @dataclass(frozen=True)
-class FieldLog:
-    """One robot's log. All stamps are int64 nanoseconds of one clock, strictly increasing within a table.
+class Scans:
+    """Planar lidar scans of one sensor, as ``sensor_msgs/LaserScan`` and REP-117 have them.
 
     Attributes:
-        robot: its name, unique in a set.
-        drive: what moves it; ``differential`` logs hold commands, ``tricycle`` logs hold encoder ticks.
+        t_ns: (S,) int64 stamps of the first beam, strictly increasing.
+        ranges: (S, B) float32 [m]; +inf: nothing within reach, -inf: too near, NaN: no valid reading.
+        angle_min: direction of beam 0 in the laser's frame [rad], counter-clockwise from its x axis.
+        angle_increment: from beam to beam [rad].
+        range_min, range_max: what the sensor can tell [m].
+        mount: pose of the laser in ``base_link``: x [m], y [m], yaw [rad].
+    """
+
+    t_ns: IntArray
+    ranges: NDArray[np.float32]
+    angle_min: float
+    angle_increment: float
+    range_min: float
+    range_max: float
+    mount: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    def __len__(self) -> int:
+        return len(self.t_ns)
+
+    @property
+    def angles(self) -> FloatArray:
+        """(B,) direction of each beam in the laser's frame [rad]."""
+        return self.angle_min + self.angle_increment * np.arange(self.ranges.shape[1], dtype=np.float64)
+
+    def where(self, mask: NDArray[np.bool_]) -> Scans:
+        """Return the scans of a mask (S,) bool."""
+        return replace(self, t_ns=self.t_ns[mask], ranges=self.ranges[mask])
+
+
+@dataclass(frozen=True)
+class LogEvent:
+    """Something that a log tells in words: an order, an error, a state, a loaded pallet."""
+
+    t_ns: int
+    kind: str
+    values: dict[str, Any]
+
+
+def _no_stamps() -> IntArray:
+    return np.empty(0, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class FieldLog:
+    """One run of one robot. All stamps are int64 nanoseconds of one clock, strictly increasing within a table.
+
+    A table that the log does not have is empty; what can be measured follows from what is there.
+
+    Attributes:
+        robot: its name.
+        run: names the run where a set holds several of one robot; (robot, run) is unique in a set.
+        drive: what moves it; ``unknown`` where the log does not say and nobody has.
         pose_t_ns: (N,) int64.
         pose: (N, 3) float64 x [m], y [m], yaw [rad]: the true pose of ``pose_frame`` in ``map``.
         pose_frame: ``base_link``, or ``laser`` where the tracker follows the laser.
+        pose_source: what told it: an external ``tracker``, a ``slam`` solution made afterwards, or the robot's own
+            ``localisation``, which is no independent truth.
         cmd_t_ns: (M,) int64.
-        cmd: (M, 2) float64 forward speed [m/s] and yaw rate [rad/s] as asked, each held until the next one.
+        cmd: (M, 2) float64 forward speed [m/s] and yaw rate [rad/s] as asked, each held until the next one; (M, 3)
+            with vx, vy, omega of a robot that can go sideways.
+        wheel_cmd_t_ns: (W,) int64.
+        wheel_cmd: (W, wheels) float64 what each wheel was told, in ``wheel_cmd_unit``; a mecanum base has the order
+            front left, front right, rear left, rear right.
+        wheel_cmd_unit: ``rad/s``, or ``raw`` for a controller's own numbers.
+        odom_t_ns: (D,) int64.
+        odom: (D, 3) float64 x [m], y [m], yaw [rad] of ``base_link`` in ``odom``: what the robot believed to have
+            driven, drifting.
         ticks_t_ns: (K,) int64.
-        ticks: (K, 2) int64 steering angle (signed, absolute) and traction (unwrapped, cumulative) [encoder ticks].
+        ticks: (K, C) int64 encoders. Tricycle: steering (signed, absolute) and traction (unwrapped, cumulative).
+            Others: one cumulative count a wheel, left to right, front to rear.
+        scans: of the lidar; None without one.
+        events: in order of time.
         model: the robot as its data sheet or the log's header describes it; the start of every calibration.
-        tricycle: the same for a tricycle; None for a differential drive.
+        tricycle: the same for a tricycle's encoders; None for others.
         report: what the import found.
     """
 
     robot: str
-    drive: Literal["differential", "tricycle"]
+    drive: Drive
     pose_t_ns: IntArray
     pose: FloatArray
     report: LogReport
     pose_frame: Literal["base_link", "laser"] = "base_link"
-    cmd_t_ns: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    cmd_t_ns: IntArray = field(default_factory=_no_stamps)
     cmd: FloatArray = field(default_factory=lambda: np.empty((0, 2)))
-    ticks_t_ns: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    ticks_t_ns: IntArray = field(default_factory=_no_stamps)
     ticks: IntArray = field(default_factory=lambda: np.empty((0, 2), dtype=np.int64))
     model: RobotModel = field(default_factory=RobotModel)
     tricycle: TricycleParameters | None = None
+    run: str = ""
+    pose_source: Literal["tracker", "slam", "localisation"] = "tracker"
+    wheel_cmd_t_ns: IntArray = field(default_factory=_no_stamps)
+    wheel_cmd: FloatArray = field(default_factory=lambda: np.empty((0, 4)))
+    wheel_cmd_unit: Literal["rad/s", "raw"] = "rad/s"
+    odom_t_ns: IntArray = field(default_factory=_no_stamps)
+    odom: FloatArray = field(default_factory=lambda: np.empty((0, 3)))
+    scans: Scans | None = None
+    events: tuple[LogEvent, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The robot, and its run where there are several."""
+        return f"{self.robot}/{self.run}" if self.run else self.robot
 
     @property
     def input_t_ns(self) -> IntArray:
-        """(M,) int64 stamps of what drives the replay: commands or ticks."""
-        return self.cmd_t_ns if self.drive == "differential" else self.ticks_t_ns
+        """Stamps of what drives the replay: ticks of a tricycle, else commands, wheel commands or ticks, if any."""
+        if self.drive == "tricycle":
+            return self.ticks_t_ns
+        tables = (self.cmd_t_ns, self.wheel_cmd_t_ns, self.ticks_t_ns)
+        return next((stamps for stamps in tables if len(stamps)), self.cmd_t_ns)
 
     @property
     def span_ns(self) -> tuple[int, int]:
@@ -144,18 +225,15 @@ class FieldLog:
 
     def cut(self, start_ns: int, end_ns: int) -> FieldLog:
         """Return the part of the log between two stamps [ns], both included."""
-        pose = (self.pose_t_ns >= start_ns) & (self.pose_t_ns <= end_ns)
-        cmd = (self.cmd_t_ns >= start_ns) & (self.cmd_t_ns <= end_ns)
-        ticks = (self.ticks_t_ns >= start_ns) & (self.ticks_t_ns <= end_ns)
-        return replace(
-            self,
-            pose_t_ns=self.pose_t_ns[pose],
-            pose=self.pose[pose],
-            cmd_t_ns=self.cmd_t_ns[cmd],
-            cmd=self.cmd[cmd],
-            ticks_t_ns=self.ticks_t_ns[ticks],
-            ticks=self.ticks[ticks],
-        )
+        changes: dict[str, Any] = {}
+        for name in ("pose", "cmd", "wheel_cmd", "odom", "ticks"):
+            stamps = getattr(self, f"{name}_t_ns")
+            inside = (stamps >= start_ns) & (stamps <= end_ns)
+            changes[f"{name}_t_ns"], changes[name] = stamps[inside], getattr(self, name)[inside]
+        if self.scans is not None:
+            changes["scans"] = self.scans.where((self.scans.t_ns >= start_ns) & (self.scans.t_ns <= end_ns))
+        changes["events"] = tuple(event for event in self.events if start_ns <= event.t_ns <= end_ns)
+        return replace(self, **changes)
 
     def split(self, share: float) -> tuple[FieldLog, FieldLog]:
         """Return the first ``share`` (0..1) of the common time span and the rest; they share no record."""

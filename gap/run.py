@@ -286,6 +286,11 @@ def _nominal(log: FieldLog) -> Any:
 def _check_logs(logs: Sequence[FieldLog]) -> None:
     if not logs:
         raise InputError("no field log was given", mend="name a log file or folder")
+    for log in logs:
+        if log.drive == "unknown":
+            raise InputError(
+                "the log does not say what moves the robot", where=log.name, mend="name the drive, or a robot model"
+            )
     drives = sorted({log.drive for log in logs})
     if len(drives) > 1:
         raise InputError(f"logs of different drives: {', '.join(drives)}", mend="measure each kind on its own")
@@ -422,10 +427,12 @@ def _make_twin(
         for log in (*trained, *judged)
         for file in log.report.files
     }
+    kind = trained[0].drive
+    assert kind != "unknown"
     return Twin(
         name=name or f"{trained[0].model.name if trained[0].drive == 'differential' else 'tricycle'}",
         version=version,
-        kind=trained[0].drive,
+        kind=kind,
         parameters={
             item.name: TwinParameter(
                 value=item.value,

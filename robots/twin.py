@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer, model_validator
 
 from ..common.config import StrictModel, load_model, save_model
 from ..common.errors import InputError
@@ -21,6 +21,10 @@ DRIVE_PARAMETERS: dict[str, tuple[str, ...]] = {
 _DRIVE_NAME = {"axis_length": "wheel_base", "steer_offset": "steering_offset"}
 """What a tricycle's drive calls what the calibration of its encoders calls otherwise. The encoders' own ratios
 (``k_steer``, ``k_traction``) say how they are geared, which is not the drive's affair."""
+
+
+_SECTIONS = frozenset({"odometry", "lidar", "family"})
+"""Parts of a twin that may be absent."""
 
 
 class TwinParameter(StrictModel):
@@ -41,6 +45,17 @@ class TwinParameter(StrictModel):
         if self.ci_low is not None and self.ci_high is not None and self.ci_low > self.ci_high:
             raise ValueError(f"the interval is upside down: {self.ci_low} > {self.ci_high}")
         return self
+
+
+class FamilyParameter(StrictModel):
+    """How a parameter differs between robots of one kind."""
+
+    mean: float
+    spread: float = Field(ge=0)
+    """Standard deviation across robots, the uncertainty of each robot's own fit taken off."""
+    robots: dict[str, TwinParameter]
+    """By robot, its own value."""
+    unit: str
 
 
 class LogSource(StrictModel):
@@ -95,7 +110,19 @@ class Twin(StrictModel):
     """A tricycle's twin may hold what its encoders' calibration finds (``TricycleParameters``), fields of its drive, or
     both."""
     parameters: dict[str, TwinParameter]
+    odometry: dict[str, TwinParameter] = Field(default_factory=dict)
+    """What its own dead reckoning gets wrong, by the field names of ``robots.odometry``; empty if not fitted."""
+    lidar: dict[str, TwinParameter] = Field(default_factory=dict)
+    """The lidar's noise, by the field names of ``LidarConfig``; empty if not fitted."""
+    family: dict[str, FamilyParameter] = Field(default_factory=dict)
+    """How parameters differ from robot to robot of this kind; empty if fewer than two robots were fitted."""
     provenance: TwinProvenance
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave empty sections out, so that a twin without them keeps its hash and its file."""
+        document: dict[str, Any] = handler(self)
+        return {key: value for key, value in document.items() if value or key not in _SECTIONS}
 
     @property
     def values(self) -> dict[str, float]:

@@ -78,7 +78,7 @@ def write_mcap(
         import mcap.writer  # noqa: F401
     except ImportError as error:
         raise InputError(
-            "MCAP files need the package 'mcap', which is not installed", mend="pip install 'floorcast[viz]'"
+            "MCAP files need the package 'mcap', which is not installed", mend="pip install mcap"
         ) from error
     first, last = span(playback, start, end)
     with whole_file(path) as temporary, open(temporary, "wb") as file:
