@@ -22,7 +22,6 @@ data of another kind (driving backwards instead of forwards) shows that.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cma
@@ -33,14 +32,10 @@ from scipy.stats import t as student_t
 from ..common.errors import InputError
 from ..common.geometry import FloatArray, relative, wrap_angle
 from ..common.seeding import generator
-from ..robots.model import DriveParameters
-from ..robots.tricycle import TricycleParameters
 from .fieldlog import IntArray
 from .metrics import block_length
-from .replay import DriveReplay, TricycleReplay, Windows
+from .problems import Problem
 
-FIT_HORIZONS = (1.0, 2.0, 5.0, 10.0)
-"""Longer ones add much time and little information: errors there are mostly drift that no parameter explains."""
 AT_BOUND = 0.01
 """A value within this share of the range from its end counts as stopped by the bound."""
 WIDE = 0.5
@@ -54,46 +49,6 @@ MAX_CORRELATION = 0.99
 """Two parameters whose refits move together more than this cannot be told apart."""
 _KNOWN = 64
 _MIN_POSITION, _MIN_HEADING = 1e-3, 2e-3
-
-
-@dataclass(frozen=True)
-class ParameterRange:
-    """A parameter to be fitted: where to search, and where to begin."""
-
-    name: str
-    low: float
-    high: float
-    start: float
-    unit: str
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What is fitted to what.
-
-    Attributes:
-        ranges: the parameters.
-        windows: one for each log.
-        simulate: end poses (K, H, 3) of all windows for parameter values (P,), in the order of ``windows``.
-        baseline: the same for the robot as it came.
-    """
-
-    ranges: tuple[ParameterRange, ...]
-    windows: tuple[Windows, ...]
-    simulate: Callable[[dict[str, float]], FloatArray]
-    baseline: FloatArray
-
-    def values(self, cube: FloatArray) -> dict[str, float]:
-        """Map a point of the unit cube (P,) to parameter values."""
-        return {
-            item.name: item.low + float(np.clip(place, 0.0, 1.0)) * (item.high - item.low)
-            for item, place in zip(self.ranges, cube, strict=True)
-        }
-
-    def cube(self, values: dict[str, float]) -> FloatArray:
-        """Map parameter values to the unit cube (P,)."""
-        places = [(values[item.name] - item.low) / (item.high - item.low) for item in self.ranges]
-        return np.clip(np.array(places), 0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -137,50 +92,6 @@ class Fit:
     def values(self) -> dict[str, float]:
         """Fitted value by name."""
         return {item.name: item.value for item in self.parameters}
-
-
-def drive_problem(windows: Sequence[Windows], drive: DriveParameters) -> Problem:
-    """Fit gains, delay and lag of a differential drive.
-
-    Track width and wheel radius are not fitted: from commands and poses alone, a wider track and a lower angular
-    gain (a larger wheel and a higher linear gain) give the same motion, so that only the gains can be known.
-    """
-    replay = DriveReplay(windows)
-    steps = windows[0].horizon_steps
-
-    def simulate(values: dict[str, float]) -> FloatArray:
-        return replay.simulate(drive.model_copy(update=values))[:, steps]
-
-    ranges = (
-        ParameterRange("linear_gain", 0.6, 1.4, 1.0, "-"),
-        ParameterRange("angular_gain", 0.6, 1.4, 1.0, "-"),
-        ParameterRange("command_delay", 0.0, 0.6, 0.1, "s"),
-        ParameterRange("motor_lag", 0.0, 0.5, 0.1, "s"),
-    )
-    return Problem(ranges, tuple(windows), simulate, replay.raw()[:, steps])
-
-
-def tricycle_problem(windows: Sequence[Windows], nominal: TricycleParameters) -> Problem:
-    """Fit the kinematics of a tricycle, the mount of its tracked sensor and the delay between ticks and tracker."""
-    replay = TricycleReplay(windows)
-    steps = windows[0].horizon_steps
-
-    def simulate(values: dict[str, float]) -> FloatArray:
-        return replay.simulate(nominal.model_copy(update=values), steps=steps)
-
-    # Steering gears differ by an order of magnitude between trucks and the nominal one is often a guess, so its
-    # range is wide; lengths and wheel sizes are known better.
-    ranges = (
-        ParameterRange("k_steer", 0.02, 1.5, nominal.k_steer, "-"),
-        ParameterRange("k_traction", 0.5 * nominal.k_traction, 1.5 * nominal.k_traction, nominal.k_traction, "m"),
-        ParameterRange("axis_length", 0.4 * nominal.axis_length, 2.0 * nominal.axis_length, nominal.axis_length, "m"),
-        ParameterRange("steer_offset", -0.3, 0.3, nominal.steer_offset, "rad"),
-        ParameterRange("sensor_x", nominal.sensor_x - 1.0, nominal.sensor_x + 1.0, nominal.sensor_x, "m"),
-        ParameterRange("sensor_y", nominal.sensor_y - 0.5, nominal.sensor_y + 0.5, nominal.sensor_y, "m"),
-        ParameterRange("sensor_yaw", nominal.sensor_yaw - 0.3, nominal.sensor_yaw + 0.3, nominal.sensor_yaw, "rad"),
-        ParameterRange("tick_delay", -0.2, 0.4, nominal.tick_delay, "s"),
-    )
-    return Problem(ranges, tuple(windows), simulate, simulate({}))
 
 
 def fit(problem: Problem, *, seed: int, refits: int = 60, max_evaluations: int = 3000) -> Fit:

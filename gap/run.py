@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,7 @@ from ..common.errors import InputError
 from ..common.geometry import FloatArray, relative, wrap_angle
 from ..common.seeding import generator
 from ..robots.twin import GapRow, LogSource, Twin, TwinParameter, TwinProvenance
-from .calibration import (
-    FIT_HORIZONS,
-    Fit,
-    FittedParameter,
-    Problem,
-    Refit,
-    drive_problem,
-    fit,
-    refit,
-    tricycle_problem,
-)
+from .calibration import Fit, FittedParameter, Refit, fit, refit
 from .fieldlog import SECOND, FieldLog
 from .metrics import (
     MIN_BLOCKS,
@@ -36,6 +25,7 @@ from .metrics import (
     reduce_drawn,
     window_samples,
 )
+from .problems import fitting_horizons, nominal_tricycle, problem_for
 from .replay import MAX_TRUTH_GAP, STEP, VELOCITY_BASE, DriveReplay, TricycleReplay, Windows, make_windows
 from .results import CalibrationResult, Comparison, GapResult, ReplayPath, WindowCount
 
@@ -133,8 +123,8 @@ def calibrate(
     _check_logs(logs)
     trained, judged = _split(logs, train, test)
     every = _anchor(trained, anchor_every)
-    found = fit(_problem(trained, every), seed=seed, refits=refits)
-    held_out = refit(_problem(judged, every), found.values)
+    found = fit(problem_for(trained, every), seed=seed, refits=refits)
+    held_out = refit(problem_for(judged, every), found.values)
     notes = _calibration_notes(found, held_out, trained, _share_of(train) is not None)
     twin = _make_twin(
         found, trained, judged, name=name, version=version, date=date, seed=seed, notes=notes, share=_share_of(train)
@@ -180,7 +170,7 @@ class _Replay:
                 where=log.robot,
                 mend="check that both were stamped by the same clock, or cut the log to the part with truth",
             )
-        self.windows = make_windows(log, _fitting(horizons, log), every=every)
+        self.windows = make_windows(log, fitting_horizons(horizons, log), every=every)
         self._twin = twin
         self.before, self.after = _replayed(self.windows, twin)
         self.whole: tuple[Windows, FloatArray, FloatArray] | None = None
@@ -264,23 +254,9 @@ def _replayed(windows: Windows, twin: Twin | None) -> tuple[FloatArray, FloatArr
         drive = DriveReplay([windows])
         before = drive.raw()
         return before, drive.simulate(twin.apply(windows.log.model).drive) if twin else before
-    tricycle, nominal = TricycleReplay([windows]), _nominal(windows.log)
+    tricycle, nominal = TricycleReplay([windows]), nominal_tricycle(windows.log)
     before = tricycle.simulate(nominal)
     return before, tricycle.simulate(twin.apply_tricycle(nominal)) if twin else before
-
-
-def _problem(logs: Sequence[FieldLog], every: float) -> Problem:
-    windows = [make_windows(log, _fitting(FIT_HORIZONS, log), every=every) for log in logs]
-    windows = [_with_horizons(item, windows) for item in windows]
-    if logs[0].drive == "differential":
-        return drive_problem(windows, logs[0].model.drive)
-    return tricycle_problem(windows, _nominal(logs[0]))
-
-
-def _nominal(log: FieldLog) -> Any:
-    if log.tricycle is None:
-        raise InputError("the log gives no parameters of the tricycle", where=log.robot)
-    return log.tricycle
 
 
 def _check_logs(logs: Sequence[FieldLog]) -> None:
@@ -303,27 +279,6 @@ def _anchor(logs: Sequence[FieldLog], every: float | None) -> float:
     if every is not None:
         return every
     return 1.0 if min(log.duration for log in logs) < SHORT_LOG else 5.0
-
-
-def _fitting(horizons: Sequence[float], log: FieldLog) -> tuple[float, ...]:
-    """Return the horizons that fit into the log; all of them if none does, so that the error names the log."""
-    room = log.duration - VELOCITY_BASE
-    return tuple(value for value in horizons if value <= room) or tuple(horizons)
-
-
-def _with_horizons(item: Windows, others: Sequence[Windows]) -> Windows:
-    """Cut windows of one log to the horizons that all logs have."""
-    count = min(len(other.horizons) for other in others)
-    if len(item.horizons) == count:
-        return item
-    last = int(item.horizon_steps[count - 1])
-    return replace(
-        item,
-        horizons=item.horizons[:count],
-        truth=item.truth[:, : last + 1],
-        valid=item.valid[:, :count],
-        left_out=item.left_out[:count],
-    )
 
 
 def _split(

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from floorcast.gap.calibration import ParameterRange, Problem, fit, refit
+from floorcast.gap.calibration import fit, refit
 from floorcast.gap.fieldlog import FieldLog, LogReport
+from floorcast.gap.problems import ParameterRange, Problem
 from floorcast.gap.replay import STEP, Windows
 
 SPEED, TURN = 0.4, 0.3

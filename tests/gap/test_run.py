@@ -7,7 +7,8 @@ import pytest
 from floorcast.common.config import to_yaml
 from floorcast.common.errors import InputError
 from floorcast.common.geometry import compose
-from floorcast.gap.calibration import fit, tricycle_problem
+from floorcast.gap.calibration import fit
+from floorcast.gap.problems import tricycle_problem
 from floorcast.gap.readers import read_log
 from floorcast.gap.replay import make_windows, tricycle_chain
 from floorcast.gap.run import calibrate, matched_share, measure_gap

@@ -1,0 +1,151 @@
+"""What is fitted for which kind of drive: the parameters, where to search for them, and the replay that they change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..common.errors import InputError
+from ..common.geometry import FloatArray
+from ..robots.model import DriveParameters
+from ..robots.tricycle import TricycleParameters
+from .fieldlog import FieldLog
+from .replay import VELOCITY_BASE, DriveReplay, TricycleReplay, Windows, make_windows
+
+FIT_HORIZONS = (1.0, 2.0, 5.0, 10.0)
+"""Longer ones add much time and little information: errors there are mostly drift that no parameter explains."""
+
+
+@dataclass(frozen=True)
+class ParameterRange:
+    """A parameter to be fitted: where to search, and where to begin."""
+
+    name: str
+    low: float
+    high: float
+    start: float
+    unit: str
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is fitted to what.
+
+    Attributes:
+        ranges: the parameters.
+        windows: one for each log.
+        simulate: end poses (K, H, 3) of all windows for parameter values (P,), in the order of ``windows``.
+        baseline: the same for the robot as it came.
+    """
+
+    ranges: tuple[ParameterRange, ...]
+    windows: tuple[Windows, ...]
+    simulate: Callable[[dict[str, float]], FloatArray]
+    baseline: FloatArray
+
+    def values(self, cube: FloatArray) -> dict[str, float]:
+        """Map a point of the unit cube (P,) to parameter values."""
+        return {
+            item.name: item.low + float(np.clip(place, 0.0, 1.0)) * (item.high - item.low)
+            for item, place in zip(self.ranges, cube, strict=True)
+        }
+
+    def cube(self, values: dict[str, float]) -> FloatArray:
+        """Map parameter values to the unit cube (P,)."""
+        places = [(values[item.name] - item.low) / (item.high - item.low) for item in self.ranges]
+        return np.clip(np.array(places), 0.0, 1.0)
+
+
+def problem_for(logs: Sequence[FieldLog], every: float) -> Problem:
+    """Return what can be fitted to logs of one kind of drive.
+
+    Args:
+        logs: of robots of one kind; several runs of a robot are several logs.
+        every: time between windows [s].
+
+    Raises:
+        InputError: the logs do not hold what the kind of drive needs.
+    """
+    windows = [make_windows(log, fitting_horizons(FIT_HORIZONS, log), every=every) for log in logs]
+    windows = [_with_horizons(item, windows) for item in windows]
+    if logs[0].drive == "differential":
+        return drive_problem(windows, logs[0].model.drive)
+    return tricycle_problem(windows, nominal_tricycle(logs[0]))
+
+
+def fitting_horizons(horizons: Sequence[float], log: FieldLog) -> tuple[float, ...]:
+    """Return the horizons [s] that fit into the log; all of them if none does, so that the error names the log."""
+    room = log.duration - VELOCITY_BASE
+    return tuple(value for value in horizons if value <= room) or tuple(horizons)
+
+
+def nominal_tricycle(log: FieldLog) -> TricycleParameters:
+    """Return the tricycle as the log's header describes it.
+
+    Raises:
+        InputError: the log describes none.
+    """
+    if log.tricycle is None:
+        raise InputError("the log gives no parameters of the tricycle", where=log.robot)
+    return log.tricycle
+
+
+def drive_problem(windows: Sequence[Windows], drive: DriveParameters) -> Problem:
+    """Fit gains, delay and lag of a differential drive.
+
+    Track width and wheel radius are not fitted: from commands and poses alone, a wider track and a lower angular
+    gain (a larger wheel and a higher linear gain) give the same motion, so that only the gains can be known.
+    """
+    replay = DriveReplay(windows)
+    steps = windows[0].horizon_steps
+
+    def simulate(values: dict[str, float]) -> FloatArray:
+        return replay.simulate(drive.model_copy(update=values))[:, steps]
+
+    ranges = (
+        ParameterRange("linear_gain", 0.6, 1.4, 1.0, "-"),
+        ParameterRange("angular_gain", 0.6, 1.4, 1.0, "-"),
+        ParameterRange("command_delay", 0.0, 0.6, 0.1, "s"),
+        ParameterRange("motor_lag", 0.0, 0.5, 0.1, "s"),
+    )
+    return Problem(ranges, tuple(windows), simulate, replay.raw()[:, steps])
+
+
+def tricycle_problem(windows: Sequence[Windows], nominal: TricycleParameters) -> Problem:
+    """Fit the kinematics of a tricycle, the mount of its tracked sensor and the delay between ticks and tracker."""
+    replay = TricycleReplay(windows)
+    steps = windows[0].horizon_steps
+
+    def simulate(values: dict[str, float]) -> FloatArray:
+        return replay.simulate(nominal.model_copy(update=values), steps=steps)
+
+    # Steering gears differ by an order of magnitude between trucks and the nominal one is often a guess, so its
+    # range is wide; lengths and wheel sizes are known better.
+    ranges = (
+        ParameterRange("k_steer", 0.02, 1.5, nominal.k_steer, "-"),
+        ParameterRange("k_traction", 0.5 * nominal.k_traction, 1.5 * nominal.k_traction, nominal.k_traction, "m"),
+        ParameterRange("axis_length", 0.4 * nominal.axis_length, 2.0 * nominal.axis_length, nominal.axis_length, "m"),
+        ParameterRange("steer_offset", -0.3, 0.3, nominal.steer_offset, "rad"),
+        ParameterRange("sensor_x", nominal.sensor_x - 1.0, nominal.sensor_x + 1.0, nominal.sensor_x, "m"),
+        ParameterRange("sensor_y", nominal.sensor_y - 0.5, nominal.sensor_y + 0.5, nominal.sensor_y, "m"),
+        ParameterRange("sensor_yaw", nominal.sensor_yaw - 0.3, nominal.sensor_yaw + 0.3, nominal.sensor_yaw, "rad"),
+        ParameterRange("tick_delay", -0.2, 0.4, nominal.tick_delay, "s"),
+    )
+    return Problem(ranges, tuple(windows), simulate, simulate({}))
+
+
+def _with_horizons(item: Windows, others: Sequence[Windows]) -> Windows:
+    """Cut windows of one log to the horizons that all logs have."""
+    count = min(len(other.horizons) for other in others)
+    if len(item.horizons) == count:
+        return item
+    last = int(item.horizon_steps[count - 1])
+    return replace(
+        item,
+        horizons=item.horizons[:count],
+        truth=item.truth[:, : last + 1],
+        valid=item.valid[:, :count],
+        left_out=item.left_out[:count],
+    )
