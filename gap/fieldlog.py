@@ -154,7 +154,8 @@ class FieldLog:
         ticks: (K, C) int64 encoders. Tricycle: steering (signed, absolute) and traction (unwrapped, cumulative).
             Others: one cumulative count a wheel, left to right, front to rear.
         scans: of the lidar; None without one.
-        events: in order of time.
+        events: in order of time. Kind ``jump``: a table leaps at this stamp in a way that no robot can move.
+        simulated: nothing of this was measured on a robot; never to be taken for the real half of a gap.
         model: the robot as its data sheet or the log's header describes it; the start of every calibration.
         tricycle: the same for a tricycle's encoders; None for others.
         report: what the import found.
@@ -181,11 +182,17 @@ class FieldLog:
     odom: FloatArray = field(default_factory=lambda: np.empty((0, 3)))
     scans: Scans | None = None
     events: tuple[LogEvent, ...] = ()
+    simulated: bool = False
 
     @property
     def name(self) -> str:
         """The robot, and its run where there are several."""
         return f"{self.robot}/{self.run}" if self.run else self.robot
+
+    @property
+    def breaks_ns(self) -> IntArray:
+        """(J,) int64 stamps at which a table leaps; nothing measured across one is to be used."""
+        return np.array([event.t_ns for event in self.events if event.kind == "jump"], dtype=np.int64)
 
     @property
     def input_t_ns(self) -> IntArray:

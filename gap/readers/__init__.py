@@ -6,13 +6,21 @@ from pathlib import Path
 
 from ...common.errors import InputError
 from ..fieldlog import FieldLog
-from .mrclam import read_mrclam, robots_in
-from .tricycle import looks_like_tricycle, read_tricycle
+from .formats import READERS, Reader
+from .opening import head_of
+from .options import ReadOptions, load_options
 
-FORMATS: dict[str, str] = {
-    "mrclam": "a folder with RobotN_Odometry.dat and RobotN_Groundtruth.dat",
-    "tricycle": "a text file of 'time: ticks: model_pose: tracker_pose:' records",
-}
+__all__ = [
+    "BUNDLED",
+    "FORMATS",
+    "ReadOptions",
+    "bundled_log",
+    "detect_format",
+    "load_options",
+    "read_log",
+]
+
+FORMATS: dict[str, str] = {reader.name: reader.what for reader in READERS}
 """Known formats and what they look like."""
 BUNDLED = ("tricycle",)
 """Logs that come with the package, by name."""
@@ -36,68 +44,67 @@ def detect_format(path: str | Path) -> str:
     Raises:
         InputError: nothing there, an empty folder or file, or no known format.
     """
-    path = Path(path)
-    if not path.exists():
-        raise InputError(
-            "no such file or folder", where=str(path), mend=f"check the path, or name a bundled log: {BUNDLED}"
-        )
-    if path.is_dir():
-        if not any(path.iterdir()):
-            raise InputError("the folder is empty", where=str(path), mend=f"give a folder with a log; {_KNOWN}")
-        if robots_in(path):
-            return "mrclam"
-        if _tricycle_file(path) is not None:
-            return "tricycle"
-        raise InputError("no field log of a known format in this folder", where=str(path), mend=_KNOWN)
-    head = _head(path)
-    if not head.strip():
-        raise InputError("the file is empty", where=str(path), mend="copy the file again from its source")
-    if looks_like_tricycle(head):
-        return "tricycle"
-    raise InputError("not a field log of a known format", where=str(path), mend=_KNOWN)
+    return _detect(Path(path)).name
 
 
-def read_log(path: str | Path, robot: str | int | None = None) -> list[FieldLog]:
-    """Read the logs of all robots in a file or folder, or of one.
+def read_log(path: str | Path, robot: str | int | None = None, *, options: ReadOptions | None = None) -> list[FieldLog]:
+    """Read all logs in a file or folder, or those of one robot.
 
     Args:
         path: a file, a folder or the name of a bundled log (``tricycle``).
         robot: its name or number; None reads all.
+        options: what the log does not say itself.
 
     Returns:
-        One log for each robot, in order. ``log.report`` says what was skipped.
+        One log for each robot and run, in order. ``log.report`` says what was skipped.
 
     Raises:
         InputError: nothing there, unknown format, no such robot, or too much of a file is damaged.
     """
     if str(path) in BUNDLED and not Path(path).exists():
         path = bundled_log(str(path))
-    path = Path(path)
-    if detect_format(path) == "mrclam":
-        return read_mrclam(path, None if robot is None else _number(robot))
-    log = read_tricycle(path if path.is_file() else _tricycle_file(path) or path)
-    if robot is not None and str(robot) != log.robot:
-        raise InputError(f"no robot '{robot}' in this log", where=str(path), mend=f"the log holds '{log.robot}'")
-    return [log]
+    path, options = Path(path), options or ReadOptions()
+    reader = _named(options.format, path) if options.format is not None else _detect(path)
+    if robot is None:
+        return reader.read(path, options)
+    if reader.read_robot is not None:
+        return reader.read_robot(path, robot, options)
+    logs = reader.read(path, options)
+    found = [log for log in logs if str(robot) in (log.robot, log.name)]
+    if not found:
+        names = ", ".join(f"'{name}'" for name in dict.fromkeys(log.robot for log in logs))
+        raise InputError(f"no robot '{robot}' in this log", where=str(path), mend=f"the log holds {names}")
+    return found
 
 
-def _number(robot: str | int) -> int:
-    digits = str(robot).lower().removeprefix("robot").strip("_ ")
-    if not digits.isdecimal():
-        raise InputError(f"'{robot}' names no robot", mend="give its number, for example 4 or robot4")
-    return int(digits)
+def _named(name: str, path: Path) -> Reader:
+    if not path.exists():
+        raise _nowhere(path)
+    for reader in READERS:
+        if reader.name == name:
+            return reader
+    raise InputError(f"there is no log format '{name}'", where="format", mend=_KNOWN)
 
 
-def _tricycle_file(folder: Path) -> Path | None:
-    for candidate in sorted(folder.glob("*.txt")):
-        if candidate.is_file() and looks_like_tricycle(_head(candidate)):
-            return candidate
-    return None
+def _detect(path: Path) -> Reader:
+    if not path.exists():
+        raise _nowhere(path)
+    if path.is_dir():
+        if not any(path.iterdir()):
+            raise InputError("the folder is empty", where=str(path), mend=f"give a folder with a log; {_KNOWN}")
+        head = b""
+    else:
+        head = head_of(path)
+        if not head.strip():
+            raise InputError("the file is empty", where=str(path), mend="copy the file again from its source")
+    for reader in READERS:
+        if reader.matches(path, head):
+            return reader
+    what = "no field log of a known format in this folder" if path.is_dir() else "not a field log of a known format"
+    raise InputError(what, where=str(path), mend=_KNOWN)
 
 
-def _head(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(65536)
-    except OSError as error:
-        raise InputError(f"cannot read the file: {error.strerror or error}", where=str(path)) from error
+def _nowhere(path: Path) -> InputError:
+    return InputError(
+        "no such file or folder", where=str(path), mend=f"check the path, or name a bundled log: {', '.join(BUNDLED)}"
+    )

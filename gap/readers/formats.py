@@ -1,0 +1,66 @@
+"""The table of log formats: how each is recognised and what reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...common.errors import InputError
+from ..fieldlog import FieldLog
+from .mrclam import read_mrclam, robots_in
+from .opening import head_of
+from .options import ReadOptions
+from .tricycle import looks_like_tricycle, read_tricycle
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One format.
+
+    Attributes:
+        name: as ``ReadOptions.format`` has it.
+        what: what such a log looks like, for people.
+        matches: tells from the path and the file's first bytes (unpacked; ``b""`` for a folder) whether it is one.
+            Readers are asked in the order of ``READERS``, the pickiest first.
+        read: reads all robots and runs.
+        read_robot: reads one robot, where that spares reading the others; None: all are read and one is picked.
+    """
+
+    name: str
+    what: str
+    matches: Callable[[Path, bytes], bool]
+    read: Callable[[Path, ReadOptions], list[FieldLog]]
+    read_robot: Callable[[Path, str | int, ReadOptions], list[FieldLog]] | None = None
+
+
+def _number(robot: str | int) -> int:
+    digits = str(robot).lower().removeprefix("robot").strip("_ ")
+    if not digits.isdecimal():
+        raise InputError(f"'{robot}' names no robot", mend="give its number, for example 4 or robot4")
+    return int(digits)
+
+
+def _tricycle_file(path: Path) -> Path | None:
+    if path.is_file():
+        return path if looks_like_tricycle(head_of(path)) else None
+    files = (item for item in sorted(path.glob("*.txt")) if item.is_file())
+    return next((item for item in files if looks_like_tricycle(head_of(item))), None)
+
+
+READERS: tuple[Reader, ...] = (
+    Reader(
+        "mrclam",
+        "a folder with RobotN_Odometry.dat and RobotN_Groundtruth.dat",
+        lambda path, head: path.is_dir() and bool(robots_in(path)),
+        lambda path, options: read_mrclam(path),
+        lambda path, robot, options: read_mrclam(path, _number(robot)),
+    ),
+    Reader(
+        "tricycle",
+        "a text file of 'time: ticks: model_pose: tracker_pose:' records",
+        lambda path, head: _tricycle_file(path) is not None,
+        lambda path, options: [read_tricycle(_tricycle_file(path) or path)],
+    ),
+)
+"""All formats."""
