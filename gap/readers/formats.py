@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ...common.errors import InputError
 from ..fieldlog import FieldLog
+from .carmen import looks_like_carmen, read_carmen
 from .mrclam import read_mrclam, robots_in
 from .opening import head_of
 from .options import ReadOptions
@@ -61,6 +62,12 @@ READERS: tuple[Reader, ...] = (
         "a text file of 'time: ticks: model_pose: tracker_pose:' records",
         lambda path, head: _tricycle_file(path) is not None,
         lambda path, options: [read_tricycle(_tricycle_file(path) or path)],
+    ),
+    Reader(
+        "carmen",
+        "a text file (.log, .clf, .gz) of ODOM, FLASER or ROBOTLASER1 lines",
+        lambda path, head: looks_like_carmen(head),
+        read_carmen,
     ),
 )
 """All formats."""

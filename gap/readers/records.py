@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...common.errors import InputError
 from ...common.geometry import FloatArray
-from ..fieldlog import MAX_BAD_SHARE, FileReport, Finding, IntArray, sha256_of
+from ..fieldlog import MAX_BAD_SHARE, FileReport, Finding, IntArray
+from .stream import LineStream, Rows
 
-MAX_LOG_BYTES = 2 * 1024**3
 MAX_COORDINATE = 1e6
 """Values beyond this [m, m/s, rad, rad/s] are taken for damage."""
 _MICROSECOND = 1000
@@ -30,6 +30,7 @@ class Table:
         values: (N, C) float64, the rows that still stand.
         line: (N,) int64, 1-based line of each row.
         records: number of data lines in the file.
+        sha256: of the file.
         skipped: bad records found so far.
         notes: other findings.
     """
@@ -38,6 +39,7 @@ class Table:
     values: FloatArray
     line: IntArray
     records: int
+    sha256: str
     skipped: list[Finding] = field(default_factory=list)
     notes: list[Finding] = field(default_factory=list)
 
@@ -79,7 +81,7 @@ class Table:
         self.require_usable()
         return FileReport(
             path=str(self.path),
-            sha256=sha256_of(self.path),
+            sha256=self.sha256,
             records=self.records,
             used=len(self.values),
             skipped=tuple(self.skipped),
@@ -114,17 +116,52 @@ def read_table(
     Raises:
         InputError: no file, a folder, no permission, an empty file, or a file without records.
     """
-    raw = _read_bytes(path)
-    text = rewrite(raw) if rewrite is not None else raw
+    stream = LineStream(path)
+    rows = Rows(columns + 1)
+    table = Table(path, np.empty((0, columns)), np.empty(0, dtype=np.int64), 0, "")
+    bound = np.full(columns - 1, MAX_COORDINATE) if limit is None else np.asarray(limit, dtype=np.float64)
+    found: dict[str, Finding] = {}
+    lines = 0
+    for raw in stream:
+        text = rewrite(raw) if rewrite is not None else raw
+        part, count = _read_block(text, Table(path, table.values, table.line, 0, ""), lines, bound, rewrite is not None)
+        table.records += part.records
+        for item in part.skipped:
+            old = found.get(item.reason, Finding(item.reason, 0, item.first_line))
+            found[item.reason] = replace(old, count=old.count + item.count)
+        rows.add(np.column_stack([part.values, part.line]))
+        lines += count
+    if stream.size == 0:
+        raise InputError("the file is empty", where=str(path), mend="copy the file again from its source")
+    if table.records == 0:
+        raise InputError("the file holds no records", where=str(path), mend="give a log with data lines in it")
+    kept = rows.values()
+    table.values, table.line = kept[:, :columns], kept[:, columns].astype(np.int64)
+    table.sha256, table.skipped = stream.sha256, list(found.values())
+    note_stream(table.notes, stream, rows, lines)
+    return table
+
+
+def note_stream(notes: list[Finding], stream: LineStream, rows: Rows, lines: int) -> None:
+    """Say what reading in bounded memory, or a damaged gzip file, has cost."""
+    if stream.cut is not None:
+        notes.append(Finding(stream.cut, 1, lines))
+    if rows.stride > 1:
+        count = rows.seen - len(rows.values())
+        notes.append(Finding(f"record let go: one in {rows.stride} is kept, to bound the memory", count, 2))
+
+
+def _read_block(text: bytes, table: Table, before: int, limit: FloatArray, rewritten: bool) -> tuple[Table, int]:
+    """Sift one block of whole lines; ``before``: lines of the file in front of it. Returns rows and number of lines."""
+    columns = table.values.shape[1]
     line_of, tokens, starts, ends = _layout(text)
+    line_of = line_of + before
     is_data = tokens > 0
     first_byte = np.frombuffer(text, dtype=np.uint8)[np.minimum(starts, len(text) - 1)]
     is_data &= first_byte != ord("#")
-    records = int(is_data.sum())
-    if records == 0:
-        raise InputError("the file holds no records", where=str(path), mend="give a log with data lines in it")
-    table = Table(path, np.empty((0, columns)), np.empty(0, dtype=np.int64), records)
-
+    table.records = int(is_data.sum())
+    if table.records == 0:
+        return table, len(tokens)
     fits = is_data & (tokens == columns)
     last = np.flatnonzero(is_data)[-1]
     if not text.endswith(b"\n") and last == len(tokens) - 1:
@@ -133,7 +170,7 @@ def read_table(
         is_data[last] = fits[last] = False
     wrong = is_data & ~fits
     if wrong.any():
-        reason = f"record without {columns} columns" if rewrite is None else "record of unknown form"
+        reason = "record of unknown form" if rewritten else f"record without {columns} columns"
         table.skipped.append(Finding(reason, int(wrong.sum()), int(line_of[wrong][0])))
     values = _parse(text, starts[fits], ends[fits], columns)
     table.values, table.line = values, line_of[fits]
@@ -141,9 +178,8 @@ def read_table(
     # Column 0 is the epoch in seconds; 1e10 is the year 2286.
     seconds = table.values[:, 0]
     table.drop((seconds < 0.0) | (seconds > 1e10), "record with an impossible time")
-    limits = np.full(columns - 1, MAX_COORDINATE) if limit is None else np.asarray(limit, dtype=np.float64)
-    table.drop((np.abs(table.values[:, 1:]) > limits).any(axis=1), "record with an impossible value")
-    return table
+    table.drop((np.abs(table.values[:, 1:]) > limit).any(axis=1), "record with an impossible value")
+    return table, len(tokens)
 
 
 def sort_out_times(table: Table) -> IntArray:
@@ -160,7 +196,7 @@ def sort_out_times(table: Table) -> IntArray:
     stamps = np.round(table.values[:, 0] * 1e6).astype(np.int64)
     if (np.diff(stamps) < 0).any():
         bad = np.ones(len(stamps), dtype=bool)
-        bad[_longest_rising(stamps.tolist())] = False
+        bad[longest_rising(stamps.tolist())] = False
         table.drop(bad, "record whose time goes backwards (or leaps ahead of all that follow)")
         stamps = stamps[~bad]
     repeated = np.zeros(len(stamps), dtype=bool)
@@ -177,25 +213,6 @@ def sort_out_times(table: Table) -> IntArray:
         stamps = stamps[~repeated]
     table.require_usable()
     return stamps * _MICROSECOND
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        if path.is_dir():
-            raise InputError("a file was expected, this is a folder", where=str(path), mend="give the path of a file")
-        size = path.stat().st_size
-        if size > MAX_LOG_BYTES:
-            raise InputError(f"the file is {size >> 20} MiB, over the limit of 2 GiB", where=str(path))
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise InputError("no such file", where=str(path), mend="check the path") from error
-    except PermissionError as error:
-        raise InputError("no permission to read the file", where=str(path), mend="check its mode") from error
-    except OSError as error:
-        raise InputError(f"cannot read the file: {error.strerror or error}", where=str(path)) from error
-    if not data.strip():
-        raise InputError("the file is empty", where=str(path), mend="copy the file again from its source")
-    return data.removeprefix(b"\xef\xbb\xbf")
 
 
 def _layout(text: bytes) -> tuple[IntArray, IntArray, IntArray, IntArray]:
@@ -239,7 +256,7 @@ def _parse_line(line: bytes, columns: int) -> Sequence[float]:
     return row if len(row) == columns else [np.nan] * columns
 
 
-def _longest_rising(values: list[int]) -> list[int]:
+def longest_rising(values: list[int]) -> list[int]:
     """Return the indices of the longest non-decreasing subsequence (patience sorting, O(n log n))."""
     tails: list[int] = []
     tail_index: list[int] = []

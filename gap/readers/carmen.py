@@ -1,0 +1,446 @@
+"""CARMEN logs: ``ODOM``, ``FLASER``, ``RLASER`` and ``ROBOTLASER1`` lines, plain or gzip.
+
+Line forms (CARMEN's own header says them): ``ODOM x y theta tv rv accel stamp host logger_stamp``;
+``FLASER n r1..rn x y theta odom_x odom_y odom_theta stamp host logger_stamp``; ``ROBOTLASER1 type start fov step max
+accuracy remission_mode n r1..rn m e1..em laser_x laser_y laser_theta robot_x robot_y robot_theta tv rv safety_front
+safety_side turn_axis stamp host logger_stamp``. Metres and radians; the first stamp is when it was measured.
+
+In *corrected* logs a SLAM program has put its own pose into both triples of ``FLASER``, and the ``ODOM`` line after
+each moves the odometry onto that pose, with no stamp of worth. Such a line is no motion: raw odometry is the chain of
+the increments between all the other ``ODOM`` lines. Where the first stamps run backwards by a little, the order of the
+file is the true one and the stamps are mended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import cos, isfinite, pi, sin
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...common.errors import InputError
+from ...common.geometry import FloatArray, relative, wrap_angle
+from ..fieldlog import MAX_BAD_SHARE, SECOND, FieldLog, FileReport, Finding, IntArray, LogEvent, LogReport, Scans
+from .options import ReadOptions
+from .records import longest_rising
+from .stream import LineStream, Rows
+
+Pose = tuple[float, float, float]
+
+_STEPS = {180: 1.0, 181: 1.0, 360: 0.5, 361: 0.5, 400: 0.25, 401: 0.25}
+"""Degrees between beams by their number, as CARMEN itself guesses for ``FLASER``."""
+_PASSED_OVER = (b"NEFF", b"PARAM", b"SYNC", b"VERTEX2", b"EDGE2", b"TRUEPOS", b"GPS", b"SONAR", b"BUMPER", b"MARKER")
+_MAX_STEP_BACK = 5.0
+"""Stamps that run backwards by more [s] are damage, not jitter."""
+
+
+def looks_like_carmen(head: bytes) -> bool:
+    """Tell by the first bytes of a file (unpacked) whether it is such a log."""
+    if b"# message formats defined:" in head[:4096] or b"# message  formats defined:" in head[:4096]:
+        return True
+    lines = head.splitlines()[:200]
+    return any(line.startswith((b"ODOM ", b"FLASER ", b"RLASER ", b"ROBOTLASER1 ")) for line in lines)
+
+
+def read_carmen(path: Path, options: ReadOptions) -> list[FieldLog]:
+    """Read a log.
+
+    Raises:
+        InputError: the file cannot be read, holds neither odometry nor scans, or has too many bad records.
+    """
+    parser = _Parser(path)
+    stream = LineStream(path)
+    for block in stream:
+        parser.feed(block)
+    return [_build(parser, stream, options)]
+
+
+@dataclass
+class _Count:
+    count: int = 0
+    first: int = 0
+
+
+@dataclass
+class _Laser:
+    """Scans of one laser: rows of stamp, logger stamp, laser pose, robot pose, line; and their ranges."""
+
+    beams: int = 0
+    rows: Rows = field(default_factory=lambda: Rows(9))
+    ranges: Rows = field(default_factory=lambda: Rows(1))
+    start: float = -0.5 * pi
+    step: float = 0.0
+    said_max: float | None = None
+
+    def begin(self, beams: int) -> None:
+        self.beams = beams
+        self.ranges = Rows(beams, np.float32)
+        # Both tables must let go the same rows.
+        self.rows = Rows(9, limit=self.ranges.limit)
+
+
+class _Parser:
+    """Takes blocks of whole lines in order."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.line = 0
+        self.records = 0
+        self.notes: dict[str, _Count] = {}
+        self.skipped: dict[str, _Count] = {}
+        self.lasers = {b"FLASER": _Laser(), b"RLASER": _Laser(), b"ROBOTLASER1": _Laser()}
+        self.odom = Rows(6)
+        self.corrected: bool | None = None
+        self.rebased = 0
+        self.graph = False
+        self.parameters: dict[str, str] = {}
+        self._chain: Pose = (0.0, 0.0, 0.0)
+        self._last: Pose | None = None
+        self._laser_pose: Pose | None = None
+        self._odom: list[tuple[float, ...]] = []
+        self._scans: dict[bytes, tuple[list[list[float]], list[FloatArray]]] = {key: ([], []) for key in self.lasers}
+        self._readers: dict[bytes, Callable[[bytes], None]] = {
+            b"ODOM": self._read_odom,
+            b"FLASER": lambda line: self._read_old_laser(b"FLASER", line),
+            b"RLASER": lambda line: self._read_old_laser(b"RLASER", line),
+            b"ROBOTLASER1": self._read_new_laser,
+            b"PARAM": self._read_parameter,
+        }
+
+    def feed(self, block: bytes) -> None:
+        """Take one block; a last line without its end is left out, as nobody knows what it lacks."""
+        lines = block.split(b"\n")
+        last = lines.pop()
+        if self.corrected is None:
+            self.corrected = _looks_corrected(lines)
+        for text in lines:
+            self.line += 1
+            self._take(text)
+        if last.strip():
+            self.line += 1
+            self.records += 1
+            self._skip("last line cut off (no line end)")
+        self._flush()
+
+    def _take(self, text: bytes) -> None:
+        key = text.split(None, 1)[:1]
+        if not key or key[0].startswith(b"#"):
+            return
+        self.records += 1
+        reader = self._readers.get(key[0])
+        if reader is not None:
+            try:
+                reader(text)
+            except (ValueError, IndexError):
+                self._skip(f"{key[0].decode()} record cut short or with text in place of a number")
+        if key[0] in _PASSED_OVER:
+            self.graph |= key[0] == b"VERTEX2"
+            self._note(f"{key[0].decode()} line passed over")
+        elif reader is None:
+            self._skip("line of unknown kind")
+        if key[0] != b"FLASER":
+            self._laser_pose = None
+
+    def _read_odom(self, text: bytes) -> None:
+        words = text.split()
+        x, y, yaw = pose = float(words[1]), float(words[2]), float(words[3])
+        stamp, logged = float(words[7]), float(words[9])
+        if not all(map(isfinite, (*pose, stamp, logged))):
+            raise ValueError
+        if self.corrected and pose == self._laser_pose:
+            self.rebased += 1
+            self._last = pose
+            return
+        if self._last is not None:
+            ax, ay, ayaw = self._last
+            c, s = cos(ayaw), sin(ayaw)
+            along, aside = c * (x - ax) + s * (y - ay), -s * (x - ax) + c * (y - ay)
+            cx, cy, cyaw = self._chain
+            c, s = cos(cyaw), sin(cyaw)
+            turned = (yaw - ayaw + pi) % (2.0 * pi) - pi
+            self._chain = (cx + c * along - s * aside, cy + s * along + c * aside, cyaw + turned)
+        else:
+            self._chain = pose
+        self._last = pose
+        self._odom.append((stamp, logged, *self._chain, self.line))
+
+    def _read_old_laser(self, key: bytes, text: bytes) -> None:
+        words = text.split()
+        beams = int(words[1])
+        numbers = [float(word) for word in words[2 + beams : 8 + beams]]
+        stamps = [float(words[8 + beams]), float(words[10 + beams])]
+        laser = self.lasers[key]
+        if laser.beams == 0 and beams > 0:
+            laser.begin(beams)
+            laser.step = _STEPS.get(beams, 180.0 / beams) * pi / 180.0
+        self._add_scan(key, beams, words[2 : 2 + beams], stamps + numbers)
+        if key == b"FLASER":
+            self._laser_pose = (numbers[0], numbers[1], numbers[2])
+
+    def _read_new_laser(self, text: bytes) -> None:
+        words = text.split()
+        beams = int(words[8])
+        after = 10 + beams + int(words[9 + beams])
+        numbers = [float(word) for word in words[after : after + 6]]
+        stamps = [float(words[after + 11]), float(words[after + 13])]
+        laser = self.lasers[b"ROBOTLASER1"]
+        if laser.beams == 0 and beams > 0:
+            laser.begin(beams)
+            laser.start, laser.step, laser.said_max = float(words[2]), float(words[4]), float(words[5])
+        self._add_scan(b"ROBOTLASER1", beams, words[9 : 9 + beams], stamps + numbers)
+
+    def _add_scan(self, key: bytes, beams: int, words: list[bytes], numbers: list[float]) -> None:
+        if beams != self.lasers[key].beams or beams <= 0 or len(numbers) != 8:
+            self._skip("scan with another number of beams than the first")
+            return
+        ranges = np.array([float(word) for word in words])
+        if not all(map(isfinite, numbers)) or len(ranges) != beams:
+            raise ValueError
+        rows, stack = self._scans[key]
+        rows.append([*numbers, self.line])
+        stack.append(ranges)
+
+    def _read_parameter(self, text: bytes) -> None:
+        words = text.decode("latin-1").split()
+        if len(self.parameters) < 10_000:
+            self.parameters[words[1]] = words[2]
+
+    def _flush(self) -> None:
+        if self._odom:
+            self.odom.add(np.array(self._odom))
+            self._odom = []
+        for key, (rows, ranges) in self._scans.items():
+            if rows:
+                self.lasers[key].rows.add(np.array(rows))
+                self.lasers[key].ranges.add(np.array(ranges))
+                self._scans[key] = ([], [])
+
+    def _note(self, reason: str) -> None:
+        _raise_count(self.notes, reason, self.line)
+
+    def _skip(self, reason: str) -> None:
+        _raise_count(self.skipped, reason, self.line)
+
+
+def _raise_count(counts: dict[str, _Count], reason: str, line: int) -> None:
+    item = counts.setdefault(reason, _Count(0, line))
+    item.count += 1
+
+
+def _looks_corrected(lines: list[bytes]) -> bool | None:
+    """Tell whether ``ODOM`` lines after ``FLASER`` repeat its pose with a stamp from nowhere; None: no such pair."""
+    pairs = marked = 0
+    before: tuple[list[bytes], float] | None = None
+    for text in lines:
+        words = text.split()
+        kind = words[0] if words else b""
+        if kind == b"FLASER":
+            try:
+                beams = int(words[1])
+                before = (words[2 + beams : 5 + beams], float(words[8 + beams]))
+            except (ValueError, IndexError):
+                before = None
+        elif kind == b"ODOM" and before is not None:
+            pairs += 1
+            try:
+                marked += words[1:4] == before[0] and float(words[7]) < before[1]
+            except (ValueError, IndexError):
+                pairs -= 1
+            before = None
+    return None if pairs == 0 else 2 * marked > pairs
+
+
+def _build(parser: _Parser, stream: LineStream, options: ReadOptions) -> FieldLog:
+    used = parser.odom.seen + parser.rebased
+    key = next((item for item in (b"FLASER", b"ROBOTLASER1", b"RLASER") if parser.lasers[item].rows.seen), None)
+    notes = [Finding(reason, item.count, item.first) for reason, item in parser.notes.items()]
+    skipped = [Finding(reason, item.count, item.first) for reason, item in parser.skipped.items()]
+    if stream.cut is not None:
+        notes.append(Finding(stream.cut, 1, parser.line))
+    if key is None and parser.odom.seen == 0:
+        raise InputError(
+            "no ODOM, FLASER, RLASER or ROBOTLASER1 record could be read",
+            where=str(parser.path),
+            mend="give a CARMEN log; " + "; ".join(f"{item.count} x {item.reason}" for item in skipped),
+        )
+    _refuse_damage(parser, skipped)
+    if parser.rebased:
+        notes.append(
+            Finding("ODOM line that only moves the odometry onto the corrected pose (no motion)", parser.rebased, 1)
+        )
+    tables: dict[str, Any] = {}
+    rows = parser.odom.values()
+    tables["odom_t_ns"], tables["odom"] = _track(rows[:, 0], rows[:, 2:5], rows[:, 5], "ODOM", parser.odom, notes)
+    if key is not None:
+        laser = parser.lasers[key]
+        used += laser.rows.seen
+        tables.update(_laser_tables(parser, key, laser, notes, options))
+    for other in (b"ROBOTLASER1", b"RLASER"):
+        if key not in (None, other) and parser.lasers[other].rows.seen:
+            notes.append(
+                Finding(f"{other.decode()} scan passed over: one laser a log", parser.lasers[other].rows.seen, 1)
+            )
+    name = parser.path.name.removesuffix(".gz").removesuffix(".log").removesuffix(".clf")
+    report = FileReport(str(parser.path), stream.sha256, parser.records, used, tuple(skipped), tuple(notes))
+    return FieldLog(
+        robot=options.robot or name,
+        drive=options.drive or "differential",
+        report=LogReport((report,)),
+        **{"pose_t_ns": np.empty(0, dtype=np.int64), "pose": np.empty((0, 3)), **tables},
+    )
+
+
+def _refuse_damage(parser: _Parser, skipped: list[Finding]) -> None:
+    bad = sum(item.count for item in skipped)
+    if bad > MAX_BAD_SHARE * parser.records:
+        worst = max(skipped, key=lambda item: item.count)
+        kinds = "; ".join(f"{item.count} x {item.reason} (first at line {item.first_line})" for item in skipped)
+        raise InputError(
+            f"{bad} of {parser.records} records are bad, over the limit of {MAX_BAD_SHARE:.0%}: {kinds}",
+            where=f"{parser.path}, line {worst.first_line}",
+            mend="copy the file again from its source, or remove the damaged part",
+        )
+
+
+def _laser_tables(
+    parser: _Parser, key: bytes, laser: _Laser, notes: list[Finding], options: ReadOptions
+) -> dict[str, Any]:
+    rows, ranges = laser.rows.values(), laser.ranges.values()
+    kind = key.decode()
+    t_ns, keep = _stamps(rows[:, 0], rows[:, 8], kind, laser.rows, notes)
+    rows, ranges = rows[keep], ranges[keep]
+    shift = np.median(rows[:, 0] - rows[:, 1])
+    if abs(shift) > 1e-3:
+        notes.append(
+            Finding(
+                f"{kind} stamped by the sensor's clock, which leads the logger's by {shift:.6f} s",
+                len(rows),
+                int(rows[0, 8]),
+            )
+        )
+    seen, range_max = no_return(ranges)
+    if np.isfinite(seen):
+        notes.append(
+            Finding(f"range of {seen:g} m or more, read as no return", int((ranges >= seen).sum()), int(rows[0, 8]))
+        )
+    ranges = np.where(ranges >= seen, np.float32(np.inf), ranges)
+    ranges = np.where(ranges > 0.0, ranges, np.float32(np.nan)).astype(np.float32)
+    mount = np.median(relative(rows[:, 5:8], rows[:, 2:5]), axis=0)
+    if key == b"RLASER":
+        mount = np.array([mount[0], mount[1], mount[2] + pi if abs(mount[2]) < 0.5 * pi else mount[2]])
+    if options.laser_mount is not None:
+        mount = np.array(options.laser_mount)
+    every = np.ones(len(t_ns), dtype=bool)
+    if options.max_scans is not None and len(t_ns) > options.max_scans:
+        every[:] = False
+        every[np.linspace(0, len(t_ns) - 1, options.max_scans).round().astype(int)] = True
+        notes.append(Finding("scan let go, to keep max_scans", int((~every).sum()), int(rows[0, 8])))
+    scans = Scans(
+        t_ns[every],
+        ranges[every],
+        laser.start,
+        laser.step,
+        0.0,
+        range_max,
+        (float(mount[0]), float(mount[1]), float(mount[2])),
+    )
+    found: dict[str, Any] = {"scans": scans}
+    if parser.parameters:
+        found["events"] = (LogEvent(int(t_ns[0]), "parameters", dict(parser.parameters)),)
+    if parser.corrected or (key == b"ROBOTLASER1" and parser.graph):
+        pose = rows[:, 5:8].copy()
+        pose[:, 2] = wrap_angle(pose[:, 2])
+        found.update(pose_t_ns=t_ns, pose=pose, pose_source="slam")
+    elif parser.odom.seen == 0:
+        pose = rows[:, 5:8].copy()
+        pose[:, 2] = wrap_angle(pose[:, 2])
+        found.update(odom_t_ns=t_ns, odom=pose)
+    return found
+
+
+def no_return(ranges: NDArray[np.float32]) -> tuple[float, float]:
+    """Find the readings that stand for "nothing within reach".
+
+    Sensors of that time wrote a fixed great number (or a few neighbouring ones) instead. It stands out: many readings
+    within a hand's breadth at the very top, and hardly any in the two metres below.
+
+    Args:
+        ranges: (S, B) [m].
+
+    Returns:
+        the least reading that means no return [m] (infinity where none does), and the farthest that can be told [m].
+    """
+    values = ranges[np.isfinite(ranges) & (ranges > 0)].astype(np.float64)
+    if len(values) == 0:
+        return float("inf"), 0.0
+    top = values.max()
+    levels = np.unique(np.round(values[values > 0.9 * top], 3))[::-1]
+    gaps = np.flatnonzero(-np.diff(levels) > 0.1)
+    low = levels[gaps[0]] if len(gaps) else levels[-1]
+    count = int((values >= low - 1e-3).sum())
+    below = int(((values >= low - 2.0) & (values < low - 1e-3)).sum())
+    if top - low <= 0.3 and count >= 5 and count > 10 * below:
+        return float(low) - 1e-3, float(low)
+    return float("inf"), float(top)
+
+
+def _track(
+    stamps: FloatArray, pose: FloatArray, lines: FloatArray, kind: str, rows: Rows, notes: list[Finding]
+) -> tuple[IntArray, FloatArray]:
+    t_ns, keep = _stamps(stamps, lines, kind, rows, notes)
+    out = pose[keep].copy()
+    out[:, 2] = wrap_angle(out[:, 2])
+    return t_ns, out
+
+
+def _stamps(
+    seconds: FloatArray, lines: FloatArray, kind: str, rows: Rows, notes: list[Finding]
+) -> tuple[IntArray, NDArray[np.bool_]]:
+    """Make stamps rise strictly.
+
+    The order of the file is the order of what happened. Stamps that stand against it are set between their neighbours;
+    of records that share a stamp the last is kept.
+
+    Returns:
+        (K,) int64 stamps [ns] and which of the records they belong to, (N,) bool.
+    """
+    if len(seconds) == 0:
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=bool)
+    micro = np.round(seconds * 1e6).astype(np.int64)
+    keep = np.ones(len(micro), dtype=bool)
+    if (np.diff(micro) < 0).any():
+        rising = np.zeros(len(micro), dtype=bool)
+        rising[longest_rising(micro.tolist())] = True
+        index = np.arange(len(micro))
+        between = np.round(np.interp(index, index[rising], micro[rising])).astype(np.int64)
+        far = ~rising & (np.abs(between - micro) > _MAX_STEP_BACK * 1e6)
+        near = ~rising & ~far
+        for mask, what in (
+            (near, "stamp out of order, set between its neighbours'"),
+            (far, "record left out: its stamp is over 5 s out of order"),
+        ):
+            if mask.any():
+                notes.append(Finding(f"{kind} {what}", int(mask.sum()), int(lines[mask][0])))
+        micro, keep = between, ~far
+    kept = np.flatnonzero(keep)
+    same = np.append(np.diff(micro[kept]) == 0, False)
+    if same.any():
+        notes.append(
+            Finding(
+                f"{kind} record that shares its stamp with the next (the last is used)",
+                int(same.sum()),
+                int(lines[kept[same]][0]),
+            )
+        )
+        keep[kept[same]] = False
+    if rows.stride > 1:
+        notes.append(
+            Finding(
+                f"{kind} record let go: one in {rows.stride} is kept, to bound the memory", rows.seen - len(lines), 1
+            )
+        )
+    return micro[keep] * (SECOND // 1_000_000), keep
