@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -18,6 +17,23 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from . import __version__
+from .commands.gap import calibrate, gap_app
+from .commands.shared import (
+    Address,
+    Device,
+    Json,
+    JsonFile,
+    Out,
+    Resume,
+    Seed,
+    Twin,
+    Workers,
+    cell_text,
+    make_resources,
+    show_result,
+    show_table,
+    tell,
+)
 from .common.errors import FloorcastError, InputError
 
 app = typer.Typer(
@@ -36,19 +52,9 @@ app.add_typer(dataset_app, name="dataset")
 robot_app = typer.Typer(help="Take over robots from URDF files.", no_args_is_help=True)
 app.add_typer(robot_app, name="robot")
 app.add_typer(bench_app, name="bench")
+app.add_typer(gap_app, name="gap")
+app.command()(calibrate)
 
-Seed = Annotated[int, typer.Option("--seed", min=0, max=2**63 - 1, help="Seed of everything random; 0 is a seed.")]
-Out = Annotated[Path | None, typer.Option("--out", help="Output folder; by default one under runs/ for each run.")]
-Workers = Annotated[
-    int | None,
-    typer.Option("--workers", min=0, help="Worker processes; all cores by default, 0 for this process alone."),
-]
-Address = Annotated[str | None, typer.Option("--address", help="HOST:PORT of a Ray cluster; this machine by default.")]
-Resume = Annotated[bool, typer.Option("--resume/--no-resume", help="Go on with the run that the folder holds.")]
-Twin = Annotated[Path | None, typer.Option("--twin", help="Twin file with calibrated parameters.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON on standard output.")]
-JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the rows as JSON into this file.")]
-Device = Annotated[str, typer.Option("--device", help="Where sensors are computed: auto, cpu or cuda.")]
 Scenario = Annotated[str, typer.Argument(help="A built-in scenario (see floorcast scenarios) or a YAML file.")]
 PolicyName = Annotated[
     str, typer.Option("--policy", help="navigator, reckless, package.module:Class or file.py:Class.")
@@ -98,9 +104,9 @@ def demo(
     """Run the main job once: 16 random episodes, a labelled dataset, a verdict, and a real robot's gap, on one page."""
     from .cluster.demo import run_demo
 
-    result = run_demo(out=out, seed=seed, episodes=episodes, resources=_resources(workers, address))
-    _show(result.rows, result.summary, as_json)
-    _tell(f"page:    {result.report}\nsummary: {result.folder / 'summary.json'}\ndataset: {result.folder / 'dataset'}")
+    result = run_demo(out=out, seed=seed, episodes=episodes, resources=make_resources(workers, address))
+    show_result(result.rows, result.summary, as_json)
+    tell(f"page:    {result.report}\nsummary: {result.folder / 'summary.json'}\ndataset: {result.folder / 'dataset'}")
 
 
 @app.command()
@@ -112,10 +118,10 @@ def doctor(as_json: Json = False) -> None:
     marks = {"works": "works", "optional": "not here (optional)", "broken": "BROKEN"}
     rows = [(item.name, marks[item.status], item.detail) for item in findings]
     summary = {"findings": [vars(item) for item in findings]}
-    _show([("what", "state", "seen"), *rows], summary, as_json)
+    show_result([("what", "state", "seen"), *rows], summary, as_json)
     for item in findings:
         if item.mend:
-            _tell(f"{item.name}: {item.mend}")
+            tell(f"{item.name}: {item.mend}")
     if any(item.status == "broken" for item in findings):
         raise typer.Exit(2)
 
@@ -148,7 +154,7 @@ def layout_generate(
     layout.save(out)
     if plan is not None:
         _draw(layout, plan)
-    _show(_layout_rows(layout), _layout_summary(layout), as_json)
+    show_result(_layout_rows(layout), _layout_summary(layout), as_json)
 
 
 @layout_app.command("import")
@@ -176,9 +182,9 @@ def layout_import(
     if plan is not None:
         _draw(layout, plan)
     summary = {**_layout_summary(layout), "read": found.read, "left": dict(found.leftovers.counts)}
-    _show(_layout_rows(layout), summary, as_json)
+    show_result(_layout_rows(layout), summary, as_json)
     for line in found.leftovers.lines():
-        _tell(f"not used: {line}")
+        tell(f"not used: {line}")
 
 
 @layout_app.command("drive")
@@ -208,13 +214,13 @@ def layout_drive(
         )
     enclosed = with_walls(layout)
     if enclosed is not layout:
-        _tell("the hall holds nothing that a lidar could see; four walls around it are assumed")
+        tell("the hall holds nothing that a lidar could see; four walls around it are assumed")
     drives = drive_between_stations(enclosed, episodes=episodes, seed=seed, robot=model)
     rows: list[tuple[str, ...]] = [("episode", "from", "to", "done", "time_s", "driven_m", "shortest_m", "collisions")]
-    rows += [tuple(_cell(value) for value in dataclasses.astuple(drive)) for drive in drives]
+    rows += [tuple(cell_text(value) for value in dataclasses.astuple(drive)) for drive in drives]
     done = sum(drive.success for drive in drives)
-    _show(rows, {"done": done, "drives": [dataclasses.asdict(drive) for drive in drives]}, as_json)
-    _tell(f"{done} of {episodes} done")
+    show_result(rows, {"done": done, "drives": [dataclasses.asdict(drive) for drive in drives]}, as_json)
+    tell(f"{done} of {episodes} done")
     if done < episodes:
         raise typer.Exit(1)
 
@@ -233,7 +239,7 @@ def layout_show(
     require_valid(layout, str(file))
     if out is not None:
         _draw(layout, out)
-    _show(_layout_rows(layout), _layout_summary(layout), as_json)
+    show_result(_layout_rows(layout), _layout_summary(layout), as_json)
 
 
 @robot_app.command("import")
@@ -251,7 +257,7 @@ def robot_import(
 
     if guess is not None:
         write_text_atomic(guess, guess_mapping(file))
-        _tell(f"a first mapping: {guess}; look through it, then give it with --mapping")
+        tell(f"a first mapping: {guess}; look through it, then give it with --mapping")
         return
     if mapping is None or out is None:
         raise InputError("--mapping and --out are missing", mend="or let --guess FILE write a first mapping")
@@ -268,10 +274,10 @@ def robot_import(
     ]
     rows += [("size_m", f"{model.length:.3f} x {model.width:.3f} x {model.height:.3f}"), ("file", str(out))]
     summary = {"robot": str(out), "shape": str(shape), **vars(report)}
-    _show(rows, summary, as_json)
+    show_result(rows, summary, as_json)
     for word, lines in vars(report).items():
         for line in lines:
-            _tell(f"{word}: {line}")
+            tell(f"{word}: {line}")
 
 
 @app.command()
@@ -282,7 +288,7 @@ def scenarios(as_json: Json = False) -> None:
     entries = scenario_library()
     rows: list[tuple[str, ...]] = [("scenario", "s", "what it is")]
     rows += [(entry.name, f"{entry.duration:g}", entry.description) for entry in entries]
-    _show(rows, {"scenarios": [dataclasses.asdict(entry) for entry in entries]}, as_json)
+    show_result(rows, {"scenarios": [dataclasses.asdict(entry) for entry in entries]}, as_json)
 
 
 @app.command()
@@ -309,12 +315,12 @@ def rollout(
         episodes=indices,
         seed=seed,
         out=out,
-        resources=_resources(workers if episode is None else (workers or 0), address),
+        resources=make_resources(workers if episode is None else (workers or 0), address),
         twin=twin,
         resume=resume,
     )
-    _show(_kpi_rows(result.summary["kpis"]), result.summary, as_json)
-    _tell(f"records: {result.folder}")
+    show_result(_kpi_rows(result.summary["kpis"]), result.summary, as_json)
+    tell(f"records: {result.folder}")
     _exit_for_failed(result.outcome.failed)
 
 
@@ -342,14 +348,18 @@ def generate(
         frames=frames,
         seed=seed,
         out=out,
-        resources=_resources(workers, address),
+        resources=make_resources(workers, address),
         policy=policy,
         twin=twin,
         license_name=license_name,
         resume=resume,
     )
-    _show([("what", "value"), *((key, _cell(value)) for key, value in result.summary.items())], result.summary, as_json)
-    _tell(f"dataset: {result.folder / 'dataset'}")
+    show_result(
+        [("what", "value"), *((key, cell_text(value)) for key, value in result.summary.items())],
+        result.summary,
+        as_json,
+    )
+    tell(f"dataset: {result.folder / 'dataset'}")
     _exit_for_failed(result.failed)
 
 
@@ -364,11 +374,11 @@ def dataset_check(
     if (folder / "dataset").is_dir():
         folder = folder / "dataset"
     report = check_dataset(folder)
-    _show(_check_rows(report), report.to_dict(), as_json)
+    show_result(_check_rows(report), report.to_dict(), as_json)
     for problem in report.problems[:20]:
-        _tell(f"problem: {problem}")
+        tell(f"problem: {problem}")
     if not report.ok:
-        _tell(f"{report.problem_count} problems in all")
+        tell(f"{report.problem_count} problems in all")
         raise typer.Exit(1)
 
 
@@ -396,59 +406,23 @@ def validate(
         episodes=episodes,
         seed=seed,
         out=out,
-        resources=_resources(workers, address),
+        resources=make_resources(workers, address),
         twin=twin,
         resume=resume,
     )
-    _show(_kpi_rows(result.rollout.summary["kpis"]), result.rollout.summary, as_json)
+    show_result(_kpi_rows(result.rollout.summary["kpis"]), result.rollout.summary, as_json)
     verdict = result.verdict
-    _tell(f"verdict: {verdict.verdict.upper()}")
+    tell(f"verdict: {verdict.verdict.upper()}")
     if verdict.verdict == "inconclusive":
         needed = verdict.episodes_needed
-        _tell(
+        tell(
             f"about {needed} more episodes would decide: --episodes {episodes + needed} with the same --out"
             if needed
             else "no number of further episodes can be named"
         )
     _tell_failed(result.rollout.outcome.failed, "could not be run")
-    _tell(f"records: {result.rollout.folder}; JUnit: {result.junit}")
+    tell(f"records: {result.rollout.folder}; JUnit: {result.junit}")
     raise typer.Exit(result.verdict.exit_code)
-
-
-@app.command()
-def gap(
-    log: Annotated[Path, typer.Argument(help="A field log: file or folder.")],
-    twin: Twin = None,
-    robot: Annotated[str | None, typer.Option("--robot", help="Robots of the log, for example 1,2.")] = None,
-    seed: Seed = 0,
-    out: Out = None,
-    as_json: Json = False,
-) -> None:
-    """Measure the sim-to-real gap of a field log, with intervals."""
-    from .cluster.field import run_gap
-
-    result = run_gap(log, twin=twin, robots=_names(robot), seed=seed, out=out)
-    _show(result.rows, result.summary, as_json)
-    for line in result.notes:
-        _tell(line)
-
-
-@app.command()
-def calibrate(
-    log: Annotated[Path, typer.Argument(help="A field log: file or folder.")],
-    train: Annotated[str | None, typer.Option("--train", help="Robots to fit, for example 1,2,3.")] = None,
-    test: Annotated[str | None, typer.Option("--test", help="Robots to judge on, for example 4,5.")] = None,
-    seed: Seed = 0,
-    out: Out = None,
-    as_json: Json = False,
-) -> None:
-    """Fit a twin to one part of a field log and judge it, before and after, on the part held out."""
-    from .cluster.field import run_calibrate
-
-    result = run_calibrate(log, train=_names(train), test=_names(test), seed=seed, out=out)
-    _show(result.rows, result.summary, as_json)
-    for line in result.notes:
-        _tell(line)
 
 
 @app.command()
@@ -487,7 +461,7 @@ def view(
         raise InputError("an MCAP file has none of a film's settings", where=", ".join(f"--{name}" for name in filmed))
     settings = FilmSettings(start=start, end=end, **filmed)
     summary = show(EpisodeChoice(episode, run, **given), out, settings)  # type: ignore[arg-type]
-    _show([("what", "value"), *((key, _cell(value)) for key, value in summary.items())], summary, as_json)
+    show_result([("what", "value"), *((key, cell_text(value)) for key, value in summary.items())], summary, as_json)
 
 
 @bench_app.command("sensors")
@@ -519,10 +493,10 @@ def bench_sensors(
     from .common.files import write_json_atomic
     from .perception.bench.sensors import bench_sensors as run
 
-    report = run(repeat=repeat, seed=seed, peers=peer or (), sensors=sensor or (), cores=cores or (), tell=_tell)
-    _table(_bench_rows(report.rows))
+    report = run(repeat=repeat, seed=seed, peers=peer or (), sensors=sensor or (), cores=cores or (), tell=tell)
+    show_table(_bench_rows(report.rows))
     for key, value in report.conditions.items():
-        _tell(f"{key}: {value}")
+        tell(f"{key}: {value}")
     if json_file is not None:
         write_json_atomic(json_file, [vars(row) for row in report.rows])
 
@@ -545,22 +519,22 @@ def bench_episodes(
     from .episodes.bench.plot import draw_growth
 
     navigator = f"{__package__}.policies.navigator:Navigator"
-    report = run(repeat=repeat, seed=seed, only=only or (), policy=navigator, quick=quick, tell=_tell)
+    report = run(repeat=repeat, seed=seed, only=only or (), policy=navigator, quick=quick, tell=tell)
     table: list[tuple[str, ...]] = [("what", "peer", "ours ms", "peer ms", "ratio", "times real", "note")]
     for row in report.rows:
         values = ("-" if v is None else f"{v:.4g}" for v in (row.ours_ms, row.peer_ms, row.ratio, row.times_real))
         table.append((row.name, row.peer or "-", *values, row.note))
-    _table(table)
+    show_table(table)
     if report.parts:
         print()
-        _table(part_rows(report))
+        show_table(part_rows(report))
     for key, value in report.conditions.items():
-        _tell(f"{key}: {value}")
+        tell(f"{key}: {value}")
     if json_file is not None:
         write_json_atomic(json_file, [vars(row) for row in report.rows])
     if plot is not None:
         draw_growth(report.rows, plot)
-        _tell(f"drawn: {plot}")
+        tell(f"drawn: {plot}")
 
 
 @bench_app.command("worlds")
@@ -584,7 +558,7 @@ def bench_worlds(
     counts = worlds or ((1, 2) if tiny else WORLD_COUNTS)
     report = run(hall, device=device, world_counts=counts, precision=precision, tiny=tiny)
     for line in lines(report):
-        _tell(line)
+        tell(line)
     if json_file is not None:
         write_json_atomic(json_file, report)
     if not report["passed"]:
@@ -603,16 +577,16 @@ def bench_scaling(
     from .perception.bench.scaling import PEERS
     from .perception.bench.scaling import bench_scaling as run
 
-    points, missing = run(out, peers=peer or PEERS, quick=quick, tell=_tell)
+    points, missing = run(out, peers=peer or PEERS, quick=quick, tell=tell)
     rows: list[tuple[str, ...]] = [("panel", "at", "who", "ms", "least ms")]
     rows += [
         (p.panel, f"{p.at:.0f}", p.who, f"{p.median_ms:.3f}", f"{p.least_ms:.3f}")
         for p in sorted(points, key=lambda p: (p.panel, p.at))
     ]
-    _table(rows)
+    show_table(rows)
     for line in missing:
-        _tell(f"missing: {line}")
-    _tell(f"drawn: {out / 'scaling.png'}")
+        tell(f"missing: {line}")
+    tell(f"drawn: {out / 'scaling.png'}")
 
 
 def _bench_rows(rows: list[Any]) -> list[tuple[str, ...]]:
@@ -630,29 +604,11 @@ def _bench_rows(rows: list[Any]) -> list[tuple[str, ...]]:
     return table
 
 
-def _resources(workers: int | None, address: str | None) -> Any:
-    from .cluster.run import Resources
-
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    if workers is None:
-        workers = 0 if address is not None else cores
-    return Resources(workers=workers, address=address)
-
-
-def _names(text: str | None) -> tuple[str, ...] | None:
-    if text is None:
-        return None
-    names = tuple(part.strip() for part in text.split(",") if part.strip())
-    if not names:
-        raise InputError("no robot named", where=text, mend="give names like 1,2,3")
-    return names
-
-
 def _draw(layout: Any, path: Path) -> None:
     from .layouts.drawing import draw_plan
 
     draw_plan(layout, path)
-    _tell(f"plan: {path}")
+    tell(f"plan: {path}")
 
 
 def _layout_summary(layout: Any) -> dict[str, Any]:
@@ -671,7 +627,7 @@ def _layout_summary(layout: Any) -> dict[str, Any]:
 
 
 def _layout_rows(layout: Any) -> list[tuple[str, ...]]:
-    return [("what", "value"), *((key, _cell(value)) for key, value in _layout_summary(layout).items())]
+    return [("what", "value"), *((key, cell_text(value)) for key, value in _layout_summary(layout).items())]
 
 
 def _check_rows(report: Any) -> list[tuple[str, ...]]:
@@ -686,9 +642,9 @@ def _check_rows(report: Any) -> list[tuple[str, ...]]:
         "points_held_to_boxes",
         "problem_count",
     )
-    rows: list[tuple[str, ...]] = [("what", "value"), *((key, _cell(getattr(report, key))) for key in keys)]
-    rows += [(f"distance_m {key}", _cell(value)) for key, value in report.distance_m.items()]
-    rows += [(f"occlusion level {key}", _cell(value)) for key, value in report.occlusion.items()]
+    rows: list[tuple[str, ...]] = [("what", "value"), *((key, cell_text(getattr(report, key))) for key in keys)]
+    rows += [(f"distance_m {key}", cell_text(value)) for key, value in report.distance_m.items()]
+    rows += [(f"occlusion level {key}", cell_text(value)) for key, value in report.occlusion.items()]
     return rows
 
 
@@ -698,41 +654,16 @@ def _kpi_rows(kpis: list[dict[str, Any]]) -> list[tuple[str, ...]]:
         low, high = row["ci_low"], row["ci_high"]
         # The two-sided interval whose ends a gate is decided on at its one-sided confidence; 95 % without a gate.
         level = 100.0 * (2.0 * row["confidence"] - 1.0) if "confidence" in row else 95.0
-        interval = "" if low is None and high is None else f"{_cell(low)} to {_cell(high)} ({level:.4g} %)"
-        bound = "" if row["bound"] is None else _cell(row["bound"])
-        rows.append((row["name"], _cell(row["value"]), interval, str(row["n"]), bound, row["verdict"] or ""))
+        interval = "" if low is None and high is None else f"{cell_text(low)} to {cell_text(high)} ({level:.4g} %)"
+        bound = "" if row["bound"] is None else cell_text(row["bound"])
+        rows.append((row["name"], cell_text(row["value"]), interval, str(row["n"]), bound, row["verdict"] or ""))
     return rows
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _show(rows: list[tuple[str, ...]], summary: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(summary, indent=2, sort_keys=True))
-    else:
-        _table(rows)
-
-
-def _table(rows: list[tuple[str, ...]]) -> None:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for number, row in enumerate(rows):
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-        if number == 0:
-            print("  ".join("-" * width for width in widths))
-
-
-def _tell(text: str) -> None:
-    print(text, file=sys.stderr)
 
 
 def _tell_failed(failed: list[Any], what: str) -> None:
     if failed:
-        _tell(f"{len(failed)} episodes {what}; the first, episode {failed[0].episode}:\n{failed[0].traceback}")
-        _tell(f"run it alone: {failed[0].repro}")
+        tell(f"{len(failed)} episodes {what}; the first, episode {failed[0].episode}:\n{failed[0].traceback}")
+        tell(f"run it alone: {failed[0].repro}")
 
 
 def _exit_for_failed(failed: list[Any]) -> None:

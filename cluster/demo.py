@@ -33,7 +33,8 @@ from ..validation.report import (
     pair_metrics,
     write_report,
 )
-from .field import DEFAULT_TRAIN_SHARE, WHOLE_PATH, Rows, calibrate_split
+from .field import DEFAULT_TRAIN_SHARE, WHOLE_PATH, calibrate_split
+from .field_logs import Rows
 from .generate import frames_of, put_together, shard_of
 from .jobs import DATASET_FOLDER, is_whole, record_path
 from .run import EpisodePlan, Resources, RunOutcome, make_plan, run_episodes

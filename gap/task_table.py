@@ -138,15 +138,25 @@ def _row(record: dict[str, Any]) -> KpiRow:
             raise ValueError(f"no value in '{side}'")
         values[side] = number
     both = _count(record.get("n"), "n")
-    counts, spreads = {}, {}
+    counts: dict[str, int | None] = {}
     for side, value in values.items():
         own = _count(record.get(f"{side}_n"), f"{side}_n")
-        counts[f"{side}_n"] = count = own if own is not None else both
+        counts[side] = count = own if own is not None else both
         if count is not None and not 0.0 <= value <= 1.0:
             percent = ": is it in percent? Divide by 100" if value <= 100.0 else ": for other KPIs give an interval"
             raise ValueError(f"'{side}' has a number of episodes, so that it must be a rate between 0 and 1{percent}")
-        spreads[f"{side}_sd"] = _spread(record, side, value)
-    return KpiRow(policy, kpi, **values, **counts, **spreads, unit=str(record.get("unit") or "").strip())
+    real, sim = values["real"], values["sim"]
+    return KpiRow(
+        policy,
+        kpi,
+        real,
+        sim,
+        real_n=counts["real"],
+        sim_n=counts["sim"],
+        real_sd=_spread(record, "real", real),
+        sim_sd=_spread(record, "sim", sim),
+        unit=str(record.get("unit") or "").strip(),
+    )
 
 
 def _spread(record: dict[str, Any], side: str, value: float) -> float | None:

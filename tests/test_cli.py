@@ -211,3 +211,31 @@ def test_every_interval_says_its_confidence(tmp_path):
     shown = {line.split()[0]: line for line in done.stdout.splitlines()}
     assert "(80 %)" in shown["collision"]
     assert "(95 %)" in shown["success"]
+
+
+def test_the_gap_of_a_log_needs_no_further_word_and_its_other_commands_do(tmp_path):
+    """``floorcast gap LOG`` and ``floorcast gap measure LOG`` are one; options may stand before the log."""
+    assert_refused(floorcast("gap", "--seed", 3, "none.log", cwd=tmp_path), "none.log")
+    assert_refused(floorcast("gap", "measure", "none.log", cwd=tmp_path), "none.log")
+    help_text = floorcast("gap", "--help", cwd=tmp_path).stdout
+    assert "measure" in help_text
+    assert "task" in help_text
+
+
+def test_the_task_gap_of_a_table(tmp_path):
+    rows = [f"policy{i},success,{0.1 * i},{0.1 * i + 0.05},20" for i in range(1, 6)]
+    (tmp_path / "kpis.csv").write_text("\n".join(["policy,kpi,real,sim,n", *rows]))
+    done = floorcast("gap", "task", "kpis.csv", "--out", "run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "only 5 policies" in done.stderr
+    found = {row["name"]: row for row in json.loads((tmp_path / "run" / "summary.json").read_text())["metrics"]}
+    assert found["success.mmrv"]["value"] == 0.0
+    assert found["success.bias"]["value"] == pytest.approx(0.05)
+    fields = {"name", "robot", "horizon_s", "value", "ci_low", "ci_high", "n", "floor", "ratio", "unit"}
+    assert set(found["success.bias"]) == fields
+    (tmp_path / "kpis.csv").write_text("policy,kpi,real\na,b,1\n")
+    assert_refused(floorcast("gap", "task", "kpis.csv", cwd=tmp_path), "kpis.csv", "'sim'", "columns policy, kpi, real")
+
+
+def test_a_log_named_twice_is_refused(tmp_path):
+    assert_refused(floorcast("gap", "tricycle", "tricycle", cwd=tmp_path), "several logs of tricycle", "once")

@@ -1,0 +1,87 @@
+"""Gap runs on field logs and KPI tables: read, measure, write results into a run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..common.config import config_hash
+from ..gap.fieldlog import sha256_of
+from ..gap.metrics import Metric
+from ..gap.task import measure_task_gap
+from ..gap.task_table import read_kpi_table
+from ..gap.whole import WholeGap, measure_whole
+from ..robots.twin import load_twin
+from .field_logs import FieldRun, Rows, identity_of, metric_cells, number_cell, read_logs
+from .run_folder import open_run
+
+SHOWN = ("pos_end_err", "yaw_end_err", "ate_rmse", "delay_ms", "mean_pos_err", "mean_yaw_err")
+"""Metrics of the short table, where a summary holds all."""
+
+
+def run_gap(
+    paths: Sequence[Path],
+    *,
+    twin: Path | None,
+    robots: Sequence[str] | None,
+    seed: int,
+    out: Path | None,
+    options: Path | None = None,
+) -> FieldRun:
+    """Measure the gap of logs and write ``summary.json``.
+
+    Args:
+        paths: files and folders with logs.
+        twin: file of calibrated parameters, or None.
+        robots: names of those to be measured; None for all.
+        seed: of the bootstraps.
+        out: output folder, or None for the default one.
+        options: file that says how the logs are read, or None.
+
+    Raises:
+        InputError: a log or the twin cannot be used, or the output folder holds another run.
+    """
+    logs = read_logs(paths, robots=robots, options=options)
+    calibrated = load_twin(twin) if twin is not None else None
+    result = measure_whole(logs, twin=calibrated, seed=seed)
+    identity = {
+        **identity_of(logs, seed),
+        "twin_hash": config_hash(calibrated) if calibrated is not None else None,
+    }
+    with open_run(out, "gap", identity) as folder:
+        summary = {**result.to_summary(), "log": ", ".join(path.name for path in paths)}
+        folder.write_summary(summary)
+    notes = [*_missing_lines(result), *result.all_notes(), *result.reports, f"run: {folder.path}"]
+    return FieldRun(folder.path, gap_rows(result.metrics), summary, notes)
+
+
+def run_task_gap(table: Path, *, seed: int, out: Path | None) -> FieldRun:
+    """Measure the task gap of a table of KPIs and write ``summary.json``.
+
+    Raises:
+        InputError: the table cannot be used, or the output folder holds another run.
+    """
+    result = measure_task_gap(read_kpi_table(table), seed=seed)
+    with open_run(out, "gap-task", {"table": sha256_of(table), "seed": seed}) as folder:
+        summary = {**result.to_summary(), "log": table.name}
+        folder.write_summary(summary)
+    rows: Rows = [("metric", "value", "95 % interval", "policies", "floor", "ratio", "unit")]
+    rows += [(metric.name, *metric_cells(metric)) for metric in result.metrics]
+    return FieldRun(folder.path, rows, summary, [*result.notes, *result.reports, f"run: {folder.path}"])
+
+
+def gap_rows(metrics: Sequence[Metric]) -> Rows:
+    """Return the short table of a gap."""
+    rows: Rows = [("metric", "robot", "horizon s", "value", "95 % interval", "n", "floor", "ratio", "unit")]
+    for metric in metrics:
+        if metric.name in SHOWN:
+            rows.append((metric.name, metric.robot, number_cell(metric.horizon_s), *metric_cells(metric)))
+    return rows
+
+
+def _missing_lines(result: WholeGap) -> list[str]:
+    """Say what could not be measured, robots with the same reason together."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for item in result.missing:
+        groups.setdefault((item.part, item.reason), []).append(item.robot)
+    return [f"no {part} gap of {', '.join(robots)}: {reason}" for (part, reason), robots in groups.items()]

@@ -1,0 +1,102 @@
+"""``floorcast gap`` and ``floorcast calibrate``: field logs in, the gap, its sources and a twin out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from .shared import Json, Out, Seed, Twin, show_result, split_names, tell
+
+Logs = Annotated[
+    list[Path], typer.Argument(help="Field logs: files or folders, or 'tricycle', the bundled one.", show_default=False)
+]
+Robots = Annotated[str | None, typer.Option("--robot", help="Robots of the logs, for example 1,2.")]
+Options = Annotated[
+    Path | None, typer.Option("--options", help="YAML: topics, columns, units and so on, where the log does not tell.")
+]
+MEASURE = "measure"
+"""The command meant where none is named: ``floorcast gap LOG``."""
+
+
+class _WithDefault(TyperGroup):
+    """A group whose first command is meant where the first word names none."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = [MEASURE, *args]
+        return list(super().parse_args(ctx, args))
+
+
+gap_app = typer.Typer(
+    cls=_WithDefault,
+    help="The sim-to-real gap of field logs. 'floorcast gap LOG' is short for 'floorcast gap measure LOG'; a log that "
+    "is called like a command is given as ./inspect.",
+    no_args_is_help=True,
+)
+
+
+@gap_app.command(MEASURE)
+def measure(
+    logs: Logs,
+    twin: Twin = None,
+    robot: Robots = None,
+    options: Options = None,
+    seed: Seed = 0,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Measure how far simulation is from the field, with intervals, and say where the gap comes from."""
+    from ..cluster.field_gap import run_gap
+
+    result = run_gap(logs, twin=twin, robots=split_names(robot), options=options, seed=seed, out=out)
+    show_result(result.rows, result.summary, as_json)
+    for line in result.notes:
+        tell(line)
+
+
+@gap_app.command("task")
+def task(
+    table: Annotated[Path, typer.Argument(help="CSV or Parquet: policy, kpi, real, sim; n or intervals if known.")],
+    seed: Seed = 0,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Measure whether simulation ranks policies as the field does: correlation, wrong orders, bias."""
+    from ..cluster.field_gap import run_task_gap
+
+    result = run_task_gap(table, seed=seed, out=out)
+    show_result(result.rows, result.summary, as_json)
+    for line in result.notes:
+        tell(line)
+
+
+def calibrate(
+    logs: Logs,
+    train: Annotated[str | None, typer.Option("--train", help="Robots to fit, for example 1,2,3.")] = None,
+    test: Annotated[str | None, typer.Option("--test", help="Robots to judge on, for example 4,5.")] = None,
+    options: Options = None,
+    name: Annotated[str | None, typer.Option("--name", help="Of the twin.")] = None,
+    date: Annotated[str | None, typer.Option("--date", help="Written into the twin; the clock is not read.")] = None,
+    seed: Seed = 0,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Fit a twin to one part of field logs and judge it, before and after, on the part held out."""
+    from ..cluster.field import run_calibrate
+
+    result = run_calibrate(
+        logs,
+        train=split_names(train),
+        test=split_names(test),
+        options=options,
+        name=name,
+        date=date,
+        seed=seed,
+        out=out,
+    )
+    show_result(result.rows, result.summary, as_json)
+    for line in result.notes:
+        tell(line)

@@ -1,0 +1,117 @@
+"""The whole gap of a set of logs: every part that their tables allow, and for the others the reason why not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ..common.errors import InputError
+from ..robots.twin import Twin
+from .fieldlog import FieldLog
+from .metrics import Metric
+from .results import GapResult, ReplayPath
+from .run import measure_gap
+
+Part = Literal["motion"]
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A part of the gap that a log cannot give, and why, in words for people."""
+
+    part: Part
+    robot: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class WholeGap:
+    """All that a set of logs says about the gap.
+
+    Attributes:
+        motion: replays, one result for each kind of drive.
+        missing: what could not be measured, and why.
+        reports: findings of the import.
+        seed: of all bootstraps.
+    """
+
+    motion: list[GapResult]
+    missing: list[Missing]
+    reports: list[str]
+    seed: int
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """Metrics of all parts."""
+        return [metric for result in self.motion for metric in result.metrics]
+
+    @property
+    def paths(self) -> list[ReplayPath]:
+        """Replayed stretches, for drawing."""
+        return [path for result in self.motion for path in result.paths]
+
+    def to_summary(self) -> dict[str, Any]:
+        """Return everything but pictures, JSON-safe."""
+        return {
+            "metrics": [metric.to_row() for metric in self.metrics],
+            "windows": [vars(count) for result in self.motion for count in result.windows],
+            "matched": {robot: share for result in self.motion for robot, share in result.matched.items()},
+            "model": ", ".join(dict.fromkeys(result.model for result in self.motion)),
+            "missing": [vars(item) for item in self.missing],
+            "notes": self.all_notes(),
+            "log_findings": self.reports,
+            "seed": self.seed,
+        }
+
+    def all_notes(self) -> list[str]:
+        """Return the notes of all parts, each once."""
+        return list(dict.fromkeys([*self.notes, *(note for result in self.motion for note in result.notes)]))
+
+
+def measure_whole(logs: Sequence[FieldLog], *, twin: Twin | None = None, seed: int = 0) -> WholeGap:
+    """Measure every part of the gap that the logs' tables allow.
+
+    Args:
+        logs: of any robots; (robot, run) is unique.
+        twin: calibrated parameters, or None: then the robot as its data sheet or the log's header has it.
+        seed: of all bootstraps.
+
+    Raises:
+        InputError: no logs, or nothing at all can be measured; the twin is of another kind of robot.
+    """
+    missing: list[Missing] = []
+    motion = _motion(logs, twin, seed, missing)
+    reports = [line for log in logs for line in log.report.lines()]
+    whole = WholeGap(motion, missing, reports, seed)
+    if not whole.metrics:
+        reasons = "\n  - ".join(f"{item.robot}: {item.part}: {item.reason}" for item in missing[:12])
+        raise InputError(
+            f"nothing of the gap can be measured from these logs:\n  - {reasons}",
+            mend="'floorcast gap inspect' says what a log holds and what it lacks",
+        )
+    return whole
+
+
+def _motion(logs: Sequence[FieldLog], twin: Twin | None, seed: int, missing: list[Missing]) -> list[GapResult]:
+    """Replay the logs that can be, by kind of drive."""
+    groups: dict[str, list[FieldLog]] = {}
+    for log in logs:
+        reason = why_no_motion(log)
+        if reason is None:
+            groups.setdefault(log.drive, []).append(log)
+        else:
+            missing.append(Missing("motion", log.name, reason))
+    return [measure_gap(group, twin=twin, seed=seed) for group in groups.values()]
+
+
+def why_no_motion(log: FieldLog) -> str | None:
+    """Return why a log's motion cannot be replayed; None if it can."""
+    if len(log.pose_t_ns) < 2:
+        return "no true poses"
+    if len(log.input_t_ns) < 2:
+        return "no commands, wheel commands or encoder ticks"
+    if log.drive == "unknown":
+        return "nobody says what moves the robot: give 'drive' with --options"
+    return None
