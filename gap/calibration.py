@@ -1,9 +1,6 @@
 """Fit of a robot's parameters to its log: CMA-ES on the unit cube, then refits on resampled windows for intervals.
 
-Loss: at 1, 2, 5 and 10 s each window's end error along x, y and yaw is divided by the median absolute error at that
-horizon and put through ``2 (sqrt(1 + r^2) - 1)``, which is quadratic near zero and linear for outliers (a bump, a
-pushed robot). CMA-ES (N. Hansen, *The CMA Evolution Strategy: A Tutorial*, 2016) finds the basin, scaled by the
-unfitted replay; a bounded least-squares fit of the same loss, scaled by the errors of the fit itself, finishes.
+The loss and its search are those of ``scoring``. The work is cut into tasks that may be done anywhere (``tasks``).
 
 Intervals: errors of neighbouring windows hang together (slip, wear, a drifting battery), and robots differ, so that the
 number of windows says little about how well a value is known. What counts is how much it moves from part to part, a
@@ -17,24 +14,25 @@ It is a 95 % interval of the value that robots (or stretches) of this kind have 
 outside. It does not cover drift slower than a part: on made logs with slip that forgets itself within a fifth of a part
 it held the truth in 95 % of trials, within a quarter in 94 %. Nor does it cover what the model gets wrong: ``refit`` on
 data of another kind (driving backwards instead of forwards) shows that.
+
+What cannot be told apart: the curvature of the loss (its Gauss-Newton form, which is Fisher's information up to the
+noise) is inverted, and parameters whose errors hang together in it are named, with the combination that *is* known.
 """
 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-import cma
 import numpy as np
-from scipy.optimize import least_squares
 from scipy.stats import t as student_t
 
-from ..common.errors import InputError
-from ..common.geometry import FloatArray, relative, wrap_angle
+from ..common.geometry import FloatArray
 from ..common.seeding import generator
 from .fieldlog import IntArray
-from .metrics import block_length
 from .problems import Problem
+from .scoring import Expansion, Scoring, loss_of, polish_at, refits_at, search
+from .tasks import Evaluate, in_chunks, in_process
 
 AT_BOUND = 0.01
 """A value within this share of the range from its end counts as stopped by the bound."""
@@ -43,12 +41,15 @@ WIDE = 0.5
 CONFIDENCE = 0.95
 FEWEST_PARTS, MOST_PARTS = 3, 6
 """Stretches that a single log is cut into for its intervals."""
+MOST_RUN_PARTS = 12
+"""Groups that the runs of a single robot are put into for its intervals."""
 PART_HORIZONS = 4.0
 """Least length of a stretch in longest horizons, where the log is long enough for more than the fewest."""
 MAX_CORRELATION = 0.99
 """Two parameters whose refits move together more than this cannot be told apart."""
-_KNOWN = 64
-_MIN_POSITION, _MIN_HEADING = 1e-3, 2e-3
+HARDLY_APART = 0.9
+"""Two parameters whose errors hang together more than this are told of together."""
+_REFITS_PER_TASK = 10
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,34 @@ class FittedParameter:
 
 
 @dataclass(frozen=True)
+class Together:
+    """Two parameters that the log hardly tells apart, and what it does know of them.
+
+    Attributes:
+        names: of the two.
+        correlation: of their errors, -1..1.
+        value, ci_low, ci_high: of their sum (correlation below zero) or difference, where they share a unit; else None.
+        unit: of that.
+    """
+
+    names: tuple[str, str]
+    correlation: float
+    value: float | None
+    ci_low: float | None
+    ci_high: float | None
+    unit: str
+
+    def sentence(self) -> str:
+        """Say it in plain words."""
+        first, second = self.names
+        text = f"{first} and {second} can hardly be told apart by this log (their errors correlate {self.correlation:+.2f})"
+        if self.value is None:
+            return f"{text}: more of the one looks like {'less' if self.correlation < 0 else 'more'} of the other"
+        what = "together" if self.correlation < 0 else f"{first} less {second}"
+        return f"{text}: {what} {self.value:.3g} {self.unit} ({self.ci_low:.3g} to {self.ci_high:.3g})"
+
+
+@dataclass(frozen=True)
 class Fit:
     """Outcome of a calibration's fit.
 
@@ -73,10 +102,11 @@ class Fit:
         parameters: by order of the ranges.
         correlation: (P, P) of the refits.
         loss_before, loss_after: mean loss over the training windows.
-        evaluations: replays of the whole training set.
+        evaluations: replays of the whole training set by CMA-ES.
         refits: (R, P) parameter values of the bootstrap.
         parts: into which the training data was cut for the intervals.
-        by_part: the fit of each training robot alone, or of the halves of a single log.
+        by_part: the fit of each training robot alone, or of the halves of a single robot's logs.
+        together: what can hardly be told apart.
     """
 
     parameters: tuple[FittedParameter, ...]
@@ -87,6 +117,7 @@ class Fit:
     refits: FloatArray
     parts: int
     by_part: dict[str, dict[str, float]]
+    together: tuple[Together, ...] = field(default=())
 
     @property
     def values(self) -> dict[str, float]:
@@ -94,7 +125,14 @@ class Fit:
         return {item.name: item.value for item in self.parameters}
 
 
-def fit(problem: Problem, *, seed: int, refits: int = 60, max_evaluations: int = 3000) -> Fit:
+def fit(
+    problem: Problem,
+    *,
+    seed: int,
+    refits: int = 60,
+    max_evaluations: int = 3000,
+    evaluate_many: Evaluate = in_process,
+) -> Fit:
     """Fit the parameters and their intervals.
 
     Args:
@@ -102,42 +140,32 @@ def fit(problem: Problem, *, seed: int, refits: int = 60, max_evaluations: int =
         seed: of CMA-ES and of the resampling. Neither reads nor changes numpy's global generator.
         refits: bootstrap refits; at least 20.
         max_evaluations: of CMA-ES.
+        evaluate_many: does the independent pieces of work; the result does not depend on it.
 
     Raises:
         InputError: no training window is valid, or the robot never moves in them.
     """
-    scoring = _Scoring(problem)
-    best = scoring.search(seed, max_evaluations)
+    scoring = Scoring.of(problem)
+    best, evaluations = search(scoring, seed, max_evaluations, evaluate_many)
     for _ in range(2):
         # What counts as an outlier depends on how good the fit is, so the scale follows the fit.
-        scoring.rescale_at(best)
-        best = scoring.polish(best, scoring.every_row())
-    before = float(_loss(scoring.residuals_of(problem.baseline, scoring.every_row())).mean())
-    after = float(_loss(scoring.residuals(best, scoring.every_row())).mean())
-    drawn = np.array(
-        [scoring.polish(best, scoring.resample(generator(seed, "refit", number))) for number in range(max(refits, 20))]
-    )
-    spread = drawn.std(axis=0)
-    correlation = np.eye(len(best))
-    moving = np.flatnonzero(spread > 1e-6)
-    if len(moving) > 1:
-        correlation[np.ix_(moving, moving)] = np.corrcoef(drawn[:, moving].T)
-    parts = {name: scoring.polish(best, rows) for name, rows in scoring.parts().items()}
-    reach, count = scoring.jackknife(best)
-    low, high = np.quantile(drawn, [0.5 - 0.5 * CONFIDENCE, 0.5 + 0.5 * CONFIDENCE], axis=0)
-    low, high = np.minimum(low, best - reach), np.maximum(high, best + reach)
-    if len(problem.windows) == 1:
-        halves = np.array([best, *parts.values()])
-        low, high = np.minimum(low, halves.min(axis=0)), np.maximum(high, halves.max(axis=0))
+        scoring = scoring.scaled_at(best)
+        best = scoring.polish(best)
+    expansion = Expansion(scoring, best, evaluate_many)
+    drawn = _bootstrap(expansion, best, seed, max(refits, 20), evaluate_many)
+    parts = _Parts(scoring, expansion, best, evaluate_many)
+    low, high = parts.interval(np.eye(len(best)), drawn)
+    correlation = _correlation_of(np.atleast_2d(np.cov(drawn.T)))
     return Fit(
         parameters=_describe(problem, best, np.clip(low, 0.0, 1.0), np.clip(high, 0.0, 1.0), correlation),
         correlation=correlation,
-        loss_before=before,
-        loss_after=after,
-        evaluations=scoring.evaluations,
+        loss_before=float(loss_of(scoring.residuals_of(problem.baseline)).mean()),
+        loss_after=scoring.loss(best),
+        evaluations=evaluations,
         refits=np.array([list(problem.values(cube).values()) for cube in drawn]),
-        parts=count,
-        by_part={name: problem.values(cube) for name, cube in parts.items()},
+        parts=parts.count,
+        by_part={name: problem.values(cube) for name, cube in parts.by_name.items()},
+        together=_together(problem, expansion, best, parts, drawn),
     )
 
 
@@ -149,166 +177,154 @@ class Refit:
     intervals: dict[str, tuple[float, float]]
 
 
-def refit(problem: Problem, values: dict[str, float]) -> Refit:
+def refit(problem: Problem, values: dict[str, float], *, evaluate_many: Evaluate = in_process) -> Refit:
     """Fit again on other data, from given values, as a check of their intervals. Raises as ``fit`` does."""
-    scoring = _Scoring(problem)
+    scoring = Scoring.of(problem)
     cube = problem.cube(values)
     for _ in range(2):
-        scoring.rescale_at(cube)
-        cube = scoring.polish(cube, scoring.every_row())
-    reach, _ = scoring.jackknife(cube)
+        scoring = scoring.scaled_at(cube)
+        cube = scoring.polish(cube)
+    parts = _Parts(scoring, Expansion(scoring, cube, evaluate_many), cube, evaluate_many)
+    reach = parts.reach(np.eye(len(cube)))
     low, high = problem.values(cube - reach), problem.values(cube + reach)
     return Refit(problem.values(cube), {name: (low[name], high[name]) for name in low})
 
 
-class _Scoring:
-    """Residuals of a problem at points of the unit cube, for chosen windows."""
+class _Parts:
+    """Fits of the parts of the data, and of all but one part, and the intervals that follow from them."""
 
-    def __init__(self, problem: Problem) -> None:
-        self._problem = problem
-        self._truth = np.concatenate([item.truth[:, item.horizon_steps] for item in problem.windows])
-        self._valid = np.concatenate([item.valid for item in problem.windows])
-        bounds = np.cumsum([0, *(len(item) for item in problem.windows)])
-        self._rows = [np.arange(a, b) for a, b in itertools.pairwise(bounds)]
-        if not self._valid.any():
-            raise InputError("no window of the training logs is whole", mend="give logs with fewer holes in them")
-        self.evaluations = 0
-        # All refits start at the same point: its errors, and those of the steps around it, are asked for many times.
-        self._known: dict[bytes, FloatArray] = {}
-        self._scale = np.ones((1, self._truth.shape[1], 3))
-        self.rescale(problem.baseline)
+    def __init__(self, scoring: Scoring, expansion: Expansion, best: FloatArray, evaluate_many: Evaluate) -> None:
+        self._best = best
+        clusters, self._alone_counts = _clusters(scoring)
+        named = _named_parts(scoring)
+        rest = [np.concatenate(clusters[:i] + clusters[i + 1 :]) for i in range(len(clusters))] if clusters[1:] else []
+        alone = clusters if rest and self._alone_counts else []
+        # From where the expansion ends up, the replay has little left to do.
+        rows = [*rest, *alone, *named.values()]
+        tasks = [(expansion.refit(best, scoring.only(part)), scoring.only(part)) for part in rows]
+        found = evaluate_many(polish_at, scoring, tasks)
+        self.count = len(clusters)
+        self._left = np.array(found[: len(rest)]).reshape(-1, len(best))
+        self._alone = np.array(found[len(rest) : len(rest) + len(alone)]).reshape(-1, len(best))
+        self.by_name = dict(zip(named, found[len(rest) + len(alone) :], strict=True))
+        self._single = len(scoring.logs) == 1
 
-    def rescale(self, ends: FloatArray) -> None:
-        """Take the median absolute errors of end poses (K, H, 3) as the scale of the residuals."""
-        error = self._errors(ends)
-        for number in range(error.shape[1]):
-            chosen = error[self._valid[:, number], number]
-            typical = np.median(np.abs(chosen), axis=0) if len(chosen) else np.ones(3)
-            position = max(float(np.hypot(typical[0], typical[1])), _MIN_POSITION)
-            self._scale[0, number] = position, position, max(float(typical[2]), _MIN_HEADING)
-
-    def rescale_at(self, cube: FloatArray) -> None:
-        """Take the scale from the errors at a point of the cube."""
-        self.rescale(self._problem.simulate(self._problem.values(cube)))
-
-    def every_row(self) -> IntArray:
-        """Return the indices of all training windows."""
-        return np.concatenate(self._rows)
-
-    def parts(self) -> dict[str, IntArray]:
-        """Return the windows of each log, or of the halves of the only one, that have a valid end."""
-        if len(self._rows) > 1:
-            named = {item.log.robot: rows for item, rows in zip(self._problem.windows, self._rows, strict=True)}
-        else:
-            half = len(self._rows[0]) // 2
-            named = {"first half": self._rows[0][:half], "second half": self._rows[0][half:]}
-        return {name: rows for name, rows in named.items() if self._valid[rows].any()}
-
-    def jackknife(self, best: FloatArray) -> tuple[FloatArray, int]:
-        """Return half the 95 % interval (P,) from what differs between parts, and the number of parts.
+    def reach(self, directions: FloatArray) -> FloatArray:
+        """Return half the 95 % interval (D,) of combinations (D, P) from what differs between parts.
 
         The wider of two estimates: from fits without one part each (the jackknife), and from fits of one part each.
         With two parts there is one degree of freedom and an interval of 12.7 standard errors; with one, none: then it
         is infinite.
         """
-        parts = self._clusters()
-        if len(parts) < 2:
-            return np.full(len(best), np.inf), len(parts)
-        left = np.array([self.polish(best, np.concatenate(parts[:i] + parts[i + 1 :])) for i in range(len(parts))])
-        share = (len(parts) - 1) / len(parts)
-        alone = np.array([self.polish(best, part) for part in parts])
-        error = np.maximum(
-            np.sqrt(share * ((left - best) ** 2).sum(axis=0)), alone.std(axis=0, ddof=1) / np.sqrt(len(parts))
-        )
-        reach: FloatArray = error * student_t.ppf(0.5 + 0.5 * CONFIDENCE, len(parts) - 1)
-        return reach, len(parts)
+        if self.count < 2:
+            return np.full(len(directions), np.inf)
+        share = (self.count - 1) / self.count
+        moved = np.einsum("rp,dp->rd", self._left - self._best, directions)
+        error = np.sqrt(share * (moved**2).sum(axis=0))
+        if len(self._alone):
+            scatter = np.einsum("rp,dp->rd", self._alone, directions).std(axis=0, ddof=1) / np.sqrt(self.count)
+            error = np.maximum(error, scatter)
+        result: FloatArray = error * student_t.ppf(0.5 + 0.5 * CONFIDENCE, self.count - 1)
+        return result
 
-    def _clusters(self) -> list[IntArray]:
-        """Return the windows of each log, or of stretches of the only one, that have a valid end."""
-        rows = self._rows
-        if len(rows) == 1:
-            windows = self._problem.windows[0]
-            span = len(windows) * windows.every
-            count = int(np.clip(span // (PART_HORIZONS * windows.horizons[-1]), FEWEST_PARTS, MOST_PARTS))
-            rows = np.array_split(rows[0], min(count, len(windows)))
-        return [part for part in rows if self._valid[part].any()]
-
-    def resample(self, rng: np.random.Generator) -> IntArray:
-        """Draw logs, then blocks of windows within each."""
-        parts = []
-        for number in rng.integers(0, len(self._rows), size=len(self._rows)):
-            rows, windows = self._rows[number], self._problem.windows[number]
-            size = min(len(rows), block_length(windows.horizons[-1], windows.every, len(rows)))
-            begin = rng.integers(0, len(rows), size=-(-len(rows) // size))
-            run = (begin[:, None] + np.arange(size)).ravel()[: len(rows)] % len(rows)
-            parts.append(rows[run])
-        return np.concatenate(parts)
-
-    def residuals(self, cube: FloatArray, rows: IntArray) -> FloatArray:
-        """Return the scaled errors (n,) of the chosen windows at a point of the cube."""
-        key = cube.tobytes()
-        error = self._known.get(key)
-        if error is None:
-            self.evaluations += 1
-            error = self._errors(self._problem.simulate(self._problem.values(cube)))
-            self._known[key] = error
-            if len(self._known) > _KNOWN:
-                del self._known[next(iter(self._known))]
-        return self._scaled(error, rows)
-
-    def residuals_of(self, ends: FloatArray, rows: IntArray) -> FloatArray:
-        """Return the scaled errors (n,) of end poses (K, H, 3)."""
-        return self._scaled(self._errors(ends), rows)
-
-    def _scaled(self, error: FloatArray, rows: IntArray) -> FloatArray:
-        scaled = error / self._scale
-        return np.where(self._valid[rows][..., None], scaled[rows], 0.0).ravel()
-
-    def search(self, seed: int, max_evaluations: int) -> FloatArray:
-        """Find the basin by CMA-ES. Returns the best point of the cube."""
-        problem = self._problem
-        rows = self.every_row()
-        rng = generator(seed, "cma")
-        options = {
-            "bounds": [0.0, 1.0],
-            "seed": float("nan"),  # leave numpy's global generator alone; the numbers come from randn
-            "randn": lambda *shape: rng.standard_normal(shape),
-            "verbose": -9,
-            "verb_log": 0,
-            "maxfevals": max_evaluations,
-            "tolx": 1e-3,
-            "tolfun": 1e-4,
-            "tolfunhist": 1e-5,
-        }
-        start = np.clip(problem.cube({item.name: item.start for item in problem.ranges}), 0.02, 0.98)
-        state = np.random.get_state()  # noqa: NPY002 - held so that it can be put back
-        try:
-            strategy = cma.CMAEvolutionStrategy(start, 0.2, options)
-            while not strategy.stop():
-                points = strategy.ask()
-                strategy.tell(points, [float(_loss(self.residuals(np.asarray(p), rows)).mean()) for p in points])
-            return np.clip(np.asarray(strategy.result.xbest, dtype=np.float64), 0.0, 1.0)
-        finally:
-            np.random.set_state(state)  # noqa: NPY002
-
-    def polish(self, cube: FloatArray, rows: IntArray) -> FloatArray:
-        """Finish a fit by bounded least squares of the same loss, from a point of the cube."""
-        inside = np.clip(cube, 1e-6, 1.0 - 1e-6)
-        solution = least_squares(
-            self.residuals, inside, args=(rows,), bounds=(0.0, 1.0), loss="soft_l1", diff_step=2e-3, xtol=1e-4,
-            ftol=1e-5, max_nfev=15,
-        )  # fmt: skip
-        found: FloatArray = np.asarray(solution.x, dtype=np.float64)
-        return found
-
-    def _errors(self, ends: FloatArray) -> FloatArray:
-        error = relative(self._truth, ends)
-        error[..., 2] = wrap_angle(error[..., 2])
-        return error
+    def interval(self, directions: FloatArray, drawn: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the ends (D,), (D,) of the 95 % interval of combinations (D, P); ``drawn`` (R, P) are the refits."""
+        value, reach = directions @ self._best, self.reach(directions)
+        spread = np.einsum("rp,dp->rd", drawn, directions)
+        low, high = np.quantile(spread, [0.5 - 0.5 * CONFIDENCE, 0.5 + 0.5 * CONFIDENCE], axis=0)
+        low, high = np.minimum(low, value - reach), np.maximum(high, value + reach)
+        if self._single:
+            halves = np.einsum("rp,dp->rd", np.array([self._best, *self.by_name.values()]), directions)
+            low, high = np.minimum(low, halves.min(axis=0)), np.maximum(high, halves.max(axis=0))
+        return low, high
 
 
-def _loss(residuals: FloatArray) -> FloatArray:
-    return 2.0 * (np.sqrt(1.0 + residuals**2) - 1.0)
+def _clusters(scoring: Scoring) -> tuple[list[IntArray], bool]:
+    """Return the windows of each part that has a valid end, and whether fits of one part alone say anything.
+
+    Parts are robots; with one robot its runs, put into groups by turns; with one log its stretches. A group of short
+    runs alone may not hold what the parameters need, so only the jackknife counts there.
+    """
+    windows, logs = scoring.problem.windows, scoring.logs
+    robots = list(dict.fromkeys(item.log.robot for item in windows))
+    if len(robots) > 1:
+        parts = [
+            np.concatenate([rows for item, rows in zip(windows, logs, strict=True) if item.log.robot == robot])
+            for robot in robots
+        ]
+    elif len(logs) > 1:
+        groups = min(len(logs), MOST_RUN_PARTS)
+        parts = [np.concatenate(logs[first::groups]) for first in range(groups)]
+    else:
+        span = len(windows[0]) * windows[0].every
+        count = int(np.clip(span // (PART_HORIZONS * windows[0].horizons[-1]), FEWEST_PARTS, MOST_PARTS))
+        parts = list(np.array_split(logs[0], min(count, len(windows[0]))))
+    return [part for part in parts if scoring.valid[part].any()], len(robots) > 1 or len(logs) == 1
+
+
+def _named_parts(scoring: Scoring) -> dict[str, IntArray]:
+    """Return the windows of each robot, or of the halves of the only one's logs, that have a valid end."""
+    windows, logs = scoring.problem.windows, scoring.logs
+    robots = list(dict.fromkeys(item.log.robot for item in windows))
+    if len(robots) > 1:
+        parts, _ = _clusters(scoring)
+        named = dict(zip(robots, parts, strict=False)) if len(parts) == len(robots) else {}
+    elif len(logs) > 1:
+        half = len(logs) // 2
+        named = {"first half of runs": np.concatenate(logs[:half]), "second half of runs": np.concatenate(logs[half:])}
+    else:
+        half = len(logs[0]) // 2
+        named = {"first half": logs[0][:half], "second half": logs[0][half:]}
+    return {name: rows for name, rows in named.items() if scoring.valid[rows].any()}
+
+
+def _bootstrap(
+    expansion: Expansion, best: FloatArray, seed: int, refits: int, evaluate_many: Evaluate
+) -> FloatArray:
+    """Return the fits (R, P) of windows resampled in blocks."""
+    weights = [expansion.scoring.resample(generator(seed, "refit", number)) for number in range(refits)]
+    tasks = [(best, [weights[number] for number in chunk]) for chunk in in_chunks(refits, _REFITS_PER_TASK)]
+    return np.array([cube for part in evaluate_many(refits_at, expansion, tasks) for cube in part])
+
+
+def _correlation_of(covariance: FloatArray) -> FloatArray:
+    """Return the correlations (P, P) of a covariance; zero for what does not move."""
+    spread = np.sqrt(np.maximum(np.diagonal(covariance), 0.0))
+    moving = spread > 1e-6
+    safe = np.where(moving, spread, 1.0)
+    correlation = np.where(moving[:, None] & moving[None, :], covariance / np.outer(safe, safe), 0.0)
+    np.fill_diagonal(correlation, 1.0)
+    return np.clip(correlation, -1.0, 1.0)
+
+
+def _together(
+    problem: Problem, expansion: Expansion, best: FloatArray, parts: _Parts, drawn: FloatArray
+) -> tuple[Together, ...]:
+    """Name the pairs whose errors hang together in the inverse of the loss's curvature."""
+    residuals, slope = expansion.residuals(best), expansion.derivative(best)
+    curvature = np.einsum("kcp,kcq->pq", slope / np.sqrt(1.0 + residuals**2)[..., None], slope)
+    known = np.flatnonzero(np.diagonal(curvature) > 1e-9 * np.diagonal(curvature).max())
+    inverse = np.linalg.pinv(curvature[np.ix_(known, known)], rcond=1e-12, hermitian=True)
+    spread = np.sqrt(np.maximum(np.diagonal(inverse), 1e-300))
+    found = []
+    for a, b in itertools.combinations(range(len(known)), 2):
+        correlation = float(np.clip(inverse[a, b] / (spread[a] * spread[b]), -1.0, 1.0))
+        if abs(correlation) < HARDLY_APART:
+            continue
+        i, j = int(known[a]), int(known[b])
+        first, second = problem.ranges[i], problem.ranges[j]
+        value = low = high = None
+        if first.unit == second.unit:
+            sign = -1.0 if correlation > 0 else 1.0
+            size = np.array([item.high - item.low for item in problem.ranges])
+            direction = np.zeros(len(best))
+            direction[i], direction[j] = size[i], sign * size[j]
+            offset = first.low + sign * second.low
+            value = float(direction @ best) + offset
+            ends = parts.interval(direction[None, :], drawn)
+            low, high = float(ends[0][0]) + offset, float(ends[1][0]) + offset
+        found.append(Together((first.name, second.name), correlation, value, low, high, first.unit))
+    return tuple(found)
 
 
 def _describe(
