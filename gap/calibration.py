@@ -31,7 +31,7 @@ from ..common.geometry import FloatArray
 from ..common.seeding import generator
 from .fieldlog import IntArray
 from .problems import Problem
-from .scoring import Expansion, Scoring, loss_of, polish_at, refits_at, search
+from .scoring import Expansion, Scoring, finish_at, loss_of, refits_at, search
 from .tasks import Evaluate, in_chunks, in_process
 
 AT_BOUND = 0.01
@@ -87,7 +87,7 @@ class Together:
     def sentence(self) -> str:
         """Say it in plain words."""
         first, second = self.names
-        text = f"{first} and {second} can hardly be told apart by this log (their errors correlate {self.correlation:+.2f})"
+        text = f"{first} and {second} can hardly be told apart by this log (correlation {self.correlation:+.2f})"
         if self.value is None:
             return f"{text}: more of the one looks like {'less' if self.correlation < 0 else 'more'} of the other"
         what = "together" if self.correlation < 0 else f"{first} less {second}"
@@ -199,14 +199,14 @@ class _Parts:
         named = _named_parts(scoring)
         rest = [np.concatenate(clusters[:i] + clusters[i + 1 :]) for i in range(len(clusters))] if clusters[1:] else []
         alone = clusters if rest and self._alone_counts else []
-        # From where the expansion ends up, the replay has little left to do.
-        rows = [*rest, *alone, *named.values()]
-        tasks = [(expansion.refit(best, scoring.only(part)), scoring.only(part)) for part in rows]
-        found = evaluate_many(polish_at, scoring, tasks)
+        # The robots alone are both parts and named: each set of windows is fitted once.
+        wanted = {rows.tobytes(): rows for rows in [*rest, *alone, *named.values()]}
+        tasks = [(best, scoring.only(rows)) for rows in wanted.values()]
+        found = dict(zip(wanted, evaluate_many(finish_at, expansion, tasks), strict=True))
         self.count = len(clusters)
-        self._left = np.array(found[: len(rest)]).reshape(-1, len(best))
-        self._alone = np.array(found[len(rest) : len(rest) + len(alone)]).reshape(-1, len(best))
-        self.by_name = dict(zip(named, found[len(rest) + len(alone) :], strict=True))
+        self._left = np.array([found[rows.tobytes()] for rows in rest]).reshape(-1, len(best))
+        self._alone = np.array([found[rows.tobytes()] for rows in alone]).reshape(-1, len(best))
+        self.by_name = {name: found[rows.tobytes()] for name, rows in named.items()}
         self._single = len(scoring.logs) == 1
 
     def reach(self, directions: FloatArray) -> FloatArray:
@@ -278,9 +278,7 @@ def _named_parts(scoring: Scoring) -> dict[str, IntArray]:
     return {name: rows for name, rows in named.items() if scoring.valid[rows].any()}
 
 
-def _bootstrap(
-    expansion: Expansion, best: FloatArray, seed: int, refits: int, evaluate_many: Evaluate
-) -> FloatArray:
+def _bootstrap(expansion: Expansion, best: FloatArray, seed: int, refits: int, evaluate_many: Evaluate) -> FloatArray:
     """Return the fits (R, P) of windows resampled in blocks."""
     weights = [expansion.scoring.resample(generator(seed, "refit", number)) for number in range(refits)]
     tasks = [(best, [weights[number] for number in chunk]) for chunk in in_chunks(refits, _REFITS_PER_TASK)]

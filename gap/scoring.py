@@ -36,7 +36,10 @@ EXPANSION_STEP = 0.02
 EXPANSION_REACH = 0.12
 """How far from its centre the expansion is trusted, in the unit cube."""
 _DIFFERENCE = 2e-3
-_SMALLEST_STEP = 2e-5
+_SMALLEST_STEP = 5e-5
+_SMALLEST_GAIN = 1e-8
+_STALE = 0.01
+"""A step longer than this, in the unit cube, asks for the derivatives anew; after shorter ones the old ones serve."""
 _MOST_STEPS = 30
 _MIN_POSITION, _MIN_HEADING = 1e-3, 2e-3
 
@@ -203,6 +206,11 @@ class Expansion:
         found = minimise(self.residuals, self.derivative, cube, weight)
         return found if self.trusts(found) else self.scoring.polish(cube, weight)
 
+    def finish(self, cube: FloatArray, weight: FloatArray) -> FloatArray:
+        """Fit weighted windows on the replay, from where the expansion ends up: there is little left to do."""
+        near = self.refit(cube, weight)
+        return self.scoring.polish(near, weight) if self.trusts(near) else near
+
     def _turned(self, move: FloatArray) -> FloatArray:
         result: FloatArray = np.einsum("kcpq,q->kcp", self._bend, move)
         return result
@@ -216,13 +224,13 @@ def minimise(residuals: Residuals, derivative: Derivative, cube: FloatArray, wei
     now = residuals(place)[rows]
     total = _total(now, counts)
     damping = 1e-4
-    slope: FloatArray | None = None
+    slope, fresh, exact = derivative(place)[rows], True, True
     for _ in range(_MOST_STEPS):
-        if slope is None:
-            slope = derivative(place)[rows]
-            share = counts[:, None] / np.sqrt(1.0 + now**2)
-            gradient = np.einsum("kc,kcp->p", share * now, slope)
-            curvature = np.einsum("kcp,kcq->pq", share[..., None] * slope, slope)
+        if not fresh:
+            slope, fresh, exact = derivative(place)[rows], True, True
+        share = counts[:, None] / np.sqrt(1.0 + now**2)
+        gradient = np.einsum("kc,kcp->p", share * now, slope)
+        curvature = np.einsum("kcp,kcq->pq", share[..., None] * slope, slope)
         step = _bounded_step(place, gradient, curvature, damping)
         if np.abs(step).max() < _SMALLEST_STEP:
             break
@@ -231,10 +239,13 @@ def minimise(residuals: Residuals, derivative: Derivative, cube: FloatArray, wei
         reached = _total(there, counts)
         if reached < total:
             gained = total - reached
-            place, now, total, slope = tried, there, reached, None
+            fresh = bool(np.abs(tried - place).max() <= _STALE)
+            place, now, total, exact = tried, there, reached, False
             damping = max(0.1 * damping, 1e-9)
-            if gained < 1e-9 * total:
+            if gained < _SMALLEST_GAIN * total:
                 break
+        elif fresh and not exact:
+            fresh = False
         else:
             damping *= 10.0
             if damping > 1e6:
@@ -280,9 +291,9 @@ def residuals_at(scoring: Scoring, cube: FloatArray) -> FloatArray:
     return scoring.residuals(cube)
 
 
-def polish_at(scoring: Scoring, task: tuple[FloatArray, FloatArray]) -> FloatArray:
+def finish_at(expansion: Expansion, task: tuple[FloatArray, FloatArray]) -> FloatArray:
     """Fit weighted windows (point of the cube (P,), weights (K,)) on the replay: a task."""
-    return scoring.polish(*task)
+    return expansion.finish(*task)
 
 
 def refits_at(expansion: Expansion, task: tuple[FloatArray, Sequence[FloatArray]]) -> list[FloatArray]:
@@ -302,7 +313,7 @@ def _total(residuals: FloatArray, counts: FloatArray) -> float:
 
 
 def _bounded_step(place: FloatArray, gradient: FloatArray, curvature: FloatArray, damping: float) -> FloatArray:
-    """Return the damped Newton step of the parameters that are free: not held at a bound that the loss pushes them to."""
+    """Return the damped Newton step of the parameters that are not held at a bound by the loss itself."""
     free = ~(((place <= 0.0) & (gradient > 0.0)) | ((place >= 1.0) & (gradient < 0.0)))
     step = np.zeros_like(place)
     chosen = np.flatnonzero(free & (np.diagonal(curvature) > 0.0))
