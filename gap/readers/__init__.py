@@ -9,6 +9,7 @@ from ..fieldlog import FieldLog
 from .formats import READERS, Reader
 from .opening import head_of
 from .options import ReadOptions, load_options
+from .sanity import examine
 
 __all__ = [
     "BUNDLED",
@@ -44,7 +45,7 @@ def detect_format(path: str | Path) -> str:
     Raises:
         InputError: nothing there, an empty folder or file, or no known format.
     """
-    return _detect(Path(path)).name
+    return _detect(Path(path), ReadOptions()).name
 
 
 def read_log(path: str | Path, robot: str | int | None = None, *, options: ReadOptions | None = None) -> list[FieldLog]:
@@ -64,7 +65,11 @@ def read_log(path: str | Path, robot: str | int | None = None, *, options: ReadO
     if str(path) in BUNDLED and not Path(path).exists():
         path = bundled_log(str(path))
     path, options = Path(path), options or ReadOptions()
-    reader = _named(options.format, path) if options.format is not None else _detect(path)
+    reader = _named(options.format, path) if options.format is not None else _detect(path, options)
+    return [examine(log, options) for log in _read(reader, path, robot, options)]
+
+
+def _read(reader: Reader, path: Path, robot: str | int | None, options: ReadOptions) -> list[FieldLog]:
     if robot is None:
         return reader.read(path, options)
     if reader.read_robot is not None:
@@ -86,7 +91,7 @@ def _named(name: str, path: Path) -> Reader:
     raise InputError(f"there is no log format '{name}'", where="format", mend=_KNOWN)
 
 
-def _detect(path: Path) -> Reader:
+def _detect(path: Path, options: ReadOptions) -> Reader:
     if not path.exists():
         raise _nowhere(path)
     if path.is_dir():
@@ -100,6 +105,8 @@ def _detect(path: Path) -> Reader:
     for reader in READERS:
         if reader.matches(path, head):
             return reader
+    if options.columns and path.is_file():
+        return _named("csv", path)
     what = "no field log of a known format in this folder" if path.is_dir() else "not a field log of a known format"
     raise InputError(what, where=str(path), mend=_KNOWN)
 

@@ -9,7 +9,10 @@ from pathlib import Path
 from ...common.errors import InputError
 from ..fieldlog import FieldLog
 from .carmen import looks_like_carmen, read_carmen
+from .delimited import PARQUET, looks_like_csv, read_csv, read_parquet
+from .mecanum import read_mecanum, takes_in
 from .mrclam import read_mrclam, robots_in
+from .omron import omron_files, read_omron
 from .opening import head_of
 from .options import ReadOptions
 from .tricycle import looks_like_tricycle, read_tricycle
@@ -68,6 +71,30 @@ READERS: tuple[Reader, ...] = (
         "a text file (.log, .clf, .gz) of ODOM, FLASER or ROBOTLASER1 lines",
         lambda path, head: looks_like_carmen(head),
         read_carmen,
+    ),
+    Reader(
+        "mecanum",
+        "a folder with commands/control_takeNN.csg and poses/takeNN.txt",
+        lambda path, head: path.is_dir() and bool(takes_in(path)),
+        read_mecanum,
+    ),
+    Reader(
+        "omron",
+        "real_straight_*.csv or nav2_run_N.csv (simulated), or a folder with them",
+        lambda path, head: bool(omron_files(path)),
+        read_omron,
+    ),
+    Reader(
+        "parquet",
+        "a Parquet table with a column of times",
+        lambda path, head: head.startswith(PARQUET),
+        read_parquet,
+    ),
+    Reader(
+        "csv",
+        "a table of comma, semicolon or tab separated values with a column of times",
+        lambda path, head: path.is_file() and looks_like_csv(head),
+        read_csv,
     ),
 )
 """All formats."""

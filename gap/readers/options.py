@@ -57,6 +57,8 @@ class ReadOptions(StrictModel):
     """Of a CSV file; None: found by looking."""
     shift_s: dict[Shifted, float] = Field(default_factory=dict)
     """Seconds to add to the stamps of a table, where two clocks disagree: ``{"odom": 3600.0}``."""
+    simulated: bool | None = None
+    """True for a run that a simulator made; None: told by the names of file and folder."""
     max_scans: int | None = Field(default=None, ge=1)
     """Keep at most so many scans, evenly spread over the log."""
     laser_mount: tuple[float, float, float] | None = None
