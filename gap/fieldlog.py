@@ -26,7 +26,7 @@ MAX_BAD_SHARE = 0.05
 
 @dataclass(frozen=True)
 class Finding:
-    """A kind of fault found in a file: how often, and the first line (1-based) that shows it."""
+    """A kind of fault found in a file: how often, and the first line (1-based) that shows it; 0 for a remark on all."""
 
     reason: str
     count: int
@@ -44,6 +44,7 @@ class FileReport:
         used: records that reached the tables.
         skipped: bad records, left out.
         notes: records that were kept but mended, or left out without being bad (duplicate stamps).
+        unit: what ``first_line`` counts: lines of a text, messages of a topic.
     """
 
     path: str
@@ -52,12 +53,15 @@ class FileReport:
     used: int
     skipped: tuple[Finding, ...] = ()
     notes: tuple[Finding, ...] = ()
+    unit: Literal["line", "message"] = "line"
 
     def lines(self) -> list[str]:
         """Return the report as sentences for people, one per finding; empty for a clean file."""
         name = Path(self.path).name
         return [
-            f"{name}: {item.count} x {item.reason} (first at line {item.first_line})"
+            f"{name}: {item.count} x {item.reason} (first at {self.unit} {item.first_line})"
+            if item.first_line
+            else f"{name}: {item.reason}"
             for item in (*self.skipped, *self.notes)
         ]
 

@@ -106,7 +106,7 @@ def scan_storage(path: Path, account: Account, open_channel: OpenChannel, packed
             library = scan_mcap(plain, account, open_channel)
         else:
             library = ""
-            _scan_sqlite(plain, account, open_channel)
+            scan_sqlite(plain, account, open_channel)
     if plain != path:
         account.sha256 = sha256_of(path)
     return library
@@ -156,7 +156,12 @@ def _unpacking(open_channel: OpenChannel) -> OpenChannel:
     return opened
 
 
-def _scan_sqlite(path: Path, account: Account, open_channel: OpenChannel) -> None:
+def scan_sqlite(path: Path, account: Account, open_channel: OpenChannel) -> None:
+    """Read an SQLite storage as ``scan_storage`` does.
+
+    Raises:
+        InputError: it cannot be read or is no such storage.
+    """
     account.size = path.stat().st_size
     # Without a write-ahead log beside it the file is opened as unchangeable, which works on read-only media too.
     log = path.with_name(path.name + "-wal")
