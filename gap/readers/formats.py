@@ -15,6 +15,7 @@ from .mrclam import read_mrclam, robots_in
 from .omron import omron_files, read_omron
 from .opening import head_of
 from .options import ReadOptions
+from .rosbag import looks_like_mcap, looks_like_rosbag, read_mcap, read_rosbag
 from .tricycle import looks_like_tricycle, read_tricycle
 
 
@@ -53,6 +54,13 @@ def _tricycle_file(path: Path) -> Path | None:
 
 
 READERS: tuple[Reader, ...] = (
+    Reader(
+        "rosbag",
+        "a ROS 1 .bag, a ROS 2 bag folder or .db3 file, or a folder of bags",
+        looks_like_rosbag,
+        read_rosbag,
+    ),
+    Reader("mcap", "an .mcap file with ROS or Foxglove messages", looks_like_mcap, read_mcap),
     Reader(
         "mrclam",
         "a folder with RobotN_Odometry.dat and RobotN_Groundtruth.dat",

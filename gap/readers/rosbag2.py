@@ -39,7 +39,9 @@ class Folder:
 def storage_files(folder: Path) -> list[Path]:
     """Return the storage files in a folder, those of split bags in the order of their numbers."""
     found = [path for path in folder.iterdir() if path.is_file() and _STORAGE.fullmatch(path.name)]
-    return sorted(found, key=lambda path: [int(part) if part.isdigit() else 0 for part in re.split(r"(\d+)", path.name)])
+    return sorted(
+        found, key=lambda path: [int(part) if part.isdigit() else 0 for part in re.split(r"(\d+)", path.name)]
+    )
 
 
 def open_folder(folder: Path) -> Folder:
@@ -176,6 +178,8 @@ def scan_sqlite(path: Path, account: Account, open_channel: OpenChannel) -> None
         base.set_progress_handler(lambda: _too_long(steps), 10_000_000)
         base.text_factory = bytes
         try:
+            # Has SQLite open a file that is shorter than its first page says.
+            base.execute("PRAGMA writable_schema = ON")
             streams = _open_topics(base, open_channel)
         except (sqlite3.Error, ValueError) as error:
             raise _no_database(path, error) from error

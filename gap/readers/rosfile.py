@@ -111,6 +111,7 @@ class ByteSource:
 
     @property
     def position(self) -> int:
+        """Bytes passed so far."""
         return self._base + self._at
 
     @property
@@ -248,10 +249,9 @@ def _pieces(codec: str, packed: memoryview) -> Iterator[bytes]:
     """Yield decompressed pieces of at most a MiB."""
     if codec == "bz2":
         unpacker = bz2.BZ2Decompressor()
-        piece = unpacker.decompress(packed, _PIECE)
-        while piece or not (unpacker.eof or unpacker.needs_input):
-            yield piece
-            piece = unpacker.decompress(b"", _PIECE)
+        yield unpacker.decompress(packed, _PIECE)
+        while not (unpacker.eof or unpacker.needs_input):
+            yield unpacker.decompress(b"", _PIECE)
         if not unpacker.eof:
             raise ValueError("the compressed bytes end too soon")
         return

@@ -1,8 +1,8 @@
 """Messages of bags as plain numbers: the common types straight from their bytes, all others through their definition.
 
-Wire formats: ROS 1 (http://wiki.ros.org/msg), little endian and packed; ROS 2 as CDR (OMG DDS-RTPS 10.2), values aligned
-to their size after a head of four bytes. The types read here have not changed since ROS 2 began; a ROS 1 type is told
-by its MD5 and read by the definition in the bag where that differs.
+Wire formats: ROS 1 (http://wiki.ros.org/msg), little endian and packed; ROS 2 as CDR (OMG DDS-RTPS 10.2), values
+aligned to their size after a head of four bytes. The types read here have not changed since ROS 2 began; a ROS 1 type
+is told by its MD5 and read by the definition in the bag where that differs.
 """
 
 from __future__ import annotations

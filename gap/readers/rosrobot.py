@@ -11,7 +11,7 @@ import numpy as np
 
 from ...common.errors import InputError
 from ...common.geometry import FloatArray, wrap_angle
-from ..fieldlog import MAX_BAD_SHARE, SECOND, Drive, FieldLog, FileReport, Finding, IntArray, LogEvent, LogReport, Scans
+from ..fieldlog import MAX_BAD_SHARE, SECOND, Drive, FieldLog, FileReport, Finding, IntArray, LogEvent, LogReport
 from .options import ReadOptions, Role
 from .rosscans import scans_of
 from .rostables import Clock, Rows, in_order, offset_of
@@ -23,6 +23,7 @@ CLOCKS_APART = SECOND
 RADIAN_COUNTS = 65536
 """Counts a turn that wheel angles in radians are stored as."""
 _SIDEWAYS = 0.02
+_TABLES: tuple[Role, ...] = ("cmd", "odom", "pose", "scan", "wheels")
 
 
 @dataclass
@@ -94,7 +95,7 @@ class _Robot:
 
     def build(self, reports: list[FileReport]) -> FieldLog | None:
         """Return the log; None if there is nothing to put into it."""
-        chosen = {role: self._choose(role) for role in ("cmd", "odom", "pose", "scan", "wheels")}
+        chosen: dict[Role, Choice | None] = {role: self._choose(role) for role in _TABLES}
         self._clock = self._settle_clock(chosen)
         tree = Tree(self._edges, self._clock)
         base = self._base_frame(tree)
@@ -160,7 +161,8 @@ class _Robot:
                     silent.append(choice.topic.name)
         for child in ("odom", "base_link", "base_footprint"):
             for (_, frame), rows in self._edges.items():
-                offset = offset_of(rows) if base_name(frame) == child and len(rows.log) > 1 else None
+                own = self._alone or namespace_of(frame) in ("", self._space)
+                offset = offset_of(rows) if own and base_name(frame) == child and len(rows.log) > 1 else None
                 if offset is not None:
                     offsets[f"/tf {frame}"] = offset
         for name in silent:
@@ -252,7 +254,9 @@ class _Robot:
         turn = values[:, 3:] / np.linalg.norm(values[:, 3:], axis=1, keepdims=True)
         position = values[:, :3]
         x, y, z, w = turn.T
-        up = np.array([np.mean(2 * (x * z + w * y)), np.mean(1 - 2 * (x * x + z * z)), np.mean(1 - 2 * (x * x + y * y))])
+        up = np.array(
+            [np.mean(2 * (x * z + w * y)), np.mean(1 - 2 * (x * x + z * z)), np.mean(1 - 2 * (x * x + y * y))]
+        )
         # A tracker whose y axis points up turns the robot about y: its own y axis then stays upright.
         if abs(up[2]) < 0.5 < up[1] and np.ptp(position[:, 1]) < max(np.ptp(position[:, 0]), np.ptp(position[:, 2])):
             self._notes.say(f"{name}: its y axis points up; (x, -z) is taken for the floor and turns about y for yaw")
@@ -264,9 +268,8 @@ class _Robot:
     def _say_tilt(self, name: str, turn: FloatArray) -> None:
         tilt = np.degrees(tilt_of(turn))
         if len(tilt) and np.max(tilt) > 1.0:
-            self._notes.say(
-                f"{name}: tilted by {np.median(tilt):.1f} degrees (median, at most {np.max(tilt):.1f}); only yaw is used"
-            )
+            told = f"{np.median(tilt):.1f} degrees (median, at most {np.max(tilt):.1f})"
+            self._notes.say(f"{name}: tilted by {told}; only yaw is used")
 
     def _base_frame(self, tree: Tree) -> str:
         for name in ("base_link", "base_footprint"):
@@ -324,7 +327,9 @@ class _Robot:
             return {}
         rows = topic.joints[names]
         values = rows.table()[:, order]
-        t_ns, index = self._sift(topic.name, rows, np.isfinite(values).all(axis=1) & (np.abs(values) < 1e15).all(axis=1))
+        t_ns, index = self._sift(
+            topic.name, rows, np.isfinite(values).all(axis=1) & (np.abs(values) < 1e15).all(axis=1)
+        )
         values = values[index]
         told = ", ".join(names[k] for k in order)
         whole = bool((values == np.round(values)).all()) and len(values) > 0 and np.ptp(values) > 0
@@ -351,7 +356,9 @@ class _Robot:
     def _concerns(self, event: LogEvent) -> bool:
         """Tell whether a word is of this robot, as far as it names one."""
         name = event.values.get("name", "")
-        return self._alone or namespace_of("/" + event.kind) in ("", self._space) and name in ("", self._space, "hall")
+        if self._alone:
+            return True
+        return namespace_of(event.kind) in ("", self._space) and name in ("", self._space, "hall")
 
     def _drive(self, tables: dict[str, Any]) -> Drive:
         """Tell what moves the robot by what it does; the user knows better."""

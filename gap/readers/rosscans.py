@@ -73,9 +73,7 @@ def scans_of(
     return Scans(t_ns, ranges, float(first), float(increment), float(near), float(far), mount)
 
 
-def _reach(
-    group: ScanGroup, ranges: NDArray[np.float32], name: str, say: Callable[[str], None]
-) -> tuple[float, float]:
+def _reach(group: ScanGroup, ranges: NDArray[np.float32], name: str, say: Callable[[str], None]) -> tuple[float, float]:
     """Return the nearest and farthest range that the sensor can tell; by the ranges where the messages do not say."""
     near, far = group.shape[3], group.shape[4]
     if np.isfinite(near) and far > max(near, 0.0):

@@ -91,6 +91,7 @@ class ScanRows:
 
     @property
     def seen(self) -> int:
+        """Scans that came."""
         return sum(group.rows.seen for group in self.groups.values()) + self.others
 
     def add(self, log_ns: int, scan: Scan) -> None:
@@ -124,6 +125,7 @@ class ScanGroup:
     ranges: list[NDArray[np.float32]] = field(default_factory=list)
 
     def add(self, log_ns: int, scan: Scan) -> None:
+        """Take a scan of this shape."""
         rows = self.rows
         rows.seen += 1
         if rows.stride > 1 and (rows.seen - 1) % rows.stride:
@@ -191,7 +193,7 @@ def in_order(rows: Rows, clock: Clock, sound: NDArray[np.bool_] | None = None) -
         _drop(result, ~sound, "message with NaN, infinity or an impossible value", rows.stride)
     offset = offset_of(rows)
     if clock.header and offset is not None:
-        missing = head[result.index] <= 0
+        missing = ((head <= 0) & (log != head))[result.index]
         if missing.any():
             _note(result, missing, "message without a header stamp (its receive stamp is used)", rows.stride)
         stamps = np.where(head > 0, head, log - offset)

@@ -45,6 +45,7 @@ class Track:
 
     @property
     def fixed(self) -> bool:
+        """Whether it never changes."""
         return len(self.t_ns) == 1 or bool(
             (np.ptp(self.position, axis=0) < _STILL).all()
             and (np.abs(np.sum(self.turn * self.turn[0], axis=1)) > 1.0 - _STILL).all()
@@ -62,9 +63,7 @@ def multiply(first: FloatArray, second: FloatArray) -> FloatArray:
     """Return the Hamilton product of quaternions xyzw (..., 4): first after second."""
     a, aw = first[..., :3], first[..., 3:]
     b, bw = second[..., :3], second[..., 3:]
-    return np.concatenate(
-        [aw * b + bw * a + np.cross(a, b), aw * bw - np.sum(a * b, axis=-1, keepdims=True)], axis=-1
-    )
+    return np.concatenate([aw * b + bw * a + np.cross(a, b), aw * bw - np.sum(a * b, axis=-1, keepdims=True)], axis=-1)
 
 
 def yaw_of(turn: FloatArray) -> FloatArray:
@@ -96,12 +95,13 @@ class Tree:
         self._clock = clock
         self._edges = edges
         self._parents: dict[str, str] = {}
-        for (parent, child), rows in sorted(edges.items(), key=lambda item: item[1].seen):
+        for parent, child in sorted(edges, key=lambda key: edges[key].seen):
             self._parents[child] = parent  # of several parents, the one told most often
         self._tracks: dict[tuple[str, str], Track | None] = {}
 
     @property
     def frames(self) -> list[str]:
+        """All frames, by name."""
         return sorted({*self._parents, *self._parents.values()})
 
     def above(self, frame: str) -> list[str]:

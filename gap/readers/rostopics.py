@@ -10,7 +10,7 @@ from ...common.errors import InputError
 from ..fieldlog import LogEvent
 from .options import ReadOptions, Role
 from .rosfile import Channel, Sink, Stream
-from .rosmsg import DECODE_ERRORS, KINDS, Decoder, Joints, Kind, Placed, Scan, Twist, Word, decoder_of
+from .rosmsg import DECODE_ERRORS, KINDS, Decoder, Joints, Kind, Placed, Twist, Word, decoder_of
 from .rostables import MAX_ROWS, Rows, ScanRows
 from .rostf import MAX_EDGES, base_name, limit_of
 
@@ -62,10 +62,12 @@ class Topic:
 
     @property
     def name(self) -> str:
+        """As the recording has it."""
         return self.channel.topic
 
     @property
     def count(self) -> int:
+        """Messages of all publishers, bad ones included."""
         return sum(stream.count for stream in self.streams)
 
     @property
@@ -305,7 +307,9 @@ def choose(role: Role, topics: list[Topic], options: ReadOptions, everything: di
     alive.sort(key=lambda item: (item[0][0], -item[1].count, item[1].name))
     (_, source), best = alive[0]
     others = [topic.described() for _, topic in alive[1:]]
-    also = f"; passed over: {', '.join(others)}; 'topics: {{{role}: {alive[1][1].name}}}' takes another" if others else ""
+    also = (
+        f"; passed over: {', '.join(others)}; 'topics: {{{role}: {alive[1][1].name}}}' takes another" if others else ""
+    )
     return Choice(best, source, f"{role}: {best.described()}{also}")
 
 

@@ -1,0 +1,475 @@
+import os
+import re
+import sqlite3
+import struct
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rosbags.rosbag1 import Reader as Reader1
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+from floorcast.common.errors import InputError
+from floorcast.gap.readers import ReadOptions, read_log
+from floorcast.gap.readers.rosbag import read_rosbag
+from floorcast.gap.readers.rosrobot import unwrap_counts
+from floorcast.gap.readers.rostf import yaw_of
+
+from .bags import BEAMS, LASER, LATENCY, MS, START, Written, drive, write_bag1, write_bag2, write_mcap
+
+FIELD = Path(os.environ.get("FLOORCAST_FIELDDATA", "../shared/fielddata")) / "rosbags"
+fielddata = pytest.mark.fielddata
+PLAIN = ReadOptions()
+
+
+@pytest.fixture(scope="module")
+def circle1():
+    return drive(ros=1)
+
+
+@pytest.fixture(scope="module")
+def circle2():
+    return drive(ros=2)
+
+
+def said(log):
+    return "\n".join(log.report.lines())
+
+
+def same(log, written):
+    """What came back is what was written, value by value."""
+    cmd, odom, pose = (np.array(rows) for rows in (written.cmd, written.odom, written.pose))
+    np.testing.assert_array_equal(log.cmd, cmd[:, 1:])
+    # A Twist has no header: its receive stamp is its stamp.
+    np.testing.assert_array_equal(log.cmd_t_ns, [row[0] for row in written.cmd])
+    np.testing.assert_array_equal(log.odom_t_ns, [row[0] for row in written.odom])
+    np.testing.assert_allclose(log.odom, odom[:, 1:], atol=1e-12)
+    np.testing.assert_array_equal(log.pose_t_ns, [row[0] for row in written.pose])
+    np.testing.assert_allclose(log.pose, pose[:, 1:], atol=1e-12)
+    assert log.pose_source == "tracker"
+    scans = log.scans
+    np.testing.assert_array_equal(scans.t_ns, [row[0] for row in written.scan])
+    expected = np.array([row[1] for row in written.scan])
+    expected[:, 2], expected[:, 3] = -np.inf, np.inf  # REP-117: 0.05 m is too near, 25 m beyond reach
+    np.testing.assert_array_equal(scans.ranges, expected)
+    assert scans.ranges.dtype == np.float32
+    assert (scans.angle_min, scans.range_max) == (-1.0, 20.0)
+    assert scans.angle_increment == pytest.approx(0.02)
+    np.testing.assert_allclose(scans.mount, LASER, atol=1e-12)
+    assert log.drive == "differential"
+    assert log.report.skipped == 0
+
+
+@pytest.mark.parametrize("compression", ["none", "bz2", "lz4"])
+def test_rosbag1_comes_back_as_written(tmp_path, circle1, compression):
+    path = write_bag1(tmp_path / "a.bag", circle1, compression, chunk=30_000)
+    (log,) = read_log(path)
+    same(log, circle1)
+    assert log.robot == "a"
+    assert "/camera/image_raw (sensor_msgs/msg/Image, 40 messages)" in said(log)
+    assert "/odom 0.0070 s" in said(log)
+
+
+@pytest.mark.parametrize(
+    ("storage", "compression"), [("sqlite3", None), ("mcap", None), ("sqlite3", "MESSAGE"), ("sqlite3", "FILE")]
+)
+def test_rosbag2_comes_back_as_written(tmp_path, circle2, storage, compression):
+    folder = write_bag2(tmp_path / "run", circle2, storage, compression)
+    (log,) = read_log(folder)
+    same(log, circle2)
+    assert log.robot == "run"
+    # Without its metadata, and its storage alone, it reads the same.
+    if compression is None:
+        (folder / "metadata.yaml").unlink()
+        same(read_log(folder)[0], circle2)
+        (file,) = folder.iterdir()
+        same(read_log(file)[0], circle2)
+
+
+def test_split_bags_are_one_recording_and_others_are_runs(tmp_path, circle1, circle2):
+    early, late = (Written(1, messages=part) for part in (circle1.messages[:700], circle1.messages[700:]))
+    for number, part in enumerate((early, late)):
+        write_bag1(tmp_path / f"shift_{number}.bag", part)
+    (log,) = read_log(tmp_path)
+    same(log, circle1)
+    assert len(log.report.files) == 2
+    (tmp_path / "shift_1.bag").rename(tmp_path / "other.bag")
+    write_bag1(tmp_path / "shift_0.bag", circle1)
+    write_bag1(tmp_path / "other.bag", circle1)
+    logs = read_log(tmp_path)
+    assert [log.run for log in logs] == ["other", "shift_0"]
+    assert {log.robot for log in logs} == {tmp_path.name}
+    # A split ROS 2 folder is read in the order of its numbers, not of its names.
+    folder = tmp_path / "split"
+    folder.mkdir()
+    parts = np.array_split(np.arange(len(circle2.messages)), 11)
+    for number, part in enumerate(parts):
+        write_mcap(folder / f"run_{number}.mcap", Written(2, messages=[circle2.messages[k] for k in part]))
+    same(read_log(folder)[0], circle2)
+
+
+def test_odometry_and_pose_from_tf(tmp_path):
+    """odom -> base_footprint -> base_link moves, map -> odom corrects: composed against hand-made matrices."""
+    out = Written(2)
+
+    def matrix(x, y, yaw):
+        return np.array([[np.cos(yaw), -np.sin(yaw), x], [np.sin(yaw), np.cos(yaw), y], [0, 0, 1]])
+
+    expected_odom, expected_pose = [], []
+    for k in range(50):
+        t = START + k * 20 * MS
+        moved = (0.1 * k, 0.01 * k, 0.05 * k)
+        fixed = (5.0 + 0.002 * k, -1.0, 0.3)  # localisation drifts on as fast as the odometry
+        out.transforms("/tf", t, (t, "map", "odom", *fixed), (t, "odom", "base_footprint", *moved))
+        chain = matrix(*moved) @ matrix(0.2, 0.0, 0.1)
+        for rows, place in ((expected_odom, chain), (expected_pose, matrix(*fixed) @ chain)):
+            rows.append((place[0, 2], place[1, 2], np.arctan2(place[1, 0], place[0, 0])))
+    out.transforms("/tf_static", START, (START, "base_footprint", "base_link", 0.2, 0.0, 0.1))
+    (log,) = read_log(write_bag2(tmp_path / "tf", out))
+    np.testing.assert_allclose(log.odom, expected_odom, atol=1e-9)
+    np.testing.assert_allclose(log.pose, expected_pose, atol=1e-9)
+    assert log.pose_source == "localisation"
+    assert "no independent truth" in said(log)
+
+
+def test_a_laser_upside_down_reads_from_above(tmp_path):
+    """Rolled by 180 degrees, a beam to the laser's left goes to the robot's right."""
+    out = Written(2)
+    item = out.make(
+        "geometry_msgs/msg/TransformStamped",
+        out.header(START, "base_link"),
+        "laser",
+        out.make(
+            "geometry_msgs/msg/Transform", out.vector(0.4, 0, 0), out.make("geometry_msgs/msg/Quaternion", 1.0, 0, 0, 0)
+        ),
+    )
+    out.add("/tf_static", "tf2_msgs/msg/TFMessage", START, out.make("tf2_msgs/msg/TFMessage", [item]))
+    ranges = np.linspace(1, 9, 101, dtype=np.float32)
+    for k in range(5):
+        out.laser("/scan", START + k * MS, ranges, angle_min=-0.5)
+    (log,) = read_log(write_bag2(tmp_path / "up", out))
+    np.testing.assert_array_equal(log.scans.ranges[0], ranges[::-1])
+    assert log.scans.angle_min == pytest.approx(-1.5, abs=1e-6)
+    np.testing.assert_allclose(log.scans.mount, (0.4, 0.0, 0.0), atol=1e-12)
+
+
+def test_several_robots_by_namespace(tmp_path):
+    out = Written(2)
+    for space, speed in (("robot1", 0.3), ("robot2", 0.6), ("robot10", 0.9)):
+        for k in range(20):
+            t = START + k * 50 * MS
+            out.twist(f"/{space}/cmd_vel", t, speed, 0.0)
+            out.odometry(f"/{space}/odom", t, speed * k, 0.0, 0.0)
+    logs = read_log(write_bag2(tmp_path / "fleet", out))
+    assert [(log.robot, log.cmd[0, 0]) for log in logs] == [("robot1", 0.3), ("robot2", 0.6), ("robot10", 0.9)]
+    assert [log.odom[-1, 0] for log in logs] == [19 * 0.3, 19 * 0.6, 19 * 0.9]
+    assert [log.robot for log in read_log(tmp_path / "fleet", robot="robot2")] == ["robot2"]
+
+
+def test_topics_are_chosen_said_and_overruled(tmp_path):
+    out = Written(2)
+    for k in range(30):
+        t = START + k * 50 * MS
+        out.twist("/cmd_vel", t, 0.1, 0.0)
+        out.twist("/cmd_vel_nav", t, 0.2, 0.0)
+        out.odometry("/odom", t, 0.1 * k, 0, 0)
+        out.odometry("/odometry/filtered", t, 0.2 * k, 0, 0)
+        out.odometry("/base_pose_ground_truth", t, 0.3 * k, 0, 0, frame="map")
+        out.posed("/goal_pose", t, 99, 99, 0, frame="map")
+    path = write_bag2(tmp_path / "many", out)
+    (log,) = read_log(path)
+    assert (log.cmd[0, 0], log.odom[-1, 0], log.pose[-1, 0]) == pytest.approx((0.1, 2.9, 8.7))
+    assert log.pose_source == "tracker"
+    assert "cmd: /cmd_vel (" in said(log)
+    assert "topics: {cmd: /cmd_vel_nav}" in said(log)
+    assert "/goal_pose" in re.search(r"not used: (.*)", said(log))[1]
+    (log,) = read_log(path, options=ReadOptions(topics={"cmd": "/cmd_vel_nav", "odom": "/odometry/filtered"}))
+    assert (log.cmd[0, 0], log.odom[-1, 0]) == pytest.approx((0.2, 5.8))
+    with pytest.raises(InputError, match="no topic '/cmd'") as caught:
+        read_log(path, options=ReadOptions(topics={"cmd": "/cmd"}))
+    assert "/cmd_vel_nav (geometry_msgs/msg/Twist, 30 messages)" in caught.value.mend
+    with pytest.raises(InputError, match="does not serve as 'scan'"):
+        read_log(path, options=ReadOptions(topics={"scan": "/odom"}))
+
+
+def test_a_bag_without_anything_of_use_lists_what_there_is(tmp_path):
+    out = Written(1)
+    for k in range(5):
+        out.picture(START + k * MS)
+    with pytest.raises(InputError, match="nothing that a gap could be measured from") as caught:
+        read_log(write_bag1(tmp_path / "x.bag", out))
+    assert "/camera/image_raw (sensor_msgs/msg/Image, 5 messages)" in caught.value.mend
+    assert "topics: {cmd:" in caught.value.mend
+
+
+def test_clocks_that_disagree_are_said_and_dealt_with(tmp_path):
+    hour = 3600 * 10**9
+
+    def recorded(shift_odom, shift_scan, zero=False):
+        out = Written(2)
+        for k in range(40):
+            t = START + k * 50 * MS
+            out.twist("/cmd_vel", t, 0.1, 0.0)
+            for topic, shift in (("odom", shift_odom), ("scan", shift_scan)):
+                if topic == "odom":
+                    out.odometry("/odom", 0 if zero else t + shift, k, 0, 0)
+                else:
+                    out.laser("/scan", 0 if zero else t + shift, np.ones(9))
+                name, kind, _, message = out.messages[-1]
+                out.messages[-1] = (name, kind, t + LATENCY, message)
+        return read_log(write_bag2(tmp_path / f"{shift_odom}{shift_scan}{zero}", out))[0]
+
+    near = recorded(-20 * MS, -20 * MS)  # 20 ms between stamp and receipt: no more than a delay
+    assert near.cmd_t_ns[0] == START
+    assert near.odom_t_ns[0] == START - 20 * MS
+    far = recorded(hour, hour)  # all headers an hour ahead: what has no header goes along
+    assert far.odom_t_ns[0] == START + hour
+    assert abs(far.cmd_t_ns[0] - far.odom_t_ns[0]) <= LATENCY
+    assert "differ from receive stamps by 3599.993 s" in said(far)
+    apart = recorded(0, hour)  # two clocks: only the recorder saw both
+    assert apart.odom_t_ns[0] == apart.scans.t_ns[0] == START + LATENCY
+    assert "clocks over 1 s apart" in said(apart)
+    none = recorded(0, 0, zero=True)
+    assert none.odom_t_ns[0] == START + LATENCY
+    assert "hold no stamps" in said(none)
+
+
+def test_messages_out_of_order_twice_and_far_off(tmp_path):
+    out = Written(2)
+    times = [START + k * 50 * MS for k in range(100)]
+    head = list(times)
+    head[10], head[11] = head[11], head[10]  # overtook one another
+    head[20] = head[21]  # the same stamp twice
+    head[30] += 10**15  # a stamp of another age
+    for k, (log_ns, t) in enumerate(zip(times, head, strict=True)):
+        out.odometry("/odom", t, k, 0, 0)
+        name, kind, _, message = out.messages[-1]
+        out.messages[-1] = (name, kind, log_ns, message)
+    (log,) = read_log(write_bag2(tmp_path / "order", out))
+    assert (np.diff(log.odom_t_ns) > 0).all()
+    assert log.odom[:, 0].tolist() == [*range(10), 11, 10, *range(12, 20), *range(21, 30), *range(31, 100)]
+    assert [(item.count, item.first_line) for item in log.report.files[0].skipped] == [(1, 31)]
+    assert "out of order" in said(log)
+    assert "shares its stamp" in said(log)
+
+
+def test_scans_of_changing_shape_keep_the_majority(tmp_path):
+    out = Written(2)
+    for k in range(30):
+        beams = BEAMS if k % 5 else BEAMS - 1
+        jitter = 1e-6 * k  # a driver that computes its angles anew is still one shape
+        out.laser("/scan", START + k * 50 * MS, np.full(beams, k + 1.0), angle_min=-1.0 + jitter, reach=(0.1, 100.0))
+    (log,) = read_log(write_bag2(tmp_path / "shape", out))
+    assert log.scans.ranges.shape == (24, BEAMS)
+    assert log.scans.ranges[:, 0].tolist() == [k + 1 for k in range(30) if k % 5]
+    assert "6 scans of 1 other shapes left out" in said(log)
+
+
+def test_scans_are_thinned_evenly(tmp_path):
+    out = Written(1)
+    for k in range(100):
+        out.laser("/scan", START + k * 50 * MS, np.full(9, k + 1.0), reach=(0.1, 1000.0))
+    (log,) = read_log(write_bag1(tmp_path / "x.bag", out), options=ReadOptions(max_scans=30))
+    assert log.scans.ranges[:, 0].tolist() == list(range(1, 101, 4))
+    assert "thinned evenly, one in 4" in said(log)
+
+
+def test_wheels_counts_or_radians_by_their_values(tmp_path):
+    names = ("rear_right_wheel", "front_left_wheel", "rear_left_wheel", "front_right_wheel")
+    for unit, skid in ((1.0, False), (0.25, True)):
+        out = Written(1)
+        for k in range(50):
+            left, right = 10 * k, 8 * k
+            front_left = left if skid else left + 6 * k
+            out.joints("/joint_states", START + k * 20 * MS, names, np.array([right, front_left, left, right]) * unit)
+        (log,) = read_log(write_bag1(tmp_path / f"{unit}.bag", out))
+        assert log.drive == ("differential" if skid else "mecanum")
+        turns = log.ticks[-1] / (1.0 if unit == 1.0 else 65536 / (2 * np.pi))
+        np.testing.assert_allclose(turns, np.array([front_left, right, left, right]) * unit, atol=1e-4)
+        assert ("encoder counts" if unit == 1.0 else "radians") in said(log)
+
+
+def test_counters_that_roll_over_count_on():
+    true = np.cumsum(np.tile([[900, -1200]], (200, 1)), axis=0)
+    for bits in (16, 32):
+        start = (1 << bits) - 5000
+        wrapped = (true + start) % (1 << bits)
+        again, count = unwrap_counts(wrapped)
+        np.testing.assert_array_equal(np.diff(again, axis=0), np.diff(true, axis=0))
+        assert count > 0
+    again, count = unwrap_counts(true)
+    np.testing.assert_array_equal(again, true)
+    assert count == 0
+
+
+def test_a_tracker_with_y_up_is_turned_over(tmp_path):
+    """Motive exports y up: the floor is x and -z, and yaw a turn about y."""
+    out = Written(1)
+    yaws = np.linspace(-3, 3, 40)
+    for k, yaw in enumerate(yaws):
+        message = out.make(
+            "geometry_msgs/msg/PoseStamped",
+            out.header(START + k * 10 * MS, "world"),
+            out.make(
+                "geometry_msgs/msg/Pose",
+                out.make("geometry_msgs/msg/Point", 1.0 * k, 0.3, -2.0 * k),
+                out.make("geometry_msgs/msg/Quaternion", 0.0, np.sin(yaw / 2), 0.0, np.cos(yaw / 2)),
+            ),
+        )
+        out.add("/vrpn/robot/pose", "geometry_msgs/msg/PoseStamped", START + k * 10 * MS, message)
+    (log,) = read_log(write_bag1(tmp_path / "x.bag", out))
+    np.testing.assert_allclose(log.pose, np.column_stack([np.arange(40), 2.0 * np.arange(40), yaws]), atol=1e-9)
+    assert "y axis points up" in said(log)
+
+
+def test_a_type_that_differs_from_its_name_is_read_by_its_definition(tmp_path):
+    """Some fork's Twist with a field in front: its MD5 says so, and the bag's own definition is followed."""
+    store = get_typestore(Stores.ROS1_NOETIC)
+    text = "float64 weight\ngeometry_msgs/Vector3 linear\ngeometry_msgs/Vector3 angular\n"
+    text += "=" * 80 + "\nMSG: geometry_msgs/Vector3\nfloat64 x\nfloat64 y\nfloat64 z\n"
+    other = get_typestore(Stores.EMPTY)
+    other.register(get_types_from_msg(text, "geometry_msgs/msg/Twist"))
+    vector, twist = (other.types[f"geometry_msgs/msg/{name}"] for name in ("Vector3", "Twist"))
+    from rosbags.rosbag1 import Writer
+
+    with Writer(tmp_path / "x.bag") as writer:
+        connection = writer.add_connection("/cmd_vel", "geometry_msgs/msg/Twist", typestore=other)
+        for k in range(5):
+            message = twist(7.0, vector(0.1 * k, 0.0, 0.0), vector(0.0, 0.0, 0.3))
+            writer.write(connection, START + k * MS, other.serialize_ros1(message, "geometry_msgs/msg/Twist"))
+    assert store.generate_msgdef("geometry_msgs/msg/Twist")[1] != other.generate_msgdef("geometry_msgs/msg/Twist")[1]
+    (log,) = read_log(tmp_path / "x.bag")
+    np.testing.assert_allclose(log.cmd, np.column_stack([0.1 * np.arange(5), np.full(5, 0.3)]))
+
+
+def test_too_many_bad_messages_refuse_the_topic(tmp_path):
+    out = Written(1)
+    for k in range(20):
+        out.odometry("/odom", START + k * 50 * MS, np.nan if k % 4 == 0 else k, 0, 0)
+    with pytest.raises(InputError, match="5 of 20 messages of /odom are bad, over the limit of 5%"):
+        read_log(write_bag1(tmp_path / "x.bag", out))
+
+
+# Damaged files
+
+
+def test_a_bag_cut_at_60_percent_is_read_to_its_last_whole_message(tmp_path, circle1):
+    whole = write_bag1(tmp_path / "x.bag", circle1, chunk=30_000).read_bytes()
+    cut = tmp_path / "cut.bag"
+    cut.write_bytes(whole[: int(0.6 * len(whole))])
+    (log,) = read_log(cut)
+    # Independent count: headers of odometry messages in the bytes themselves, by connection number.
+    number = re.search(rb"conn=(.{4}).{0,30}topic=/odom", whole, re.DOTALL)[1]
+    pattern = re.compile(rb"op=\x02.{4}conn=" + re.escape(number) + rb".{4}time=.{8}(.{4})", re.DOTALL)
+    data = cut.read_bytes()
+    there = [m for m in pattern.finditer(data) if m.end() + struct.unpack("<I", m[1])[0] <= len(data)]
+    assert len(log.odom) == len(there)
+    assert 0.5 * 200 < len(there) < 0.75 * 200
+    assert "not whole" in said(log)
+    assert re.search("6[01]% of its data is there", said(log))
+    assert "% of" in said(log)
+
+
+def test_a_damaged_compressed_chunk_costs_only_itself(tmp_path, circle1):
+    path = write_bag1(tmp_path / "x.bag", circle1, "bz2", chunk=30_000)
+    data = bytearray(path.read_bytes())
+    chunks = [m.start() for m in re.finditer(b"BZh9", data)]
+    middle = chunks[len(chunks) // 2]
+    data[middle + 40 : middle + 60] = bytes(20)
+    path.write_bytes(data)
+    (log,) = read_log(path)
+    assert len(log.odom) == pytest.approx(200 * (1 - 1 / len(chunks)), abs=8)
+    assert "1 x bz2 chunk that cannot be unpacked" in said(log)
+
+
+def test_a_damaged_length_costs_only_its_neighbourhood(tmp_path, circle1):
+    path = write_bag1(tmp_path / "x.bag", circle1, chunk=30_000)
+    data = bytearray(path.read_bytes())
+    place = [m.start() for m in re.finditer(rb"time=.{12}", data, re.DOTALL)][600]
+    data[place + 13 : place + 17] = b"\xff\xff\xff\x7f"
+    path.write_bytes(data)
+    (log,) = read_log(path)
+    assert len(log.odom) + len(log.pose) + len(log.cmd) >= 200 + 400 + 80 - 3
+    assert "damaged bytes, passed over" in said(log)
+
+
+def test_a_database_that_is_cut_gives_what_it_can(tmp_path, circle2):
+    folder = write_bag2(tmp_path / "run", circle2)
+    (file,) = folder.glob("*.db3")
+    data = file.read_bytes()
+    file.write_bytes(data[: int(0.7 * len(data)) // 4096 * 4096])
+    (log,) = read_log(folder)
+    assert 50 < len(log.odom) < 200
+    np.testing.assert_allclose(log.odom, np.array(circle2.odom)[: len(log.odom), 1:], atol=1e-12)
+    assert "damaged" in said(log)
+    file.write_bytes(data[:2000])
+    with pytest.raises(InputError, match="SQLite storage cannot be read"):
+        read_log(folder)
+
+
+def test_databases_that_are_no_bags(tmp_path):
+    with sqlite3.connect(tmp_path / "x.db3") as base:
+        base.execute("CREATE TABLE messages (id INTEGER)")
+    base.close()
+    with pytest.raises(InputError, match="SQLite storage cannot be read"):
+        read_log(tmp_path / "x.db3")
+
+
+# The real bags
+
+
+def counts_by_index(path):
+    """An independent count: the reader of rosbags goes by the index at the end of the file."""
+    with Reader1(path) as reader:
+        return Counter({topic: info.msgcount for topic, info in reader.topics.items()})
+
+
+@fielddata
+@pytest.mark.skipif(not FIELD.exists(), reason="field data folder not found (FLOORCAST_FIELDDATA)")
+@pytest.mark.parametrize("name", ["bag1", "bag3"])
+def test_the_optitrack_bags(name):
+    counts = counts_by_index(FIELD / f"{name}.bag")
+    (log,) = read_rosbag(FIELD / f"{name}.bag", PLAIN)
+    assert log.drive == "mecanum"
+    assert (len(log.ticks), len(log.pose)) == (counts["/wheel_states"], counts["/robot/pose"])
+    assert log.report.files[0].records == sum(counts.values())
+    store = get_typestore(Stores.ROS1_NOETIC)
+    with Reader1(FIELD / f"{name}.bag") as reader:
+        for connection, _, raw in list(reader.messages())[::500]:
+            message = store.deserialize_ros1(raw, connection.msgtype)
+            t_ns = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+            if connection.topic == "/wheel_states":
+                row = log.ticks[np.searchsorted(log.ticks_t_ns, t_ns)]
+                np.testing.assert_array_equal(row, message.position)
+            else:
+                row = log.pose[np.searchsorted(log.pose_t_ns, t_ns)]
+                turn = message.pose.orientation
+                yaw = yaw_of(np.array([turn.x, turn.y, turn.z, turn.w]))
+                np.testing.assert_allclose(row, (message.pose.position.x, message.pose.position.y, yaw), atol=1e-5)
+    # x and y are the floor, yaw is about z and the wheels stand in order: what mecanum wheels tell of each half second
+    # ahead, aside and round is what the tracker saw in the body's frame.
+    t_ns = np.arange(max(log.pose_t_ns[0], log.ticks_t_ns[0]), min(log.pose_t_ns[-1], log.ticks_t_ns[-1]), 500 * MS)
+    x, y, yaw = (np.interp(t_ns, log.pose_t_ns, column) for column in (*log.pose.T[:2], np.unwrap(log.pose[:, 2])))
+    step = np.exp(-1j * yaw[:-1]) * np.diff(x + 1j * y)
+    fl, fr, rl, rr = np.diff([np.interp(t_ns, log.ticks_t_ns, column) for column in log.ticks.T])
+    assert np.corrcoef(step.real, fl + fr + rl + rr)[0, 1] > 0.99
+    assert np.corrcoef(step.imag, fr + rl - fl - rr)[0, 1] > 0.99
+    if name == "bag3":  # bag1 hardly turns
+        assert np.corrcoef(np.diff(yaw), fr + rr - fl - rl)[0, 1] > 0.95
+
+
+@fielddata
+@pytest.mark.skipif(not FIELD.exists(), reason="field data folder not found (FLOORCAST_FIELDDATA)")
+def test_the_turtlebot_bag():
+    path = FIELD / "turtlebot_scan_tf.bag"
+    counts = counts_by_index(path)
+    (log,) = read_rosbag(path, PLAIN)
+    assert log.report.files[0].records == sum(counts.values()) == 3008
+    assert log.scans.ranges.shape == (counts["/scan"], 640) == (819, 640)
+    assert 0.08 < np.mean(~np.isfinite(log.scans.ranges)) < 0.12
+    assert len(log.odom) == 1376
+    np.testing.assert_allclose(log.scans.mount, (-0.087, 0.0125, 0.0), atol=1e-9)
+    assert len(log.pose) == 0
+    assert "nothing localised the robot" in said(log)
+    assert "44316.9" in said(log)
