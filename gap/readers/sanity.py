@@ -240,6 +240,8 @@ def _totals(t_ns: IntArray, track: FloatArray) -> tuple[float, float, float, flo
     pause = float(np.median(np.diff(t_ns))) / SECOND
     every = max(1, round(0.5 / pause) if pause > 0 else 1, len(t_ns) // 20_000)
     t, picked = t_ns[::every] / SECOND, track[::every]
+    if len(t) < 2:
+        return None
     step = np.hypot(*np.diff(picked[:, :2], axis=0).T)
     turn = np.abs(wrap_angle(np.diff(picked[:, 2])))
     speed = step / np.diff(t)

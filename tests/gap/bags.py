@@ -1,4 +1,4 @@
-"""Bags of a robot that drives a circle, written by rosbags' and mcap's own writers: what was written is what is true."""
+"""Bags of a robot on a circle, written by rosbags' and mcap's own writers: what was written is what is true."""
 
 from __future__ import annotations
 
