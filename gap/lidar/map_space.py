@@ -1,0 +1,117 @@
+"""Where the map's scans looked: cells that beams crossed, and how far other beams stay within what was seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...common.geometry import FloatArray
+from ...common.kernels import compiled
+
+CELL = 0.1
+"""Cell size [m]; coarser where the place is so large that there would be more than ``MOST_CELLS``."""
+MOST_CELLS = 16_000_000
+MARGIN = 0.15
+"""A beam tells nothing of the last of its way [m]."""
+HIDDEN = 0.4
+"""A beam that crosses so much [m] of what nobody saw has left the known part."""
+
+
+@dataclass(frozen=True)
+class SeenSpace:
+    """Cells (rows, columns) uint8 that beams crossed: how many times, up to 255."""
+
+    crossed: NDArray[np.uint8]
+    origin: FloatArray
+    cell: float
+
+    def seen(self, points: FloatArray) -> NDArray[np.int64]:
+        """Return how often the cells of points (N, 2) [m] were crossed, (N,); 0 outside."""
+        index = np.floor((points - self.origin) / self.cell).astype(np.int64)
+        rows, columns = self.crossed.shape
+        inside = (index >= 0).all(axis=1) & (index[:, 0] < columns) & (index[:, 1] < rows)
+        found = np.zeros(len(points), np.int64)
+        found[inside] = self.crossed[index[inside, 1], index[inside, 0]]
+        return found
+
+
+def look_around(ranges: NDArray[np.float32], angles: FloatArray, poses: FloatArray, reach: float) -> SeenSpace:
+    """Return the space that scans (S, B) from laser poses (S, 3) saw, up to ``reach`` [m]."""
+    low, high = poses[:, :2].min(axis=0) - reach, poses[:, :2].max(axis=0) + reach
+    size = high - low
+    cell = max(CELL, float(np.sqrt(size[0] * size[1] / MOST_CELLS)))
+    columns, rows = (int(np.ceil(s / cell)) + 1 for s in size)
+    crossed = np.zeros((rows, columns), np.uint8)
+    cross_cells(ranges, angles, poses, reach, low, cell, crossed)
+    return SeenSpace(crossed, low, cell)
+
+
+@compiled
+def cross_cells(
+    ranges: NDArray[np.float32], angles: FloatArray, poses: FloatArray, reach: float, origin: FloatArray, cell: float,
+    crossed: NDArray[np.uint8],
+) -> None:  # fmt: skip
+    """Count, in steps of a cell, the cells that beams cross before they end; a beam counts once for each cell."""
+    count, beams = ranges.shape
+    spread = abs(angles[1] - angles[0]) if beams > 1 else 0.0
+    for s in range(count):
+        for b in range(beams):
+            r = ranges[s, b]
+            if not r > 0.0 or r > reach:
+                continue
+            _cross(poses[s], angles[b], 0.0, r - MARGIN, origin, cell, crossed)
+            if b + 1 == beams or not ranges[s, b + 1] > 0.0:
+                continue
+            # Far out, beams leave gaps of cells: what lies between two that go on is seen too.
+            end = min(r, ranges[s, b + 1]) - MARGIN
+            between = int(end * spread / cell)
+            for k in range(between):
+                angle = angles[b] + (angles[b + 1] - angles[b]) * (k + 1.0) / (between + 1.0)
+                _cross(poses[s], angle, cell / spread, end, origin, cell, crossed)
+
+
+@compiled
+def _cross(
+    pose: FloatArray, angle: float, begin: float, end: float, origin: FloatArray, cell: float,
+    crossed: NDArray[np.uint8],
+) -> None:  # fmt: skip
+    """Count the cells of a beam from ``begin`` to ``end`` [m]."""
+    rows, columns = crossed.shape
+    dx, dy = np.cos(pose[2] + angle), np.sin(pose[2] + angle)
+    x, y = (pose[0] + begin * dx - origin[0]) / cell, (pose[1] + begin * dy - origin[1]) / cell
+    for k in range(int((end - begin) / cell)):
+        ix, iy = int(x + k * dx), int(y + k * dy)
+        if 0 <= ix < columns and 0 <= iy < rows and crossed[iy, ix] < 255:
+            crossed[iy, ix] += np.uint8(1)
+
+
+@compiled
+def known_ranges(
+    angles: FloatArray, poses: FloatArray, limit: NDArray[np.float32], origin: FloatArray, cell: float,
+    crossed: NDArray[np.uint8], out: NDArray[np.float32],
+) -> None:  # fmt: skip
+    """Fill ``out`` (S, B) with how far each beam stays in seen space [m], up to ``limit`` (S, B)."""
+    rows, columns = crossed.shape
+    for s in range(limit.shape[0]):
+        for b in range(limit.shape[1]):
+            dx, dy = np.cos(poses[s, 2] + angles[b]) / cell, np.sin(poses[s, 2] + angles[b]) / cell
+            x, y = (poses[s, 0] - origin[0]) / cell, (poses[s, 1] - origin[1]) / cell
+            end = limit[s, b] - MARGIN
+            hidden, r = 0.0, 0.0
+            known = limit[s, b]
+            while r < end:
+                ix, iy = int(x + r * dx), int(y + r * dy)
+                seen = False
+                # A cell counts as seen with its neighbours: far beams leave gaps between them.
+                for jy in range(max(iy - 1, 0), min(iy + 2, rows)):
+                    for jx in range(max(ix - 1, 0), min(ix + 2, columns)):
+                        if crossed[jy, jx] > 0:
+                            seen = True
+                hidden = 0.0 if seen else hidden + cell
+                if hidden >= HIDDEN:
+                    known = np.float32(r - hidden + cell)
+                    break
+                r += cell
+            out[s, b] = known

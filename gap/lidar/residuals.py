@@ -1,0 +1,384 @@
+"""Lidar residuals against a map, and which part of them is pose, map, moving things and sensor.
+
+Every judged beam gets a label. Beams on a mapped surface are the core; their mean square is split:
+
+- pose: what aligning the scans takes away (raw residuals count up to ``CORE_MOST``: beyond, the beam meets another
+  thing);
+- map: what the same piece of surface is off by in different stretches of the run, a random effect (analysis of variance
+  by moments, Searle, Casella and McCulloch, *Variance Components*, 1992): the mean product of a piece's residuals in
+  two stretches;
+- pose left: what scans of one stretch share at a piece beyond that: alignment and slow changes;
+- sensor: what remains from scan to scan.
+
+Intervals: bootstrap over stretches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...common.errors import InputError
+from ...common.geometry import FloatArray
+from ...common.seeding import generator
+from ..fieldlog import FieldLog, Scans
+from .map import LidarMap, laser_poses, require_scans, split_stretches, stretch_numbers, sum_by
+from .matching import Alignment, align, match_grid
+from .sensor import SensorClass, local_noise, sensor_class
+
+__all__ = [
+    "DROPOUT",
+    "MAP",
+    "MOVING",
+    "NO_MAP",
+    "POSE",
+    "SENSOR",
+    "SHORT",
+    "Residuals",
+    "SensorClass",
+    "Share",
+    "local_noise",
+    "measure_residuals",
+    "sensor_class",
+    "split_stretches",
+]
+
+SENSOR, POSE, MAP, MOVING, SHORT, DROPOUT, NO_MAP = range(7)
+"""Labels of beams: on the mapped surface; on it once the scan is aligned; beside an edge of the map; on something that
+moves or has changed; short for no known reason; no return where one was due; no surface known."""
+LABEL_NAMES = ("sensor", "pose", "map", "moving", "short", "dropout", "no_map")
+CHANGED_SHARE = 0.05
+"""Share of short returns that no mapped surface explains, above which a scene is named as changed."""
+CORE_DEVIATIONS = 4.0
+"""Half width of the core, in robust deviations of the aligned residuals ..."""
+CORE_MOST = 0.3
+"""... and at most this [m]."""
+CLUSTER = 3
+"""Neighbouring beams that make something moving."""
+DUE = 0.9
+"""A return is due if the map has a surface within this share of the sensor's reach."""
+PIECE = 0.2
+"""Length of the pieces of surface that map errors are told by [m]."""
+REPLICATES = 200
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share and its 95 % interval; None where fewer than four stretches exist."""
+
+    value: float
+    ci_low: float | None
+    ci_high: float | None
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """Judged scans held against a map; S scans of B beams.
+
+    Attributes:
+        scans: the judged scans. stretch: (S,) number of the stretch of path each belongs to.
+        pose_raw, pose: (S, 3) reference and aligned laser poses. alignment: how the latter were found.
+        measured: (S, B) float32 [m]: the scans' ranges.
+        expected_raw, expected: (S, B) float32 [m] at reference and aligned poses; +inf where nothing stands, NaN where
+            the map does not know. surface: (S, B) int32 surface met at the aligned pose, -1 for none.
+        label_raw, label: (S, B) uint8, one of SENSOR .. NO_MAP.
+        core: half width of the core [m]. noise: local noise of the sensor [m].
+        variance: parts of the core's mean square at reference poses [m^2]: pose, map, pose_left, sensor; ``shares``:
+            the same over their sum, with intervals.
+        beams: share of all judged beams by label at aligned poses, with intervals.
+        short: share of beams with a known surface that are short and unexplained by any mapped surface.
+        coverage: share of the returns for which the map knows a surface.
+    """
+
+    scans: Scans
+    stretch: NDArray[np.int64]
+    pose_raw: FloatArray
+    pose: FloatArray
+    alignment: Alignment
+    measured: NDArray[np.float32]
+    expected_raw: NDArray[np.float32]
+    expected: NDArray[np.float32]
+    surface: NDArray[np.int32]
+    label_raw: NDArray[np.uint8]
+    label: NDArray[np.uint8]
+    core: float
+    noise: float
+    variance: dict[str, float]
+    shares: dict[str, Share]
+    beams: dict[str, Share]
+    short: Share
+    coverage: float
+
+    @property
+    def changed(self) -> bool:
+        """Whether the scene changed: over ``CHANGED_SHARE`` short returns that no mapped surface explains."""
+        return self.short.value > CHANGED_SHARE
+
+
+def measure_residuals(
+    log: FieldLog, lidar_map: LidarMap, judged: NDArray[np.bool_], *, metres: float = 3.0, seed: int = 0
+) -> Residuals:
+    """Hold scans against a map that was not made from them.
+
+    Args:
+        log: with scans and reference poses. lidar_map: from the other half, or from a layout. judged: (S,) scans.
+        metres: length of the stretches that intervals resample [m]. seed: of the bootstrap.
+
+    Raises:
+        InputError: no scan is judged, or the log has no scans or poses.
+    """
+    scans = require_scans(log).where(judged)
+    if not len(scans):
+        raise InputError("no scan is left to judge the map by", where=log.name, mend="choose fewer for the map")
+    pose_raw, stretch = laser_poses(log)[judged], stretch_numbers(log, metres)[judged]
+    noise = local_noise(scans)
+    alignment = align(
+        scans,
+        pose_raw,
+        match_grid(lidar_map.segments),
+        range_noise=max(noise, 0.005),
+        map_noise=max(lidar_map.tolerance, 0.01),
+    )
+    raw, aligned = lidar_map.expected(pose_raw), lidar_map.expected(alignment.pose)
+    residual = _residual(scans.ranges, aligned.ranges)
+    known = ~np.isnan(residual)
+    spread = 1.4826 * float(np.median(np.abs(residual[known]))) if known.any() else noise
+    core = float(np.clip(CORE_DEVIATIONS * max(spread, noise), 0.03, CORE_MOST))
+    label = _labels(scans, aligned.ranges, residual, core, lidar_map, alignment.pose)
+    label_raw = _raw_labels(scans, raw.ranges, label, core)
+    variance, shares = _split(
+        scans, _residual(scans.ranges, raw.ranges), residual, label, label_raw,
+        _pieces(lidar_map, aligned.surface, aligned.ranges, alignment.pose, scans), stretch, seed,
+    )  # fmt: skip
+    counts = np.stack([_per_stretch(label == value, stretch) for value in range(NO_MAP + 1)])
+    total = counts.sum(axis=0)
+    beams = {name: _share(counts[value], total, seed, f"beams.{name}") for value, name in enumerate(LABEL_NAMES)}
+    compared = total - counts[NO_MAP]
+    unexplained = ((label == MOVING) | (label == SHORT)) & (residual < 0)
+    finite = np.isfinite(scans.ranges)
+    return Residuals(
+        scans, stretch, pose_raw, alignment.pose, alignment, scans.ranges, raw.ranges, aligned.ranges,
+        aligned.surface, label_raw, label, core, noise, variance, shares, beams,
+        _share(_per_stretch(unexplained, stretch), compared, seed, "short"),
+        float((finite & np.isfinite(aligned.ranges)).sum() / max(finite.sum(), 1)),
+    )  # fmt: skip
+
+
+def _residual(measured: NDArray[np.float32], expected: NDArray[np.float32]) -> FloatArray:
+    """Return measured minus expected (S, B) [m], NaN where either is no range."""
+    both = np.isfinite(measured) & np.isfinite(expected)
+    return np.where(both, np.where(both, measured, 0.0).astype(np.float64) - np.where(both, expected, 0.0), np.nan)
+
+
+def _labels(
+    scans: Scans, expected: NDArray[np.float32], residual: FloatArray, core: float, lidar_map: LidarMap,
+    pose: FloatArray,
+) -> NDArray[np.uint8]:  # fmt: skip
+    """Return (S, B) the label of each beam at these poses."""
+    measured = scans.ranges
+    label = np.full(measured.shape, NO_MAP, np.uint8)
+    label[~np.isfinite(measured) & (expected < DUE * scans.range_max)] = DROPOUT
+    known = ~np.isnan(residual)
+    label[known & (np.abs(residual) <= core)] = SENSOR
+    off = known & (np.abs(residual) > core)
+    edge = off & _beside_edge(measured, expected, core)
+    label[edge] = MAP
+    off &= ~edge
+    short, long = off & (residual < 0), off & (residual > 0)
+    label[short] = SHORT
+    label[long] = MAP
+    free = np.zeros_like(short)
+    scan, beam = np.nonzero(short)
+    if lidar_map.seen is None:
+        free[short] = True
+    else:
+        angle = pose[scan, 2] + scans.angles[beam]
+        ends = pose[scan, :2] + measured[scan, beam, None] * np.column_stack([np.cos(angle), np.sin(angle)])
+        free[scan, beam] = lidar_map.seen.seen(ends) >= 2
+    label[_clusters(short & free, measured) | _clusters(long, measured)] = MOVING
+    return label
+
+
+def _raw_labels(
+    scans: Scans, expected: NDArray[np.float32], label: NDArray[np.uint8], core: float
+) -> NDArray[np.uint8]:
+    """Return (S, B) the labels at reference poses: those at aligned poses, but for what the pose alone explains."""
+    residual = _residual(scans.ranges, expected)
+    raw = label.copy()
+    known = ~np.isnan(residual)
+    raw[known & (label == SENSOR) & (np.abs(residual) > core)] = POSE
+    raw[known & (label != SENSOR) & (np.abs(residual) <= core)] = SENSOR
+    raw[np.isfinite(scans.ranges) & ~known] = NO_MAP
+    return raw
+
+
+def _beside_edge(measured: NDArray[np.float32], expected: NDArray[np.float32], core: float) -> NDArray[np.bool_]:
+    """Return (S, B) whether a range lies between what the beam and a neighbour should read: beside an edge."""
+    found = np.zeros(measured.shape, np.bool_)
+    own = np.where(np.isfinite(expected), expected, np.nan)
+    for way in (-1, 1):
+        other = np.full_like(own, np.nan)
+        if way < 0:
+            other[:, 1:] = own[:, :-1]
+        else:
+            other[:, :-1] = own[:, 1:]
+        low, high = np.fmin(own, other) - core, np.fmax(own, other) + core
+        found |= ~np.isnan(other) & (measured >= low) & (measured <= high)
+    return found
+
+
+def _clusters(mask: NDArray[np.bool_], measured: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return the beams of a mask (S, B) that have ``CLUSTER`` - 1 neighbours in a row on the same thing."""
+    joined = (
+        mask[:, 1:]
+        & mask[:, :-1]
+        & (np.abs(np.where(mask, measured, 0.0)[:, 1:] - np.where(mask, measured, 0.0)[:, :-1]) < 0.5)
+    )
+    beams = mask.shape[1]
+    run = np.zeros((len(mask), beams), np.int64)
+    for b in range(1, beams):
+        run[:, b] = np.where(joined[:, b - 1], run[:, b - 1] + 1, 0)
+    for b in range(beams - 2, -1, -1):
+        run[:, b] = np.where(joined[:, b], np.maximum(run[:, b + 1], run[:, b]), run[:, b])
+    kept: NDArray[np.bool_] = mask & (run >= CLUSTER - 1)
+    return kept
+
+
+def _pieces(
+    lidar_map: LidarMap, surface: NDArray[np.int32], expected: NDArray[np.float32], pose: FloatArray, scans: Scans
+) -> NDArray[np.int64]:
+    """Return (S, B) which piece of surface each beam should meet, -1 for none."""
+    segments = lidar_map.segments
+    along = segments.end - segments.start
+    length = np.maximum(np.hypot(along[:, 0], along[:, 1]), 1e-6)
+    count = np.maximum(np.ceil(length / PIECE).astype(np.int64), 1)
+    first = np.concatenate([[0], np.cumsum(count)])
+    piece = np.full(surface.shape, -1, np.int64)
+    scan, beam = np.nonzero((surface >= 0) & np.isfinite(expected))
+    which = surface[scan, beam]
+    angle = pose[scan, 2] + scans.angles[beam]
+    ends = pose[scan, :2] + expected[scan, beam, None] * np.column_stack([np.cos(angle), np.sin(angle)])
+    u = ((ends - segments.start[which]) * along[which]).sum(axis=1) / length[which] ** 2
+    piece[scan, beam] = first[which] + np.clip((u * count[which]).astype(np.int64), 0, count[which] - 1)
+    return piece
+
+
+def _split(
+    scans: Scans, raw: FloatArray, aligned: FloatArray, label: NDArray[np.uint8], label_raw: NDArray[np.uint8],
+    piece: NDArray[np.int64], stretch: NDArray[np.int64], seed: int,
+) -> tuple[dict[str, float], dict[str, Share]]:  # fmt: skip
+    """Return the parts of the core's mean square at reference poses [m^2], and their shares with intervals."""
+    use = (label == SENSOR) & ((label_raw == SENSOR) | (label_raw == POSE)) & (piece >= 0)
+    if not use.any():
+        return {}, {}
+    scan, beam = np.nonzero(use)
+    own, place = aligned[scan, beam], piece[scan, beam]
+    numbers, run = np.unique(stretch[scan], return_inverse=True)
+    moments: FloatArray = np.stack(
+        [
+            np.bincount(run, w, len(numbers))
+            for w in (np.ones(len(own)), np.clip(raw[scan, beam], -CORE_MOST, CORE_MOST) ** 2, own**2)
+        ]
+    )
+    table = _piece_table(own, place, scan, run)
+    one = np.ones(len(numbers))
+    parts = _parts(moments, table, one)
+    names = ("pose", "map", "pose_left", "sensor")
+    shares = parts / max(parts.sum(), 1e-12)
+    low: list[float | None] = [None] * 4
+    high: list[float | None] = [None] * 4
+    if len(numbers) >= 4:
+        draw = generator(seed, "gap.lidar.residuals", "variance")
+        drawn = np.empty((REPLICATES, 4))
+        for k in range(REPLICATES):
+            weight = np.bincount(draw.integers(0, len(numbers), len(numbers)), minlength=len(numbers)).astype(
+                np.float64
+            )
+            found = _parts(moments, table, weight)
+            drawn[k] = found / max(found.sum(), 1e-12)
+        ends = np.quantile(drawn, [0.025, 0.975], axis=0)
+        low, high = ends[0].tolist(), ends[1].tolist()
+    return (
+        dict(zip(names, parts.tolist(), strict=True)),
+        {name: Share(float(shares[k]), low[k], high[k]) for k, name in enumerate(names)},
+    )
+
+
+@dataclass(frozen=True)
+class _PieceTable:
+    """Sums of residuals by piece and stretch.
+
+    ``total``, ``beams``: (K,) sum and number of residuals of a piece in a stretch. ``piece``, ``run``: (K,) which.
+    ``pairs``, ``products``: (K,) number of pairs of beams of different scans there, and the sum of their products.
+    """
+
+    total: FloatArray
+    beams: FloatArray
+    piece: NDArray[np.int64]
+    run: NDArray[np.int64]
+    pairs: FloatArray
+    products: FloatArray
+
+
+def _piece_table(
+    own: FloatArray, place: NDArray[np.int64], scan: NDArray[np.int64], run: NDArray[np.int64]
+) -> _PieceTable:
+    runs = int(run.max()) + 1
+    key, group = np.unique(place * runs + run, return_inverse=True)
+    _, small = np.unique(group * (int(scan.max()) + 1) + scan, return_inverse=True)
+    total, beams = sum_by(group, own, len(key)), sum_by(group, np.ones(len(own)), len(key))
+    count = int(small.max()) + 1
+    within, number = sum_by(small, own, count), sum_by(small, np.ones(len(own)), count)
+    owner = np.zeros(count, np.int64)
+    owner[small] = group
+    products = total**2 - sum_by(owner, within**2, len(key))
+    pairs = beams**2 - sum_by(owner, number**2, len(key))
+    _, piece = np.unique(key // runs, return_inverse=True)
+    return _PieceTable(total, beams, piece, key % runs, pairs, products)
+
+
+def _parts(moments: FloatArray, table: _PieceTable, weight: FloatArray) -> FloatArray:
+    """Return pose, map, pose left and sensor [m^2] with stretches (R,) weighted."""
+    count, raw, aligned = moments @ weight
+    if not count:
+        return np.zeros(4)
+    raw, aligned = raw / count, aligned / count
+    w = weight[table.run]
+    mean = table.total / table.beams
+    size = int(table.piece.max()) + 1
+    first = sum_by(table.piece, w, size)
+    second = sum_by(table.piece, w * w, size)
+    product = sum_by(table.piece, w * mean, size) ** 2 - sum_by(table.piece, (w * mean) ** 2, size)
+    pairs = first**2 - second
+    several = pairs > 0
+    beams = sum_by(table.piece, w * table.beams, size)[several]
+    across = float(np.average(product[several] / pairs[several], weights=beams)) if beams.sum() > 0 else 0.0
+    inside = table.pairs > 0
+    weighed = (w * table.beams)[inside]
+    shared = (
+        float(np.average(table.products[inside] / table.pairs[inside], weights=weighed))
+        if weighed.sum() > 0
+        else across
+    )
+    in_map = min(max(across, 0.0), aligned)
+    both = min(max(shared, in_map), aligned)
+    return np.array([max(raw - aligned, 0.0), in_map, both - in_map, aligned - both])
+
+
+def _per_stretch(mask: NDArray[np.bool_], stretch: NDArray[np.int64]) -> FloatArray:
+    """Return the number of beams of a mask (S, B) by stretch."""
+    _, run = np.unique(stretch, return_inverse=True)
+    return np.bincount(run, mask.sum(axis=1)).astype(np.float64)
+
+
+def _share(part: FloatArray, total: FloatArray, seed: int, name: str) -> Share:
+    """Return the share of sums by stretch, with a bootstrap over stretches."""
+    value = float(part.sum() / max(total.sum(), 1.0))
+    if len(part) < 4:
+        return Share(value, None, None)
+    draw = generator(seed, "gap.lidar.residuals", name).integers(0, len(part), (REPLICATES, len(part)))
+    drawn = part[draw].sum(axis=1) / np.maximum(total[draw].sum(axis=1), 1.0)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return Share(value, float(low), float(high))
