@@ -58,17 +58,18 @@ class Problem:
         return np.clip(np.array(places), 0.0, 1.0)
 
 
-def problem_for(logs: Sequence[FieldLog], every: float) -> Problem:
+def problem_for(logs: Sequence[FieldLog], every: float, *, horizons: Sequence[float] = FIT_HORIZONS) -> Problem:
     """Return what can be fitted to logs of one kind of drive.
 
     Args:
         logs: of robots of one kind; several runs of a robot are several logs.
         every: time between windows [s].
+        horizons: lengths at which ends are compared [s].
 
     Raises:
         InputError: the logs do not hold what the kind of drive needs.
     """
-    windows = [make_windows(log, fitting_horizons(FIT_HORIZONS, log), every=every) for log in logs]
+    windows = [make_windows(log, fitting_horizons(horizons, log), every=every) for log in logs]
     windows = [_with_horizons(item, windows) for item in windows]
     if logs[0].drive == "differential":
         return drive_problem(windows, logs[0].model.drive)
