@@ -64,6 +64,8 @@ class FittedParameter:
     unit: str
     reason: str
     """Why it is not identifiable; empty if it is."""
+    error: float
+    """Standard error from what differs between parts; infinite where there is one part only."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,7 @@ def fit(
     low, high = parts.interval(np.eye(len(best)), drawn)
     correlation = _correlation_of(np.atleast_2d(np.cov(drawn.T)))
     return Fit(
-        parameters=_describe(problem, best, np.clip(low, 0.0, 1.0), np.clip(high, 0.0, 1.0), correlation),
+        parameters=_describe(problem, best, np.clip(low, 0.0, 1.0), np.clip(high, 0.0, 1.0), parts, correlation),
         correlation=correlation,
         loss_before=float(loss_of(scoring.residuals_of(problem.baseline)).mean()),
         loss_after=scoring.loss(best),
@@ -171,10 +173,11 @@ def fit(
 
 @dataclass(frozen=True)
 class Refit:
-    """A fit of other data: values, and their 95 % intervals by the jackknife alone (low, high), by name."""
+    """A fit of other data, by name: values, their 95 % intervals by the jackknife alone, their standard errors."""
 
     values: dict[str, float]
     intervals: dict[str, tuple[float, float]]
+    errors: dict[str, float]
 
 
 def refit(problem: Problem, values: dict[str, float], *, evaluate_many: Evaluate = in_process) -> Refit:
@@ -187,7 +190,14 @@ def refit(problem: Problem, values: dict[str, float], *, evaluate_many: Evaluate
     parts = _Parts(scoring, Expansion(scoring, cube, evaluate_many), cube, evaluate_many)
     reach = parts.reach(np.eye(len(cube)))
     low, high = problem.values(cube - reach), problem.values(cube + reach)
-    return Refit(problem.values(cube), {name: (low[name], high[name]) for name in low})
+    sizes = [item.high - item.low for item in problem.ranges]
+    errors = dict(zip(low, (parts.error(np.eye(len(cube))) * sizes).tolist(), strict=True))
+    return Refit(problem.values(cube), {name: (low[name], high[name]) for name in low}, errors)
+
+
+def refit_problem(values: dict[str, float], problem: Problem) -> Refit:
+    """Fit other data from given values: a task."""
+    return refit(problem, values)
 
 
 class _Parts:
@@ -212,20 +222,29 @@ class _Parts:
     def reach(self, directions: FloatArray) -> FloatArray:
         """Return half the 95 % interval (D,) of combinations (D, P) from what differs between parts.
 
-        The wider of two estimates: from fits without one part each (the jackknife), and from fits of one part each.
         With two parts there is one degree of freedom and an interval of 12.7 standard errors; with one, none: then it
         is infinite.
+        """
+        error = self.error(directions)
+        if self.count < 2:
+            return error
+        result: FloatArray = error * student_t.ppf(0.5 + 0.5 * CONFIDENCE, self.count - 1)
+        return result
+
+    def error(self, directions: FloatArray) -> FloatArray:
+        """Return the standard errors (D,) of combinations (D, P): infinite with one part.
+
+        The wider of two estimates: from fits without one part each (the jackknife), and from fits of one part each.
         """
         if self.count < 2:
             return np.full(len(directions), np.inf)
         share = (self.count - 1) / self.count
         moved = np.einsum("rp,dp->rd", self._left - self._best, directions)
-        error = np.sqrt(share * (moved**2).sum(axis=0))
+        error: FloatArray = np.sqrt(share * (moved**2).sum(axis=0))
         if len(self._alone):
             scatter = np.einsum("rp,dp->rd", self._alone, directions).std(axis=0, ddof=1) / np.sqrt(self.count)
             error = np.maximum(error, scatter)
-        result: FloatArray = error * student_t.ppf(0.5 + 0.5 * CONFIDENCE, self.count - 1)
-        return result
+        return error
 
     def interval(self, directions: FloatArray, drawn: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the ends (D,), (D,) of the 95 % interval of combinations (D, P); ``drawn`` (R, P) are the refits."""
@@ -326,9 +345,10 @@ def _together(
 
 
 def _describe(
-    problem: Problem, best: FloatArray, low: FloatArray, high: FloatArray, correlation: FloatArray
+    problem: Problem, best: FloatArray, low: FloatArray, high: FloatArray, parts: _Parts, correlation: FloatArray
 ) -> tuple[FittedParameter, ...]:
     values, lows, highs = problem.values(best), problem.values(low), problem.values(high)
+    errors = parts.error(np.eye(len(best)))
     described = []
     for number, item in enumerate(problem.ranges):
         others = np.abs(np.delete(correlation[number], number))
@@ -349,6 +369,7 @@ def _describe(
                 not reasons,
                 item.unit,
                 "; ".join(reasons),
+                float(errors[number]) * (item.high - item.low),
             )
         )
     return tuple(described)

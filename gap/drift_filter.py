@@ -192,15 +192,7 @@ def _filter(
     total = 0.0
     h = np.zeros((channels, size))
     for k in range(count):
-        for i in range(number, size):
-            band, p = i // number - 1, i % number
-            keep = np.exp(-elapsed[k] / memory[band])
-            mean[i] *= keep
-            for j in range(size):
-                cov[i, j] *= keep
-            for j in range(size):
-                cov[j, i] *= keep
-            cov[i, i] += (1.0 - keep * keep) * wander[band, p] ** 2
+        _forget(mean, cov, elapsed[k], wander, memory)
         if not whole[k]:
             continue
         for c in range(channels):
@@ -208,11 +200,7 @@ def _filter(
                 h[c, p] = h[c, number + p] = h[c, 2 * number + p] = slope[k, c, p]
         spread = h @ cov  # (C, S)
         scale = spread @ h.T
-        for c in range(channels):
-            scale[c, c] += white[c] ** 2
-            for b in range(channels):
-                for p in range(number):
-                    scale[c, b] += slope[k, c, p] * window[p] ** 2 * slope[k, b, p]
+        _add_noise(scale, slope[k], white, window)
         root = np.linalg.cholesky(scale)
         inverse = np.linalg.inv(root)
         innovation = error[k] - h @ mean
@@ -234,6 +222,31 @@ def _filter(
         whitener[k] = inverse
         gains[k] = gain
     return total, score, whitener, gains, mean, cov
+
+
+@compiled
+def _forget(mean: FloatArray, cov: FloatArray, elapsed: float, wander: FloatArray, memory: FloatArray) -> None:
+    """Let the autoregressions run on by a time [s], in place."""
+    number, size = wander.shape[1], len(mean)
+    for i in range(number, size):
+        band, p = i // number - 1, i % number
+        keep = np.exp(-elapsed / memory[band])
+        mean[i] *= keep
+        for j in range(size):
+            cov[i, j] *= keep
+        for j in range(size):
+            cov[j, i] *= keep
+        cov[i, i] += (1.0 - keep * keep) * wander[band, p] ** 2
+
+
+@compiled
+def _add_noise(scale: FloatArray, slope: FloatArray, white: FloatArray, window: FloatArray) -> None:
+    """Add the window's own noise, ``R + J Q J'``, to the innovation's scale (C, C), in place."""
+    for c in range(len(white)):
+        scale[c, c] += white[c] ** 2
+        for b in range(len(white)):
+            for p in range(len(window)):
+                scale[c, b] += slope[c, p] * window[p] ** 2 * slope[b, p]
 
 
 @compiled

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy.optimize import minimize
+from scipy.special import gammaln
 
 from ..common.geometry import FloatArray
 from .drift_filter import Noise, Stream, run_filter
@@ -71,8 +72,6 @@ def _start(streams: Sequence[Stream], offset: FloatArray) -> Noise:
 
 def _constant(stream: Stream, noise: Noise) -> float:
     """Return the part of the Student-t's log-likelihood that depends on its tails alone."""
-    from scipy.special import gammaln
-
     channels, tails = stream.error.shape[1], noise.tails
     each = gammaln(0.5 * (tails + channels)) - gammaln(0.5 * tails) - 0.5 * channels * np.log(tails * np.pi)
     return float(each * stream.whole.sum())

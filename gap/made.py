@@ -104,7 +104,7 @@ def make_log(
     """
     slip, tracker = slip or Slip(), tracker or Tracker()
     count = round(seconds / STEP)
-    time = STEP * np.arange(count)
+    time: FloatArray = STEP * np.arange(count, dtype=np.float64)
     cmd_t, cmd = mission(seconds, generator(seed, "made.commands", robot))
     speed = _driven(drive, time, cmd_t, cmd, changes)
     rng = generator(seed, "made.slip", robot)

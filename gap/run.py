@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from .. import __version__
 from ..common.errors import InputError
 from ..common.geometry import FloatArray, relative, wrap_angle
 from ..common.seeding import generator
-from ..robots.twin import GapRow, LogSource, Twin, TwinParameter, TwinProvenance
-from .calibration import Fit, FittedParameter, Refit, fit, refit
+from ..robots.twin import GapRow, MonitorNoise, Twin
+from .calibration import Fit, Refit, fit, refit_problem
+from .drift import fit_monitor
 from .fieldlog import SECOND, FieldLog
+from .holdout import Holdout, Train, hold_out
 from .metrics import (
     MIN_BLOCKS,
     Metric,
@@ -25,9 +26,11 @@ from .metrics import (
     reduce_drawn,
     window_samples,
 )
-from .problems import fitting_horizons, nominal_tricycle, problem_for
+from .problems import Problem, fitting_horizons, nominal_tricycle, problem_for
 from .replay import MAX_TRUTH_GAP, STEP, VELOCITY_BASE, DriveReplay, TricycleReplay, Windows, make_windows
 from .results import CalibrationResult, Comparison, GapResult, ReplayPath, WindowCount
+from .tasks import Evaluate, in_process
+from .twins import Origin, calibration_notes, carry_over, make_family, make_twin
 
 HORIZONS = (1.0, 2.0, 5.0, 10.0, 30.0)
 SHORT_LOG = 300.0
@@ -71,14 +74,14 @@ def measure_gap(
     samples = [window_samples(item.windows, item.after if twin else item.before) for item in replays]
     metrics = []
     for item, part in zip(replays, samples, strict=True):
-        metrics += [measure(each, item.log.robot, seed=seed, resamples=resamples) for each in part]
+        metrics += [measure(each, item.log.name, seed=seed, resamples=resamples) for each in part]
         metrics += item.whole_path_metrics(twin is not None)
     if len(logs) > 1:
         metrics += [measure(each, "all", seed=seed, resamples=resamples) for each in pool(samples)]
     return GapResult(
         metrics=metrics,
         windows=[count for item in replays for count in item.counts()],
-        matched={item.log.robot: item.matched for item in replays},
+        matched={item.log.name: item.matched for item in replays},
         paths=[path for item in replays for path in item.paths()],
         notes=_gap_notes(replays, every),
         reports=[line for log in logs for line in log.report.lines()],
@@ -91,7 +94,7 @@ def measure_gap(
 def calibrate(
     logs: Sequence[FieldLog],
     *,
-    train: Sequence[str | int] | float,
+    train: Train = None,
     test: Sequence[str | int] | None = None,
     seed: int = 0,
     horizons: Sequence[float] = HORIZONS,
@@ -101,38 +104,56 @@ def calibrate(
     name: str | None = None,
     version: int = 1,
     date: str | None = None,
+    parent: Twin | None = None,
+    command: str | None = None,
+    evaluate_many: Evaluate = in_process,
+    stage: Callable[[str], None] = lambda what: None,
 ) -> CalibrationResult:
     """Calibrate a twin on one part of the logs and judge it on the other.
 
+    With several robots to train on, the twin's values are those of all of them together and its ``family`` holds each
+    robot's own with mean and spread (``robots.twin.family_member``).
+
     Args:
-        logs: one for each robot, all of one kind of drive.
-        train: robots to train on, or the share (0..1) of each log's time, from its beginning.
-        test: robots to judge on; None takes all others. Not to be given with a share.
+        logs: runs of robots, all of one kind of drive; (robot, run) is unique.
+        train: robots or runs to train on, or the share (0..1) of each log's time, from its beginning; None holds out
+            about 30 % (see ``holdout``).
+        test: robots or runs to judge on; None takes all others. Not to be given with a share.
         seed: of the fit and the bootstraps.
         horizons: lengths of the judged windows [s].
         refits: bootstrap refits for the parameters' intervals.
         resamples: bootstrap resamples for the gap's intervals.
         anchor_every: as in ``measure_gap``.
         name: of the twin.
-        version: of the twin.
+        version: of the twin, where it has no parent.
         date: written into the twin as given; the clock is not read.
+        parent: the twin that the new one is the next version of: the search begins at its values, and what is not
+            calibrated anew is taken over.
+        command: what was called; written into the twin.
+        evaluate_many: does the independent pieces of work; the result does not depend on it.
+        stage: told what is being done, ``STAGES`` times.
 
     Raises:
-        InputError: as in ``measure_gap``; a robot is unknown, or stands on both sides.
+        InputError: as in ``measure_gap``; a robot is unknown, or stands on both sides; the parent is of another kind.
     """
     _check_logs(logs)
-    trained, judged = _split(logs, train, test)
-    every = _anchor(trained, anchor_every)
-    found = fit(problem_for(trained, every), seed=seed, refits=refits)
-    held_out = refit(problem_for(judged, every), found.values)
-    notes = _calibration_notes(found, held_out, trained, _share_of(train) is not None)
-    twin = _make_twin(
-        found, trained, judged, name=name, version=version, date=date, seed=seed, notes=notes, share=_share_of(train)
-    )
+    split = hold_out(logs, train, test)
+    every = _anchor(split.trained, anchor_every)
+    stage("fitting all training logs")
+    problem = _begin_at(problem_for(split.trained, every), parent, split.trained[0].drive)
+    found = fit(problem, seed=seed, refits=refits, evaluate_many=evaluate_many)
+    stage("fitting each robot, and the held-out data as a check")
+    members, held_out = _others_fitted(split, found, every, evaluate_many)
+    stage("learning what a sound robot's errors are like")
+    monitor, lacking = _monitor(split.trained, found, members, evaluate_many)
+    notes = calibration_notes(found, held_out, split, make_family(found, members)) + lacking
+    origin = Origin(name, date, seed, parent, command, version)
+    twin = carry_over(make_twin(found, split, members, monitor, origin, notes), parent)
+    stage("judging on the held-out data")
     options: dict[str, Any] = {
         "horizons": horizons, "seed": seed, "resamples": resamples, "anchor_every": anchor_every
     }  # fmt: skip
-    before, after = measure_gap(judged, **options), measure_gap(judged, twin=twin, **options)
+    before, after = measure_gap(split.judged, **options), measure_gap(split.judged, twin=twin, **options)
     rows = {
         "gap_before": [GapRow.model_validate(item.to_row()) for item in before.metrics],
         "gap_after": [GapRow.model_validate(item.to_row()) for item in after.metrics],
@@ -142,14 +163,59 @@ def calibrate(
         twin=twin,
         before=before,
         after=after,
-        comparison=_compare(judged, twin, horizons, before.anchor_every, seed, resamples),
+        comparison=_compare(split.judged, twin, horizons, before.anchor_every, seed, resamples),
         fit=found,
         held_out_fit=held_out.values,
-        train=[log.robot for log in trained],
-        test=[log.robot for log in judged],
+        train=[log.name for log in split.trained],
+        test=[log.name for log in split.judged],
         paths=after.paths,
         notes=notes,
     )
+
+
+STAGES = 4
+"""How often ``calibrate`` tells its stage."""
+
+
+def _begin_at(problem: Problem, parent: Twin | None, drive: str) -> Problem:
+    """Begin the search at the values of an earlier twin."""
+    if parent is None:
+        return problem
+    if parent.kind != drive:
+        raise InputError(
+            f"twin '{parent.name}' is of a {parent.kind} robot, the logs are of a {drive} one",
+            mend="give the twin of this kind of robot, or none",
+        )
+    ranges = tuple(
+        replace(item, start=float(np.clip(parent.values.get(item.name, item.start), item.low, item.high)))
+        for item in problem.ranges
+    )
+    return replace(problem, ranges=ranges)
+
+
+def _others_fitted(split: Holdout, found: Fit, every: float, evaluate_many: Evaluate) -> tuple[dict[str, Refit], Refit]:
+    """Fit each training robot alone, where there are several, and the held-out data."""
+    robots = list(dict.fromkeys(log.robot for log in split.trained))
+    robots = robots if len(robots) > 1 else []
+    problems = [problem_for([log for log in split.trained if log.robot == robot], every) for robot in robots]
+    fits = evaluate_many(refit_problem, found.values, [*problems, problem_for(split.judged, every)])
+    return dict(zip(robots, fits, strict=False)), fits[-1]
+
+
+def _monitor(
+    trained: Sequence[FieldLog], found: Fit, members: Mapping[str, Refit], evaluate_many: Evaluate
+) -> tuple[MonitorNoise | None, list[str]]:
+    """Learn what a sound robot's errors are like, each robot at its own values; says why where it cannot."""
+    values = {log.name: members[log.robot].values if log.robot in members else found.values for log in trained}
+    try:
+        return evaluate_many(monitor_task, values, [list(trained)])[0], []
+    except InputError as error:
+        return None, [f"The twin has no section for the drift monitor: {error}"]
+
+
+def monitor_task(values: Mapping[str, Mapping[str, float]], logs: Sequence[FieldLog]) -> MonitorNoise:
+    """Fit the monitor's noise: a task."""
+    return fit_monitor(logs, values)
 
 
 _RAW = {
@@ -167,7 +233,7 @@ class _Replay:
         if self.matched < MIN_MATCHED:
             raise InputError(
                 f"the true pose is known over only {self.matched:.0%} of the time of the inputs (80 % are needed)",
-                where=log.robot,
+                where=log.name,
                 mend="check that both were stamped by the same clock, or cut the log to the part with truth",
             )
         self.windows = make_windows(log, fitting_horizons(horizons, log), every=every)
@@ -183,7 +249,7 @@ class _Replay:
         """Return the windows used and left out."""
         used = self.windows.valid.sum(axis=0)
         return [
-            WindowCount(self.log.robot, horizon, int(count), left)
+            WindowCount(self.log.name, horizon, int(count), left)
             for horizon, count, left in zip(self.windows.horizons, used, self.windows.left_out, strict=True)
         ]
 
@@ -196,7 +262,7 @@ class _Replay:
         position, heading = np.hypot(error[:, 0], error[:, 1]).mean(), np.abs(wrap_angle(error[:, 2])).mean()
         length = windows.horizons[0]
         return [
-            Metric(name, self.log.robot, length, float(value), None, None, 1, None, None, unit)
+            Metric(name, self.log.name, length, float(value), None, None, 1, None, None, unit)
             for name, value, unit in (("mean_pos_err", position, "m"), ("mean_yaw_err", heading, "rad"))
         ]
 
@@ -225,7 +291,7 @@ class _Replay:
     def _path(self, label: str, windows: Windows, before: FloatArray, after: FloatArray, row: int) -> ReplayPath:
         pick = slice(None, None, 5)
         return ReplayPath(
-            robot=self.log.robot,
+            robot=self.log.name,
             label=label,
             real=windows.truth[row, pick, :2].copy(),
             before=before[row, pick, :2].copy(),
@@ -270,54 +336,17 @@ def _check_logs(logs: Sequence[FieldLog]) -> None:
     drives = sorted({log.drive for log in logs})
     if len(drives) > 1:
         raise InputError(f"logs of different drives: {', '.join(drives)}", mend="measure each kind on its own")
-    names = [log.robot for log in logs]
+    names = [log.name for log in logs]
     if len(set(names)) < len(names):
-        raise InputError(f"two logs share a robot's name: {', '.join(names)}", mend="give each robot one log")
+        raise InputError(
+            f"two logs share a robot's name: {', '.join(names)}", mend="give each run of a robot a name of its own"
+        )
 
 
 def _anchor(logs: Sequence[FieldLog], every: float | None) -> float:
     if every is not None:
         return every
     return 1.0 if min(log.duration for log in logs) < SHORT_LOG else 5.0
-
-
-def _split(
-    logs: Sequence[FieldLog], train: Sequence[str | int] | float, test: Sequence[str | int] | None
-) -> tuple[list[FieldLog], list[FieldLog]]:
-    if isinstance(train, int | float):
-        if test is not None:
-            raise InputError(
-                "a share to train on and robots to judge on cannot both be given", mend="give one of the two"
-            )
-        pairs = [log.split(float(train)) for log in logs]
-        return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    by_name = {log.robot: log for log in logs}
-    wanted = [_named(item, by_name) for item in train]
-    rest = (
-        [name for name in by_name if name not in wanted] if test is None else [_named(item, by_name) for item in test]
-    )
-    both = [name for name in wanted if name in rest]
-    if both:
-        raise InputError(
-            f"{', '.join(both)} would be trained on and judged on", mend="judge on robots that were not trained on"
-        )
-    if not wanted or not rest:
-        raise InputError(
-            "no robot is left to train on or to judge on",
-            mend=f"the logs hold {', '.join(by_name)}; with one robot, train on a share of its log, for example 0.65",
-        )
-    return [by_name[name] for name in wanted], [by_name[name] for name in rest]
-
-
-def _share_of(train: Sequence[str | int] | float) -> float | None:
-    return float(train) if isinstance(train, int | float) else None
-
-
-def _named(item: str | int, by_name: dict[str, FieldLog]) -> str:
-    for name in (str(item), f"robot{item}"):
-        if name in by_name:
-            return name
-    raise InputError(f"no robot '{item}' in the logs", mend=f"the logs hold {', '.join(by_name)}")
 
 
 def _compare(
@@ -329,7 +358,7 @@ def _compare(
         item = _Replay(log, horizons, every, twin)
         befores.append(window_samples(item.windows, item.before))
         afters.append(window_samples(item.windows, item.after))
-    groups = [(log.robot, befores[i], afters[i]) for i, log in enumerate(logs)]
+    groups = [(log.name, befores[i], afters[i]) for i, log in enumerate(logs)]
     if len(logs) > 1:
         groups.append(("all", pool(befores), pool(afters)))
     for robot, before, after in groups:
@@ -364,54 +393,6 @@ def _paired(robot: str, before: Samples, after: Samples, seed: int, resamples: i
     )
 
 
-def _make_twin(
-    found: Fit,
-    trained: Sequence[FieldLog],
-    judged: Sequence[FieldLog],
-    *,
-    name: str | None,
-    version: int,
-    date: str | None,
-    seed: int,
-    notes: Sequence[str],
-    share: float | None,
-) -> Twin:
-    first, rest = ("", "") if share is None else (f", first {share:.0%} of its time", ", the rest of its time")
-    sources = {
-        (file.path, log.robot): LogSource(file=Path(file.path).name, robot=log.robot, sha256=file.sha256)
-        for log in (*trained, *judged)
-        for file in log.report.files
-    }
-    kind = trained[0].drive
-    assert kind != "unknown"
-    return Twin(
-        name=name or f"{trained[0].model.name if trained[0].drive == 'differential' else 'tricycle'}",
-        version=version,
-        kind=kind,
-        parameters={
-            item.name: TwinParameter(
-                value=item.value,
-                ci_low=item.ci_low,
-                ci_high=item.ci_high,
-                identifiable=item.identifiable,
-                unit=item.unit,
-            )
-            for item in found.parameters
-        },
-        provenance=TwinProvenance(
-            tool=f"floorcast {__version__}",
-            date=date,
-            seed=seed,
-            logs=list(sources.values()),
-            trained_on=[log.robot + first for log in trained],
-            judged_on=[log.robot + rest for log in judged],
-            gap_before=[],
-            gap_after=[],
-            notes=list(notes),
-        ),
-    )
-
-
 def _gap_notes(replays: Sequence[_Replay], every: float) -> list[str]:
     notes = [
         f"Windows start on the true pose every {every:g} s and overlap; intervals (95 %) come from a moving-block "
@@ -435,42 +416,3 @@ def _gap_notes(replays: Sequence[_Replay], every: float) -> list[str]:
             f"{left} windows (all horizons) fall on a hole in truth ({MAX_TRUTH_GAP} s) or inputs and are left out."
         )
     return notes
-
-
-def _calibration_notes(found: Fit, held_out: Refit, trained: Sequence[FieldLog], by_time: bool) -> list[str]:
-    notes = []
-    if trained[0].drive == "differential":
-        notes.append(
-            "Track width and wheel radius are not fitted: from commands and poses alone they cannot be told apart from "
-            "the angular and the linear gain."
-        )
-    else:
-        notes.append(
-            "The traction gain stands for wheel size and gear together: ticks and poses cannot tell them apart."
-        )
-    part = "robots" if len(trained) > 1 else "stretches of the log"
-    notes.append(
-        f"Intervals of parameters (95 %) rest on how much the fit differs between {found.parts} {part} (jackknife, "
-        f"Student's t). They are for the mean of such {part}: one may lie outside; slower drift is not covered."
-    )
-    if by_time:
-        notes.append("Judged on the later part of the same log: same robot, same day, same floor.")
-    for item in found.parameters:
-        if not item.identifiable:
-            notes.append(f"{item.name} is not identified by this log: {item.reason}.")
-        notes += _held_out_note(item, held_out)
-    return notes
-
-
-def _held_out_note(item: FittedParameter, held_out: Refit) -> list[str]:
-    """Say where the held-out data would give another value than the interval allows; nothing if it does not."""
-    value, (low, high) = held_out.values[item.name], held_out.intervals[item.name]
-    if item.ci_low <= value <= item.ci_high:
-        return []
-    note = (
-        f"Fitted on the held-out data alone, {item.name} would be {value:.4g} {item.unit}, outside its interval "
-        f"[{item.ci_low:.4g}, {item.ci_high:.4g}]"
-    )
-    if low <= item.ci_high and item.ci_low <= high:
-        return [f"{note}; that fit's own interval [{low:.4g}, {high:.4g}] meets it."]
-    return [f"{note} and with an interval of its own that does not meet it: the model does not hold everywhere."]

@@ -23,7 +23,7 @@ _DRIVE_NAME = {"axis_length": "wheel_base", "steer_offset": "steering_offset"}
 (``k_steer``, ``k_traction``) say how they are geared, which is not the drive's affair."""
 
 
-_SECTIONS = frozenset({"odometry", "lidar", "family"})
+_SECTIONS = frozenset({"odometry", "lidar", "family", "correlation", "monitor"})
 """Parts of a twin that may be absent."""
 
 
@@ -56,6 +56,66 @@ class FamilyParameter(StrictModel):
     robots: dict[str, TwinParameter]
     """By robot, its own value."""
     unit: str
+    ci_low: float | None = None
+    """Lower end of the 95 % interval of the mean; ``ci_high``: upper end."""
+    ci_high: float | None = None
+    spread_low: float | None = None
+    """Lower end of the 95 % interval of the spread; ``spread_high``: upper end."""
+    spread_high: float | None = None
+    new_low: float | None = None
+    """Lower end of the 95 % interval of a robot of this kind that was not logged; ``new_high``: upper end."""
+    new_high: float | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        document: dict[str, Any] = handler(self)
+        return {key: value for key, value in document.items() if value is not None}
+
+
+class ParameterCorrelation(StrictModel):
+    """How the errors of a fit's parameters hang together: the correlations of its refits."""
+
+    names: list[str]
+    rows: list[list[float]]
+    """Symmetric, by order of the names."""
+
+    @model_validator(mode="after")
+    def _is_a_correlation(self) -> ParameterCorrelation:
+        count = len(self.names)
+        if len(self.rows) != count or any(len(row) != count for row in self.rows):
+            raise ValueError(f"{count} names need {count} rows of {count} correlations")
+        for i in range(count):
+            for j in range(i + 1):
+                wrong = self.rows[i][j] != self.rows[j][i] or abs(self.rows[i][j]) > 1.0
+                if wrong or (i == j and self.rows[i][i] != 1.0):
+                    raise ValueError(f"row {i + 1}, column {j + 1} is not a correlation: {self.rows[i][j]}")
+        return self
+
+
+class MonitorNoise(StrictModel):
+    """What a sound robot's window errors are like, for the drift monitor (see ``gap.drift_filter``)."""
+
+    window_s: float = Field(gt=0)
+    names: list[str]
+    """Of the parameters that the lists below run over."""
+    white: list[float]
+    """Scale of the noise of each channel of an error: along [m], across [m], heading [rad]."""
+    window: list[float]
+    """Scatter of each parameter from window to window."""
+    wander_quick: list[float]
+    """Standard deviation of each parameter's changes within seconds; ``wander_slow``: within minutes."""
+    wander_slow: list[float]
+    memory_s: tuple[float, float]
+    """How long quick and slow changes last [s]."""
+    tails: float = Field(gt=2)
+    """Degrees of freedom of the errors' Student-t."""
+
+    @model_validator(mode="after")
+    def _lists_fit(self) -> MonitorNoise:
+        for name in ("window", "wander_quick", "wander_slow"):
+            if len(getattr(self, name)) != len(self.names):
+                raise ValueError(f"{name} has {len(getattr(self, name))} values for {len(self.names)} parameters")
+        return self
 
 
 class LogSource(StrictModel):
@@ -96,6 +156,16 @@ class TwinProvenance(StrictModel):
     gap_before: list[GapRow]
     gap_after: list[GapRow]
     notes: list[str] = Field(default_factory=list)
+    parent: Annotated[str, Field(pattern="^[0-9a-f]{16}$")] | None = None
+    """Hash of the twin that this one was calibrated anew from (``config_hash``)."""
+    command: str | None = None
+    """What was called to make it."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what first versions do not have, so that they keep their hash and their file."""
+        document: dict[str, Any] = handler(self)
+        return {key: value for key, value in document.items() if value is not None or key not in ("parent", "command")}
 
 
 class Twin(StrictModel):
@@ -116,6 +186,10 @@ class Twin(StrictModel):
     """The lidar's noise, by the field names of ``LidarConfig``; empty if not fitted."""
     family: dict[str, FamilyParameter] = Field(default_factory=dict)
     """How parameters differ from robot to robot of this kind; empty if fewer than two robots were fitted."""
+    correlation: ParameterCorrelation | None = None
+    """Of the errors of ``parameters``; None if not known."""
+    monitor: dict[str, MonitorNoise] = Field(default_factory=dict)
+    """What a sound robot's errors are like, by what is monitored (``motion``); empty if not fitted."""
     provenance: TwinProvenance
 
     @model_serializer(mode="wrap")
@@ -197,6 +271,25 @@ def load_twin(path: str | Path) -> Twin:
 def save_twin(twin: Twin, path: str | Path) -> None:
     """Write a twin file, whole or not at all."""
     save_model(twin, path)
+
+
+def family_member(twin: Twin, robot: str) -> Twin:
+    """Return the twin of one robot of the family: its own values and intervals, and all else as in the family's twin.
+
+    Args:
+        twin: with a ``family``.
+        robot: one of its robots, ``robot1`` or ``1``.
+
+    Raises:
+        InputError: the twin has no family, or that robot is not in it.
+    """
+    known = list(dict.fromkeys(name for parameter in twin.family.values() for name in parameter.robots))
+    name = next((item for item in known if item in (robot, f"robot{robot}")), None)
+    if name is None:
+        what = f"it holds {', '.join(known)}" if known else "it was not fitted to several robots"
+        raise InputError(f"twin '{twin.name}' has no robot '{robot}': {what}", mend="name one of its robots")
+    own = {key: parameter.robots[name] for key, parameter in twin.family.items() if name in parameter.robots}
+    return twin.model_copy(update={"name": f"{twin.name} {name}", "parameters": {**twin.parameters, **own}})
 
 
 def _unfit(name: str, error: ValidationError) -> InputError:
