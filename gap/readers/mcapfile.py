@@ -12,7 +12,18 @@ import zlib
 from pathlib import Path
 
 from ...common.errors import InputError
-from .rosfile import MAX_CHUNK, Account, ByteSource, Channel, CutError, OpenChannel, Stream, open_source, unpack
+from .rosfile import (
+    MAX_CHUNK,
+    MAX_STAMP,
+    Account,
+    ByteSource,
+    Channel,
+    CutError,
+    OpenChannel,
+    Stream,
+    open_source,
+    unpack,
+)
 
 MAGIC = b"\x89MCAP0\r\n"
 _HEADER, _FOOTER, _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _DATA_END = 1, 2, 3, 4, 5, 6, 15
@@ -50,6 +61,9 @@ def scan_mcap(path: Path, account: Account, open_channel: OpenChannel) -> str:
         scan = _Scan(account, open_channel)
         scan.run(source)
         account.sha256 = source.finish()
+        file.seek(-min(len(MAGIC), account.size), 2)
+        if not account.cut and file.read() != MAGIC:
+            account.cut = "its summary breaks off, but all its messages are there"
     return scan.library
 
 
@@ -128,16 +142,16 @@ class _Scan:
             return False
         number, _, stamp, _ = _MESSAGE_HEAD.unpack(source.take(22))
         stream = self._streams.get(number)
-        if stream is None:
+        if stream is None or stamp > MAX_STAMP:
             source.skip(length - 22)
-            self._account.lose("message of a channel that is not in the file", at)
+            self._account.lose("message of a channel that is not in the file, or with a damaged time", at)
             return True
         if stream.sink is None or length > MAX_CHUNK:
             source.skip(length - 22)
         else:
             stream.sink(stamp, source.take(length - 22))
         stream.count += 1
-        self._account.last_ns = stamp
+        self._account.seen(stamp)
         return True
 
     def _describe(self, kind: int, fields: _Fields, at: int) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...common.errors import InputError
-from ..fieldlog import FieldLog, FileReport, Finding
+from ..fieldlog import SECOND, FieldLog, FileReport, Finding
 from . import mcapfile, rosbag1, rosbag2
 from .options import ReadOptions
 from .rosfile import Account
@@ -144,14 +144,9 @@ class _FileFindings:
         notes = []
         if account.cut:
             share = 100.0 * account.read / max(account.size, 1)
-            notes.append(
-                Finding(
-                    f"the file is not whole: {account.cut}; recovered {self.messages} messages, {share:.2f} % of "
-                    f"{account.size} bytes",
-                    1,
-                    0,
-                )
-            )
+            seconds = (account.last_ns - account.first_ns) / SECOND
+            told = f"{self.messages} messages, {seconds:.1f} s long, {share:.2f} % of {account.size} bytes"
+            notes.append(Finding(f"the file is not whole: {account.cut}; recovered {told}", 1, 0))
         notes += [
             Finding(f"{damage.count} x {reason} (first at byte {damage.first_byte})", damage.count, 0)
             for reason, damage in account.damage.items()

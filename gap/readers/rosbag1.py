@@ -151,7 +151,7 @@ class _Scan:
         else:
             stream.sink(stamp, source.take(size))
         stream.count += 1
-        self._account.last_ns = stamp
+        self._account.seen(stamp)
         return True
 
     def _connection(self, fields: dict[bytes, bytes], data: dict[bytes, bytes], at: int) -> bool:

@@ -19,7 +19,7 @@ from urllib.parse import quote
 from ...common.errors import InputError
 from ..fieldlog import sha256_of
 from .mcapfile import scan_mcap
-from .rosfile import MAX_CHUNK, Account, Channel, OpenChannel, Stream, unpack
+from .rosfile import MAX_CHUNK, MAX_STAMP, Account, Channel, OpenChannel, Stream, unpack
 
 SQLITE_MAGIC = b"SQLite format 3\x00"
 _STORAGE = re.compile(r".*\.(db3|mcap)(\.zstd)?$")
@@ -204,7 +204,7 @@ def _open_topics(base: sqlite3.Connection, open_channel: OpenChannel) -> dict[in
     definitions: dict[bytes, tuple[bytes, bytes]] = {}
     with contextlib.suppress(sqlite3.Error):  # older bags hold no definitions
         rows = base.execute("SELECT topic_type, encoding, encoded_message_definition FROM message_definitions")
-        definitions = {bytes(name): (bytes(form), bytes(text)) for name, form, text in rows}
+        definitions = {row[0]: row[1:] for row in rows if all(isinstance(text, bytes) for text in row)}
     streams = {}
     for number, name, msgtype, form in base.execute("SELECT id, name, type, serialization_format FROM topics"):
         if not (isinstance(number, int) and all(isinstance(text, bytes) for text in (name, msgtype, form))):
@@ -244,11 +244,11 @@ def _read_rows(base: sqlite3.Connection, streams: dict[int, Stream], account: Ac
 
 
 def _deliver(stream: Stream | None, stamp: Any, data: Any, account: Account) -> None:
-    if stream is None or not isinstance(stamp, int):
-        account.lose("message of a topic that is not in the file", 0)
+    if stream is None or not isinstance(stamp, int) or not 0 <= stamp < MAX_STAMP:
+        account.lose("message of a topic that is not in the file, or with a damaged time", 0)
         return
     stream.count += 1
-    account.last_ns = stamp
+    account.seen(stamp)
     if stream.sink is not None and isinstance(data, bytes) and len(data) <= MAX_CHUNK:
         account.read += len(data)
         stream.sink(stamp, memoryview(data))

@@ -20,6 +20,10 @@ MAX_CHUNK = 1 << 30
 """Bytes of the largest record that is held in memory; greater ones are passed over and counted."""
 _BLOCK = 1 << 22
 _PIECE = 1 << 20
+_CRUMB = 1 << 9
+"""Bytes at a time of a chunk whose end is missing: the last piece before the gap is lost."""
+MAX_STAMP = 1 << 62
+"""Greater stamps [ns] are damage: the year 2116."""
 
 Sink = Callable[[int, memoryview], None]
 """Takes the receive stamp [ns] and the bytes of one message."""
@@ -78,7 +82,8 @@ class Account:
         read: bytes of whole records.
         damage: losses by kind.
         cut: how the file ends before its end, in words; empty for a whole file.
-        last_ns: receive stamp of the latest message read; tells real records from noise after damage.
+        first_ns: receive stamp of the first message read.
+        last_ns: of the latest; tells real records from noise after damage.
     """
 
     path: Path
@@ -87,7 +92,14 @@ class Account:
     read: int = 0
     damage: dict[str, Damage] = field(default_factory=dict)
     cut: str = ""
+    first_ns: int = 0
     last_ns: int = 0
+
+    def seen(self, stamp: int) -> None:
+        """Note the receive stamp of a message [ns]."""
+        self.last_ns = stamp
+        if not self.first_ns:
+            self.first_ns = stamp
 
     def lose(self, kind: str, at: int) -> None:
         """Count a loss of a kind that shows at a byte."""
@@ -231,7 +243,7 @@ def unpack(codec: str, packed: memoryview, size: int, *, partial: bool = False) 
     limit = size or MAX_CHUNK
     pieces: list[bytes] = []
     try:
-        for piece in _pieces(codec, packed):
+        for piece in _pieces(codec, packed, _CRUMB if partial else _PIECE):
             pieces.append(piece)
             limit -= len(piece)
             if limit < 0:
@@ -245,13 +257,13 @@ def unpack(codec: str, packed: memoryview, size: int, *, partial: bool = False) 
     return data[:size] if size else data
 
 
-def _pieces(codec: str, packed: memoryview) -> Iterator[bytes]:
-    """Yield decompressed pieces of at most a MiB."""
+def _pieces(codec: str, packed: memoryview, length: int) -> Iterator[bytes]:
+    """Yield decompressed pieces of at most ``length`` bytes."""
     if codec == "bz2":
         unpacker = bz2.BZ2Decompressor()
-        yield unpacker.decompress(packed, _PIECE)
+        yield unpacker.decompress(packed, length)
         while not (unpacker.eof or unpacker.needs_input):
-            yield unpacker.decompress(b"", _PIECE)
+            yield unpacker.decompress(b"", length)
         if not unpacker.eof:
             raise ValueError("the compressed bytes end too soon")
         return
@@ -260,7 +272,7 @@ def _pieces(codec: str, packed: memoryview) -> Iterator[bytes]:
     import pyarrow  # large; wanted for compressed bags only
 
     with pyarrow.CompressedInputStream(pyarrow.py_buffer(packed), codec) as stream:
-        while piece := stream.read(_PIECE):
+        while piece := stream.read(length):
             yield piece
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .rosfile import Channel
+from .rosfile import MAX_STAMP, Channel
 
 Kind = str
 """``twist``, ``pose``, ``odometry``, ``tf``, ``scan``, ``joints`` or ``event``."""
@@ -381,8 +381,11 @@ def _stamp(message: Any) -> tuple[int, str]:
     if not _has_any(holder, "stamp", "timestamp"):
         return 0, frame
     stamp = _get(holder, "stamp", "timestamp")
-    seconds = int(_get(stamp, "sec", "secs", "seconds"))
-    return seconds * 1_000_000_000 + int(_get(stamp, "nanosec", "nsec", "nsecs", "nanos")), frame
+    t_ns = int(_get(stamp, "sec", "secs", "seconds")) * 1_000_000_000
+    t_ns += int(_get(stamp, "nanosec", "nsec", "nsecs", "nanos"))
+    if abs(t_ns) > MAX_STAMP:
+        raise ValueError("an impossible stamp")
+    return t_ns, frame
 
 
 def _has_any(message: Any, *names: str) -> bool:
