@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ...common.errors import InputError
 from ..fieldlog import FieldLog
+from ..store import holds_log, load_logs
 from .carmen import looks_like_carmen, read_carmen
 from .delimited import PARQUET, looks_like_csv, read_csv, read_parquet
 from .mecanum import read_mecanum, takes_in
@@ -54,6 +55,12 @@ def _tricycle_file(path: Path) -> Path | None:
 
 
 READERS: tuple[Reader, ...] = (
+    Reader(
+        "stored",
+        "a folder that 'floorcast gap import' wrote, or a folder of such",
+        lambda path, head: holds_log(path),
+        lambda path, options: load_logs(path),
+    ),
     Reader(
         "rosbag",
         "a ROS 1 .bag, a ROS 2 bag folder or .db3 file, or a folder of bags",

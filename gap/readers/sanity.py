@@ -47,12 +47,14 @@ class Suspicion:
 def examine(log: FieldLog, options: ReadOptions) -> FieldLog:
     """Shift clocks as asked, mark leaps as events of kind ``jump`` and note what looks like a wrong unit."""
     log = shift(log, options.shift_s)
-    leaps = find_jumps(log)
+    # A stored log was looked at when it was imported: what it tells already is not told twice.
+    leaps = [event for event in find_jumps(log) if event not in log.events]
     notes = [Finding(str(item), 1, 1) for item in suspicions(log)]
     notes += [Finding(f"leap in {event.values['table']}: {event.values['what']}", 1, 1) for event in leaps]
-    if not notes:
-        return log
     first, *others = log.report.files
+    notes = [note for note in notes if note not in first.notes]
+    if not notes and not leaps:
+        return log
     report = LogReport((replace(first, notes=(*first.notes, *notes)), *others))
     events = tuple(sorted((*log.events, *leaps), key=lambda event: event.t_ns))
     return replace(log, report=report, events=events)

@@ -222,6 +222,7 @@ def test_foxglove_protobuf(tmp_path):
     np.testing.assert_allclose(log.pose[:, 0], 0.5 * np.arange(20))
 
 
+@pytest.mark.slow
 def test_what_view_writes_reads_back(tmp_path):
     playback = Playback(
         run_episode(quick(duration=3.0), Steer, policy_name="steer", seed=0, index=0), quick(duration=3.0)
@@ -261,8 +262,8 @@ def read_somehow(path):
     try:
         logs = read(path, ReadOptions())
     except InputError as error:
-        assert error.what
-        assert error.where
+        if not (error.what and error.where):
+            raise AssertionError("an error without a place") from error
         return
     for log in logs:
         for stamps in (log.pose_t_ns, log.odom_t_ns, log.cmd_t_ns, log.scans.t_ns if log.scans else log.cmd_t_ns):
@@ -276,7 +277,7 @@ NAMES = ["plain.mcap", "loose.mcap", "zstd.mcap", "plain.bag", "bz2.bag", "lz4.b
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=12, deadline=None, database=None)
+@settings(max_examples=8, deadline=None, database=None)
 @given(data=st.data())
 def test_cuts_and_flips_never_do_harm(originals, name, data):
     folder, contents = originals
