@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .readers.options import ReadOptions
 
 MANIFEST = "log.json"
-FORMAT = "floorcast.fieldlog/1"
+FORMAT: Literal["floorcast.fieldlog/1"] = "floorcast.fieldlog/1"
 MAX_MANIFEST_BYTES = 1 << 26
 MAX_TABLE_BYTES = 1 << 33
 """Memory that one table may take when it is read."""
@@ -245,7 +245,7 @@ def _columns(name: str, width: int, pose_frame: str, wheel_unit: str) -> tuple[t
 def _write(log: FieldLog, folder: Path) -> None:
     stored = {}
     for name, dtype in _TABLES.items():
-        values = np.ascontiguousarray(getattr(log, name), dtype=dtype)
+        values: NDArray[Any] = np.ascontiguousarray(getattr(log, name), dtype=dtype)
         columns = _columns(name, values.shape[1], log.pose_frame, log.wheel_cmd_unit)
         if values.shape[1] != len(columns):
             raise InputError(

@@ -169,7 +169,7 @@ def write_bag1(path: Path, written: Written, compression="none", chunk=None) -> 
     return path
 
 
-def write_bag2(path: Path, written: Written, storage="sqlite3", compression=None) -> Path:
+def write_bag2(path: Path, written: Written, storage="mcap", compression=None) -> Path:
     writer = Writer2(path, version=9, storage_plugin=StoragePlugin[storage.upper()])
     if compression is not None:
         writer.set_compression(CompressionMode[compression], CompressionFormat.ZSTD)

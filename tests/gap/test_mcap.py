@@ -252,7 +252,7 @@ def originals(tmp_path_factory, short):
         "plain.bag": write_bag1(folder / "plain.bag", early, chunk=20_000),
         "bz2.bag": write_bag1(folder / "bz2.bag", early, "bz2", chunk=20_000),
         "lz4.bag": write_bag1(folder / "lz4.bag", early, "lz4", chunk=20_000),
-        "sqlite.db3": next(write_bag2(folder / "run", short).glob("*.db3")),
+        "sqlite.db3": next(write_bag2(folder / "run", short, "sqlite3").glob("*.db3")),
     }
     return folder, {name: path.read_bytes() for name, path in made.items()}
 

@@ -395,7 +395,7 @@ def test_a_damaged_length_costs_only_its_neighbourhood(tmp_path, circle1):
 
 
 def test_a_database_that_is_cut_gives_what_it_can(tmp_path, circle2):
-    folder = write_bag2(tmp_path / "run", circle2)
+    folder = write_bag2(tmp_path / "run", circle2, "sqlite3")
     (file,) = folder.glob("*.db3")
     data = file.read_bytes()
     file.write_bytes(data[: int(0.7 * len(data)) // 4096 * 4096])
