@@ -9,14 +9,12 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
-from .. import __version__, assets
+from .. import __version__
 from ..common.errors import InputError
 from ..common.files import write_text_atomic
 from . import plots, wording
@@ -24,6 +22,7 @@ from .gap_section import GapMetric, GapSection, TrajectoryPlot, TwinParameter, g
 from .gates import GateRow, Verdict
 from .kpis import KpiEstimate, kpi_info
 from .plots import Estimate
+from .templates import page_environment, read_template
 
 __all__ = [
     "Estimate",
@@ -102,32 +101,22 @@ def write_report(path: str | Path, data: ReportData) -> None:
 
 def render_report(data: ReportData) -> str:
     """Return the page as text; raises as ``write_report``."""
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_read_template),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    return (
+        page_environment()
+        .get_template("report.html.j2")
+        .render(
+            data=data,
+            version=__version__,
+            style=Markup(read_template("report.css")),
+            gates=_gate_rows(data.verdict),
+            sentence=wording.verdict_sentence(data.verdict, subject=data.subject) if data.verdict else "",
+            kpis=_other_kpis(data),
+            plan=_plan_uri(data.plan_svg),
+            frames=[(caption, _png_uri(caption, png)) for caption, png in data.frames],
+            classes=_class_bars(data.class_counts),
+            gap=gap_view(data.gap) if data.gap else None,
+        )
     )
-    environment.globals.update(
-        words=wording, plural=lambda count, word: f"{count:,} {word}{'' if count == 1 else 's'}".replace(",", " ")
-    )
-    return environment.get_template("report.html.j2").render(
-        data=data,
-        version=__version__,
-        style=Markup(_read_template("report.css")),
-        gates=_gate_rows(data.verdict),
-        sentence=wording.verdict_sentence(data.verdict, subject=data.subject) if data.verdict else "",
-        kpis=_other_kpis(data),
-        plan=_plan_uri(data.plan_svg),
-        frames=[(caption, _png_uri(caption, png)) for caption, png in data.frames],
-        classes=_class_bars(data.class_counts),
-        gap=gap_view(data.gap) if data.gap else None,
-    )
-
-
-def _read_template(name: str) -> str:
-    return (files(assets) / "templates" / name).read_text(encoding="utf-8")
 
 
 def _gate_rows(verdict: Verdict | None) -> list[dict[str, Any]]:
