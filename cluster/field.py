@@ -8,8 +8,11 @@ from typing import Any
 
 from ..gap.fieldlog import FieldLog
 from ..gap.run import CalibrationResult, calibrate
+from ..gap.whole import judged_sources
 from ..robots.twin import save_twin
-from .field_logs import FieldRun, Rows, identity_of, is_called, number_cell, read_logs
+from ..validation.gap_page import write_gap_page
+from .field_logs import FieldRun, Rows, command_line, identity_of, is_called, number_cell, read_logs
+from .field_page import calibration_page
 from .run_folder import open_run
 
 DEFAULT_TRAIN_SHARE = 0.7
@@ -28,8 +31,9 @@ def run_calibrate(
     options: Path | None = None,
     name: str | None = None,
     date: str | None = None,
+    html: Path | None = None,
 ) -> FieldRun:
-    """Calibrate on one part of logs, judge on the other, and write ``twin.yaml`` and ``summary.json``.
+    """Calibrate on one part of logs, judge on the other; write ``twin.yaml``, ``summary.json`` and ``report.html``.
 
     Raises:
         InputError: the log cannot be used, a robot is unknown or on both sides, or the output folder holds another run.
@@ -40,12 +44,22 @@ def run_calibrate(
     with open_run(out, "calibrate", identity) as folder:
         save_twin(result.twin, folder.path / "twin.yaml")
         summary = {**result.to_summary(), "log": ", ".join(path.name for path in paths), "twin": "twin.yaml"}
+        command = command_line("calibrate", paths, train=train, test=test, options=options, name=name, seed=seed)
+        page = calibration_page(
+            logs,
+            result,
+            judged_sources(result.judged, result.twin, every=result.after.anchor_every, seed=seed),
+            command=command,
+        )
+        for place in (folder.path / "report.html", *([html] if html is not None else [])):
+            write_gap_page(place, page)
         folder.write_summary(summary)
     notes = [
         *(f"{p.name} = {p.value:.4g} {p.unit} ({p.ci_low:.4g} to {p.ci_high:.4g})"
           + ("" if p.identifiable else f"; not identifiable: {p.reason}") for p in result.fit.parameters),
         *result.notes,
         f"twin: {folder.path / 'twin.yaml'}",
+        f"page: {folder.path / 'report.html'}",
     ]  # fmt: skip
     return FieldRun(folder.path, comparison_rows(result), summary, notes)
 

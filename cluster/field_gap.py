@@ -12,7 +12,9 @@ from ..gap.task import measure_task_gap
 from ..gap.task_table import read_kpi_table
 from ..gap.whole import WholeGap, measure_whole
 from ..robots.twin import load_twin
-from .field_logs import FieldRun, Rows, identity_of, metric_cells, number_cell, read_logs
+from ..validation.gap_page import write_gap_page
+from .field_logs import FieldRun, Rows, command_line, identity_of, metric_cells, number_cell, read_logs
+from .field_page import gap_page
 from .run_folder import open_run
 
 SHOWN = ("pos_end_err", "yaw_end_err", "ate_rmse", "delay_ms", "mean_pos_err", "mean_yaw_err")
@@ -27,8 +29,9 @@ def run_gap(
     seed: int,
     out: Path | None,
     options: Path | None = None,
+    html: Path | None = None,
 ) -> FieldRun:
-    """Measure the gap of logs and write ``summary.json``.
+    """Measure the gap of logs and write ``summary.json`` and ``report.html``.
 
     Args:
         paths: files and folders with logs.
@@ -37,6 +40,7 @@ def run_gap(
         seed: of the bootstraps.
         out: output folder, or None for the default one.
         options: file that says how the logs are read, or None.
+        html: a further place for the page, or None.
 
     Raises:
         InputError: a log or the twin cannot be used, or the output folder holds another run.
@@ -50,9 +54,18 @@ def run_gap(
     }
     with open_run(out, "gap", identity) as folder:
         summary = {**result.to_summary(), "log": ", ".join(path.name for path in paths)}
+        page = gap_page(
+            logs,
+            result,
+            twin=calibrated,
+            command=command_line("gap", paths, twin=twin, robot=robots, options=options, seed=seed),
+        )
+        for place in (folder.path / "report.html", *([html] if html is not None else [])):
+            write_gap_page(place, page)
         folder.write_summary(summary)
-    notes = [*_missing_lines(result), *result.all_notes(), *result.reports, f"run: {folder.path}"]
-    return FieldRun(folder.path, gap_rows(result.metrics), summary, notes)
+    notes = [*_missing_lines(result), *result.all_notes(), *result.reports, f"page: {folder.path / 'report.html'}"]
+    alarms = [f"{name}: {report.sentence()}" for name, report in result.drift.items() if report.alarm]
+    return FieldRun(folder.path, gap_rows(result.metrics), summary, notes, alarms)
 
 
 def run_task_gap(table: Path, *, seed: int, out: Path | None) -> FieldRun:

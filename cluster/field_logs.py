@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ Rows = list[tuple[str, ...]]
 
 @dataclass(frozen=True)
 class FieldRun:
-    """A gap or calibration run: its folder, a short table, the summary and notes for people."""
+    """A gap or calibration run: its folder, a short table, the summary, notes for people, and alarms of drift."""
 
     folder: Path
     rows: Rows
     summary: dict[str, Any]
     notes: list[str]
+    alarms: list[str] = field(default_factory=list)
 
 
 def read_logs(
@@ -73,6 +75,21 @@ def identity_of(logs: Sequence[FieldLog], seed: int) -> dict[str, Any]:
         "robots": [log.name for log in logs],
         "seed": seed,
     }
+
+
+def command_line(command: str, paths: Sequence[Path], **options: Any) -> str:
+    """Return the command that makes a run again; options that are None or empty are left out.
+
+    Folders are left out of the logs' names, as pages and summaries move between machines.
+    """
+    words = ["floorcast", *command.split(), *(path.name for path in paths)]
+    for name, value in options.items():
+        if value is None or value is False:
+            continue
+        words.append(f"--{name.replace('_', '-')}")
+        if value is not True:
+            words.append(",".join(value) if isinstance(value, list | tuple) else getattr(value, "name", str(value)))
+    return shlex.join(words)
 
 
 def metric_cells(metric: Metric) -> tuple[str, ...]:

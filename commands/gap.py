@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from ..common.errors import InputError
 from .shared import Json, Out, Seed, Twin, show_result, split_names, tell
 
 Logs = Annotated[
@@ -17,6 +18,7 @@ Robots = Annotated[str | None, typer.Option("--robot", help="Robots of the logs,
 Options = Annotated[
     Path | None, typer.Option("--options", help="YAML: topics, columns, units and so on, where the log does not tell.")
 ]
+Html = Annotated[Path | None, typer.Option("--html", help="Write the page here too; the output folder has it anyway.")]
 MEASURE = "measure"
 """The command meant where none is named: ``floorcast gap LOG``."""
 
@@ -44,6 +46,10 @@ def measure(
     twin: Twin = None,
     robot: Robots = None,
     options: Options = None,
+    html: Html = None,
+    alarm: Annotated[
+        bool, typer.Option("--alarm", help="Exit code 1 if a log no longer fits the twin; names the value that moved.")
+    ] = False,
     seed: Seed = 0,
     out: Out = None,
     as_json: Json = False,
@@ -51,10 +57,17 @@ def measure(
     """Measure how far simulation is from the field, with intervals, and say where the gap comes from."""
     from ..cluster.field_gap import run_gap
 
-    result = run_gap(logs, twin=twin, robots=split_names(robot), options=options, seed=seed, out=out)
+    if alarm and twin is None:
+        raise InputError("--alarm needs a twin to hold the log against", where="--twin", mend="give its file")
+
+    result = run_gap(logs, twin=twin, robots=split_names(robot), options=options, seed=seed, out=out, html=html)
     show_result(result.rows, result.summary, as_json)
     for line in result.notes:
         tell(line)
+    for line in result.alarms:
+        tell(f"alarm: {line}")
+    if alarm and result.alarms:
+        raise typer.Exit(1)
 
 
 @gap_app.command("task")
@@ -80,6 +93,7 @@ def calibrate(
     options: Options = None,
     name: Annotated[str | None, typer.Option("--name", help="Of the twin.")] = None,
     date: Annotated[str | None, typer.Option("--date", help="Written into the twin; the clock is not read.")] = None,
+    html: Html = None,
     seed: Seed = 0,
     out: Out = None,
     as_json: Json = False,
@@ -94,6 +108,7 @@ def calibrate(
         options=options,
         name=name,
         date=date,
+        html=html,
         seed=seed,
         out=out,
     )

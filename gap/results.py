@@ -8,6 +8,7 @@ from typing import Any
 from ..common.geometry import FloatArray
 from ..robots.twin import Twin
 from .calibration import Fit
+from .fieldlog import FieldLog
 from .metrics import Metric
 
 
@@ -124,6 +125,7 @@ class CalibrationResult:
         fit: the fit on the training data.
         held_out_fit: what the held-out data alone would give: a check of the intervals, used for nothing else.
         train, test: names of what was trained on and judged on.
+        judged: the logs, or parts of logs, that were judged on.
         paths: held-out stretches for drawing.
         notes: what to beware of.
     """
@@ -136,6 +138,7 @@ class CalibrationResult:
     held_out_fit: dict[str, float]
     train: list[str]
     test: list[str]
+    judged: list[FieldLog]
     paths: list[ReplayPath]
     notes: list[str]
 

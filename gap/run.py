@@ -168,6 +168,7 @@ def calibrate(
         held_out_fit=held_out.values,
         train=[log.name for log in split.trained],
         test=[log.name for log in split.judged],
+        judged=list(split.judged),
         paths=after.paths,
         notes=notes,
     )

@@ -8,12 +8,15 @@ from typing import Any, Literal
 
 from ..common.errors import InputError
 from ..robots.twin import Twin
+from .drift import DriftReport, watch
 from .fieldlog import FieldLog
 from .metrics import Metric
+from .motion_sources import split_motion
 from .results import GapResult, ReplayPath
 from .run import measure_gap
+from .sources import ErrorSplit, Fix, SourceSplit, missing_fixes, motion_error, motion_fixes, split_by_source
 
-Part = Literal["motion"]
+Part = Literal["motion", "drift"]
 
 
 @dataclass(frozen=True)
@@ -31,21 +34,30 @@ class WholeGap:
 
     Attributes:
         motion: replays, one result for each kind of drive.
+        drift: by log, whether it still fits the twin; empty without one.
+        sources: the gap split by source, and what to fix first.
         missing: what could not be measured, and why.
         reports: findings of the import.
         seed: of all bootstraps.
     """
 
     motion: list[GapResult]
+    drift: dict[str, DriftReport]
+    sources: SourceSplit
     missing: list[Missing]
     reports: list[str]
     seed: int
     notes: list[str] = field(default_factory=list)
 
     @property
+    def motion_metrics(self) -> list[Metric]:
+        """Metrics of the replays."""
+        return [metric for result in self.motion for metric in result.metrics]
+
+    @property
     def metrics(self) -> list[Metric]:
         """Metrics of all parts."""
-        return [metric for result in self.motion for metric in result.metrics]
+        return self.motion_metrics
 
     @property
     def paths(self) -> list[ReplayPath]:
@@ -58,6 +70,8 @@ class WholeGap:
             "metrics": [metric.to_row() for metric in self.metrics],
             "windows": [vars(count) for result in self.motion for count in result.windows],
             "matched": {robot: share for result in self.motion for robot, share in result.matched.items()},
+            "drift": {name: report.to_summary() for name, report in self.drift.items()},
+            "sources": self.sources.to_summary(),
             "model": ", ".join(dict.fromkeys(result.model for result in self.motion)),
             "missing": [vars(item) for item in self.missing],
             "notes": self.all_notes(),
@@ -84,14 +98,15 @@ def measure_whole(logs: Sequence[FieldLog], *, twin: Twin | None = None, seed: i
     missing: list[Missing] = []
     motion = _motion(logs, twin, seed, missing)
     reports = [line for log in logs for line in log.report.lines()]
-    whole = WholeGap(motion, missing, reports, seed)
-    if not whole.metrics:
+    if not motion:
         reasons = "\n  - ".join(f"{item.robot}: {item.part}: {item.reason}" for item in missing[:12])
         raise InputError(
             f"nothing of the gap can be measured from these logs:\n  - {reasons}",
             mend="'floorcast gap inspect' says what a log holds and what it lacks",
         )
-    return whole
+    drift = _drift(logs, motion, twin, seed, missing)
+    sources = _sources(logs, motion, missing, twin, seed)
+    return WholeGap(motion, drift, sources, missing, reports, seed)
 
 
 def _motion(logs: Sequence[FieldLog], twin: Twin | None, seed: int, missing: list[Missing]) -> list[GapResult]:
@@ -104,6 +119,50 @@ def _motion(logs: Sequence[FieldLog], twin: Twin | None, seed: int, missing: lis
         else:
             missing.append(Missing("motion", log.name, reason))
     return [measure_gap(group, twin=twin, seed=seed) for group in groups.values()]
+
+
+def _drift(
+    logs: Sequence[FieldLog], motion: Sequence[GapResult], twin: Twin | None, seed: int, missing: list[Missing]
+) -> dict[str, DriftReport]:
+    """Hold every log whose motion could be replayed against the twin."""
+    found: dict[str, DriftReport] = {}
+    if twin is None:
+        return found
+    replayed = {name for result in motion for name in result.matched}
+    for log in logs:
+        if log.name not in replayed:
+            continue
+        try:
+            found[log.name] = watch(log, twin, seed)
+        except InputError as error:
+            missing.append(Missing("drift", log.name, error.what))
+    return found
+
+
+def _sources(
+    logs: Sequence[FieldLog], motion: Sequence[GapResult], missing: Sequence[Missing], twin: Twin | None, seed: int
+) -> SourceSplit:
+    splits: list[ErrorSplit] = []
+    fixes: list[Fix] = missing_fixes({item.part for item in missing})
+    for result in motion:
+        group = [log for log in logs if log.name in result.matched]
+        found = split_motion(group, twin=twin, every=result.anchor_every, seed=seed)
+        splits.append(motion_error(found))
+        fixes += motion_fixes(found, with_twin=twin is not None, has_spread=False)
+    return split_by_source(splits, fixes)
+
+
+def judged_sources(judged: Sequence[FieldLog], twin: Twin, *, every: float, seed: int = 0) -> SourceSplit:
+    """Split the gap that a calibration leaves on the logs it was judged on.
+
+    Args:
+        judged: logs of one kind of drive that the twin was not fitted to.
+        twin: the calibrated one.
+        every: time between windows [s].
+        seed: of the bootstrap.
+    """
+    found = split_motion(judged, twin=twin, every=every, seed=seed)
+    return split_by_source([motion_error(found)], motion_fixes(found, with_twin=True, has_spread=False))
 
 
 def why_no_motion(log: FieldLog) -> str | None:

@@ -21,7 +21,7 @@ from ..common.errors import InputError
 from ..common.files import write_text_atomic
 from . import gap_plots, wording
 from .gap_plots import Bars
-from .gap_section import GapMetric, GapSection, gap_view
+from .gap_section import GapMetric, GapSection, gap_view, parameter_label
 from .plots import Estimate
 from .templates import page_environment, read_template
 
@@ -68,7 +68,8 @@ class Action:
     """Something that would narrow the gap.
 
     ``gain`` is the share (0..1) of the error named in ``of`` that it is expected to remove; None where the log cannot
-    tell. ``evidence`` says what the expectation rests on, ``cost`` what it takes.
+    tell. With ``at_most`` it is all that there is to win, and not what is expected. ``evidence`` says what the
+    expectation rests on, ``cost`` what it takes.
     """
 
     title: str
@@ -79,6 +80,7 @@ class Action:
     low: float | None = None
     high: float | None = None
     of: str = ""
+    at_most: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,11 +119,25 @@ class MapPicture:
 
 
 @dataclass(frozen=True)
+class DriftRow:
+    """A parameter of one robot: what its twin expects, what the log says now, and whether it moved."""
+
+    robot: str
+    parameter: str
+    unit: str
+    expected: Estimate
+    now: Estimate
+    moved: bool
+
+
+@dataclass(frozen=True)
 class Drift:
-    """What the drift monitor saw: a sentence, and by parameter its course with the band that was expected."""
+    """What the drift monitor saw: sentences, parameters, notes; and courses over time with what was expected."""
 
     alarm: bool
-    sentence: str
+    sentences: Sequence[str]
+    rows: Sequence[DriftRow] = ()
+    notes: Sequence[str] = ()
     courses: Sequence[tuple[str, str, FloatArray, FloatArray, tuple[float, float]]] = ()
     """Title, unit, times (N,) [s], values (N,), lowest and highest expected value."""
     at_s: float | None = None
@@ -246,7 +262,7 @@ def _action_view(action: Action) -> dict[str, Any]:
         "sentence": action.sentence,
         "cost": action.cost,
         "evidence": action.evidence,
-        "gain": "" if gain is None else wording.percent_text(round(gain, 3) if gain < 0.01 else round(gain, 2)),
+        "gain": "" if gain is None else ("up to " if action.at_most else "") + wording.percent_text(round(gain, 2)),
         "interval": "" if action.low is None else wording.interval_text(action.low, action.high, proportion=True),
         "of": action.of,
         "bar": "" if gain is None else f"{100 * gain:.1f}",
@@ -337,7 +353,25 @@ def _drift_view(drift: Drift) -> dict[str, Any]:
         alt = f"{title} over the log, with the band that the twin expects"
         chart = gap_plots.timeline(times, values, band, alarm_at=drift.at_s, unit=unit, alt=alt)
         courses.append({"title": title, "chart": Markup(chart)})
-    return {"alarm": drift.alarm, "sentence": drift.sentence, "courses": courses}
+    rows = [
+        {
+            "name": (f"{row.robot}: " if row.robot else "") + parameter_label(row.parameter),
+            "expected": _text(row.expected, row.unit),
+            "now": _text(row.now, row.unit),
+            "moved": row.moved,
+        }
+        for row in drift.rows
+    ]
+    return {"alarm": drift.alarm, "sentences": drift.sentences, "rows": rows, "notes": drift.notes, "courses": courses}
+
+
+def _text(estimate: Estimate, unit: str) -> dict[str, str]:
+    ends = (estimate.low, estimate.high)
+    interval = wording.interval_text(*ends)
+    return {
+        "value": wording.value_text(estimate.value, unit, interval=ends),
+        "interval": "" if interval == "–" else interval,
+    }
 
 
 def _family_view(row: FamilyRow) -> dict[str, Any]:
@@ -352,7 +386,7 @@ def _family_view(row: FamilyRow) -> dict[str, Any]:
         bar = gap_plots.parameter_bar(e.value, *bounds, low, high, alt=alt)
         robots.append({"name": name, "value": text, "bar": Markup(bar)})
     return {
-        "name": row.name.replace("_", " "),
+        "name": parameter_label(row.name),
         "mean": wording.value_text(row.mean, row.unit),
         "spread": wording.value_text(row.spread, row.unit),
         "robots": robots,

@@ -41,6 +41,28 @@ GAP_LABELS = {
 }
 
 
+PARAMETER_LABELS = {
+    "linear_gain": "distance gain",
+    "angular_gain": "turning gain",
+    "lateral_gain": "sideways gain",
+    "command_delay": "delay of commands",
+    "motor_lag": "lag of the motors",
+    "tick_delay": "delay of the encoders",
+    "k_steer": "steering gear",
+    "k_traction": "metres per wheel turn",
+    "axis_length": "wheel base",
+    "steer_offset": "steering zero",
+    "sensor_x": "tracker ahead of the axle",
+    "sensor_y": "tracker left of the middle",
+    "sensor_yaw": "tracker's heading",
+    "wheel_radius": "wheel radius",
+    "track_width": "track width",
+    "max_acceleration": "greatest acceleration",
+    "max_deceleration": "greatest braking",
+    "max_speed": "greatest speed",
+}
+
+
 _AXIS_UNITS = {"m": "metres", "°": "degrees"}
 
 
@@ -278,9 +300,10 @@ def _horizon_charts(metrics: Sequence[GapMetric]) -> list[dict[str, Any]]:
         group = sorted(group, key=lambda metric: metric.horizon_s or 0.0)
         label = _metric_label(group[0], with_horizon=False)
         lines: list[HorizonSeries] = []
+        one_sided = not (any(metric.before for metric in group) and any(metric.after for metric in group))
         pick: dict[tuple[str, str], Callable[[GapMetric], Estimate | None]] = {
-            ("Before", "s-before"): lambda metric: metric.before,
-            ("After", "s-after"): lambda metric: metric.after,
+            ("Simulation" if one_sided else "Before", "s-before"): lambda metric: metric.before,
+            ("Simulation" if one_sided else "After", "s-after"): lambda metric: metric.after,
             ("Floor", "s-floor"): lambda metric: None if metric.floor is None else Estimate(metric.floor),
         }
         for (legend, style), function in pick.items():
@@ -300,7 +323,8 @@ def _horizon_charts(metrics: Sequence[GapMetric]) -> list[dict[str, Any]]:
 def _trajectory_view(plot: TrajectoryPlot) -> dict[str, Any]:
     series = [Series("Real robot", "s-real", _points(plot.title, plot.real))]
     if plot.before is not None:
-        series.append(Series("Before calibration", "s-before", _points(plot.title, plot.before)))
+        name = "Before calibration" if plot.after is not None else "Simulation"
+        series.append(Series(name, "s-before", _points(plot.title, plot.before)))
     if plot.after is not None:
         series.append(Series("After calibration", "s-after", _points(plot.title, plot.after)))
     alt = f"{plot.title}: paths seen from above of " + ", ".join(item.name.lower() for item in series)
@@ -323,9 +347,14 @@ def _points(title: str, points: FloatArray) -> FloatArray:
     return array[:, :2]
 
 
+def parameter_label(name: str) -> str:
+    """Return what a parameter is called for people."""
+    return PARAMETER_LABELS.get(name, name.replace("_", " "))
+
+
 def _parameter_view(parameter: TwinParameter) -> dict[str, Any]:
     return {
-        "name": parameter.name.replace("_", " "),
+        "name": parameter_label(parameter.name),
         "value": wording.value_text(parameter.value, parameter.unit, interval=(parameter.ci_low, parameter.ci_high)),
         "interval": wording.interval_text(parameter.ci_low, parameter.ci_high, parameter.unit),
         "identifiable": parameter.identifiable,

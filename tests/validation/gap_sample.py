@@ -10,6 +10,7 @@ from floorcast.validation.gap_page import (
     Block,
     Coverage,
     Drift,
+    DriftRow,
     FamilyRow,
     GapPage,
     Histogram,
@@ -91,7 +92,9 @@ def gap_page(name: str = "AMR 7") -> GapPage:
             FamilyRow("linear_gain", "", 0.96, 0.01, {name: Estimate(0.95, 0.94, 0.96), "AMR 8": Estimate(0.97)})
         ],
         drift=Drift(
-            True, f"{name} left the band of its twin after 600 s: linear gain fell.",
+            True, [f"{name} left the band of its twin after 600 s: linear gain fell."],
+            [DriftRow(name, "linear_gain", "", Estimate(1.0, 0.97, 1.03), Estimate(0.85, 0.84, 0.86), True)],
+            ["Sound robots raise such an alarm once in 500 logs."],
             [("Linear gain", "times what was asked", seconds, course, (0.97, 1.03))], 600.0,
         ),
         findings=["log.csv: 3 x stamp goes back (first at line 17)"],

@@ -1,0 +1,294 @@
+"""From what a gap measurement or a calibration found to the page that shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .. import __version__
+from ..gap.drift import DriftReport
+from ..gap.fieldlog import FieldLog
+from ..gap.metrics import Metric
+from ..gap.results import CalibrationResult, ReplayPath
+from ..gap.sources import SourceSplit
+from ..gap.whole import WholeGap
+from ..robots.twin import Twin
+from ..validation.gap_page import Action, Drift, DriftRow, FamilyRow, GapPage, Share, Split
+from ..validation.gap_section import GapSection, TrajectoryPlot, TwinParameter, pair_metrics, parameter_label
+from ..validation.plots import Estimate
+from ..validation.wording import number_text, percent_text, value_text
+
+ON_PAGE = (
+    "pos_end_err", "yaw_end_err", "ate_rmse", "v_rmse", "omega_rmse", "delay_ms", "rpe_1m", "mean_pos_err",
+    "mean_yaw_err",
+)  # fmt: skip
+"""Motion metrics on the page; the summary holds all."""
+MAX_PATHS = 4
+"""Trajectories drawn, typical ones of several robots before unusual ones of one."""
+
+
+def gap_page(logs: Sequence[FieldLog], result: WholeGap, *, twin: Twin | None, command: str) -> GapPage:
+    """Return the page of a measured gap."""
+    return GapPage(
+        title=f"The gap between simulation and {_whose(logs)}",
+        subtitle=_what(logs),
+        answers=_gap_answers(result, result.sources, twin),
+        facts=_facts(logs, twin),
+        actions=_actions(result.sources),
+        splits=_splits(result.sources),
+        drift=_drift(result.drift),
+        motion=_motion(result, twin) if result.motion else None,
+        findings=result.reports,
+        missing=[(f"{item.part}, {item.robot}", item.reason) for item in result.missing],
+        command=command,
+        conditions=_conditions(logs, result.seed),
+    )
+
+
+def calibration_page(
+    logs: Sequence[FieldLog], result: CalibrationResult, split: SourceSplit, *, command: str
+) -> GapPage:
+    """Return the page of a calibration: held-out data before and after, and the twin."""
+    return GapPage(
+        title=f"A calibrated twin of {_whose(logs)}",
+        subtitle=_what(logs),
+        answers=_calibration_answers(result),
+        facts=[*_facts(logs, None), *_sides(result.twin)],
+        actions=_actions(split),
+        splits=_splits(split),
+        motion=calibration_section(result),
+        families=_families(result.twin),
+        findings=result.after.reports,
+        command=command,
+        conditions=[
+            *_conditions(logs, result.after.seed),
+            ("Twin", f"{result.twin.name}, version {result.twin.version}"),
+        ],
+    )
+
+
+def calibration_section(result: CalibrationResult, *, source: str = "") -> GapSection:
+    """Return the driving before and after a calibration, on held-out data."""
+    before = [item for item in result.before.metrics if item.name in ON_PAGE]
+    after = [item for item in result.after.metrics if item.name in ON_PAGE]
+    return GapSection(
+        source=source
+        or f"Replays of logged commands on data that the calibration never saw: {', '.join(result.test)}. 'Before' is "
+        f"{result.before.model}; 'after' is the calibrated twin.",
+        metrics=pair_metrics(before, after, result.comparison),
+        trajectories=_trajectories(result.paths),
+        parameters=[
+            TwinParameter(p.name, p.value, p.ci_low, p.ci_high, p.unit, p.identifiable) for p in result.fit.parameters
+        ],
+        notes=result.notes,
+    )
+
+
+def _motion(result: WholeGap, twin: Twin | None) -> GapSection:
+    metrics = [item for item in result.motion_metrics if item.name in ON_PAGE]
+    model = ", ".join(dict.fromkeys(item.model for item in result.motion))
+    parameters = [
+        TwinParameter(name, p.value, p.ci_low, p.ci_high, p.unit, p.identifiable)
+        for name, p in (twin.parameters.items() if twin else ())
+    ]
+    return GapSection(
+        source=f"The real robot's commands, replayed in simulation from the true start of each stretch: {model}.",
+        metrics=pair_metrics([], metrics) if twin else pair_metrics(metrics, []),
+        trajectories=_trajectories(result.paths),
+        parameters=parameters,
+        notes=[note for item in result.motion[:1] for note in item.notes],
+    )
+
+
+def _trajectories(paths: Sequence[ReplayPath]) -> list[TrajectoryPlot]:
+    several = len({path.robot for path in paths}) > 1
+    return [
+        TrajectoryPlot(
+            title=f"{path.robot}: {path.label}" if several else path.label[:1].upper() + path.label[1:],
+            real=path.real,
+            before=path.before,
+            after=path.after,
+        )
+        for path in sorted(paths, key=lambda path: "95th" in path.label)[:MAX_PATHS]
+    ]
+
+
+def _actions(split: SourceSplit) -> list[Action]:
+    return [
+        Action(fix.title, fix.sentence, fix.cost, fix.evidence, fix.gain, fix.ci_low, fix.ci_high, fix.of, fix.at_most)
+        for fix in split.ranked
+    ]
+
+
+def _splits(split: SourceSplit) -> list[Split]:
+    return [
+        Split(
+            item.title,
+            item.whole,
+            [Share(s.source, s.name, s.share, s.ci_low, s.ci_high, s.meaning) for s in item.shares],
+            item.how,
+        )
+        for item in split.splits
+    ]
+
+
+def _drift(reports: Mapping[str, DriftReport]) -> Drift | None:
+    """Return the alarms, or that there is none."""
+    if not reports:
+        return None
+    raised = {name: report for name, report in reports.items() if report.alarm}
+    lines = [f"{name}: {report.sentence()}." for name, report in (raised or reports).items()]
+    rows = [
+        DriftRow(
+            name if len(reports) > 1 else "",
+            row.parameter,
+            row.unit.replace("-", ""),
+            Estimate(row.expected, row.expected_low, row.expected_high),
+            Estimate(row.now, row.now_low, row.now_high),
+            row.statistic > row.limit,
+        )
+        for name, report in reports.items()
+        for row in report.rows
+    ]
+    notes = list(dict.fromkeys(note for report in reports.values() for note in report.notes))
+    return Drift(bool(raised), lines, rows, notes)
+
+
+def _sides(twin: Twin) -> list[tuple[str, str]]:
+    found = []
+    for name, logs in (("Fitted on", twin.provenance.trained_on), ("Judged on", twin.provenance.judged_on)):
+        found.append((name, ", ".join(logs) if len(logs) <= 4 else f"{', '.join(logs[:3])} and {len(logs) - 3} more"))
+    return found
+
+
+def _families(twin: Twin) -> list[FamilyRow]:
+    return [
+        FamilyRow(
+            name,
+            item.unit,
+            item.mean,
+            item.spread,
+            {robot: Estimate(p.value, p.ci_low, p.ci_high) for robot, p in item.robots.items()},
+        )
+        for name, item in twin.family.items()
+    ]
+
+
+def _gap_answers(result: WholeGap, split: SourceSplit, twin: Twin | None) -> list[str]:
+    """Return the result in plain sentences: how far, how far at best, what to do."""
+    answers = []
+    metric = _longest(result.motion_metrics, "pos_end_err")
+    if metric is not None:
+        heading = _same(result.motion_metrics, metric, "yaw_end_err")
+        who = "the calibrated twin" if twin else "the robot as it is described"
+        answers.append(
+            f"Driven for {number_text(metric.horizon_s)} s by the logged commands alone, {who} ends "
+            f"{_estimate(metric)} from where the real robot ended"
+            + (f", and {_degrees(heading)} off its heading." if heading else ".")
+        )
+        if metric.floor:
+            answers.append(
+                f"Told the same twice, the real robot itself differs by {value_text(metric.floor, 'm')}: "
+                + (f"the gap is {metric.ratio:.1f} times that." if metric.ratio else "")
+            )
+    first = next((fix for fix in split.ranked if fix.gain is not None and not fix.at_most), None)
+    if first is not None and first.gain is not None:
+        what = first.title[:1].lower() + first.title[1:]
+        answers.append(f"Worth most now: {what} ({percent_text(round(first.gain, 2))} {first.of}).")
+    return answers
+
+
+def _calibration_answers(result: CalibrationResult) -> list[str]:
+    answers = []
+    rows = [row for row in result.comparison if row.name == "pos_end_err" and row.horizon_s is not None]
+    robots = {row.robot for row in rows}
+    rows = [row for row in rows if row.robot == ("all" if "all" in robots else row.robot)]
+    rows = [row for row in rows if row.ci_low is not None] or rows
+    if rows:
+        row = max(rows, key=lambda item: item.horizon_s or 0.0)
+        verdict = {
+            "better": "clearly better",
+            "worse": "clearly worse",
+            "no difference shown": "no difference is shown",
+            "too few windows": "too few stretches to be sure",
+        }[row.verdict]
+        answers.append(
+            f"On data that the calibration never saw, the simulated robot ends {value_text(row.after, 'm')} from the "
+            f"real one after {number_text(row.horizon_s)} s; before it was {value_text(row.before, 'm')} ({verdict})."
+        )
+    known = [parameter_label(p.name) for p in result.fit.parameters if p.identifiable]
+    unknown = [parameter_label(p.name) for p in result.fit.parameters if not p.identifiable]
+    if known:
+        answers.append(f"The log pins down: {', '.join(known)}.")
+    if unknown:
+        answers.append(f"It does not pin down: {', '.join(unknown)}. These stay randomized over their intervals.")
+    return answers
+
+
+def _longest(metrics: Sequence[Metric], name: str) -> Metric | None:
+    """Return the metric of the longest horizon with an interval, of all robots together if there are several."""
+    found = [item for item in metrics if item.name == name and item.horizon_s is not None]
+    everyone = [item for item in found if item.robot == "all"]
+    found = everyone or found
+    certain = [item for item in found if item.ci_low is not None]
+    return max(certain or found, key=lambda item: item.horizon_s or 0.0, default=None)
+
+
+def _same(metrics: Sequence[Metric], like: Metric, name: str) -> Metric | None:
+    return next((m for m in metrics if (m.name, m.robot, m.horizon_s) == (name, like.robot, like.horizon_s)), None)
+
+
+def _estimate(metric: Metric) -> str:
+    text = value_text(metric.value, metric.unit, interval=(metric.ci_low, metric.ci_high))
+    if metric.ci_low is None or metric.ci_high is None:
+        return text
+    low, high = (value_text(v, "", interval=(metric.ci_low, metric.ci_high)) for v in (metric.ci_low, metric.ci_high))
+    return f"{text} ({low} to {high})"
+
+
+def _degrees(metric: Metric) -> str:
+    return f"{number_text(float(np.degrees(metric.value)))}°"
+
+
+def _whose(logs: Sequence[FieldLog]) -> str:
+    robots = list(dict.fromkeys(log.robot for log in logs))
+    return robots[0] if len(robots) == 1 else f"{len(robots)} robots"
+
+
+def _what(logs: Sequence[FieldLog]) -> str:
+    """Say in a line what the logs hold."""
+    tables = {
+        "commands": any(len(log.cmd_t_ns) for log in logs),
+        "wheel commands": any(len(log.wheel_cmd_t_ns) for log in logs),
+        "encoder ticks": any(len(log.ticks_t_ns) for log in logs),
+        "odometry": any(len(log.odom_t_ns) for log in logs),
+        "lidar scans": any(log.scans is not None for log in logs),
+        "events": any(log.events for log in logs),
+        "true poses": any(len(log.pose_t_ns) for log in logs),
+    }
+    held = [name for name, there in tables.items() if there]
+    runs = f"{len(logs)} logs" if len(logs) > 1 else "One log"
+    return f"{runs} with {', '.join(held)}" if held else runs
+
+
+def _facts(logs: Sequence[FieldLog], twin: Twin | None) -> list[tuple[str, str]]:
+    seconds = sum((log.pose_t_ns[-1] - log.pose_t_ns[0]) / 1e9 for log in logs if len(log.pose_t_ns) > 1)
+    metres = sum(
+        float(np.hypot(*np.diff(log.pose[:: max(1, len(log.pose) // 2000), :2], axis=0).T).sum())
+        for log in logs
+        if len(log.pose) > 1
+    )
+    facts = [("Robots", str(len({log.robot for log in logs}))), ("Runs", str(len(logs)))]
+    facts += [("Logged", f"{seconds / 60:.1f} min"), ("Driven", f"about {metres:.0f} m")] if seconds else []
+    if twin is not None:
+        facts.append(("Twin", f"{twin.name}, version {twin.version}"))
+    return facts
+
+
+def _conditions(logs: Sequence[FieldLog], seed: int) -> list[tuple[str, str]]:
+    files = {file.sha256: Path(file.path).name for log in logs for file in log.report.files}
+    shown = [(name, digest[:16]) for digest, name in files.items()][:8]
+    more = [("Further files", str(len(files) - len(shown)))] if len(files) > len(shown) else []
+    return [("Seed", str(seed)), ("Version", __version__), *shown, *more]
