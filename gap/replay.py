@@ -127,8 +127,8 @@ class DriveReplay:
         self._integrals = [_command_integral(item.log) for item in windows]
         self._offsets = [(item.start_ns - item.log.cmd_t_ns[0]) / SECOND for item in windows]
         self._steps = int(windows[0].horizon_steps[-1])
-        self._start_pose = np.concatenate([item.truth[:, 0] for item in windows])
-        self._start_velocity = np.concatenate([start_velocity(item) for item in windows])
+        self.start_pose = np.concatenate([item.truth[:, 0] for item in windows])
+        self.start_velocity = np.concatenate([start_velocity(item) for item in windows])
 
     def commands(self, delay: float) -> FloatArray:
         """Return delayed commands (K, T, 2): means over the grid's steps, so that they change smoothly with delay."""
@@ -139,7 +139,7 @@ class DriveReplay:
 
     def raw(self) -> FloatArray:
         """Dead-reckon the commands as they stand: no gain, no delay, no lag. Returns poses (K, T + 1, 3)."""
-        return _unicycle(self._start_pose, self.commands(0.0), STEP)
+        return _unicycle(self.start_pose, self.commands(0.0), STEP)
 
     def simulate(self, drive: DriveParameters) -> FloatArray:
         """Drive the windows with the traction model of ``robots.drive`` from the true pose and speed.
@@ -147,8 +147,8 @@ class DriveReplay:
         Returns:
             Poses (K, T + 1, 3); yaw runs on past half a turn.
         """
-        table = np.repeat(parameter_array([drive]), len(self._start_pose), axis=0)
-        return rollout(table, self._start_pose, self._start_velocity, self.commands(drive.command_delay), STEP)
+        table = np.repeat(parameter_array([drive]), len(self.start_pose), axis=0)
+        return rollout(table, self.start_pose, self.start_velocity, self.commands(drive.command_delay), STEP)
 
 
 class TricycleReplay:

@@ -265,6 +265,15 @@ class World(LooseGoods):
         upright = np.column_stack([planar[:, :2], np.zeros(len(planar)), quaternion_from_yaw(planar[:, 2])])
         return np.concatenate([upright, self._loose_pose, self._cargo.part_poses(robots)])
 
+    def bullet_pose(self) -> FloatArray:
+        """Return the poses (R, 3) x, y [m], yaw [rad] that Bullet itself has; NaN for robots that are not in it now."""
+        pose = np.full((self.robot_count, 3), np.nan)
+        for i in np.flatnonzero(self._synced[: len(pose)] == self._steps).tolist():
+            place = pybullet.getBasePositionAndOrientation(self._bodies.robot[i], physicsClientId=self._bodies.client)
+            (x, y, _), (_, _, qz, qw) = place
+            pose[i] = x, y, 2.0 * atan2(qz, qw)
+        return pose
+
     @property
     def touching(self) -> bool:
         """Whether contacts began since the last call of ``contacts``."""

@@ -85,7 +85,8 @@ def rollout(
 
     Args:
         parameters: (N, P), see ``parameter_array``.
-        start_pose: (N, 3) x, y [m], yaw [rad]; start_velocity: (N, 2) v [m/s], omega [rad/s].
+        start_pose: (N, 3) x, y [m], yaw [rad]; start_velocity: (N, 2) v [m/s], omega [rad/s] or
+            (N, 3) vx, vy, omega.
         commands: (N, T, 2) v, omega or (N, T, 3) vx, vy, omega held over each step, already delayed (see
             ``delay_commands``).
         dt: step [s].

@@ -133,6 +133,9 @@ S_FORCE_LEFT, S_FORCE_RIGHT, S_SHARE_LEFT, S_SHARE_RIGHT, S_BRAKE_LEFT, S_BRAKE_
 S_COUNT_LEFT, S_COUNT_RIGHT, S_RAMP_LATERAL, S_STEER_SET, S_STEER = range(27, 32)
 S_TARGET_RL, S_TARGET_RR, S_WHEEL_RL, S_WHEEL_RR, S_TRAVEL_RL, S_TRAVEL_RR, S_FORCE_RL, S_FORCE_RR = range(32, 40)
 
+_WHEELS = (S_TARGET_LEFT, S_TARGET_RIGHT, S_TARGET_RL, S_TARGET_RR)
+"""Lagged targets, front left to rear right; the wheels' speeds follow two columns later."""
+
 
 def parameter_array(parameters: Sequence[DriveParameters]) -> FloatArray:
     """Return the parameters of N drives as an array (N, P), columns as in ``PARAMETER_NAMES``; level floor."""
@@ -166,17 +169,18 @@ def initial_state(pose: ArrayLike, velocity: ArrayLike, parameters: FloatArray) 
 
     Args:
         pose: (N, 3) x, y [m], yaw [rad].
-        velocity: (N, 2) v [m/s], omega [rad/s].
+        velocity: (N, 2) v [m/s], omega [rad/s], or (N, 3) vx, vy, omega, of which only mecanum drives heed vy.
         parameters: (N, P).
 
     Raises:
         InputError: shapes do not fit or values are not finite.
     """
     count = len(parameters)
-    pose, velocity = checked(pose, (count, 3), "start_pose"), checked(velocity, (count, 2), "start_velocity")
+    columns = 3 if np.ndim(velocity) == 2 and np.shape(velocity)[1] == 3 else 2
+    pose, velocity = checked(pose, (count, 3), "start_pose"), checked(velocity, (count, columns), "start_velocity")
     state = np.zeros((count, len(STATE_NAMES)))
     state[:, S_X : S_YAW + 1] = pose
-    v, omega = velocity[:, 0], velocity[:, 1]
+    v, omega = velocity[:, 0], velocity[:, -1]
     state[:, S_V], state[:, S_OMEGA] = v, omega
     state[:, S_RAMP_V], state[:, S_RAMP_OMEGA] = v, omega
     kind = parameters[:, P_KIND]
@@ -185,6 +189,12 @@ def initial_state(pose: ArrayLike, velocity: ArrayLike, parameters: FloatArray) 
     for column in (S_TARGET_LEFT, S_WHEEL_LEFT, S_TARGET_RL, S_WHEEL_RL):
         state[:, column] = v - half
         state[:, column + 1] = v + half
+    if columns == 3:
+        sideways = np.where(kind == MECANUM, velocity[:, 1], 0.0)
+        state[:, S_LATERAL] = state[:, S_RAMP_LATERAL] = sideways
+        for column, sign in zip(_WHEELS, (-1.0, 1.0, 1.0, -1.0), strict=True):
+            state[:, column] += sign * sideways
+            state[:, column + S_WHEEL_LEFT - S_TARGET_LEFT] += sign * sideways
     state[kind != MECANUM, S_TARGET_RL:] = 0.0
     state[:, [S_SHARE_LEFT, S_SHARE_RIGHT, S_COUNT_LEFT, S_COUNT_RIGHT]] = 1.0
     for i in np.flatnonzero(kind == TRICYCLE):

@@ -101,14 +101,16 @@ class Fleet:
         payloads: ArrayLike | None = None,
         friction: float | None = None,
         *,
+        velocities: ArrayLike | None = None,
         check: bool = True,
     ) -> None:
-        """Start an episode: robots stand still, the world is as it was built.
+        """Start an episode: the world is as it was built, and robots stand still unless told otherwise.
 
         Args:
             poses: (R, 3) x, y [m], yaw [rad].
             payloads: (R,) [kg]; None: those of the drive parameters.
             friction: of the floor under the drive wheels, for all robots [-]; None: that of the drive parameters.
+            velocities: (R, 2) v [m/s], omega [rad/s] or (R, 3) vx, vy, omega at which they roll steadily; None: none.
             check: refuse poses at which a robot stands in something.
 
         Raises:
@@ -123,7 +125,8 @@ class Fleet:
             if not (np.isfinite(friction) and friction > 0):
                 raise InputError(f"the friction of the floor must be above zero, not {friction}", where="friction")
             self._parameters[:, P_FRICTION] = friction
-        self._state = drive.initial_state(pose, np.zeros((count, 2)), self._parameters)
+        moving = np.zeros((count, 2)) if velocities is None else velocities
+        self._state = drive.initial_state(pose, moving, self._parameters)
         self.world.reset(*self._mass_and_inertia())
         self._lifts.reset()
         self.world.follow(self._state[:, S_X : S_YAW + 1])
