@@ -11,8 +11,10 @@ from ..common.errors import InputError
 from ..common.geometry import FloatArray
 from ..robots.model import DriveParameters
 from ..robots.tricycle import TricycleParameters
+from ..robots.wheels import WHEEL_GAINS
 from .fieldlog import FieldLog
-from .replay import VELOCITY_BASE, DriveReplay, TricycleReplay, Windows, make_windows
+from .replay import VELOCITY_BASE, DriveReplay, TricycleReplay, WheelReplay, Windows, commands_wheels, make_windows
+from .wheel_start import closed_form_wheels
 
 FIT_HORIZONS = (1.0, 2.0, 5.0, 10.0)
 """Longer ones add much time and little information: errors there are mostly drift that no parameter explains."""
@@ -71,9 +73,12 @@ def problem_for(logs: Sequence[FieldLog], every: float, *, horizons: Sequence[fl
     """
     windows = [make_windows(log, fitting_horizons(horizons, log), every=every) for log in logs]
     windows = [_with_horizons(item, windows) for item in windows]
-    if logs[0].drive == "differential":
-        return drive_problem(windows, logs[0].model.drive)
-    return tricycle_problem(windows, nominal_tricycle(logs[0]))
+    first = logs[0]
+    if len(first.cmd_t_ns):
+        return drive_problem(windows, first.model.drive)
+    if first.drive == "tricycle":
+        return tricycle_problem(windows, nominal_tricycle(first))
+    return wheel_problem(windows)
 
 
 def fitting_horizons(horizons: Sequence[float], log: FieldLog) -> tuple[float, ...]:
@@ -135,6 +140,48 @@ def tricycle_problem(windows: Sequence[Windows], nominal: TricycleParameters) ->
         ParameterRange("tick_delay", -0.2, 0.4, nominal.tick_delay, "s"),
     )
     return Problem(ranges, tuple(windows), simulate, simulate({}))
+
+
+def wheel_problem(windows: Sequence[Windows]) -> Problem:
+    """Fit two or four wheels: gains by wheel, reach, mount of the tracked mark and delay; begins at the closed form.
+
+    From raw commands also what lies between command and speed (dead band, lag), and how the wheels' contradictions are
+    settled (``robots.wheels``): counts cannot tell the latter from the gains.
+    """
+    replay, start = WheelReplay(windows), closed_form_wheels(windows)
+    steps, log = windows[0].horizon_steps, windows[0].log
+    told = commands_wheels(log)
+    wheels = (log.wheel_cmd if told else log.ticks).shape[1]
+
+    def simulate(values: dict[str, float]) -> FloatArray:
+        return replay.simulate(start.model_copy(update=values), steps=steps)
+
+    unit = "m/s per unit" if told else "m per count"
+    ranges = []
+    for name, gain in zip(WHEEL_GAINS, start.gains(wheels), strict=False):
+        ends = sorted((0.4 * gain, 2.5 * gain))
+        ranges.append(ParameterRange(name, *ends, gain, unit))
+    ranges.append(ParameterRange("wheel_reach", 0.3 * start.wheel_reach, 3.0 * start.wheel_reach, start.wheel_reach, "m"))
+    if wheels == 4:
+        ranges.append(ParameterRange("lateral_gain", 0.5, 1.3, 1.0, "-"))
+    if told:
+        smallest = float(min(np.abs(item.log.wheel_cmd[item.log.wheel_cmd != 0]).min() for item in windows))
+        ranges += [
+            ParameterRange("dead_band", 0.0, 0.8 * smallest, 0.1 * smallest, "units"),
+            ParameterRange("motor_lag", 0.0, 0.5, 0.1, "s"),
+            ParameterRange("command_delay", 0.0, 0.6, 0.1, "s"),
+        ]
+        if wheels == 4:
+            ranges.append(ParameterRange("diagonal_share", 0.05, 0.95, 0.5, "-"))
+            ranges.append(ParameterRange("roller_drag", 0.0, 0.5, 0.05, "-"))
+    else:
+        ranges.append(ParameterRange("tick_delay", -0.2, 0.4, 0.0, "s"))
+    ranges += [
+        ParameterRange("sensor_x", -0.3, 0.3, 0.0, "m"),
+        ParameterRange("sensor_y", -0.3, 0.3, 0.0, "m"),
+        ParameterRange("sensor_yaw", start.sensor_yaw - 0.3, start.sensor_yaw + 0.3, start.sensor_yaw, "rad"),
+    ]
+    return Problem(tuple(ranges), tuple(windows), simulate, replay.simulate(start, steps=steps))
 
 
 def _with_horizons(item: Windows, others: Sequence[Windows]) -> Windows:

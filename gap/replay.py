@@ -18,6 +18,7 @@ from ..common.kernels import compiled
 from ..robots.drive import parameter_array, rollout
 from ..robots.model import DriveParameters
 from ..robots.tricycle import TricycleParameters, dead_reckon
+from ..robots.wheels import WheelParameters, command_motion, count_motion, without_dead_band
 from .fieldlog import SECOND, FieldLog, IntArray, interpolate_pose
 
 STEP = 0.02
@@ -105,8 +106,8 @@ def lay_windows(
     ends = start_ns[:, None] + np.round(np.array(horizons) * SECOND).astype(np.int64)[None, :]
     inside = ends <= last
     begin = np.broadcast_to((start_ns - round(VELOCITY_BASE * SECOND))[:, None], ends.shape)
-    whole = ~_crosses_gap(log.pose_t_ns, MAX_TRUTH_GAP, begin, ends)
-    whole &= ~_crosses_gap(log.input_t_ns, MAX_INPUT_GAP, begin, ends)
+    whole = ~crosses_gap(log.pose_t_ns, MAX_TRUTH_GAP, begin, ends)
+    whole &= ~crosses_gap(log.input_t_ns, MAX_INPUT_GAP, begin, ends)
     return start_ns, inside & whole, tuple(int(count) for count in (inside & ~whole).sum(axis=0))
 
 
@@ -117,7 +118,7 @@ def mean_commands(log: FieldLog, start_ns: IntArray, seconds: float) -> FloatArr
 
 
 class DriveReplay:
-    """Replays the windows of differential-drive logs, all in one compiled call.
+    """Replays the windows of logs with commands v, omega or vx, vy, omega, all in one compiled call.
 
     Args:
         windows: of one or more logs; equal horizons.
@@ -131,7 +132,7 @@ class DriveReplay:
         self.start_velocity = np.concatenate([start_velocity(item) for item in windows])
 
     def commands(self, delay: float) -> FloatArray:
-        """Return delayed commands (K, T, 2): means over the grid's steps, so that they change smoothly with delay."""
+        """Return delayed commands (K, T, 2 or 3): means over the grid's steps, so that they change smoothly with delay."""
         parts = []
         for integral, offset in zip(self._integrals, self._offsets, strict=True):
             parts.append(_mean_commands(integral, offset - delay, self._steps, STEP, _INTEGRAL_STEP))
@@ -179,27 +180,88 @@ class TricycleReplay:
         return np.concatenate(parts)
 
 
+class WheelReplay:
+    """Replays the windows of logs from encoder counts of two or four wheels, or from raw wheel commands.
+
+    Each log is reckoned once from end to end, robots at rest before the first raw command, and each window's stretch is
+    placed on its true starting pose.
+    """
+
+    def __init__(self, windows: Sequence[Windows]) -> None:
+        self._windows = tuple(windows)
+        self._starts = [item.log.input_t_ns[0] for item in windows]
+        self._grids = [
+            (item.grid_ns() - start) / SECOND for item, start in zip(windows, self._starts, strict=True)
+        ]
+
+    def simulate(self, parameters: WheelParameters, *, steps: IntArray | None = None) -> FloatArray:
+        """Return the replayed poses of the tracked mark.
+
+        Args:
+            parameters: the wheels, the mount of the mark and the delays.
+            steps: (H,) grid indices to be returned; None returns all T + 1.
+
+        Returns:
+            Poses (K, T + 1 or H, 3).
+        """
+        parts = []
+        for item, grid in zip(self._windows, self._grids, strict=True):
+            times, chain = wheel_chain(item.log, parameters)
+            mark = compose(chain, parameters.sensor_pose)
+            chosen = grid if steps is None else grid[:, steps]
+            delay = 0.0 if commands_wheels(item.log) else parameters.tick_delay
+            start = _at(mark, times, grid[:, 0] - delay)
+            parts.append(compose(item.truth[:, :1], relative(start[:, None], _at(mark, times, chosen - delay))))
+        return np.concatenate(parts)
+
+
+def commands_wheels(log: FieldLog) -> bool:
+    """Tell whether a log's replay is driven by raw wheel commands, not by counts."""
+    return len(log.wheel_cmd_t_ns) > 0
+
+
+def wheel_chain(log: FieldLog, parameters: WheelParameters) -> tuple[FloatArray, FloatArray]:
+    """Return times (N,) [s] since the log's first command or count and the dead-reckoned poses (N, 3) of ``base_link``.
+
+    From counts, the poses are at their stamps. From raw commands, every ``STEP``, until after the last true pose.
+    """
+    if not commands_wheels(log):
+        return (log.ticks_t_ns - log.ticks_t_ns[0]) / SECOND, count_motion(log.ticks, parameters)
+    first = log.wheel_cmd_t_ns[0]
+    seconds = (log.wheel_cmd_t_ns - first) / SECOND
+    span = max(float(seconds[-1]), (int(log.pose_t_ns[-1]) - int(first)) / SECOND)
+    times = np.arange(int(span / STEP) + 2) * STEP
+    told = without_dead_band(log.wheel_cmd, parameters.dead_band)
+    integral = np.concatenate([np.zeros((1, told.shape[1])), np.cumsum(told[:-1] * np.diff(seconds)[:, None], axis=0)])
+    late = times - parameters.command_delay
+    held = np.column_stack([np.interp(late, seconds, column) for column in integral.T])
+    # The last command holds on.
+    held += np.maximum(late - seconds[-1], 0.0)[:, None] * told[-1]
+    return times, command_motion(np.diff(held, axis=0) / STEP, parameters, STEP)
+
+
 def tricycle_chain(log: FieldLog, parameters: TricycleParameters) -> FloatArray:
     """Return the dead-reckoned poses (N, 3) of ``base_link`` at the log's tick stamps, from the origin."""
     return dead_reckon(log.ticks[:, 0], log.ticks[:, 1], parameters)
 
 
 def start_velocity(windows: Windows) -> FloatArray:
-    """Return the true velocity (K, 2) v [m/s], omega [rad/s] of ``base_link`` just before each window.
+    """Return the true velocity of ``base_link`` just before each window: (K, 2) v [m/s], omega [rad/s], or (K, 3) vx, vy,
+    omega where commands have three columns.
 
     From the poses ``VELOCITY_BASE`` before the start and at the start: nothing after the start is looked at.
     """
     log = windows.log
     before = interpolate_pose(windows.start_ns - round(VELOCITY_BASE * SECOND), log.pose_t_ns, log.pose)
     step = relative(before, windows.truth[:, 0])
-    return step[:, [0, 2]] / VELOCITY_BASE
+    return (step if log.cmd.shape[1] == 3 else step[:, [0, 2]]) / VELOCITY_BASE
 
 
 def _grid(start_ns: IntArray, steps: int) -> IntArray:
     return start_ns[:, None] + _STEP_NS * np.arange(steps + 1, dtype=np.int64)[None, :]
 
 
-def _crosses_gap(t_ns: IntArray, limit: float, begin: IntArray, end: IntArray) -> NDArray[np.bool_]:
+def crosses_gap(t_ns: IntArray, limit: float, begin: IntArray, end: IntArray) -> NDArray[np.bool_]:
     """Tell which intervals touch a stretch without samples that is longer than ``limit`` [s]."""
     gap = np.flatnonzero(np.diff(t_ns) > limit * SECOND)
     opens, closes = t_ns[gap], t_ns[gap + 1]
@@ -209,11 +271,11 @@ def _crosses_gap(t_ns: IntArray, limit: float, begin: IntArray, end: IntArray) -
 
 
 def _command_integral(log: FieldLog) -> FloatArray:
-    """Return the integral (G, 2) of the held commands from the first stamp on, every ``_INTEGRAL_STEP``."""
+    """Return the integral (G, 2 or 3) of the held commands from the first stamp on, every ``_INTEGRAL_STEP``."""
     seconds = (log.cmd_t_ns - log.cmd_t_ns[0]) / SECOND
-    held = np.concatenate([np.zeros((1, 2)), np.cumsum(log.cmd[:-1] * np.diff(seconds)[:, None], axis=0)])
+    held = np.concatenate([np.zeros((1, log.cmd.shape[1])), np.cumsum(log.cmd[:-1] * np.diff(seconds)[:, None], axis=0)])
     grid = np.arange(int(seconds[-1] / _INTEGRAL_STEP) + 1) * _INTEGRAL_STEP
-    return np.column_stack([np.interp(grid, seconds, held[:, axis]) for axis in range(2)])
+    return np.column_stack([np.interp(grid, seconds, held[:, axis]) for axis in range(log.cmd.shape[1])])
 
 
 @compiled
@@ -221,9 +283,9 @@ def _mean_commands(
     integral: FloatArray, offset: FloatArray, steps: int, step: float, integral_step: float
 ) -> FloatArray:
     """Mean command of each grid step; before the first command the first is taken to hold, after the last the last."""
-    count, last = len(offset), len(integral) - 1
-    out = np.empty((count, steps, 2))
-    for axis in range(2):
+    count, last, columns = len(offset), len(integral) - 1, integral.shape[1]
+    out = np.empty((count, steps, columns))
+    for axis in range(columns):
         for k in range(count):
             before = 0.0
             for i in range(steps + 1):
@@ -237,15 +299,18 @@ def _mean_commands(
 
 
 def _unicycle(start: FloatArray, commands: FloatArray, step: float) -> FloatArray:
-    """Integrate v, omega (K, T, 2), constant within a step, exactly. Returns poses (K, T + 1, 3)."""
-    turn = commands[..., 1] * step
+    """Integrate v, omega (K, T, 2) or vx, vy, omega (K, T, 3), constant within a step, exactly. Returns poses
+    (K, T + 1, 3)."""
+    turn = commands[..., -1] * step
     yaw = start[:, 2:3] + np.concatenate([np.zeros((len(start), 1)), np.cumsum(turn, axis=1)], axis=1)
-    chord = commands[..., 0] * step * np.sinc(turn / (2.0 * np.pi))
+    short = np.sinc(turn / (2.0 * np.pi))
     middle = yaw[:, :-1] + 0.5 * turn
+    along = commands[..., 0] * step * short
+    across = commands[..., 1] * step * short if commands.shape[-1] == 3 else np.zeros_like(along)
     pose = np.empty((*yaw.shape, 3))
     pose[:, 0, :2] = start[:, :2]
-    pose[:, 1:, 0] = start[:, 0:1] + np.cumsum(chord * np.cos(middle), axis=1)
-    pose[:, 1:, 1] = start[:, 1:2] + np.cumsum(chord * np.sin(middle), axis=1)
+    pose[:, 1:, 0] = start[:, 0:1] + np.cumsum(along * np.cos(middle) - across * np.sin(middle), axis=1)
+    pose[:, 1:, 1] = start[:, 1:2] + np.cumsum(along * np.sin(middle) + across * np.cos(middle), axis=1)
     pose[..., 2] = yaw
     return pose
 
