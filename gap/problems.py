@@ -14,10 +14,12 @@ from ..robots.tricycle import TricycleParameters
 from ..robots.wheels import WHEEL_GAINS
 from .fieldlog import FieldLog
 from .replay import VELOCITY_BASE, DriveReplay, TricycleReplay, WheelReplay, Windows, commands_wheels, make_windows
-from .wheel_start import closed_form_wheels
+from .wheel_start import closed_form_wheels, turned_in_all
 
 FIT_HORIZONS = (1.0, 2.0, 5.0, 10.0)
 """Longer ones add much time and little information: errors there are mostly drift that no parameter explains."""
+TURNED = np.pi
+"""Angle [rad] that a robot must have turned through in all before where the tracked mark sits can be told."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,8 @@ def wheel_problem(windows: Sequence[Windows]) -> Problem:
     """Fit two or four wheels: gains by wheel, reach, mount of the tracked mark and delay; begins at the closed form.
 
     From raw commands also what lies between command and speed (dead band, lag), and how the wheels' contradictions are
-    settled (``robots.wheels``): counts cannot tell the latter from the gains.
+    settled (``robots.wheels``), which stands for the sideways gain as well: counts cannot tell it from the gains. Where
+    the mark sits is fitted only if the robot turns more than ``TURNED`` in all.
     """
     replay, start = WheelReplay(windows), closed_form_wheels(windows)
     steps, log = windows[0].horizon_steps, windows[0].log
@@ -162,7 +165,7 @@ def wheel_problem(windows: Sequence[Windows]) -> Problem:
         ends = sorted((0.4 * gain, 2.5 * gain))
         ranges.append(ParameterRange(name, *ends, gain, unit))
     ranges.append(ParameterRange("wheel_reach", 0.3 * start.wheel_reach, 3.0 * start.wheel_reach, start.wheel_reach, "m"))
-    if wheels == 4:
+    if wheels == 4 and not told:
         ranges.append(ParameterRange("lateral_gain", 0.5, 1.3, 1.0, "-"))
     if told:
         smallest = float(min(np.abs(item.log.wheel_cmd[item.log.wheel_cmd != 0]).min() for item in windows))
@@ -176,11 +179,11 @@ def wheel_problem(windows: Sequence[Windows]) -> Problem:
             ranges.append(ParameterRange("roller_drag", 0.0, 0.5, 0.05, "-"))
     else:
         ranges.append(ParameterRange("tick_delay", -0.2, 0.4, 0.0, "s"))
-    ranges += [
-        ParameterRange("sensor_x", -0.3, 0.3, 0.0, "m"),
-        ParameterRange("sensor_y", -0.3, 0.3, 0.0, "m"),
-        ParameterRange("sensor_yaw", start.sensor_yaw - 0.3, start.sensor_yaw + 0.3, start.sensor_yaw, "rad"),
-    ]
+    if turned_in_all(windows) > TURNED:
+        ranges += [ParameterRange("sensor_x", -0.3, 0.3, 0.0, "m"), ParameterRange("sensor_y", -0.3, 0.3, 0.0, "m")]
+    ranges.append(
+        ParameterRange("sensor_yaw", start.sensor_yaw - 0.3, start.sensor_yaw + 0.3, start.sensor_yaw, "rad")
+    )
     return Problem(tuple(ranges), tuple(windows), simulate, replay.simulate(start, steps=steps))
 
 

@@ -1,31 +1,38 @@
 """Textbook wheels by closed form: one gain, a reach, which wheels run backwards, and how the tracked mark is turned.
 
-Over a stretch of time the wheels' counts (or the time integrals of their raw commands) c_i are set against the motion
-of the tracked mark, as the screw that leads from its start to its end. With the mark turned by psi against the robot
-and the wheels' signs s_i, ideal wheels say
+Over stretches of time the wheels' counts (or the time integrals of their raw commands) c_i are set against the motion
+of the tracked mark, as the screw that leads from its start to its end. With the mark turned by psi against the robot and
+a reach K, ideal wheels say
 
-    R(psi) (x, y) = g sum_i s_i c_i p_i / n,   turn = g sum_i s_i c_i q_i / (n K),
+    (x, y) = R(-psi) M_xy (g c),   turn = M_turn (g c) / K,
 
-linear in g and g / K. All signs and quarter turns are tried and the best is kept; then psi follows in closed form as the
-angle between what was seen and what the wheels say.
+linear in the gains g of the wheels. Quarter turns and a range of reaches are tried; the least squares that are left
+choose. Where several explain the motion as well (a base that drives backwards is the same base turned half round), the
+one with the fewest wheels that run backwards is taken; where the reach hardly matters, the middle one of those that do
+as well. Then every wheel gets the mean gain, with its sign, and psi follows as the angle between what was seen and what
+the wheels say.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
 
 from ..common.errors import InputError
-from ..common.geometry import FloatArray, relative
+from ..common.geometry import FloatArray, relative, wrap_angle
 from ..robots.wheels import WHEEL_GAINS, WheelParameters, body_matrix
 from .fieldlog import SECOND, FieldLog, interpolate_pose
 from .replay import MAX_TRUTH_GAP, Windows, commands_wheels, crosses_gap
 
 STRETCH = 2.0
 """Length of the stretches that are set against each other [s]."""
+REACHES = np.geomspace(0.05, 1.5, 40)
+"""Reaches that are tried [m]."""
+_ARM = 0.3
+"""A turn counts as the way that it makes at this distance [m]."""
 _STILL = 1e-3
+_AS_GOOD = 1.05
 _WORST = 0.5
 """Share of the squared motion left unexplained above which the wheels' columns cannot be in the order that they should
 have."""
@@ -35,7 +42,7 @@ def closed_form_wheels(windows: Sequence[Windows]) -> WheelParameters:
     """Return textbook wheels that fit logs best: equal gains but for the sign, no delay, no slip.
 
     Raises:
-        InputError: the robot hardly moves; or no signs explain half of its motion.
+        InputError: the robot hardly moves; or the wheels' numbers do not explain half of its motion.
     """
     pairs = [_stretches(item.log) for item in windows]
     counted = np.concatenate([pair[0] for pair in pairs])
@@ -45,41 +52,57 @@ def closed_form_wheels(windows: Sequence[Windows]) -> WheelParameters:
         raise InputError("the robot hardly moves", where=windows[0].log.name, mend="give a log in which it drives")
     counted, screw = counted[moving], screw[moving]
     wheels = counted.shape[1]
-    unit = body_matrix(WheelParameters(wheel_reach=1.0), wheels)
-    best, left = None, np.inf
-    total = float((screw**2).sum())
-    # A base that is turned half round and runs backwards is the same one: the first wheel may be taken as it is.
-    for signs in itertools.product((1.0, -1.0), repeat=wheels):
-        body = (counted * np.array(signs)) @ unit.T
-        for quarter in range(4) if wheels == 4 else (0,):
-            trial = _fit_one(body, screw, 0.5 * np.pi * quarter)
-            if trial[0] < left - 1e-9 * total:
-                left, best = trial[0], (np.array(signs), *trial[1:])
-    if best is None or left > _WORST * total:
+    found = []
+    for quarter in range(4) if wheels == 4 else (0, 2):
+        body = _turned(screw, 0.5 * np.pi * quarter)
+        tried = [(*_gains(counted, body, reach), quarter, reach) for reach in REACHES.tolist()]
+        least = min(item[0] for item in tried)
+        good = [item for item in tried if item[0] <= _AS_GOOD * least]
+        found.append(good[len(good) // 2])
+    total = float((_weighed(screw) ** 2).sum())
+    least = min(item[0] for item in found)
+    if least > _WORST * total:
         raise InputError(
             "the wheels' numbers do not explain how the robot moved",
             where=windows[0].log.name,
             mend="give the columns in the order front left, front right, rear left, rear right",
         )
-    signs_found, gain, reach, turned = best
-    gains = {name: float(gain * sign) for name, sign in zip(WHEEL_GAINS, signs_found, strict=False)}
-    return WheelParameters.model_validate({**gains, "wheel_reach": reach, "sensor_yaw": turned})
+    good = [item for item in found if item[0] <= _AS_GOOD * least + 1e-6 * total]
+    _, gains, quarter, reach = min(good, key=lambda item: ((item[1] < 0).sum(), item[0]))
+    signs = np.where(gains < 0, -1.0, 1.0)
+    body = (counted * signs) @ body_matrix(WheelParameters(wheel_reach=reach), wheels).T
+    turned = 0.5 * np.pi * quarter
+    moved = _turned(screw, turned)
+    gain = float((body[:, :2] * moved[:, :2]).sum() / (body[:, :2] ** 2).sum())
+    across = float((moved[:, 0] * body[:, 1] - moved[:, 1] * body[:, 0]).sum())
+    turned += float(np.arctan2(across, float((moved[:, :2] * body[:, :2]).sum())))
+    named = {name: float(gain * sign) for name, sign in zip(WHEEL_GAINS, signs, strict=False)}
+    return WheelParameters.model_validate({**named, "wheel_reach": reach, "sensor_yaw": float(wrap_angle(turned))})
 
 
-def _fit_one(body: FloatArray, screw: FloatArray, turned: float) -> tuple[float, float, float, float]:
-    """Return the squares left, the gain, the reach [m] and the mark's yaw [rad], near a given one, for given signs."""
-    c, s = np.cos(turned), np.sin(turned)
-    moved = np.column_stack([c * screw[:, 0] - s * screw[:, 1], s * screw[:, 0] + c * screw[:, 1]])
-    power = float((body[:, :2] ** 2).sum())
-    spin = float((body[:, 2] ** 2).sum())
-    gain = float((body[:, :2] * moved).sum()) / max(power, 1e-12)
-    rate = float((body[:, 2] * screw[:, 2]).sum()) / max(spin, 1e-12)
-    if gain <= 0.0 or rate <= 0.0:
-        return np.inf, 1.0, 1.0, turned
-    left = float(((moved - gain * body[:, :2]) ** 2).sum() + ((screw[:, 2] - rate * body[:, 2]) ** 2).sum())
-    cross = float((moved[:, 0] * body[:, 1] - moved[:, 1] * body[:, 0]).sum())
-    fine = float(np.arctan2(cross, float((moved * body[:, :2]).sum())))
-    return left, gain, gain / rate, turned + fine
+def turned_in_all(windows: Sequence[Windows]) -> float:
+    """Return the angle [rad] that robots turned through in the stretches of their logs, left and right added up."""
+    return float(sum(np.abs(_stretches(item.log)[1][:, 2]).sum() for item in windows))
+
+
+def _turned(screw: FloatArray, angle: float) -> FloatArray:
+    """Return body motions (S, 3) in a frame that is turned back by an angle [rad]."""
+    c, s = np.cos(angle), np.sin(angle)
+    return np.column_stack([c * screw[:, 0] - s * screw[:, 1], s * screw[:, 0] + c * screw[:, 1], screw[:, 2]])
+
+
+def _weighed(motion: FloatArray) -> FloatArray:
+    return motion * np.array([1.0, 1.0, _ARM])
+
+
+def _gains(counted: FloatArray, body: FloatArray, reach: float) -> tuple[float, FloatArray]:
+    """Return the squares left and the gains (W,) that explain body motions (S, 3) best with a reach [m]."""
+    wheels = counted.shape[1]
+    matrix = body_matrix(WheelParameters(wheel_reach=reach), wheels) * np.array([[1.0], [1.0], [_ARM]])
+    design = (counted[:, None, :] * matrix[None]).reshape(-1, wheels)
+    wanted = _weighed(body).ravel()
+    gains, *_ = np.linalg.lstsq(design, wanted, rcond=None)
+    return float(((wanted - design @ gains) ** 2).sum()), gains
 
 
 def _stretches(log: FieldLog) -> tuple[FloatArray, FloatArray]:
