@@ -29,7 +29,7 @@ FREQUENCY = 250.0
 """Steps per second [Hz]: nearest to the world's usual 240 that divides the common time grid."""
 TOGETHER = 64
 """Windows at once in one world."""
-_EVERYWHERE = 1e4
+EVERYWHERE = 1e4
 """Margin [m] within which everything counts as near, so that every step is Bullet's."""
 _SPARE = 5.0
 
@@ -49,7 +49,9 @@ class BulletReplay:
     blocked: NDArray[np.bool_]
 
 
-def replay_in_bullet(windows: Windows | Sequence[Windows], model: RobotModel, *, world: World | None = None) -> FloatArray:
+def replay_in_bullet(
+    windows: Windows | Sequence[Windows], model: RobotModel, *, world: World | None = None
+) -> FloatArray:
     """Replay the commands of windows in Bullet; see ``drive_in_bullet``.
 
     Args:
@@ -105,7 +107,7 @@ def _far_apart(
     commands: FloatArray, start_pose: FloatArray, start_velocity: FloatArray, model: RobotModel
 ) -> FloatArray:
     """Drive robots at once, each in its own cell. Returns the poses (K, T + 1, 3) that Bullet itself came to."""
-    settings = PhysicsSettings(frequency=FREQUENCY, margin=_EVERYWHERE, release_margin=_EVERYWHERE)
+    settings = PhysicsSettings(frequency=FREQUENCY, margin=EVERYWHERE, release_margin=EVERYWHERE)
     count = len(commands)
     # A single robot would be near nothing and stay out of Bullet: it gets a neighbour that stands.
     robots = max(count, 2)

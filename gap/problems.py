@@ -164,7 +164,9 @@ def wheel_problem(windows: Sequence[Windows]) -> Problem:
     for name, gain in zip(WHEEL_GAINS, start.gains(wheels), strict=False):
         ends = sorted((0.4 * gain, 2.5 * gain))
         ranges.append(ParameterRange(name, *ends, gain, unit))
-    ranges.append(ParameterRange("wheel_reach", 0.3 * start.wheel_reach, 3.0 * start.wheel_reach, start.wheel_reach, "m"))
+    ranges.append(
+        ParameterRange("wheel_reach", 0.3 * start.wheel_reach, 3.0 * start.wheel_reach, start.wheel_reach, "m")
+    )
     if wheels == 4 and not told:
         ranges.append(ParameterRange("lateral_gain", 0.5, 1.3, 1.0, "-"))
     if told:
@@ -181,9 +183,7 @@ def wheel_problem(windows: Sequence[Windows]) -> Problem:
         ranges.append(ParameterRange("tick_delay", -0.2, 0.4, 0.0, "s"))
     if turned_in_all(windows) > TURNED:
         ranges += [ParameterRange("sensor_x", -0.3, 0.3, 0.0, "m"), ParameterRange("sensor_y", -0.3, 0.3, 0.0, "m")]
-    ranges.append(
-        ParameterRange("sensor_yaw", start.sensor_yaw - 0.3, start.sensor_yaw + 0.3, start.sensor_yaw, "rad")
-    )
+    ranges.append(ParameterRange("sensor_yaw", start.sensor_yaw - 0.3, start.sensor_yaw + 0.3, start.sensor_yaw, "rad"))
     return Problem(tuple(ranges), tuple(windows), simulate, replay.simulate(start, steps=steps))
 
 

@@ -190,9 +190,7 @@ class WheelReplay:
     def __init__(self, windows: Sequence[Windows]) -> None:
         self._windows = tuple(windows)
         self._starts = [item.log.input_t_ns[0] for item in windows]
-        self._grids = [
-            (item.grid_ns() - start) / SECOND for item, start in zip(windows, self._starts, strict=True)
-        ]
+        self._grids = [(item.grid_ns() - start) / SECOND for item, start in zip(windows, self._starts, strict=True)]
 
     def simulate(self, parameters: WheelParameters, *, steps: IntArray | None = None) -> FloatArray:
         """Return the replayed poses of the tracked mark.
@@ -273,7 +271,9 @@ def crosses_gap(t_ns: IntArray, limit: float, begin: IntArray, end: IntArray) ->
 def _command_integral(log: FieldLog) -> FloatArray:
     """Return the integral (G, 2 or 3) of the held commands from the first stamp on, every ``_INTEGRAL_STEP``."""
     seconds = (log.cmd_t_ns - log.cmd_t_ns[0]) / SECOND
-    held = np.concatenate([np.zeros((1, log.cmd.shape[1])), np.cumsum(log.cmd[:-1] * np.diff(seconds)[:, None], axis=0)])
+    held = np.concatenate(
+        [np.zeros((1, log.cmd.shape[1])), np.cumsum(log.cmd[:-1] * np.diff(seconds)[:, None], axis=0)]
+    )
     grid = np.arange(int(seconds[-1] / _INTEGRAL_STEP) + 1) * _INTEGRAL_STEP
     return np.column_stack([np.interp(grid, seconds, held[:, axis]) for axis in range(log.cmd.shape[1])])
 

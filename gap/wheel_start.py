@@ -112,7 +112,9 @@ def _stretches(log: FieldLog) -> tuple[FloatArray, FloatArray]:
     if commands_wheels(log):
         stamps, table = log.wheel_cmd_t_ns, log.wheel_cmd
         seconds = (stamps - stamps[0]) / SECOND
-        sums = np.concatenate([np.zeros((1, table.shape[1])), np.cumsum(table[:-1] * np.diff(seconds)[:, None], axis=0)])
+        sums = np.concatenate(
+            [np.zeros((1, table.shape[1])), np.cumsum(table[:-1] * np.diff(seconds)[:, None], axis=0)]
+        )
     else:
         stamps, sums = log.ticks_t_ns, log.ticks.astype(np.float64)
         seconds = (stamps - stamps[0]) / SECOND
