@@ -9,12 +9,13 @@ The score is that of a public comparison (Omron LD-250 against Isaac Sim with Na
 
     J = 0.5 (RMSE_pos / 0.1 m + RMSE_yaw / 0.0349 rad)
 
-with both runs placed on their first pose, linearly interpolated every 0.1 s from the start of the shorter one up to, but
-not including, its end. So read, it gives back the seven published values to their last digit.
+with both runs placed on their first pose and linearly interpolated every 0.1 s, from their start up to, but not
+including, the end of the shorter one. So read, it gives back the seven published values to their last digit but one.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,8 +48,8 @@ STRAIGHT = 0.1
 """Share of its length that a run may stray sideways and still count as straight."""
 
 _ALONG, _ACROSS, _HEADING = 2.0, 2.0, 2.0
-"""Gains of the controller: on the lag along the line [1/s], on the distance from it [rad/m^2 m], on the heading [1/s].
-They hold the robot on the line; the run says nothing about them."""
+"""Gains of the controller: on the lag along the line [1/s], on the distance from it [rad/m^2], on the heading [1/s]:
+of half a second each. They hold the robot on the line and on time; they are not tuned to the run."""
 _SHORTEST = 0.5
 _NAMES = ("cruise_speed", "acceleration", "deceleration", "distance", "lead")
 _UNITS = ("m/s", "m/s^2", "m/s^2", "m", "s")
@@ -213,7 +214,7 @@ def yaw_step(log: FieldLog) -> float:
     steps = np.diff(yaw)
     least = float(steps.min())
     whole = np.abs(steps / least - np.round(steps / least)).max() < 0.02
-    return least if whole and len(yaw) < 0.2 * len(log.pose) else 0.0
+    return least if whole and len(yaw) <= 0.5 * len(log.pose) else 0.0
 
 
 class _Track:
@@ -225,9 +226,11 @@ class _Track:
     """
 
     def __init__(self, model: RobotModel, *, in_bullet: bool) -> None:
-        wide = {"margin": EVERYWHERE, "release_margin": EVERYWHERE} if in_bullet else {}
+        settings = PhysicsSettings(frequency=FREQUENCY)
+        if in_bullet:
+            settings = settings.model_copy(update={"margin": EVERYWHERE, "release_margin": EVERYWHERE})
         self._in_bullet = in_bullet
-        self._world = World(PrimitiveBuilder().build(), [], [], settings=PhysicsSettings(frequency=FREQUENCY, **wide))
+        self._world = World(PrimitiveBuilder().build(), [], [], settings=settings)
         # A robot that is near nothing stays out of Bullet, so that it gets a neighbour far away.
         self._fleet = Fleet(self._world, [model] * (2 if in_bullet else 1))
 
@@ -256,7 +259,7 @@ class _Track:
             fleet.command(command)
             fleet.step(CONTROL_STEPS)
             pose[k + 1] = self._world.bullet_pose()[0] if self._in_bullet else fleet.pose[0]
-        times = np.arange(count + 1) * step
+        times = np.arange(count + 1, dtype=np.float64) * step
         whole = Run(times, pose)
         grid = np.append(np.arange(0.0, seconds, 0.5 * step), seconds)
         return Run(grid, relative(_at(whole, np.array([told.lead]))[0], _at(whole, grid + told.lead)))
@@ -288,7 +291,7 @@ def _bare(told: StraightDrive, real: Run) -> Run:
 
 
 def _first_guess(real: Run) -> StraightDrive:
-    """Read a trapezoid off a run: the cruise is its usual speed, the ramps from the times at a fifth and four fifths."""
+    """Read a trapezoid off a run: cruise at its usual speed, ramps from the time lost against it."""
     x = real.pose[:, 0]
     length = float(x[-1])
     grid = np.linspace(0.0, real.t[-1], 200)
@@ -322,12 +325,10 @@ def _fitted(
 
     low = np.array([0.5, 0.2, 0.2, 0.8, 0.0])
     high = np.array([2.0, 8.0, 8.0, 1.25, 4.0])
-    try:
+    with contextlib.suppress(_Spent):
         least_squares(
             residuals, np.clip(best[1], low + 1e-6, high - 1e-6), bounds=(low, high), diff_step=1e-2, xtol=1e-4
         )
-    except _Spent:
-        pass
     return StraightDrive(*(best[1] * scale).tolist()), made
 
 
@@ -354,8 +355,8 @@ def _at(run: Run, grid: FloatArray) -> FloatArray:
 
 def _notes(real: Run, scores: tuple[Score, Score, Score], step: float, floor: float) -> tuple[str, ...]:
     notes = [
-        "A fit to a single run: J says how well this run can be imitated. It is not held out, has no interval, and does "
-        "not tell how the robot's next run will differ.",
+        "A fit to a single run: J says how well this run can be imitated. It is not held out, has no interval, and "
+        "does not tell how the robot's next run will differ.",
         f"A bare trapezoid of speed fitted to the same run, without robot or controller, has J = {scores[2].j:.3f}.",
         f"In PyBullet the tuned drive has J = {scores[1].j:.4f}, against {scores[0].j:.4f} in the traction model.",
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
@@ -52,6 +54,38 @@ def repeatability(windows: Windows) -> dict[float, tuple[float, float]]:
         if pair is not None:
             found[horizon] = pair
     return found
+
+
+def repeated_runs(logs: Sequence[FieldLog]) -> list[tuple[FieldLog, FieldLog, FloatArray]]:
+    """Compare whole runs in which a robot was told the same from start to end, however long it was held.
+
+    Args:
+        logs: runs with raw wheel commands.
+
+    Returns:
+        Pairs of runs, and where the second one ended as seen from the first one's end (3,): x, y [m], yaw [rad], both
+        runs placed on their first pose. Runs are paired with all others of the same sequence of commands.
+    """
+    told = [_sequence(log) for log in logs]
+    ends = [_end(log) for log in logs]
+    return [
+        (logs[i], logs[j], relative(ends[i], ends[j]))
+        for i in range(len(logs))
+        for j in range(i + 1, len(logs))
+        if logs[i].robot == logs[j].robot and told[i].shape == told[j].shape and (told[i] == told[j]).all()
+    ]
+
+
+def _sequence(log: FieldLog) -> FloatArray:
+    """Return the different raw commands (n, W) of a run in their order."""
+    commands = log.wheel_cmd
+    changed = np.append(True, np.any(np.diff(commands, axis=0) != 0.0, axis=1))
+    return commands[changed]
+
+
+def _end(log: FieldLog) -> FloatArray:
+    """Return where a run ended (3,), as seen from its first pose."""
+    return relative(log.pose[0], log.pose[-1])
 
 
 def _floor_at(log: FieldLog, begin_ns: IntArray, horizon: float) -> tuple[float, float] | None:

@@ -162,8 +162,8 @@ def wheel_problem(windows: Sequence[Windows]) -> Problem:
     unit = "m/s per unit" if told else "m per count"
     ranges = []
     for name, gain in zip(WHEEL_GAINS, start.gains(wheels), strict=False):
-        ends = sorted((0.4 * gain, 2.5 * gain))
-        ranges.append(ParameterRange(name, *ends, gain, unit))
+        low, high = sorted((0.4 * float(gain), 2.5 * float(gain)))
+        ranges.append(ParameterRange(name, low, high, float(gain), unit))
     ranges.append(
         ParameterRange("wheel_reach", 0.3 * start.wheel_reach, 3.0 * start.wheel_reach, start.wheel_reach, "m")
     )

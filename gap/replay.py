@@ -16,9 +16,9 @@ from ..common.errors import InputError
 from ..common.geometry import FloatArray, compose, relative
 from ..common.kernels import compiled
 from ..robots.drive import parameter_array, rollout
-from ..robots.model import DriveParameters
+from ..robots.model import DriveParameters, TricycleDrive
 from ..robots.tricycle import TricycleParameters, dead_reckon
-from ..robots.wheels import WheelParameters, command_motion, count_motion, without_dead_band
+from ..robots.wheels import WheelParameters, command_motion, count_motion
 from .fieldlog import SECOND, FieldLog, IntArray, interpolate_pose
 
 STEP = 0.02
@@ -30,6 +30,8 @@ MAX_INPUT_GAP = 2.0
 VELOCITY_BASE = 0.2
 """Time over which speeds are taken from poses [s], for the truth and the replay alike."""
 _INTEGRAL_STEP = 0.005
+_TRICYCLE_STEPS = 5
+"""Steps of a tricycle in one of the grid."""
 _STEP_NS = round(STEP * SECOND)
 
 
@@ -90,6 +92,23 @@ def make_windows(log: FieldLog, horizons: Sequence[float], *, every: float = 5.0
     return Windows(log, lengths, start_ns, truth, valid, left_out, every)
 
 
+def whole_run(log: FieldLog) -> Windows:
+    """Lay one window over a whole run: from the first input with a true pose to the last true pose.
+
+    That may come after the last input: a robot that was told to stop rolls out.
+
+    Raises:
+        InputError: inputs and truth do not overlap.
+    """
+    first, _ = log.span_ns
+    length = (int(log.pose_t_ns[-1]) - first) // _STEP_NS * STEP
+    start_ns = np.array([first], dtype=np.int64)
+    truth = interpolate_pose(_grid(start_ns, round(length / STEP)), log.pose_t_ns, log.pose)
+    ends = start_ns[:, None] + round(length * SECOND)
+    whole = ~crosses_gap(log.pose_t_ns, MAX_TRUTH_GAP, start_ns[:, None], ends)
+    return Windows(log, (length,), start_ns, truth, whole, (int((~whole).sum()),), length)
+
+
 def lay_windows(
     log: FieldLog, horizons: tuple[float, ...], every: float
 ) -> tuple[IntArray, NDArray[np.bool_], tuple[int, ...]]:
@@ -132,7 +151,7 @@ class DriveReplay:
         self.start_velocity = np.concatenate([start_velocity(item) for item in windows])
 
     def commands(self, delay: float) -> FloatArray:
-        """Return delayed commands (K, T, 2 or 3): means over the grid's steps, so that they change smoothly with delay."""
+        """Return delayed commands (K, T, 2 or 3): means over the grid's steps, smooth in the delay."""
         parts = []
         for integral, offset in zip(self._integrals, self._offsets, strict=True):
             parts.append(_mean_commands(integral, offset - delay, self._steps, STEP, _INTEGRAL_STEP))
@@ -148,8 +167,28 @@ class DriveReplay:
         Returns:
             Poses (K, T + 1, 3); yaw runs on past half a turn.
         """
-        table = np.repeat(parameter_array([drive]), len(self.start_pose), axis=0)
-        return rollout(table, self.start_pose, self.start_velocity, self.commands(drive.command_delay), STEP)
+        return drive_fast(drive, self.start_pose, self.start_velocity, self.commands(drive.command_delay))
+
+
+def drive_fast(
+    drive: DriveParameters, start_pose: FloatArray, start_velocity: FloatArray, commands: FloatArray
+) -> FloatArray:
+    """Drive K robots with the traction model, in one compiled call.
+
+    Args:
+        drive: of all of them; its ``command_delay`` is not added.
+        start_pose: (K, 3) x, y [m], yaw [rad]; start_velocity: (K, 2) v, omega or (K, 3) vx, vy, omega.
+        commands: (K, T, 2 or 3), already delayed, held over steps of ``STEP``.
+
+    Returns:
+        Poses (K, T + 1, 3); yaw runs on past half a turn.
+    """
+    table = np.repeat(parameter_array([drive]), len(start_pose), axis=0)
+    if not isinstance(drive, TricycleDrive):
+        return rollout(table, start_pose, start_velocity, commands, STEP)
+    # Traction waits for the steering, which turns fast: long steps would turn it too late.
+    fine = np.repeat(commands, _TRICYCLE_STEPS, axis=1)
+    return rollout(table, start_pose, start_velocity, fine, STEP / _TRICYCLE_STEPS)[:, ::_TRICYCLE_STEPS]
 
 
 class TricycleReplay:
@@ -189,8 +228,9 @@ class WheelReplay:
 
     def __init__(self, windows: Sequence[Windows]) -> None:
         self._windows = tuple(windows)
-        self._starts = [item.log.input_t_ns[0] for item in windows]
-        self._grids = [(item.grid_ns() - start) / SECOND for item, start in zip(windows, self._starts, strict=True)]
+        self._tables = [_wheel_table(item.log) for item in windows]
+        self._grids = [(item.grid_ns() - item.log.input_t_ns[0]) / SECOND for item in windows]
+        self._starts = [np.ascontiguousarray(item.truth[:, 0]) for item in windows]
 
     def simulate(self, parameters: WheelParameters, *, steps: IntArray | None = None) -> FloatArray:
         """Return the replayed poses of the tracked mark.
@@ -200,17 +240,41 @@ class WheelReplay:
             steps: (H,) grid indices to be returned; None returns all T + 1.
 
         Returns:
-            Poses (K, T + 1 or H, 3).
+            Poses (K, T + 1 or H, 3); yaw runs on past half a turn.
         """
         parts = []
-        for item, grid in zip(self._windows, self._grids, strict=True):
-            times, chain = wheel_chain(item.log, parameters)
-            mark = compose(chain, parameters.sensor_pose)
+        for table, grid, start in zip(self._tables, self._grids, self._starts, strict=True):
+            times, chain = table.reckon(parameters)
+            delay = 0.0 if table.told else parameters.tick_delay
             chosen = grid if steps is None else grid[:, steps]
-            delay = 0.0 if commands_wheels(item.log) else parameters.tick_delay
-            start = _at(mark, times, grid[:, 0] - delay)
-            parts.append(compose(item.truth[:, :1], relative(start[:, None], _at(mark, times, chosen - delay))))
+            parts.append(_placed(chain, times, grid[:, 0] - delay, chosen - delay, start, parameters.sensor_pose))
         return np.concatenate(parts)
+
+
+@dataclass(frozen=True)
+class _WheelTable:
+    """Times (N,) [s] since the first record, counts or raw commands (N, W), and for commands how long to reckon [s]."""
+
+    times: FloatArray
+    values: FloatArray
+    told: bool
+    span: float
+
+    def reckon(self, parameters: WheelParameters) -> tuple[FloatArray, FloatArray]:
+        """Return times (M,) [s] and the poses (M, 3) of ``base_link`` then."""
+        if not self.told:
+            return self.times, count_motion(self.values, parameters)
+        count = int(self.span / STEP) + 2
+        times = np.arange(count + 1, dtype=np.float64) * STEP
+        return times, command_motion(self.times, self.values, parameters, STEP, count)
+
+
+def _wheel_table(log: FieldLog) -> _WheelTable:
+    if not commands_wheels(log):
+        return _WheelTable((log.ticks_t_ns - log.ticks_t_ns[0]) / SECOND, log.ticks.astype(np.float64), False, 0.0)
+    first, values = int(log.wheel_cmd_t_ns[0]), np.ascontiguousarray(log.wheel_cmd, dtype=np.float64)
+    times = (log.wheel_cmd_t_ns - first) / SECOND
+    return _WheelTable(times, values, True, max(float(times[-1]), (int(log.pose_t_ns[-1]) - first) / SECOND))
 
 
 def commands_wheels(log: FieldLog) -> bool:
@@ -223,19 +287,7 @@ def wheel_chain(log: FieldLog, parameters: WheelParameters) -> tuple[FloatArray,
 
     From counts, the poses are at their stamps. From raw commands, every ``STEP``, until after the last true pose.
     """
-    if not commands_wheels(log):
-        return (log.ticks_t_ns - log.ticks_t_ns[0]) / SECOND, count_motion(log.ticks, parameters)
-    first = log.wheel_cmd_t_ns[0]
-    seconds = (log.wheel_cmd_t_ns - first) / SECOND
-    span = max(float(seconds[-1]), (int(log.pose_t_ns[-1]) - int(first)) / SECOND)
-    times = np.arange(int(span / STEP) + 2) * STEP
-    told = without_dead_band(log.wheel_cmd, parameters.dead_band)
-    integral = np.concatenate([np.zeros((1, told.shape[1])), np.cumsum(told[:-1] * np.diff(seconds)[:, None], axis=0)])
-    late = times - parameters.command_delay
-    held = np.column_stack([np.interp(late, seconds, column) for column in integral.T])
-    # The last command holds on.
-    held += np.maximum(late - seconds[-1], 0.0)[:, None] * told[-1]
-    return times, command_motion(np.diff(held, axis=0) / STEP, parameters, STEP)
+    return _wheel_table(log).reckon(parameters)
 
 
 def tricycle_chain(log: FieldLog, parameters: TricycleParameters) -> FloatArray:
@@ -244,8 +296,9 @@ def tricycle_chain(log: FieldLog, parameters: TricycleParameters) -> FloatArray:
 
 
 def start_velocity(windows: Windows) -> FloatArray:
-    """Return the true velocity of ``base_link`` just before each window: (K, 2) v [m/s], omega [rad/s], or (K, 3) vx, vy,
-    omega where commands have three columns.
+    """Return the true velocity of ``base_link`` just before each window.
+
+    (K, 2) v [m/s], omega [rad/s], or (K, 3) vx, vy, omega where commands have three columns.
 
     From the poses ``VELOCITY_BASE`` before the start and at the start: nothing after the start is looked at.
     """
@@ -322,3 +375,46 @@ def _at(chain: FloatArray, times: FloatArray, t: FloatArray) -> FloatArray:
 
 def _columns(chain: FloatArray) -> list[FloatArray]:
     return [chain[:, 0], chain[:, 1], np.unwrap(chain[:, 2])]
+
+
+@compiled
+def _placed(
+    chain: FloatArray,
+    times: FloatArray,
+    begin: FloatArray,
+    chosen: FloatArray,
+    start: FloatArray,
+    mount: FloatArray,
+) -> FloatArray:
+    """Place stretches of a chain of ``base_link`` (N, 3), known at times (N,), on true poses of a mark mounted on it.
+
+    Args:
+        begin: (K,) times at which the mark was at start (K, 3). chosen: (K, H) times to be returned.
+        mount: (3,) pose of the mark in ``base_link``.
+
+    Returns:
+        (K, H, 3) poses of the mark; interpolated linearly between the chain's, because a step is a few centimetres.
+    """
+    out = np.empty((*chosen.shape, 3))
+    for k in range(len(chosen)):
+        x0, y0, yaw0 = _mark_at(chain, times, begin[k], mount)
+        turn = start[k, 2] - yaw0
+        c, s = np.cos(turn), np.sin(turn)
+        for h in range(chosen.shape[1]):
+            x, y, yaw = _mark_at(chain, times, chosen[k, h], mount)
+            out[k, h, 0] = start[k, 0] + c * (x - x0) - s * (y - y0)
+            out[k, h, 1] = start[k, 1] + s * (x - x0) + c * (y - y0)
+            out[k, h, 2] = yaw + turn
+    return out
+
+
+@compiled
+def _mark_at(chain: FloatArray, times: FloatArray, t: float, mount: FloatArray) -> tuple[float, float, float]:
+    """Return the pose of the mark at a time; before the first and after the last it stands."""
+    after = min(max(int(np.searchsorted(times, t)), 1), len(times) - 1)
+    share = min(max((t - times[after - 1]) / (times[after] - times[after - 1]), 0.0), 1.0)
+    x = chain[after - 1, 0] + share * (chain[after, 0] - chain[after - 1, 0])
+    y = chain[after - 1, 1] + share * (chain[after, 1] - chain[after - 1, 1])
+    yaw = chain[after - 1, 2] + share * (chain[after, 2] - chain[after - 1, 2])
+    c, s = np.cos(yaw), np.sin(yaw)
+    return x + c * mount[0] - s * mount[1], y + s * mount[0] + c * mount[1], yaw + mount[2]

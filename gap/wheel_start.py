@@ -1,8 +1,8 @@
 """Textbook wheels by closed form: one gain, a reach, which wheels run backwards, and how the tracked mark is turned.
 
 Over stretches of time the wheels' counts (or the time integrals of their raw commands) c_i are set against the motion
-of the tracked mark, as the screw that leads from its start to its end. With the mark turned by psi against the robot and
-a reach K, ideal wheels say
+of the tracked mark, as the screw that leads from its start to its end. With the mark turned by psi against the robot
+and a reach K, ideal wheels say
 
     (x, y) = R(-psi) M_xy (g c),   turn = M_turn (g c) / K,
 

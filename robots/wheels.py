@@ -135,26 +135,32 @@ def count_motion(ticks: ArrayLike, parameters: WheelParameters) -> FloatArray:
     return integrate(np.ascontiguousarray(steps @ body_matrix(parameters, counts.shape[1]).T))
 
 
-def command_motion(commands: FloatArray, parameters: WheelParameters, step: float) -> FloatArray:
-    """Drive from rest by raw wheel commands that are already delayed.
+def command_motion(
+    seconds: FloatArray, commands: FloatArray, parameters: WheelParameters, step: float, count: int
+) -> FloatArray:
+    """Drive from rest by raw wheel commands.
 
     Args:
-        commands: (N, 2 or 4) mean command of each step, the dead band already taken off (``without_dead_band``).
-        parameters: of the wheels.
-        step: [s].
+        seconds: (N,) times of the commands [s], ascending, from 0; commands: (N, 2 or 4), each held until the next one,
+            the last one for ever.
+        parameters: of the wheels; the commands are delayed by ``command_delay``.
+        step: [s]. count: how many steps.
 
     Returns:
-        (N + 1, 3) x [m], y [m], yaw [rad] (not wrapped) of ``base_link``, from the origin.
+        (count + 1, 3) x [m], y [m], yaw [rad] (not wrapped) of ``base_link``, from the origin.
     """
     wheels = commands.shape[1]
-    travel = _follow(np.ascontiguousarray(commands * parameters.gains(wheels)), parameters.motor_lag, step)
+    travel = _travel(
+        seconds,
+        commands,
+        parameters.gains(wheels),
+        parameters.dead_band,
+        parameters.command_delay,
+        parameters.motor_lag,
+        step,
+        count,
+    )
     return integrate(np.ascontiguousarray(travel @ body_matrix(parameters, wheels).T))
-
-
-def without_dead_band(commands: FloatArray, dead_band: float) -> FloatArray:
-    """Return what of raw commands (any shape) goes beyond the dead band."""
-    beyond: FloatArray = np.sign(commands) * np.maximum(np.abs(commands) - dead_band, 0.0)
-    return beyond
 
 
 @compiled
@@ -176,17 +182,39 @@ def integrate(steps: FloatArray) -> FloatArray:
 
 
 @compiled
-def _follow(targets: FloatArray, lag: float, step: float) -> FloatArray:
-    """Travel (N, W) [m] in each step of wheels that follow targets (N, W) [m/s] with a first-order lag, from rest.
-
-    Exact for a target that is constant in a step.
-    """
+def _travel(
+    seconds: FloatArray,
+    commands: FloatArray,
+    gains: FloatArray,
+    dead_band: float,
+    delay: float,
+    lag: float,
+    step: float,
+    count: int,
+) -> FloatArray:
+    """Travel (count, W) [m] of the wheels in each step: the mean of the delayed commands beyond the dead band, followed
+    with a first-order lag from rest, exact for a target that is constant in a step."""
     decay = np.exp(-step / lag) if lag > 0.0 else 0.0
-    travel = np.empty_like(targets)
-    for w in range(targets.shape[1]):
+    travel = np.empty((count, commands.shape[1]))
+    last = len(seconds) - 1
+    for w in range(commands.shape[1]):
         speed = 0.0
-        for i in range(len(targets)):
-            late = (speed - targets[i, w]) * (1.0 - decay)
-            travel[i, w] = targets[i, w] * step + late * lag
+        k = -1
+        now = 0.0
+        for i in range(count):
+            begin, end = i * step - delay, (i + 1) * step - delay
+            total = 0.0
+            at = begin
+            while k < last and seconds[k + 1] < end:
+                if seconds[k + 1] > at:
+                    total += now * (seconds[k + 1] - at)
+                    at = seconds[k + 1]
+                k += 1
+                size = abs(commands[k, w]) - dead_band
+                now = 0.0 if size <= 0.0 else (size if commands[k, w] > 0.0 else -size)
+            total += now * (end - at)
+            target = gains[w] * total / step
+            late = (speed - target) * (1.0 - decay)
+            travel[i, w] = target * step + late * lag
             speed -= late
     return travel
