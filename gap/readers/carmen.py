@@ -94,6 +94,7 @@ class _Parser:
         self.skipped: dict[str, _Count] = {}
         self.lasers = {b"FLASER": _Laser(), b"RLASER": _Laser(), b"ROBOTLASER1": _Laser()}
         self.odom = Rows(6)
+        self.odom_of: dict[int, int] = {}
         self.corrected: bool | None = None
         self.rebased = 0
         self.graph = False
@@ -101,6 +102,7 @@ class _Parser:
         self._chain: Pose = (0.0, 0.0, 0.0)
         self._last: Pose | None = None
         self._laser_pose: Pose | None = None
+        self._odom_at = (0, 0.0)
         self._odom: list[tuple[float, ...]] = []
         self._scans: dict[bytes, tuple[list[list[float]], list[FloatArray]]] = {key: ([], []) for key in self.lasers}
         self._readers: dict[bytes, Callable[[bytes], None]] = {
@@ -166,6 +168,7 @@ class _Parser:
         else:
             self._chain = pose
         self._last = pose
+        self._odom_at = (self.line, stamp)
         self._odom.append((stamp, logged, *self._chain, self.line))
 
     def _read_old_laser(self, key: bytes, text: bytes) -> None:
@@ -180,6 +183,8 @@ class _Parser:
         self._add_scan(key, beams, words[2 : 2 + beams], stamps + numbers)
         if key == b"FLASER":
             self._laser_pose = (numbers[0], numbers[1], numbers[2])
+            if self._odom_at[1] == stamps[0]:
+                self.odom_of[self.line] = self._odom_at[0]
 
     def _read_new_laser(self, text: bytes) -> None:
         words = text.split()
@@ -274,11 +279,15 @@ def _build(parser: _Parser, stream: LineStream, options: ReadOptions) -> FieldLo
         )
     tables: dict[str, Any] = {}
     rows = parser.odom.values()
-    tables["odom_t_ns"], tables["odom"] = _track(rows[:, 0], rows[:, 2:5], rows[:, 5], "ODOM", parser.odom, notes)
+    preferred = np.isin(rows[:, 5], list(parser.odom_of.values())) if parser.corrected else None
+    t_ns, keep = _stamps(rows[:, 0], rows[:, 5], "ODOM", parser.odom, notes, preferred)
+    tables["odom_t_ns"], tables["odom"] = t_ns, rows[keep, 2:5].copy()
+    tables["odom"][:, 2] = wrap_angle(tables["odom"][:, 2])
+    clock = dict(zip(rows[keep, 5].astype(int).tolist(), t_ns.tolist(), strict=True))
     if key is not None:
         laser = parser.lasers[key]
         used += laser.rows.seen
-        tables.update(_laser_tables(parser, key, laser, notes, options))
+        tables.update(_laser_tables(parser, key, laser, notes, options, clock))
     for other in (b"ROBOTLASER1", b"RLASER"):
         if key not in (None, other) and parser.lasers[other].rows.seen:
             notes.append(
@@ -307,11 +316,21 @@ def _refuse_damage(parser: _Parser, skipped: list[Finding]) -> None:
 
 
 def _laser_tables(
-    parser: _Parser, key: bytes, laser: _Laser, notes: list[Finding], options: ReadOptions
+    parser: _Parser,
+    key: bytes,
+    laser: _Laser,
+    notes: list[Finding],
+    options: ReadOptions,
+    clock: dict[int, int],
 ) -> dict[str, Any]:
     rows, ranges = laser.rows.values(), laser.ranges.values()
     kind = key.decode()
-    t_ns, keep = _stamps(rows[:, 0], rows[:, 8], kind, laser.rows, notes)
+    seconds = rows[:, 0].copy()
+    if parser.corrected:
+        # A scan was logged with the odometry of the line before it, whose stamp may have been mended.
+        stamps = [clock.get(parser.odom_of.get(int(line), 0)) for line in rows[:, 8]]
+        seconds = np.array([own if t is None else t / SECOND for own, t in zip(seconds, stamps, strict=True)])
+    t_ns, keep = _stamps(seconds, rows[:, 8], kind, laser.rows, notes)
     rows, ranges = rows[keep], ranges[keep]
     shift = np.median(rows[:, 0] - rows[:, 1])
     if abs(shift) > 1e-3:
@@ -388,22 +407,18 @@ def no_return(ranges: NDArray[np.float32]) -> tuple[float, float]:
     return float("inf"), float(top)
 
 
-def _track(
-    stamps: FloatArray, pose: FloatArray, lines: FloatArray, kind: str, rows: Rows, notes: list[Finding]
-) -> tuple[IntArray, FloatArray]:
-    t_ns, keep = _stamps(stamps, lines, kind, rows, notes)
-    out = pose[keep].copy()
-    out[:, 2] = wrap_angle(out[:, 2])
-    return t_ns, out
-
-
 def _stamps(
-    seconds: FloatArray, lines: FloatArray, kind: str, rows: Rows, notes: list[Finding]
+    seconds: FloatArray,
+    lines: FloatArray,
+    kind: str,
+    rows: Rows,
+    notes: list[Finding],
+    preferred: NDArray[np.bool_] | None = None,
 ) -> tuple[IntArray, NDArray[np.bool_]]:
     """Make stamps rise strictly.
 
     The order of the file is the order of what happened. Stamps that stand against it are set between their neighbours;
-    of records that share a stamp the last is kept.
+    of records that share a stamp the last is kept, or the last of the preferred ones (N,) bool.
 
     Returns:
         (K,) int64 stamps [ns] and which of the records they belong to, (N,) bool.
@@ -427,16 +442,17 @@ def _stamps(
                 notes.append(Finding(f"{kind} {what}", int(mask.sum()), int(lines[mask][0])))
         micro, keep = between, ~far
     kept = np.flatnonzero(keep)
-    same = np.append(np.diff(micro[kept]) == 0, False)
-    if same.any():
-        notes.append(
-            Finding(
-                f"{kind} record that shares its stamp with the next (the last is used)",
-                int(same.sum()),
-                int(lines[kept[same]][0]),
-            )
-        )
-        keep[kept[same]] = False
+    group = np.concatenate([[0], np.cumsum(np.diff(micro[kept]) > 0)])
+    worth = np.arange(len(kept)) + (0 if preferred is None else len(kept) * preferred[kept])
+    best = np.zeros(group[-1] + 1, dtype=np.int64)
+    np.maximum.at(best, group, worth)
+    chosen = kept[best % len(kept)]
+    lost = len(kept) - len(chosen)
+    if lost:
+        first = int(lines[kept[:-1][np.diff(micro[kept]) == 0]][0])
+        notes.append(Finding(f"{kind} record that shares its stamp with another (one is used)", lost, first))
+    keep[:] = False
+    keep[chosen] = True
     if rows.stride > 1:
         notes.append(
             Finding(

@@ -246,7 +246,8 @@ def _totals(t_ns: IntArray, track: FloatArray) -> tuple[float, float, float, flo
         return None
     step = np.hypot(*np.diff(picked[:, :2], axis=0).T)
     turn = np.abs(wrap_angle(np.diff(picked[:, 2])))
-    speed = step / np.diff(t)
+    # Stamps that came in bunches and were set apart say nothing of speed.
+    speed = step / np.maximum(np.diff(t), 0.5 * np.median(np.diff(t)))
     return float(step.sum()), float(turn.sum()), float(np.percentile(speed, 99)), pause
 
 
