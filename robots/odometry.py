@@ -11,7 +11,9 @@ from math import cos, floor, pi, sin
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from ..common.config import StrictModel
 from ..common.kernels import compiled
 from .drive_mecanum import body_speed
 from .drive_table import (
@@ -132,3 +134,57 @@ def wheel_velocity(nominal: FloatArray, ticks: NDArray[np.int64], step: int, dt:
         angle = nominal[i, P_STEER_GAIN] * middle * 2.0 * pi / nominal[i, P_STEER_TICKS] + nominal[i, P_STEER_OFFSET]
         velocity[i, :2] = speed[i, 0] * cos(angle), speed[i, 0] * sin(angle) / nominal[i, P_BASE]
     return velocity
+
+
+class OdometryErrors(StrictModel):
+    """What a robot's dead reckoning gets wrong beyond the rounding of its encoders.
+
+    Systematic: the odometry reports ``travel_gain`` times the true travel and ``turn_gain`` times the true turn, and
+    turns by ``heading_per_metre`` for every metre (the two errors of UMBmark: Borenstein and Feng, IEEE Transactions on
+    Robotics and Automation 12(6), 1996: unequal wheels show as heading per metre, a wrong track as gain of turn).
+    ``drift_sigma`` is how much that drift differs from one stretch of a few metres to another.
+
+    Random: the alphas of Thrun, Burgard and Fox, Probabilistic Robotics (2005), table 5.6. Its variances go with the
+    squares of a step's travel and turn, so that they depend on how finely a path is cut; here they hold for steps of
+    1 m and 1 rad and add up in proportion to travel and turn, so that every cut of a path gives the same.
+    """
+
+    travel_gain: float = Field(default=1.0, gt=0.0, le=2.0)
+    turn_gain: float = Field(default=1.0, gt=0.0, le=2.0)
+    heading_per_metre: float = Field(default=0.0, ge=-1.0, le=1.0)
+    """[rad/m], counter-clockwise."""
+    drift_sigma: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Standard deviation of the drift between stretches [rad/m]."""
+    alpha1: float = Field(default=0.0, ge=0.0)
+    """Variance of heading by turn [rad2/rad]."""
+    alpha2: float = Field(default=0.0, ge=0.0)
+    """Variance of heading by travel [rad2/m]."""
+    alpha3: float = Field(default=0.0, ge=0.0)
+    """Variance of travel by travel [m2/m]."""
+    alpha4: float = Field(default=0.0, ge=0.0)
+    """Variance of travel by turn [m2/rad]."""
+
+    def disturb(self, steps: FloatArray, rng: np.random.Generator) -> FloatArray:
+        """Return what the odometry makes of true motion.
+
+        Args:
+            steps: (..., N, 3) motion from sample to sample: along, aside [m], turn [rad], in the frame of each sample.
+            rng: source of randomness; the drift is drawn once for each path (leading axes).
+
+        Returns:
+            the reported steps, of the same shape.
+        """
+        travel = np.hypot(steps[..., 0], steps[..., 1])
+        turn = np.abs(steps[..., 2])
+        white = rng.standard_normal((2, *travel.shape))
+        drift = self.heading_per_metre + self.drift_sigma * rng.standard_normal((*travel.shape[:-1], 1))
+        spread = np.sqrt(self.alpha3 * travel + self.alpha4 * turn) * white[0]
+        reported = np.empty_like(steps)
+        reported[..., 0] = self.travel_gain * steps[..., 0] + spread
+        reported[..., 1] = self.travel_gain * steps[..., 1]
+        reported[..., 2] = (
+            self.turn_gain * steps[..., 2]
+            + drift * travel
+            + np.sqrt(self.alpha1 * turn + self.alpha2 * travel) * white[1]
+        )
+        return reported

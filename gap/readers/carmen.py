@@ -368,8 +368,10 @@ def _laser_tables(
         (float(mount[0]), float(mount[1]), float(mount[2])),
     )
     found: dict[str, Any] = {"scans": scans}
-    if parser.parameters:
-        found["events"] = (LogEvent(int(t_ns[0]), "parameters", dict(parser.parameters)),)
+    events = [LogEvent(int(t_ns[0]), "parameters", dict(parser.parameters))] if parser.parameters else []
+    if parser.corrected:
+        events += _hidden(t_ns, rows[:, 8], parser, clock, notes)
+    found["events"] = tuple(events)
     if parser.corrected or (key == b"ROBOTLASER1" and parser.graph):
         pose = rows[:, 5:8].copy()
         pose[:, 2] = wrap_angle(pose[:, 2])
@@ -379,6 +381,24 @@ def _laser_tables(
         pose[:, 2] = wrap_angle(pose[:, 2])
         found.update(odom_t_ns=t_ns, odom=pose)
     return found
+
+
+def _hidden(
+    t_ns: IntArray, lines: FloatArray, parser: _Parser, clock: dict[int, int], notes: list[Finding]
+) -> list[LogEvent]:
+    """Mark scans that no ``ODOM`` line goes with: what the odometry did before them is lost by the re-basing."""
+    known = np.array(sorted(clock.values()), dtype=np.int64)
+    alone = [i for i, line in enumerate(lines.astype(int).tolist()) if line not in parser.odom_of]
+    events = []
+    for index in alone:
+        place = int(np.searchsorted(known, t_ns[index]))
+        begin = int(known[place - 1]) if place else int(t_ns[index])
+        what = f"odometry of {(t_ns[index] - begin) / SECOND:.2f} s hidden by re-basing"
+        events.append(LogEvent(int(t_ns[index]), "jump", {"table": "odom", "what": what, "from_ns": begin}))
+    if alone:
+        reason = "scan without odometry of its time: the raw odometry is broken there"
+        notes.append(Finding(reason, len(alone), int(lines[alone[0]])))
+    return events
 
 
 def no_return(ranges: NDArray[np.float32]) -> tuple[float, float]:
