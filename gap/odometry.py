@@ -341,7 +341,7 @@ def _fit(windows: Sequence[OdometryWindows]) -> OdometryFit:
 def _huber(features: FloatArray, values: FloatArray, sigma: FloatArray) -> FloatArray:
     """Return Huber's estimate of a linear model, by reweighted least squares."""
     weight: FloatArray = 1.0 / sigma
-    found = np.zeros(features.shape[1])
+    found: FloatArray = np.zeros(features.shape[1])
     for _ in range(8):
         found = np.linalg.lstsq(features * weight[:, None], values * weight, rcond=None)[0]
         off = np.abs(values - features @ found) / sigma
