@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ...common.errors import InputError
 from ...common.geometry import FloatArray, compose, quaternion_from_yaw
 from ...common.primitives import PrimitiveBuilder, Primitives
+from ...layouts.model import Layout
 from ...perception.config import LidarConfig
 from ...perception.lidar import Lidar
 from ...perception.scene import Scene
@@ -31,7 +32,7 @@ from .map_kernels import (
     loose_chips,
     scan_points,
 )
-from .map_space import SeenSpace, known_ranges, look_around
+from .map_space import SeenSpace, known_ranges, look_around, run_blocks
 from .matching import Alignment, Segments, align, match_grid
 from .sensor import local_noise
 
@@ -48,7 +49,7 @@ ROUNDS = 4
 FIRST_TOLERANCE = 0.05
 """How far cells may lie off a segment's line in the first round [m]: walls that poses have doubled become one."""
 LAST_TOLERANCE = 0.015
-"""The same in the last round; half the range noise if that is more."""
+"""The same in the last round; the range noise if that is more."""
 BIN = 0.05
 """Length of the bins in which a line's points are counted [m]."""
 GAP = 0.15
@@ -91,13 +92,12 @@ class LidarMap:
     """Surfaces as a scene, and where scans looked.
 
     Attributes:
-        static: P solids in ``map``, z = 0 being the height of the lidar.
+        static: P solids in ``map``. Of a map from a log: one thin box for each segment, in their order.
         segments: faces of the solids, for scan matching.
-        owner: (P,) number of the surface that each solid is of.
         seen: what the map's scans saw; None where the map is a layout, which knows everything.
         angle_min, angle_increment, beams, range_max: of the scans that are to be expected, as in ``Scans``.
         tolerance: how far points were from their surfaces, root mean square [m]; 0 for a layout.
-        poses: (N, 3) aligned laser poses of the scans that made the map; empty for a layout.
+        height: of the lidar above the solids' z = 0 [m].
     """
 
     static: Primitives
@@ -109,6 +109,12 @@ class LidarMap:
     range_max: float
     tolerance: float = 0.0
     height: float = 0.0
+
+    def to_layout(self, name: str, file: str = "") -> Layout:
+        """Return the map as a layout to drive in; see ``map_layout.to_layout``."""
+        from .map_layout import to_layout
+
+        return to_layout(self, name, file)
 
     @cached_property
     def scene(self) -> Scene:
@@ -244,7 +250,8 @@ def build_map(log: FieldLog, chosen: NDArray[np.bool_]) -> LidarMap:
     few = replace(scans, t_ns=scans.t_ns[::every], ranges=np.ascontiguousarray(scans.ranges[::every]))
     place = poses[::every].copy()
     reference = place.copy()
-    tolerances = np.geomspace(FIRST_TOLERANCE, max(LAST_TOLERANCE, 0.5 * noise), ROUNDS)
+    last = max(LAST_TOLERANCE, noise)
+    tolerances = np.geomspace(max(FIRST_TOLERANCE, last), last, ROUNDS)
     fine = _cell_size(few, place, reach)
     for number, tolerance in enumerate(tolerances):
         segments, rms = _surfaces(few, place, reach, float(tolerance), noise, fine)
@@ -253,7 +260,9 @@ def build_map(log: FieldLog, chosen: NDArray[np.bool_]) -> LidarMap:
             found = align(few, place, match_grid(segments), range_noise=max(noise, 0.01), map_noise=float(tolerance),
                           least_width=3.0 * float(np.hypot(tolerance, noise)), search=False)  # fmt: skip
             place = _kept_in_frame(reference, found)
-    seen = look_around(few.ranges, few.angles, place, reach)
+    stretch = stretch_numbers(log)
+    block = run_blocks(stretch[chosen][::every], int(stretch.max()) + 1)
+    seen = look_around(few.ranges, few.angles, place, block, reach)
     return _as_map(segments, few, seen, rms)
 
 

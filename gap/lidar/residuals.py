@@ -4,9 +4,9 @@ Every judged beam gets a label. Beams on a mapped surface are the core; their me
 
 - pose: what aligning the scans takes away (raw residuals count up to ``CORE_MOST``: beyond, the beam meets another
   thing);
-- map: what the same piece of surface is off by in different stretches of the run, a random effect (analysis of variance
-  by moments, Searle, Casella and McCulloch, *Variance Components*, 1992): the mean product of a piece's residuals in
-  two stretches;
+- map: what the same piece of surface is off by, across itself, in different stretches of the run, a random effect
+  (analysis of variance by moments, Searle, Casella and McCulloch, *Variance Components*, 1992): the mean product of a
+  piece's residuals in two stretches;
 - pose left: what scans of one stretch share at a piece beyond that: alignment and slow changes;
 - sensor: what remains from scan to scan.
 
@@ -25,6 +25,7 @@ from ...common.geometry import FloatArray
 from ...common.seeding import generator
 from ..fieldlog import FieldLog, Scans
 from .map import LidarMap, laser_poses, require_scans, split_stretches, stretch_numbers, sum_by
+from .map_space import SeenSpace, run_blocks
 from .matching import Alignment, align, match_grid
 from .sensor import SensorClass, local_noise, sensor_class
 
@@ -61,6 +62,8 @@ DUE = 0.9
 """A return is due if the map has a surface within this share of the sensor's reach."""
 PIECE = 0.2
 """Length of the pieces of surface that map errors are told by [m]."""
+GRAZING = 0.1
+"""Least cosine of incidence that residuals are turned across the surface with."""
 REPLICATES = 200
 
 
@@ -132,7 +135,9 @@ def measure_residuals(
     scans = require_scans(log).where(judged)
     if not len(scans):
         raise InputError("no scan is left to judge the map by", where=log.name, mend="choose fewer for the map")
-    pose_raw, stretch = laser_poses(log)[judged], stretch_numbers(log, metres)[judged]
+    numbers = stretch_numbers(log, metres)
+    pose_raw, stretch = laser_poses(log)[judged], numbers[judged]
+    block = run_blocks(stretch, int(numbers.max()) + 1)
     noise = local_noise(scans)
     alignment = align(
         scans,
@@ -146,11 +151,11 @@ def measure_residuals(
     known = ~np.isnan(residual)
     spread = 1.4826 * float(np.median(np.abs(residual[known]))) if known.any() else noise
     core = float(np.clip(CORE_DEVIATIONS * max(spread, noise), 0.03, CORE_MOST))
-    label = _labels(scans, aligned.ranges, residual, core, lidar_map, alignment.pose)
+    label = _labels(scans, aligned.ranges, residual, core, lidar_map, alignment.pose, block)
     label_raw = _raw_labels(scans, raw.ranges, label, core)
     variance, shares = _split(
-        scans, _residual(scans.ranges, raw.ranges), residual, label, label_raw,
-        _pieces(lidar_map, aligned.surface, aligned.ranges, alignment.pose, scans), stretch, seed,
+        scans, aligned.ranges, _residual(scans.ranges, raw.ranges), residual, label, label_raw,
+        _pieces(aligned.surface, aligned.ranges, alignment.pose, scans), stretch, seed,
     )  # fmt: skip
     counts = np.stack([_per_stretch(label == value, stretch) for value in range(NO_MAP + 1)])
     total = counts.sum(axis=0)
@@ -174,7 +179,7 @@ def _residual(measured: NDArray[np.float32], expected: NDArray[np.float32]) -> F
 
 def _labels(
     scans: Scans, expected: NDArray[np.float32], residual: FloatArray, core: float, lidar_map: LidarMap,
-    pose: FloatArray,
+    pose: FloatArray, block: NDArray[np.uint64],
 ) -> NDArray[np.uint8]:  # fmt: skip
     """Return (S, B) the label of each beam at these poses."""
     measured = scans.ranges
@@ -189,16 +194,35 @@ def _labels(
     short, long = off & (residual < 0), off & (residual > 0)
     label[short] = SHORT
     label[long] = MAP
-    free = np.zeros_like(short)
     scan, beam = np.nonzero(short)
-    if lidar_map.seen is None:
-        free[short] = True
-    else:
-        angle = pose[scan, 2] + scans.angles[beam]
-        ends = pose[scan, :2] + measured[scan, beam, None] * np.column_stack([np.cos(angle), np.sin(angle)])
-        free[scan, beam] = lidar_map.seen.seen(ends) >= 2
-    label[_clusters(short & free, measured) | _clusters(long, measured)] = MOVING
+    angle = pose[scan, 2] + scans.angles[beam]
+    ends = pose[scan, :2] + measured[scan, beam, None] * np.column_stack([np.cos(angle), np.sin(angle)])
+    moving = short.copy()
+    if lidar_map.seen is not None:
+        unmapped, free = _standing(scans, ends, scan, lidar_map.seen, pose, block)
+        label[scan[unmapped], beam[unmapped]] = MAP
+        moving[scan[unmapped | ~free], beam[unmapped | ~free]] = False
+    label[_clusters(moving, measured) | _clusters(long, measured)] = MOVING
     return label
+
+
+def _standing(
+    scans: Scans, ends: FloatArray, scan: NDArray[np.int64], seen: SeenSpace, pose: FloatArray,
+    block: NDArray[np.uint64],
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:  # fmt: skip
+    """Tell what stands but was not mapped from what moves or has changed, at the ends (N, 2) of short beams.
+
+    Returns:
+        (N,) whether something stands there: returns in two parts of the run or more and in a third of those in which
+        the place was in sight, and beams through it never or in most of those parts too (thin things let some
+        through); (N,) whether beams ever went through it.
+    """
+    reach = 0.95 * scans.range_max
+    crossed = seen.at(seen.also_crossed(scans.ranges, scans.angles, pose, block, reach), ends)
+    hit = seen.at(seen.marked(ends, block[scan]), ends)
+    parts, both = np.bitwise_count(hit), np.bitwise_count(hit & crossed)
+    often = (parts >= 2) & (3 * parts.astype(np.int64) >= np.bitwise_count(hit | crossed))
+    return often & ((crossed == 0) | (2 * both >= parts)), crossed != 0
 
 
 def _raw_labels(
@@ -247,27 +271,35 @@ def _clusters(mask: NDArray[np.bool_], measured: NDArray[np.float32]) -> NDArray
 
 
 def _pieces(
-    lidar_map: LidarMap, surface: NDArray[np.int32], expected: NDArray[np.float32], pose: FloatArray, scans: Scans
+    surface: NDArray[np.int32], expected: NDArray[np.float32], pose: FloatArray, scans: Scans
 ) -> NDArray[np.int64]:
-    """Return (S, B) which piece of surface each beam should meet, -1 for none."""
-    segments = lidar_map.segments
-    along = segments.end - segments.start
-    length = np.maximum(np.hypot(along[:, 0], along[:, 1]), 1e-6)
-    count = np.maximum(np.ceil(length / PIECE).astype(np.int64), 1)
-    first = np.concatenate([[0], np.cumsum(count)])
+    """Return (S, B) which piece of surface each beam should meet, -1 for none: a surface in a cell of ``PIECE``."""
     piece = np.full(surface.shape, -1, np.int64)
     scan, beam = np.nonzero((surface >= 0) & np.isfinite(expected))
-    which = surface[scan, beam]
     angle = pose[scan, 2] + scans.angles[beam]
     ends = pose[scan, :2] + expected[scan, beam, None] * np.column_stack([np.cos(angle), np.sin(angle)])
-    u = ((ends - segments.start[which]) * along[which]).sum(axis=1) / length[which] ** 2
-    piece[scan, beam] = first[which] + np.clip((u * count[which]).astype(np.int64), 0, count[which] - 1)
+    cell = np.floor(ends / PIECE).astype(np.int64)
+    cell -= cell.min(axis=0, initial=0)
+    key = (surface[scan, beam].astype(np.int64) * (cell[:, 0].max(initial=0) + 1) + cell[:, 0]) * (
+        cell[:, 1].max(initial=0) + 1
+    )
+    _, number = np.unique(key + cell[:, 1], return_inverse=True)
+    piece[scan, beam] = number
     return piece
 
 
+def _incidence(expected: NDArray[np.float32], scans: Scans) -> FloatArray:
+    """Return (S, B) the cosine of incidence, ``GRAZING`` at least: tan = dr / (r dtheta), the flatter of both sides."""
+    step = np.abs(np.diff(np.where(np.isfinite(expected), expected, np.nan), axis=1)).astype(np.float64)
+    edge = np.full((len(expected), 1), np.nan)
+    change = np.fmin(np.hstack([edge, step]), np.hstack([step, edge]))
+    tangent = np.nan_to_num(change / (np.maximum(expected, 1e-3) * abs(scans.angle_increment)), nan=0.0, posinf=0.0)
+    return np.maximum(1.0 / np.sqrt(1.0 + tangent**2), GRAZING)
+
+
 def _split(
-    scans: Scans, raw: FloatArray, aligned: FloatArray, label: NDArray[np.uint8], label_raw: NDArray[np.uint8],
-    piece: NDArray[np.int64], stretch: NDArray[np.int64], seed: int,
+    scans: Scans, expected: NDArray[np.float32], raw: FloatArray, aligned: FloatArray, label: NDArray[np.uint8],
+    label_raw: NDArray[np.uint8], piece: NDArray[np.int64], stretch: NDArray[np.int64], seed: int,
 ) -> tuple[dict[str, float], dict[str, Share]]:  # fmt: skip
     """Return the parts of the core's mean square at reference poses [m^2], and their shares with intervals."""
     use = (label == SENSOR) & ((label_raw == SENSOR) | (label_raw == POSE)) & (piece >= 0)
@@ -275,6 +307,7 @@ def _split(
         return {}, {}
     scan, beam = np.nonzero(use)
     own, place = aligned[scan, beam], piece[scan, beam]
+    slope = _incidence(expected, scans)[scan, beam]
     numbers, run = np.unique(stretch[scan], return_inverse=True)
     moments: FloatArray = np.stack(
         [
@@ -282,7 +315,7 @@ def _split(
             for w in (np.ones(len(own)), np.clip(raw[scan, beam], -CORE_MOST, CORE_MOST) ** 2, own**2)
         ]
     )
-    table = _piece_table(own, place, scan, run)
+    table = _piece_table(own * slope, slope, place, scan, run)
     one = np.ones(len(numbers))
     parts = _parts(moments, table, one)
     names = ("pose", "map", "pose_left", "sensor")
@@ -308,12 +341,15 @@ def _split(
 
 @dataclass(frozen=True)
 class _PieceTable:
-    """Sums of residuals by piece and stretch.
+    """Sums of residuals across the surface by piece and stretch.
 
-    ``total``, ``beams``: (K,) sum and number of residuals of a piece in a stretch. ``piece``, ``run``: (K,) which.
-    ``pairs``, ``products``: (K,) number of pairs of beams of different scans there, and the sum of their products.
+    Attributes:
+        scale: (K,) mean of what makes squares across the surface squares along the beam.
+        total, beams: (K,) sum and number of residuals of a piece in a stretch. piece, run: (K,) which.
+        pairs, products: (K,) number of pairs of beams of different scans there, and the sum of their products.
     """
 
+    scale: FloatArray
     total: FloatArray
     beams: FloatArray
     piece: NDArray[np.int64]
@@ -323,7 +359,7 @@ class _PieceTable:
 
 
 def _piece_table(
-    own: FloatArray, place: NDArray[np.int64], scan: NDArray[np.int64], run: NDArray[np.int64]
+    own: FloatArray, slope: FloatArray, place: NDArray[np.int64], scan: NDArray[np.int64], run: NDArray[np.int64]
 ) -> _PieceTable:
     runs = int(run.max()) + 1
     key, group = np.unique(place * runs + run, return_inverse=True)
@@ -336,7 +372,7 @@ def _piece_table(
     products = total**2 - sum_by(owner, within**2, len(key))
     pairs = beams**2 - sum_by(owner, number**2, len(key))
     _, piece = np.unique(key // runs, return_inverse=True)
-    return _PieceTable(total, beams, piece, key % runs, pairs, products)
+    return _PieceTable(sum_by(group, slope**-2, len(key)) / beams, total, beams, piece, key % runs, pairs, products)
 
 
 def _parts(moments: FloatArray, table: _PieceTable, weight: FloatArray) -> FloatArray:
@@ -354,16 +390,14 @@ def _parts(moments: FloatArray, table: _PieceTable, weight: FloatArray) -> Float
     pairs = first**2 - second
     several = pairs > 0
     beams = sum_by(table.piece, w * table.beams, size)[several]
-    across = float(np.average(product[several] / pairs[several], weights=beams)) if beams.sum() > 0 else 0.0
+    scaled = sum_by(table.piece, w * table.beams * table.scale, size)[several]
+    across = float((product[several] / pairs[several] * scaled).sum() / beams.sum()) if beams.sum() > 0 else 0.0
     inside = table.pairs > 0
     weighed = (w * table.beams)[inside]
-    shared = (
-        float(np.average(table.products[inside] / table.pairs[inside], weights=weighed))
-        if weighed.sum() > 0
-        else across
-    )
+    shared = table.products[inside] / table.pairs[inside] * table.scale[inside]
+    within = float((shared * weighed).sum() / weighed.sum()) if weighed.sum() > 0 else across
     in_map = min(max(across, 0.0), aligned)
-    both = min(max(shared, in_map), aligned)
+    both = min(max(within, in_map), aligned)
     return np.array([max(raw - aligned, 0.0), in_map, both - in_map, aligned - both])
 
 

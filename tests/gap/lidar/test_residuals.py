@@ -1,0 +1,169 @@
+"""The split of residuals against what was put into made scans."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from floorcast.common.errors import InputError
+from floorcast.common.geometry import compose, relative
+from floorcast.gap.lidar.map import build_map, split_stretches, stretch_numbers
+from floorcast.gap.lidar.map_layout import layout_map
+from floorcast.gap.lidar.residuals import DROPOUT, MOVING, NO_MAP, SENSOR, measure_residuals
+
+from .hall import hall, rounds, run_of
+
+ROUND = rounds(3, step=0.2)
+
+
+def truth_of(run, found, judged):
+    """Mean squares [m^2] of the core's sensor noise, and of what is left of aligned residuals without it."""
+    core = found.label == SENSOR
+    noise = (run.log.scans.ranges - run.clean)[judged][core]
+    rest = (found.measured - found.expected)[core] - noise
+    return float(np.mean(noise**2)), float(np.mean(rest**2))
+
+
+@pytest.fixture(scope="module")
+def walked():
+    """Pose noise, sensor noise, two walkers, and the map that half of the run's scans give."""
+    run = run_of(hall(), ROUND, noise=0.01, pose_noise=(0.03, 0.008), walkers=2)
+    half = split_stretches(run.log)
+    return run, ~half, measure_residuals(run.log, build_map(run.log, half), ~half)
+
+
+def test_the_map_is_as_good_as_millimetres_and_poses_are_found_again(walked):
+    run, judged, found = walked
+    assert found.coverage > 0.98
+    assert found.alignment.ok.all()
+    off = relative(run.truth[judged], found.pose)
+    # The map lies in the mean frame of reference poses that err by 3 cm each.
+    frame = off[:, :2].mean(axis=0)
+    assert np.hypot(*frame) < 0.01
+    core = found.label == SENSOR
+    clean = (run.clean[judged] - found.expected)[core]
+    assert np.median(np.abs(clean)) < 0.004
+    assert abs(np.mean((found.measured - found.expected)[core])) < 0.002
+
+
+def test_moving_things_are_told_from_the_map(walked):
+    run, judged, found = walked
+    walker = run.walker[judged]
+    seen = walker & (np.abs(found.measured - found.expected) > found.core)
+    assert np.mean(found.label[seen] == MOVING) > 0.95
+    assert np.mean(found.label[~walker] == MOVING) < 0.001
+    assert found.changed
+    assert found.short.value == pytest.approx(seen.mean(), abs=0.01)
+
+
+def test_shares_of_pose_and_sensor_are_those_that_were_put_in(walked):
+    run, judged, found = walked
+    noise, rest = truth_of(run, found, judged)
+    assert found.variance["sensor"] == pytest.approx(noise, rel=0.1)
+    assert np.sqrt(found.variance["map"] + found.variance["pose_left"]) < 0.006
+    assert np.sqrt(rest) < 0.006
+    raw = np.clip((found.measured - found.expected_raw)[found.label == SENSOR], -0.3, 0.3)
+    raw = raw[np.isfinite(raw)]
+    total = np.mean(raw**2)
+    share = 1.0 - (noise + rest) / total
+    assert found.shares["pose"].ci_low - 0.005 <= share <= found.shares["pose"].ci_high + 0.005
+    assert found.shares["sensor"].ci_low <= noise / total <= found.shares["sensor"].ci_high
+    assert sum(part.value for part in found.shares.values()) == pytest.approx(1.0)
+
+
+def test_errors_of_a_given_layout_are_found_as_the_map_s():
+    """Each wall of the layout is off by 2 cm: what scans miss it by is its error, not noise."""
+    run = run_of(hall(), ROUND, noise=0.01, pose_noise=(0.01, 0.003))
+    judged = np.ones(len(ROUND), np.bool_)
+    found = measure_residuals(run.log, layout_map(hall(0.02, seed=3), run.log.scans), judged)
+    noise, rest = truth_of(run, found, judged)
+    assert found.coverage > 0.99
+    assert np.sqrt(rest) > 0.012
+    assert found.variance["sensor"] == pytest.approx(noise, rel=0.6)
+    assert found.variance["map"] + found.variance["pose_left"] == pytest.approx(rest, rel=0.2)
+    exact = measure_residuals(run.log, layout_map(hall(), run.log.scans), judged)
+    assert np.sqrt(exact.variance["map"]) < 0.001
+    assert not exact.changed
+
+
+@pytest.mark.slow
+def test_what_was_carried_in_after_two_thirds_of_the_run_is_a_change():
+    """A pallet stands there in the last round only: returns of it lie in space that was seen free."""
+    plain = hall()
+    pallet = plain.obstacles[0].model_copy(update={"id": "new", "x": 9.9, "y": 4.5, "size": (0.8, 1.2, 1.0)})
+    changed = plain.model_copy(update={"obstacles": (*plain.obstacles, pallet)})
+    third = 2 * len(ROUND) // 3
+    run, later = run_of(plain, ROUND, noise=0.01), run_of(changed, ROUND, noise=0.01)
+    ranges = np.concatenate([run.log.scans.ranges[:third], later.log.scans.ranges[third:]])
+    log = replace(run.log, scans=replace(run.log.scans, ranges=ranges))
+    half = split_stretches(log)
+    found = measure_residuals(log, build_map(log, half), ~half)
+    on_pallet = later.clean < run.clean - found.core
+    on_pallet[:third] = False
+    on_pallet = on_pallet[~half]
+    assert on_pallet.sum() > 500
+    assert np.mean(found.label[on_pallet] == MOVING) > 0.9
+    assert np.mean(found.label[~on_pallet] == MOVING) < 0.002
+
+
+def test_dropouts_and_unknown_places_have_their_labels():
+    run = run_of(hall(), ROUND[::2], noise=0.005)
+    ranges = run.log.scans.ranges.copy()
+    ranges[:, 40:50] = np.nan
+    ranges[:, 50:60] = np.inf
+    log = replace(run.log, scans=replace(run.log.scans, ranges=ranges))
+    # The map's half saw only what lies ahead of the first metres.
+    chosen = stretch_numbers(log) < 2
+    found = measure_residuals(log, build_map(log, chosen), ~chosen)
+    due = np.isfinite(found.expected[:, 40:60])
+    assert due.any()
+    assert (found.label[:, 40:60][due] == DROPOUT).all()
+    assert (found.label[:, 40:60][~due] == NO_MAP).all()
+    assert 0.2 < found.coverage < 0.95
+    assert found.label[np.isfinite(found.expected) & np.isfinite(found.measured)].max() < DROPOUT
+    known = np.isfinite(found.expected) & np.isfinite(found.measured)
+    assert np.mean(found.label[known] == SENSOR) > 0.95
+
+
+@pytest.mark.slow
+def test_poses_of_the_base_and_clockwise_scans_give_the_same_split():
+    run = run_of(hall(), ROUND[::2], noise=0.01, pose_noise=(0.02, 0.005))
+    mount = (0.3, -0.1, 0.4)
+    base = replace(
+        run.log,
+        pose_frame="base_link",
+        pose=compose(run.log.pose, relative(np.array(mount), np.zeros(3))),
+        scans=replace(run.log.scans, mount=mount),
+    )
+    scans = run.log.scans
+    clockwise = replace(
+        run.log,
+        scans=replace(
+            scans,
+            ranges=scans.ranges[:, ::-1].copy(),
+            angle_min=-scans.angle_min,
+            angle_increment=-scans.angle_increment,
+        ),
+    )
+    half = split_stretches(run.log)
+    wanted = measure_residuals(run.log, build_map(run.log, half), ~half)
+    for log in (base, clockwise):
+        found = measure_residuals(log, build_map(log, half), ~half)
+        assert found.coverage == pytest.approx(wanted.coverage, abs=0.01)
+        assert found.variance["sensor"] == pytest.approx(wanted.variance["sensor"], rel=0.05)
+        assert found.beams["sensor"].value == pytest.approx(wanted.beams["sensor"].value, abs=0.01)
+
+
+def test_logs_that_cannot_be_judged_are_refused():
+    run = run_of(hall(), ROUND[:30])
+    with pytest.raises(InputError, match="no lidar scans"):
+        split_stretches(replace(run.log, scans=None))
+    with pytest.raises(InputError, match="no reference poses"):
+        split_stretches(replace(run.log, pose=run.log.pose[:0], pose_t_ns=run.log.pose_t_ns[:0]))
+    with pytest.raises(InputError, match="no scan is left"):
+        build_map(run.log, np.zeros(30, np.bool_))
+    blind = replace(run.log, scans=replace(run.log.scans, ranges=np.full_like(run.log.scans.ranges, np.inf)))
+    with pytest.raises(InputError):
+        build_map(blind, np.ones(30, np.bool_))
