@@ -343,7 +343,8 @@ def _huber(features: FloatArray, values: FloatArray, sigma: FloatArray) -> Float
     weight: FloatArray = 1.0 / sigma
     found: FloatArray = np.zeros(features.shape[1])
     for _ in range(8):
-        found = np.linalg.lstsq(features * weight[:, None], values * weight, rcond=None)[0]
+        solved = np.linalg.lstsq(features * weight[:, None], values * weight, rcond=None)[0]
+        found = np.asarray(solved, dtype=np.float64)
         off = np.abs(values - features @ found) / sigma
         weight = np.asarray(np.sqrt(np.minimum(1.0, _HUBER / np.maximum(off, 1e-12))) / sigma, dtype=np.float64)
     return found
