@@ -106,10 +106,13 @@ def _read(recording: Recording, files: list[tuple[Path, bool]], options: ReadOpt
         reports.append(_FileFindings(account, count))
     logs = build_logs(recording, collector, [item.report() for item in reports], options)
     if not logs:
-        empty = [topic.name for topic in collector.topics.values() if topic.count == 0]
+        topics = sorted(collector.topics.values(), key=lambda topic: topic.name)
+        empty = ", ".join([topic.name for topic in topics if topic.count == 0][:10])
+        unread = ", ".join([topic.name for topic in topics if topic.problem or topic.bad][:10])
         raise InputError(
             "the recording holds nothing that a gap could be measured from"
-            + (f" (without any message: {', '.join(sorted(empty)[:10])})" if empty else ""),
+            + (f" (without any message: {empty})" if empty else "")
+            + (f" (cannot be decoded: {unread})" if unread else ""),
             where=str(recording.path),
             mend=listing(collector.topics),
         )

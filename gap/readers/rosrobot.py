@@ -16,7 +16,7 @@ from .options import ReadOptions, Role
 from .rosscans import scans_of
 from .rostables import Clock, Rows, in_order, offset_of
 from .rostf import Tree, base_name, sound_poses, tilt_of, yaw_of
-from .rostopics import Choice, Collector, Topic, choose, namespace_of, robots_of, wheel_names, wheel_order
+from .rostopics import Choice, Collector, Topic, belongs, choose, namespace_of, robots_of, wheel_names, wheel_order
 
 CLOCKS_APART = SECOND
 """Header stamps of two topics that are further apart [ns], as seen by the recorder, are of two clocks."""
@@ -82,7 +82,7 @@ class _Robot:
     ) -> None:
         self._recording, self._options, self._space, self._alone = recording, options, space, alone
         self._collector = collector
-        own = [topic for topic in collector.topics.values() if alone or namespace_of(topic.name) == space]
+        own = [topic for topic in collector.topics.values() if alone or belongs(topic.name, space)]
         self._topics = own
         self._notes = _Notes()
         edges = {
@@ -397,8 +397,8 @@ class _Robot:
         if empty:
             self._notes.say(f"without any message: {', '.join(empty[:20])}")
         for topic in self._topics:
-            if topic.problem:
-                self._notes.say(f"{topic.name} ({topic.channel.msgtype}) cannot be read: {topic.problem}")
+            if topic.problem or topic.bad >= max(1, topic.count):
+                self._notes.say(f"{topic.described()} cannot be read: {topic.problem or 'damaged or another type'}")
         if self._collector.crowd:
             self._notes.say(f"/tf: {self._collector.crowd} transforms of too many frames left out")
 

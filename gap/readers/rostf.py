@@ -34,7 +34,7 @@ class Track:
     """Transforms over time.
 
     Attributes:
-        t_ns: (N,) int64, strictly increasing; a single 0 where nothing moves.
+        t_ns: (N,) int64, strictly increasing.
         position: (N, 3) [m].
         turn: (N, 4) unit quaternions xyzw.
     """
@@ -143,14 +143,15 @@ class Tree:
             if link is None:
                 return None
             links.append(link)
-        moving = [link for link in links if not link.fixed]
-        t_ns = np.zeros(1, dtype=np.int64)
-        if moving:
-            finest = max(moving, key=lambda link: len(link.t_ns)).t_ns
-            start, end = max(link.t_ns[0] for link in moving), min(link.t_ns[-1] for link in moving)
-            t_ns = finest[(finest >= start) & (finest <= end)]
-            if len(t_ns) == 0:
-                return None
+        if not links:
+            return Track(np.zeros(1, dtype=np.int64), np.zeros((1, 3)), np.array([[0.0, 0.0, 0.0, 1.0]]))
+        # Where nothing moves, the robot stood: the transform that is told most often says when.
+        moving = [link for link in links if not link.fixed] or [max(links, key=lambda link: len(link.t_ns))]
+        finest = max(moving, key=lambda link: len(link.t_ns)).t_ns
+        start, end = max(link.t_ns[0] for link in moving), min(link.t_ns[-1] for link in moving)
+        t_ns = finest[(finest >= start) & (finest <= end)]
+        if len(t_ns) == 0:
+            return None
         position = np.zeros((len(t_ns), 3))
         turn = np.tile([0.0, 0.0, 0.0, 1.0], (len(t_ns), 1))
         for link in links:  # from the child upwards

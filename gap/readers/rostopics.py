@@ -30,7 +30,8 @@ ROLE_KINDS: dict[Role, tuple[Kind, ...]] = {
 _TRUTH = ("truth", "optitrack", "mocap", "vicon", "vrpn", "qualisys", "tracker", "/gt")
 _OWN = ("amcl", "tracked_pose", "slam", "localiz", "localis", "robot_pose")
 _NO_POSE = ("goal", "initial", "target", "setpoint", "waypoint", "marker", "desired", "reference", "plan", "camera")
-_WHEEL = ("wheel", "front", "rear", "left", "right", "back")
+_CARRIED = ("base_", "camera", "optical", "laser", "lidar", "imu", "gripper", "tool")
+_NO_DRIVE = ("caster", "steer", "castor", "drop")
 
 
 @dataclass
@@ -220,7 +221,8 @@ def _rank_command(name: str, last: str, topic: Topic) -> tuple[int, str] | None:
 
 
 def _rank_pose(name: str, last: str, topic: Topic) -> tuple[int, str] | None:
-    if _any(_NO_POSE, last) or topic.frame.startswith("odom"):
+    # A pose told in a frame that the robot carries is of something that the robot saw.
+    if _any(_NO_POSE, last) or topic.frame.startswith("odom") or _any(_CARRIED, topic.frame):
         return None
     if _any(_TRUTH, name):
         return 0, "tracker"
@@ -242,7 +244,12 @@ def wheel_names(topic: Topic) -> tuple[str, ...]:
 
 
 def _wheels_of(names: tuple[str, ...]) -> list[int]:
-    return [k for k, name in enumerate(names) if _any(_WHEEL, name.lower()) or base_name(name) in _SHORT]
+    """Return where in ``names`` driven wheels stand: those called wheels, or all if all are called after corners."""
+    called = [k for k, name in enumerate(names) if "wheel" in name.lower() and not _any(_NO_DRIVE, name.lower())]
+    if called:
+        return called
+    corners = all(_any(("left", "right"), name.lower()) or base_name(name.lower()) in _SHORT for name in names)
+    return list(range(len(names))) if corners else []
 
 
 _SHORT = {
@@ -326,6 +333,11 @@ def listing(topics: dict[str, Topic]) -> str:
     )
 
 
+def belongs(topic: str, space: str) -> bool:
+    """Tell whether a topic has a robot's name in its path, such as ``/vrpn_client_node/amr1/pose``."""
+    return space in topic.strip("/").split("/")[:-1]
+
+
 def robots_of(topics: dict[str, Topic], prefixes: set[str]) -> list[str]:
     """Return the namespaces that are robots of their own; empty where the recording is of one robot without a name.
 
@@ -345,7 +357,11 @@ def robots_of(topics: dict[str, Topic], prefixes: set[str]) -> list[str]:
             if rank(role, topic) is not None:
                 roles.setdefault(space, set()).add(role)
     stems = Counter(space.rstrip("0123456789") for space in roles if space[-1].isdigit())
-    several = {space for space in roles if space[-1].isdigit() and stems[space.rstrip("0123456789")] > 1}
+    several = {
+        space
+        for space, found in roles.items()
+        if space[-1].isdigit() and stems[space.rstrip("0123456789")] > 1 and found != {"scan"}
+    }
     return sorted({space for space, found in roles.items() if len(found) > 1} | several, key=_natural)
 
 

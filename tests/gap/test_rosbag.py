@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rosbags.rosbag1 import Reader as Reader1
+from rosbags.rosbag1 import Writer as Writer1
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from floorcast.common.errors import InputError
@@ -16,7 +17,7 @@ from floorcast.gap.readers.rosbag import read_rosbag
 from floorcast.gap.readers.rosrobot import unwrap_counts
 from floorcast.gap.readers.rostf import yaw_of
 
-from .bags import BEAMS, LASER, LATENCY, MS, START, Written, drive, write_bag1, write_bag2, write_mcap
+from .bags import BEAMS, LASER, LATENCY, MS, START, STORE1, Written, drive, write_bag1, write_bag2, write_mcap
 
 FIELD = Path(os.environ.get("FLOORCAST_FIELDDATA", "../shared/fielddata")) / "rosbags"
 fielddata = pytest.mark.fielddata
@@ -167,6 +168,45 @@ def test_several_robots_by_namespace(tmp_path):
     assert [log.robot for log in read_log(tmp_path / "fleet", robot="robot2")] == ["robot2"]
 
 
+def test_what_is_no_robot_makes_none(tmp_path):
+    """Two lidars are one robot; a tracker's topics belong to the robot they name."""
+    out = Written(2)
+    for k in range(20):
+        t = START + k * 50 * MS
+        out.twist("/cmd_vel", t, 0.3, 0.0)
+        for number in (1, 2):
+            out.laser(f"/lidar{number}/scan", t, np.ones(9 + number))
+    (log,) = read_log(write_bag2(tmp_path / "one", out))
+    assert len(log.scans) == len(log.cmd) == 20
+    for k in range(20):
+        for number in (1, 2):
+            out.odometry(f"/amr{number}/odom", START + k * 50 * MS, k, 0, 0)
+            out.posed(f"/vrpn_client_node/amr{number}/pose", START + k * 50 * MS, 10.0 * number, 0, 0)
+    logs = read_log(write_bag2(tmp_path / "two", out))
+    assert [(log.robot, log.pose[0, 0]) for log in logs] == [("amr1", 10.0), ("amr2", 20.0)]
+
+
+def test_a_robot_that_stands_has_odometry_all_the_same(tmp_path):
+    out = Written(2)
+    for k in range(20):
+        t = START + k * 50 * MS
+        out.transforms("/tf", t, (t, "odom", "base_link", 1.0, 2.0, 0.5))
+        out.laser("/scan", t, np.ones(9), frame="base_link")
+    (log,) = read_log(write_bag2(tmp_path / "still", out))
+    np.testing.assert_allclose(log.odom, np.tile([1.0, 2.0, 0.5], (20, 1)))
+    assert log.scans.mount == (0.0, 0.0, 0.0)
+    assert "no transform" not in said(log)
+
+
+def test_wheels_among_other_joints(tmp_path):
+    names = ("left_shoulder", "right_shoulder", "wheel_left_joint", "wheel_right_joint", "caster_wheel")
+    out = Written(1)
+    for k in range(20):
+        out.joints("/joint_states", START + k * 20 * MS, names, [0.1, 0.2, 3.25 * k, 2.25 * k, 9.0])
+    (log,) = read_log(write_bag1(tmp_path / "x.bag", out))
+    np.testing.assert_allclose(log.ticks[-1] / 65536 * 2 * np.pi, (19 * 3.25, 19 * 2.25), atol=1e-4)
+
+
 def test_topics_are_chosen_said_and_overruled(tmp_path):
     out = Written(2)
     for k in range(30):
@@ -191,6 +231,27 @@ def test_topics_are_chosen_said_and_overruled(tmp_path):
     assert "/cmd_vel_nav (geometry_msgs/msg/Twist, 30 messages)" in caught.value.mend
     with pytest.raises(InputError, match="does not serve as 'scan'"):
         read_log(path, options=ReadOptions(topics={"scan": "/odom"}))
+
+
+def test_an_empty_topic_gives_way_and_is_named(tmp_path):
+    out = Written(1)
+    for k in range(20):
+        out.odometry("/odometry/filtered", START + k * 50 * MS, k, 0, 0)
+        text = out.make("std_msgs/msg/String", f"order {k}")
+        out.add("/orders", "std_msgs/msg/String", START + k * 50 * MS, text)
+    with Writer1(tmp_path / "x.bag") as writer:
+        writer.add_connection("/odom", "nav_msgs/msg/Odometry", typestore=STORE1)
+        connections = {}
+        for topic, msgtype, t_ns, data in out.raw():
+            if topic not in connections:
+                connections[topic] = writer.add_connection(topic, msgtype, typestore=STORE1)
+            writer.write(connections[topic], t_ns, data)
+    (log,) = read_log(tmp_path / "x.bag")
+    assert log.odom[-1, 0] == 19
+    assert "without any message: /odom" in said(log)
+    assert log.events == ()
+    (log,) = read_log(tmp_path / "x.bag", options=ReadOptions(topics={"event": "/orders"}))
+    assert [event.values for event in log.events] == [{"data": f"order {k}"} for k in range(20)]
 
 
 def test_a_bag_without_anything_of_use_lists_what_there_is(tmp_path):
@@ -331,9 +392,7 @@ def test_a_type_that_differs_from_its_name_is_read_by_its_definition(tmp_path):
     other = get_typestore(Stores.EMPTY)
     other.register(get_types_from_msg(text, "geometry_msgs/msg/Twist"))
     vector, twist = (other.types[f"geometry_msgs/msg/{name}"] for name in ("Vector3", "Twist"))
-    from rosbags.rosbag1 import Writer
-
-    with Writer(tmp_path / "x.bag") as writer:
+    with Writer1(tmp_path / "x.bag") as writer:
         connection = writer.add_connection("/cmd_vel", "geometry_msgs/msg/Twist", typestore=other)
         for k in range(5):
             message = twist(7.0, vector(0.1 * k, 0.0, 0.0), vector(0.0, 0.0, 0.3))
