@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from ...common.errors import InputError
+from .opening import GZIP
 
 MAX_CHUNK = 1 << 30
 """Bytes of the largest record that is held in memory; greater ones are passed over and counted."""
@@ -292,4 +293,8 @@ def open_source(path: Path, account: Account) -> tuple[IO[bytes], ByteSource]:
     if account.size == 0:
         file.close()
         raise InputError("the file is empty", where=str(path), mend="copy the file again from its source")
-    return file, ByteSource(file, account.size)
+    source = ByteSource(file, account.size)
+    if bytes(source.peek(2)) == GZIP:
+        file.close()
+        raise InputError("the bag is packed with gzip", where=str(path), mend="unpack it first, with gunzip")
+    return file, source

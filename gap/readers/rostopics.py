@@ -91,6 +91,7 @@ class Collector:
         """Transforms by (namespace of the topic, parent, child)."""
         self.crowd = 0
         """Transforms beyond ``MAX_EDGES``, not kept."""
+        self._named: dict[tuple[str, str, str], Rows] = {}
         self._options = options
         self._asked: dict[str, Role] = {topic: role for role, topic in options.topics.items()}
 
@@ -136,15 +137,18 @@ class Collector:
         return lambda log_ns, record: self._take_transforms(space, log_ns, record)
 
     def _take_transforms(self, space: str, log_ns: int, record: list[Placed]) -> None:
-        for placed in record:
-            key = (space, placed.frame.strip("/"), placed.child.strip("/"))
-            rows = self.edges.get(key)
+        for t_ns, frame, child, values in record:
+            rows = self._named.get((space, frame, child))
             if rows is None:
-                if len(self.edges) >= MAX_EDGES:
-                    self.crowd += 1
-                    continue
-                rows = self.edges[key] = Rows(7, limit_of(key[1], key[2], MAX_ROWS))
-            rows.add(log_ns, placed.t_ns, placed.values)
+                key = (space, frame.strip("/"), child.strip("/"))
+                rows = self.edges.get(key)
+                if rows is None:
+                    if len(self.edges) >= MAX_EDGES:
+                        self.crowd += 1
+                        continue
+                    rows = self.edges[key] = Rows(7, limit_of(key[1], key[2], MAX_ROWS))
+                self._named[(space, frame, child)] = rows
+            rows.add(log_ns, t_ns, values)
 
 
 def _sink(topic: Topic, stream: Stream, decode: Decoder, take: Any) -> Sink:

@@ -110,9 +110,11 @@ def test_split_bags_are_one_recording_and_others_are_runs(tmp_path, circle1, cir
     same(read_log(folder)[0], circle2)
 
 
-def test_odometry_and_pose_from_tf(tmp_path):
+@pytest.mark.parametrize("ros", [1, 2])
+@pytest.mark.parametrize("joints", [0, 6])
+def test_odometry_and_pose_from_tf(tmp_path, ros, joints):
     """odom -> base_footprint -> base_link moves, map -> odom corrects: composed against hand-made matrices."""
-    out = Written(2)
+    out = Written(ros)
 
     def matrix(x, y, yaw):
         return np.array([[np.cos(yaw), -np.sin(yaw), x], [np.sin(yaw), np.cos(yaw), y], [0, 0, 1]])
@@ -122,12 +124,15 @@ def test_odometry_and_pose_from_tf(tmp_path):
         t = START + k * 20 * MS
         moved = (0.1 * k, 0.01 * k, 0.05 * k)
         fixed = (5.0 + 0.002 * k, -1.0, 0.3)  # localisation drifts on as fast as the odometry
-        out.transforms("/tf", t, (t, "map", "odom", *fixed), (t, "odom", "base_footprint", *moved))
+        # Among many joints, messages of the same frames are read another way; every tenth names others.
+        arm = [(t, "base_link", f"joint_{j + (k % 10 == 0)}", 0.1, 0.2, 0.01 * k) for j in range(joints)]
+        out.transforms("/tf", t, (t, "map", "odom", *fixed), *arm, (t, "odom", "base_footprint", *moved))
         chain = matrix(*moved) @ matrix(0.2, 0.0, 0.1)
         for rows, place in ((expected_odom, chain), (expected_pose, matrix(*fixed) @ chain)):
             rows.append((place[0, 2], place[1, 2], np.arctan2(place[1, 0], place[0, 0])))
     out.transforms("/tf_static", START, (START, "base_footprint", "base_link", 0.2, 0.0, 0.1))
-    (log,) = read_log(write_bag2(tmp_path / "tf", out))
+    (log,) = read_log(write_mcap(tmp_path / "tf.mcap", out) if ros == 2 else write_bag1(tmp_path / "tf.bag", out))
+    np.testing.assert_array_equal(log.odom_t_ns, START + 20 * MS * np.arange(50))
     np.testing.assert_allclose(log.odom, expected_odom, atol=1e-9)
     np.testing.assert_allclose(log.pose, expected_pose, atol=1e-9)
     assert log.pose_source == "localisation"
@@ -532,3 +537,28 @@ def test_the_turtlebot_bag():
     assert len(log.pose) == 0
     assert "nothing localised the robot" in said(log)
     assert "44316.9" in said(log)
+
+
+@fielddata
+@pytest.mark.skipif(not FIELD.exists(), reason="field data folder not found (FLOORCAST_FIELDDATA)")
+@pytest.mark.parametrize("name", ["bag1", "turtlebot_scan_tf"])
+def test_a_real_bag_cut_at_60_percent(tmp_path, name):
+    data = (FIELD / f"{name}.bag").read_bytes()
+    data, whole = data[: int(0.6 * len(data))], data
+    (tmp_path / "cut.bag").write_bytes(data)
+    (log,) = read_rosbag(tmp_path / "cut.bag", PLAIN)
+    # The index of the whole bag tells where every message lies: those within the first 60 % must be there.
+    there = Counter()
+    with Reader1(FIELD / f"{name}.bag") as reader:
+        for connection in reader.connections:
+            for entry in reader.indexes[connection.id]:
+                start = reader.chunks[entry.chunk_pos].datapos + entry.offset
+                (header,) = struct.unpack_from("<I", whole, start)
+                (body,) = struct.unpack_from("<I", whole, start + 4 + header)
+                there[connection.topic] += start + 8 + header + body <= len(data)
+    assert log.report.files[0].records == sum(there.values())
+    if name == "bag1":
+        assert (len(log.ticks), len(log.pose)) == (there["/wheel_states"], there["/robot/pose"])
+    else:
+        assert len(log.scans) == there["/scan"]
+    assert "60% of its data is there" in said(log)
