@@ -201,7 +201,7 @@ class FieldLog:
     @property
     def input_t_ns(self) -> IntArray:
         """Stamps of what drives the replay: ticks of a tricycle, else commands, wheel commands or ticks, if any."""
-        if self.drive == "tricycle":
+        if self.drive == "tricycle" and len(self.ticks_t_ns):
             return self.ticks_t_ns
         tables = (self.cmd_t_ns, self.wheel_cmd_t_ns, self.ticks_t_ns)
         return next((stamps for stamps in tables if len(stamps)), self.cmd_t_ns)

@@ -9,11 +9,20 @@ import numpy as np
 
 from ..common.errors import InputError
 from ..common.geometry import FloatArray
-from ..robots.model import DriveParameters
+from ..robots.model import DriveParameters, MecanumDrive, TricycleDrive
 from ..robots.tricycle import TricycleParameters
 from ..robots.wheels import WHEEL_GAINS
 from .fieldlog import FieldLog
-from .replay import VELOCITY_BASE, DriveReplay, TricycleReplay, WheelReplay, Windows, commands_wheels, make_windows
+from .replay import (
+    VELOCITY_BASE,
+    DriveReplay,
+    TricycleReplay,
+    WheelReplay,
+    Windows,
+    commands_body,
+    commands_wheels,
+    make_windows,
+)
 from .wheel_start import closed_form_wheels, turned_in_all
 
 FIT_HORIZONS = (1.0, 2.0, 5.0, 10.0)
@@ -76,7 +85,7 @@ def problem_for(logs: Sequence[FieldLog], every: float, *, horizons: Sequence[fl
     windows = [make_windows(log, fitting_horizons(horizons, log), every=every) for log in logs]
     windows = [_with_horizons(item, windows) for item in windows]
     first = logs[0]
-    if len(first.cmd_t_ns):
+    if commands_body(first):
         return drive_problem(windows, first.model.drive)
     if first.drive == "tricycle":
         return tricycle_problem(windows, nominal_tricycle(first))
@@ -101,7 +110,7 @@ def nominal_tricycle(log: FieldLog) -> TricycleParameters:
 
 
 def drive_problem(windows: Sequence[Windows], drive: DriveParameters) -> Problem:
-    """Fit gains, delay and lag of a differential drive.
+    """Fit gains, delay and lag to commands; of a mecanum drive the sideways gain, of a tricycle its steering as well.
 
     Track width and wheel radius are not fitted: from commands and poses alone, a wider track and a lower angular
     gain (a larger wheel and a higher linear gain) give the same motion, so that only the gains can be known.
@@ -112,13 +121,18 @@ def drive_problem(windows: Sequence[Windows], drive: DriveParameters) -> Problem
     def simulate(values: dict[str, float]) -> FloatArray:
         return replay.simulate(drive.model_copy(update=values))[:, steps]
 
-    ranges = (
+    ranges = [
         ParameterRange("linear_gain", 0.6, 1.4, 1.0, "-"),
         ParameterRange("angular_gain", 0.6, 1.4, 1.0, "-"),
         ParameterRange("command_delay", 0.0, 0.6, 0.1, "s"),
         ParameterRange("motor_lag", 0.0, 0.5, 0.1, "s"),
-    )
-    return Problem(ranges, tuple(windows), simulate, replay.raw()[:, steps])
+    ]
+    if isinstance(drive, MecanumDrive):
+        ranges.append(ParameterRange("lateral_gain", 0.5, 1.4, 1.0, "-"))
+    elif isinstance(drive, TricycleDrive):
+        ranges.append(ParameterRange("steering_lag", 0.0, 0.5, 0.1, "s"))
+        ranges.append(ParameterRange("steering_offset", -0.3, 0.3, 0.0, "rad"))
+    return Problem(tuple(ranges), tuple(windows), simulate, replay.raw()[:, steps])
 
 
 def tricycle_problem(windows: Sequence[Windows], nominal: TricycleParameters) -> Problem:
@@ -149,7 +163,7 @@ def wheel_problem(windows: Sequence[Windows]) -> Problem:
 
     From raw commands also what lies between command and speed (dead band, lag), and how the wheels' contradictions are
     settled (``robots.wheels``), which stands for the sideways gain as well: counts cannot tell it from the gains. Where
-    the mark sits is fitted only if the robot turns more than ``TURNED`` in all.
+    the mark sits is left at the middle, within a millimetre, unless the robot turns more than ``TURNED`` in all.
     """
     replay, start = WheelReplay(windows), closed_form_wheels(windows)
     steps, log = windows[0].horizon_steps, windows[0].log
@@ -181,8 +195,8 @@ def wheel_problem(windows: Sequence[Windows]) -> Problem:
             ranges.append(ParameterRange("roller_drag", 0.0, 0.5, 0.05, "-"))
     else:
         ranges.append(ParameterRange("tick_delay", -0.2, 0.4, 0.0, "s"))
-    if turned_in_all(windows) > TURNED:
-        ranges += [ParameterRange("sensor_x", -0.3, 0.3, 0.0, "m"), ParameterRange("sensor_y", -0.3, 0.3, 0.0, "m")]
+    reach = 0.3 if turned_in_all(windows) > TURNED else 0.001
+    ranges += [ParameterRange(name, -reach, reach, 0.0, "m") for name in ("sensor_x", "sensor_y")]
     ranges.append(ParameterRange("sensor_yaw", start.sensor_yaw - 0.3, start.sensor_yaw + 0.3, start.sensor_yaw, "rad"))
     return Problem(tuple(ranges), tuple(windows), simulate, replay.simulate(start, steps=steps))
 

@@ -277,6 +277,11 @@ def _wheel_table(log: FieldLog) -> _WheelTable:
     return _WheelTable(times, values, True, max(float(times[-1]), (int(log.pose_t_ns[-1]) - first) / SECOND))
 
 
+def commands_body(log: FieldLog) -> bool:
+    """Tell whether a log's replay is driven by commands of the body's motion: a tricycle's counts go before them."""
+    return len(log.cmd_t_ns) > 0 and not (log.drive == "tricycle" and len(log.ticks_t_ns) > 0)
+
+
 def commands_wheels(log: FieldLog) -> bool:
     """Tell whether a log's replay is driven by raw wheel commands, not by counts."""
     return len(log.wheel_cmd_t_ns) > 0

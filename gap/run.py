@@ -26,8 +26,9 @@ from .metrics import (
     reduce_drawn,
     window_samples,
 )
-from .problems import Problem, fitting_horizons, nominal_tricycle, problem_for
-from .replay import MAX_TRUTH_GAP, STEP, VELOCITY_BASE, DriveReplay, TricycleReplay, Windows, make_windows
+from .problems import Problem, fitting_horizons, problem_for
+from .replay import MAX_TRUTH_GAP, STEP, VELOCITY_BASE, Windows, commands_body, make_windows
+from .replay_of import raw_replay, replay_of
 from .results import CalibrationResult, Comparison, GapResult, ReplayPath, WindowCount
 from .tasks import Evaluate, in_process
 from .twins import Origin, calibration_notes, carry_over, make_family, make_twin
@@ -85,7 +86,7 @@ def measure_gap(
         paths=[path for item in replays for path in item.paths()],
         notes=_gap_notes(replays, every),
         reports=[line for log in logs for line in log.report.lines()],
-        model=f"twin {twin.name} version {twin.version}" if twin else _RAW[logs[0].drive],
+        model=f"twin {twin.name} version {twin.version}" if twin else raw_replay(logs[0]),
         anchor_every=every,
         seed=seed,
     )
@@ -219,12 +220,6 @@ def monitor_task(values: Mapping[str, Mapping[str, float]], logs: Sequence[Field
     return fit_monitor(logs, values)
 
 
-_RAW = {
-    "differential": "raw commands, dead-reckoned",
-    "tricycle": "encoder ticks, dead-reckoned with the parameters of the log's header",
-}
-
-
 class _Replay:
     """One log with its windows and their replays without (``before``) and with a twin (``after``)."""
 
@@ -239,12 +234,12 @@ class _Replay:
             )
         self.windows = make_windows(log, fitting_horizons(horizons, log), every=every)
         self._twin = twin
-        self.before, self.after = _replayed(self.windows, twin)
+        self.before, self.after = replay_of(self.windows, twin)
         self.whole: tuple[Windows, FloatArray, FloatArray] | None = None
         if log.duration < SHORT_LOG:
             length = np.floor((log.duration - VELOCITY_BASE) / STEP) * STEP
             whole = make_windows(log, (float(length),), every=float(length))
-            self.whole = (whole, *_replayed(whole, twin))
+            self.whole = (whole, *replay_of(whole, twin))
 
     def counts(self) -> list[WindowCount]:
         """Return the windows used and left out."""
@@ -313,17 +308,6 @@ def matched_share(log: FieldLog) -> float:
     gaps = np.diff(np.clip(log.pose_t_ns, start, end)) / SECOND
     lost = gaps[np.diff(log.pose_t_ns) > MAX_TRUTH_GAP * SECOND].sum()
     return float((log.duration - lost) / ((inputs[-1] - inputs[0]) / SECOND))
-
-
-def _replayed(windows: Windows, twin: Twin | None) -> tuple[FloatArray, FloatArray]:
-    """Return the poses (K, T + 1, 3) without and with the twin (the same array twice if there is none)."""
-    if windows.log.drive == "differential":
-        drive = DriveReplay([windows])
-        before = drive.raw()
-        return before, drive.simulate(twin.apply(windows.log.model).drive) if twin else before
-    tricycle, nominal = TricycleReplay([windows]), nominal_tricycle(windows.log)
-    before = tricycle.simulate(nominal)
-    return before, tricycle.simulate(twin.apply_tricycle(nominal)) if twin else before
 
 
 def _check_logs(logs: Sequence[FieldLog]) -> None:
@@ -401,7 +385,7 @@ def _gap_notes(replays: Sequence[_Replay], every: float) -> list[str]:
         f"Fewer than {MIN_BLOCKS} blocks give no interval.",
         "The interval of 'all' holds for these robots; it does not cover robots that were not logged.",
     ]
-    if replays[0].log.drive == "differential":
+    if commands_body(replays[0].log):
         notes.append(
             "Floor: median difference of the real robot's own motion where it was told the same twice (commands equal "
             "from 1 s before the window to its end); none where fewer than 20 windows repeat."
@@ -409,7 +393,7 @@ def _gap_notes(replays: Sequence[_Replay], every: float) -> list[str]:
         notes.append("offset_ms holds clock offset, dead time and lag together: this log cannot tell them apart.")
     else:
         notes.append("Floor: none, the log holds no repeated run.")
-        notes.append("delay_ms and tau_ms are not given: ticks are what the wheels did, not what they were told.")
+        notes.append("delay_ms and tau_ms are not given: they need commands of the body's motion.")
     notes.append("truth_pos_err and truth_yaw_err: disagreement of the even with the odd samples of the tracker.")
     left = sum(count.left_out for item in replays for count in item.counts())
     if left:

@@ -11,6 +11,7 @@ from ..common.config import StrictModel, load_model, save_model
 from ..common.errors import InputError
 from .model import DRIVE_OF, RobotKind, RobotModel
 from .tricycle import TRICYCLE_PARAMETERS, TricycleParameters
+from .wheels import WHEEL_PARAMETERS, WheelParameters
 
 NOT_CALIBRATED = frozenset({"encoder_ticks", "steering_ticks"})
 """Drive fields that are counts, not measures."""
@@ -178,7 +179,7 @@ class Twin(StrictModel):
     """Counts the calibrations of this robot."""
     kind: RobotKind
     """A tricycle's twin may hold what its encoders' calibration finds (``TricycleParameters``), fields of its drive, or
-    both."""
+    both; that of the others likewise what their wheels' calibration finds (``WheelParameters``)."""
     parameters: dict[str, TwinParameter]
     odometry: dict[str, TwinParameter] = Field(default_factory=dict)
     """What its own dead reckoning gets wrong, by the field names of ``robots.odometry``; empty if not fitted."""
@@ -225,6 +226,18 @@ class Twin(StrictModel):
         except ValidationError as error:
             raise _unfit(self.name, error) from error
 
+    def apply_wheels(self, wheels: WheelParameters, kind: str) -> WheelParameters:
+        """Return the wheels with the calibrated parameters in place; raises as ``apply`` does."""
+        self._require(kind)
+        try:
+            return WheelParameters.model_validate({**wheels.model_dump(), **self._wheels()})
+        except ValidationError as error:
+            raise _unfit(self.name, error) from error
+
+    def _wheels(self) -> dict[str, float]:
+        """Values of the wheels and the tracked mark."""
+        return {name: value for name, value in self.values.items() if name in WheelParameters.model_fields}
+
     def _kinematic(self) -> dict[str, float]:
         """Values of a tricycle's encoders and its tracked sensor."""
         return {name: value for name, value in self.values.items() if name in TRICYCLE_PARAMETERS}
@@ -245,7 +258,7 @@ class Twin(StrictModel):
 
     @model_validator(mode="after")
     def _parameters_fit_kind(self) -> Twin:
-        known = DRIVE_PARAMETERS[self.kind] + (TRICYCLE_PARAMETERS if self.kind == "tricycle" else ())
+        known = DRIVE_PARAMETERS[self.kind] + (TRICYCLE_PARAMETERS if self.kind == "tricycle" else WHEEL_PARAMETERS)
         for name in self.parameters:
             if name not in known:
                 raise ValueError(f"a {self.kind} robot has no parameter '{name}' (known: {', '.join(known)})")
@@ -253,6 +266,8 @@ class Twin(StrictModel):
             DRIVE_OF[self.kind].model_validate(self._drive())
             if self.kind == "tricycle":
                 TricycleParameters.model_validate(self._kinematic())
+            else:
+                WheelParameters.model_validate(self._wheels())
         except ValidationError as error:
             item = error.errors()[0]
             raise ValueError(f"parameters.{item['loc'][0]}: {item['msg']}") from error
