@@ -23,12 +23,12 @@ from .replay import (
     commands_wheels,
     make_windows,
 )
-from .wheel_start import closed_form_wheels, turned_in_all
+from .wheel_start import closed_form_wheels, most_turned
 
 FIT_HORIZONS = (1.0, 2.0, 5.0, 10.0)
 """Longer ones add much time and little information: errors there are mostly drift that no parameter explains."""
 TURNED = np.pi
-"""Angle [rad] that a robot must have turned through in all before where the tracked mark sits can be told."""
+"""Angle [rad] that a robot must have turned through in a log before where the tracked mark sits can be told."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def wheel_problem(windows: Sequence[Windows]) -> Problem:
 
     From raw commands also what lies between command and speed (dead band, lag), and how the wheels' contradictions are
     settled (``robots.wheels``), which stands for the sideways gain as well: counts cannot tell it from the gains. Where
-    the mark sits is left at the middle, within a millimetre, unless the robot turns more than ``TURNED`` in all.
+    the mark sits is left at the middle, within a millimetre, unless a robot turns more than ``TURNED`` in a log.
     """
     replay, start = WheelReplay(windows), closed_form_wheels(windows)
     steps, log = windows[0].horizon_steps, windows[0].log
@@ -195,9 +195,11 @@ def wheel_problem(windows: Sequence[Windows]) -> Problem:
             ranges.append(ParameterRange("roller_drag", 0.0, 0.5, 0.05, "-"))
     else:
         ranges.append(ParameterRange("tick_delay", -0.2, 0.4, 0.0, "s"))
-    reach = 0.3 if turned_in_all(windows) > TURNED else 0.001
+    reach = 0.3 if most_turned(windows) > TURNED else 0.001
     ranges += [ParameterRange(name, -reach, reach, 0.0, "m") for name in ("sensor_x", "sensor_y")]
-    ranges.append(ParameterRange("sensor_yaw", start.sensor_yaw - 0.3, start.sensor_yaw + 0.3, start.sensor_yaw, "rad"))
+    ranges.append(
+        ParameterRange("sensor_yaw", start.sensor_yaw - 0.15, start.sensor_yaw + 0.15, start.sensor_yaw, "rad")
+    )
     return Problem(tuple(ranges), tuple(windows), simulate, replay.simulate(start, steps=steps))
 
 

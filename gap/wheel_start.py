@@ -80,9 +80,9 @@ def closed_form_wheels(windows: Sequence[Windows]) -> WheelParameters:
     return WheelParameters.model_validate({**named, "wheel_reach": reach, "sensor_yaw": float(wrap_angle(turned))})
 
 
-def turned_in_all(windows: Sequence[Windows]) -> float:
-    """Return the angle [rad] that robots turned through in the stretches of their logs, left and right added up."""
-    return float(sum(np.abs(_stretches(item.log)[1][:, 2]).sum() for item in windows))
+def most_turned(windows: Sequence[Windows]) -> float:
+    """Return the greatest angle [rad] that a robot turned through in a log, left and right added up."""
+    return float(max(np.abs(_stretches(item.log)[1][:, 2]).sum() for item in windows))
 
 
 def _turned(screw: FloatArray, angle: float) -> FloatArray:
