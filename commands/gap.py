@@ -93,12 +93,18 @@ def calibrate(
     options: Options = None,
     name: Annotated[str | None, typer.Option("--name", help="Of the twin.")] = None,
     date: Annotated[str | None, typer.Option("--date", help="Written into the twin; the clock is not read.")] = None,
+    closed_loop: Annotated[
+        bool, typer.Option("--closed-loop", help="Tune a straight drive under control to the log's one run instead.")
+    ] = False,
     html: Html = None,
     seed: Seed = 0,
     out: Out = None,
     as_json: Json = False,
 ) -> None:
     """Fit a twin to one part of field logs and judge it, before and after, on the part held out."""
+    if closed_loop:
+        _closed_loop(logs, options, date, out, as_json, train or test or name or html)
+        return
     from ..cluster.field import run_calibrate
 
     result = run_calibrate(
@@ -112,6 +118,22 @@ def calibrate(
         seed=seed,
         out=out,
     )
+    show_result(result.rows, result.summary, as_json)
+    for line in result.notes:
+        tell(line)
+
+
+def _closed_loop(
+    logs: list[Path], options: Path | None, date: str | None, out: Path | None, as_json: bool, other: object
+) -> None:
+    if other:
+        raise InputError(
+            "--closed-loop tunes to one run: --train, --test, --name and --html have no meaning with it",
+            mend="leave them out",
+        )
+    from ..cluster.field_closed_loop import run_closed_loop
+
+    result = run_closed_loop(logs, out=out, options=options, date=date)
     show_result(result.rows, result.summary, as_json)
     for line in result.notes:
         tell(line)

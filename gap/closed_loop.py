@@ -32,7 +32,7 @@ from ..physics.settings import PhysicsSettings
 from ..physics.world import World
 from ..robots.fleet import Fleet
 from ..robots.model import DriveParameters, RobotModel
-from ..robots.twin import GapRow, LogSource, Twin, TwinParameter, TwinProvenance
+from ..robots.twin import LogSource, Twin, TwinParameter, TwinProvenance
 from .bullet_replay import EVERYWHERE, FREQUENCY
 from .fieldlog import SECOND, FieldLog
 
@@ -198,7 +198,7 @@ def tune_closed_loop(
     step = yaw_step(log)
     floor = 0.5 * step / np.sqrt(12.0) / YAW_SCALE
     notes = _notes(real, scores, step, floor)
-    twin = _twin(log, model, drive, scores, floor, notes, date)
+    twin = _twin(log, model, drive, (f"J = {scores[0].j:.4f} on the run it was tuned to.", *notes), date)
     return ClosedLoopResult(drive, *scores, evaluations, step, floor, real, simulated, bullet, notes, twin)
 
 
@@ -390,15 +390,7 @@ def _rows(tuned: Score, bullet: Score, bare: Score, floor: float) -> list[dict[s
     ]  # fmt: skip
 
 
-def _twin(
-    log: FieldLog,
-    model: RobotModel,
-    drive: StraightDrive,
-    scores: tuple[Score, Score, Score],
-    floor: float,
-    notes: tuple[str, ...],
-    date: str | None,
-) -> Twin:
+def _twin(log: FieldLog, model: RobotModel, drive: StraightDrive, notes: tuple[str, ...], date: str | None) -> Twin:
     # One run shows what the robot did, not what it can do elsewhere: nothing is called identified.
     held = {
         "max_speed": (drive.cruise_speed, "m/s"),
@@ -421,7 +413,7 @@ def _twin(
             trained_on=[log.name],
             judged_on=[],
             gap_before=[],
-            gap_after=[GapRow.model_validate(row) for row in _rows(*scores, floor)],
+            gap_after=[],  # nothing was held out
             notes=list(notes),
         ),
     )

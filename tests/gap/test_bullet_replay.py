@@ -51,7 +51,7 @@ def test_the_mark_of_a_straight_drive_is_that_of_arithmetic():
 
 
 def test_windows_are_driven_as_the_log_says():
-    log = make_log(30.0, gain=(0.9, 1.1), delay=0.2, lag=0.1)
+    log = make_log(14.0, gain=(0.9, 1.1), delay=0.2, lag=0.1)
     windows = make_windows(log, (1, 5), every=4.0)
     model = CREATE_MODEL.model_copy(
         update={

@@ -7,7 +7,7 @@ from floorcast.gap.fieldlog import FieldLog, FileReport, LogReport
 from floorcast.robots.model import RobotModel
 
 
-def straight_log(cruise=0.5, up=0.4, down=0.3, distance=4.0, rounded=True, bent=0.0) -> FieldLog:
+def straight_log(cruise=0.5, up=0.5, down=0.4, distance=2.0, rounded=True, bent=0.0) -> FieldLog:
     """A robot that drives a trapezoid exactly, every 0.1 s."""
     holding = distance / cruise - 0.5 * cruise / up - 0.5 * cruise / down
     end = cruise / up + holding + cruise / down
@@ -46,7 +46,7 @@ def test_j_of_a_constant_offset_is_arithmetic():
 def test_a_run_is_seen_from_its_first_pose():
     run = run_of(straight_log())
     np.testing.assert_allclose(run.pose[0], 0.0, atol=1e-12)
-    assert abs(run.pose[-1, 0] - 4.0) < 1e-3
+    assert abs(run.pose[-1, 0] - 2.0) < 1e-3
     assert np.abs(run.pose[:, 1:]).max() < 1e-9
 
 
@@ -56,13 +56,13 @@ def test_a_trapezoid_is_driven_again_within_fifty_drives_in_both_worlds():
     assert found.score.j < 0.06
     assert abs(found.in_bullet.j - found.score.j) < 0.002
     assert abs(found.drive.cruise_speed - 0.5) < 0.02
-    assert abs(found.drive.distance - 4.0) < 0.05
+    assert abs(found.drive.distance - 2.0) < 0.05
     assert found.bare.j < 0.01
     assert "single run" in found.notes[0]
     assert not found.twin.parameters["max_speed"].identifiable
     # A few drives only: worse or equal, never more than allowed.
-    fewer = tune_closed_loop(straight_log(), most=12)
-    assert fewer.evaluations == 12
+    fewer = tune_closed_loop(straight_log(), most=10)
+    assert fewer.evaluations == 10
     assert fewer.score.j >= found.score.j - 1e-9
     assert found.twin.apply(LD250).drive.max_acceleration == found.drive.acceleration
 

@@ -34,7 +34,7 @@ def body_path(seconds: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return twist, pose
 
 
-def counting_log(gains, reach, seed=0, mount=(0.0, 0.0, 0.0), delay=0.0, wheels=4, seconds=60.0) -> FieldLog:
+def counting_log(gains, reach, seed=0, mount=(0.0, 0.0, 0.0), delay=0.0, wheels=4, seconds=30.0) -> FieldLog:
     twist, pose = body_path(seconds, seed)
     if wheels == 2:
         twist[:, 1] = 0.0
