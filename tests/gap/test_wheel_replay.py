@@ -105,7 +105,7 @@ def test_counts_lead_along_the_path_that_was_driven():
 @pytest.mark.parametrize("signs", [(1, 1, 1, 1), (1, -1, 1, -1), (-1, 1, 1, -1)])
 def test_signs_gain_reach_and_turn_of_the_mark_are_found_from_the_data(signs):
     gains = 1e-3 * np.array(signs)
-    log = counting_log(gains, 0.4, seed=2, mount=(0.0, 0.0, 0.5 * np.pi + 0.1))
+    log = counting_log(gains, 0.4, seed=2, mount=(0.0, 0.0, 0.5 * np.pi + 0.1), seconds=60.0)
     found = closed_form_wheels([make_windows(log, (1,), every=1.0)])
     np.testing.assert_allclose(found.gains(4), gains, rtol=0.08)
     assert abs(found.wheel_reach / 0.4 - 1) < 0.07  # the grid of reaches
