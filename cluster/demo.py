@@ -15,6 +15,7 @@ from .. import __version__
 from ..common.errors import InputError
 from ..episodes.randomization import sample_scenario
 from ..episodes.store import load_record
+from ..gap.holdout import TRAIN_SHARE
 from ..gap.readers import read_log
 from ..gap.run import CalibrationResult
 from ..layouts.drawing import plan_svg
@@ -33,7 +34,7 @@ from ..validation.report import (
     pair_metrics,
     write_report,
 )
-from .field import DEFAULT_TRAIN_SHARE, WHOLE_PATH, calibrate_split
+from .field import WHOLE_PATH, calibrate_split
 from .field_logs import Rows
 from .generate import frames_of, put_together, shard_of
 from .jobs import DATASET_FOLDER, is_whole, record_path
@@ -234,7 +235,7 @@ def _gap_section(calibration: CalibrationResult) -> GapSection:
     return GapSection(
         source=(
             "A real front-traction tricycle (forklift kinematics), 113 s of encoder ticks and tracked poses. "
-            f"Calibrated on the first {100 * DEFAULT_TRAIN_SHARE:.0f} % of the log; all figures are of the rest, "
+            f"Calibrated on the first {100 * TRAIN_SHARE:.0f} % of the log; all figures are of the rest, "
             "which the calibration never saw."
         ),
         metrics=pair_metrics(

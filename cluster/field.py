@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..common.config import config_hash
 from ..gap.fieldlog import FieldLog
-from ..gap.run import CalibrationResult, calibrate
+from ..gap.run import STAGES, CalibrationResult, calibrate
 from ..gap.whole import judged_sources
-from ..robots.twin import save_twin
+from ..robots.twin import Twin, family_member, load_twin, save_twin
 from ..validation.gap_page import write_gap_page
 from .field_logs import FieldRun, Rows, command_line, identity_of, is_called, number_cell, read_logs
 from .field_page import calibration_page
+from .progress import progress
 from .run_folder import open_run
+from .tasks import evaluating
 
-DEFAULT_TRAIN_SHARE = 0.7
-"""Share of each log's time that is trained on where a log has one robot only."""
 WHOLE_PATH = ("mean_pos_err", "mean_yaw_err")
 COMPARED = ("pos_end_err", "yaw_end_err", "ate_rmse", "delay_ms", *WHOLE_PATH)
+TWIN_FILE, MEMBER_FOLDER = "twin.yaml", "robots"
 
 
 def run_calibrate(
@@ -32,19 +35,43 @@ def run_calibrate(
     name: str | None = None,
     date: str | None = None,
     html: Path | None = None,
+    from_twin: Path | None = None,
+    workers: int = 0,
+    address: str | None = None,
 ) -> FieldRun:
     """Calibrate on one part of logs, judge on the other; write ``twin.yaml``, ``summary.json`` and ``report.html``.
+
+    With several robots to train on, ``robots/`` holds the twin of each.
+
+    Args:
+        paths: files or folders of logs.
+        train, test: robots or runs; by default about 30 % are held out.
+        seed, out, options, name, date: as the user gives them.
+        html: where to write the page as well.
+        from_twin: twin that the new one is the next version of.
+        workers, address: where the work is done; the result does not depend on it.
 
     Raises:
         InputError: the log cannot be used, a robot is unknown or on both sides, or the output folder holds another run.
     """
     logs = read_logs(paths, options=options)
-    result = calibrate_split(logs, train=train, test=test, seed=seed, name=name, date=date)
+    parent = load_twin(from_twin) if from_twin is not None else None
+    command = command_line(
+        "calibrate", paths, train=train, test=test, options=options, name=name, date=date, from_twin=from_twin,
+        seed=seed,
+    )  # fmt: skip
+    with progress("calibrating", STAGES, unit="stages") as advance, evaluating(workers, address) as evaluate_many:
+        result = calibrate_split(
+            logs, train=train, test=test, seed=seed, name=name, date=date, parent=parent,
+            command=command,
+            evaluate_many=evaluate_many, stage=_Stages(advance),
+        )  # fmt: skip
+        advance(1)
     identity = {**identity_of(logs, seed), "train": result.train, "test": result.test, "name": name, "date": date}
+    identity |= {"parent": config_hash(parent)} if parent is not None else {}
     with open_run(out, "calibrate", identity) as folder:
-        save_twin(result.twin, folder.path / "twin.yaml")
-        summary = {**result.to_summary(), "log": ", ".join(path.name for path in paths), "twin": "twin.yaml"}
-        command = command_line("calibrate", paths, train=train, test=test, options=options, name=name, seed=seed)
+        members = save_twins(result.twin, folder.path)
+        summary = {**result.to_summary(), "log": ", ".join(path.name for path in paths), "twin": TWIN_FILE}
         page = calibration_page(
             logs,
             result,
@@ -53,12 +80,12 @@ def run_calibrate(
         )
         for place in (folder.path / "report.html", *([html] if html is not None else [])):
             write_gap_page(place, page)
-        folder.write_summary(summary)
+        folder.write_summary({**summary, "robots": members} if members else summary)
     notes = [
         *(f"{p.name} = {p.value:.4g} {p.unit} ({p.ci_low:.4g} to {p.ci_high:.4g})"
           + ("" if p.identifiable else f"; not identifiable: {p.reason}") for p in result.fit.parameters),
         *result.notes,
-        f"twin: {folder.path / 'twin.yaml'}",
+        f"twin: {folder.path / TWIN_FILE}",
         f"page: {folder.path / 'report.html'}",
     ]  # fmt: skip
     return FieldRun(folder.path, comparison_rows(result), summary, notes)
@@ -70,19 +97,46 @@ def calibrate_split(
     train: Sequence[str] | None,
     test: Sequence[str] | None,
     seed: int,
-    name: str | None = None,
-    date: str | None = None,
+    **options: Any,
 ) -> CalibrationResult:
-    """Calibrate with the user's split; by default the first 60 % of the robots, or of the one robot's time."""
-    if train is None and test is not None:
-        train = [log.robot for log in logs if not any(is_called(log, item) for item in test)]
-    options: dict[str, Any] = {"seed": seed, "name": name, "date": date}
-    if train is not None:
-        return calibrate(logs, train=list(train), test=list(test) if test is not None else None, **options)
-    if len(logs) == 1:
-        return calibrate(logs, train=DEFAULT_TRAIN_SHARE, **options)
-    count = max(1, round(0.6 * len(logs)))
-    return calibrate(logs, train=[log.robot for log in logs[:count]], **options)
+    """Calibrate with the user's split (``robot4``, ``4`` or ``robot/run``), or the default one; options of
+    ``calibrate``."""
+
+    def named(names: Sequence[str] | None) -> list[str | int] | None:
+        return None if names is None else [_spelled(logs, item) for item in names]
+
+    return calibrate(logs, train=named(train), test=named(test), seed=seed, **options)
+
+
+def save_twins(twin: Twin, folder: Path) -> dict[str, str]:
+    """Write a twin and those of its family; returns the family's files, relative to the folder, by robot."""
+    save_twin(twin, folder / TWIN_FILE)
+    robots = list(dict.fromkeys(robot for item in twin.family.values() for robot in item.robots))
+    files = {robot: f"{MEMBER_FOLDER}/{re.sub(r'[^A-Za-z0-9_.-]', '_', robot)}.yaml" for robot in robots}
+    if files:
+        (folder / MEMBER_FOLDER).mkdir(exist_ok=True)
+    for robot, file in files.items():
+        save_twin(family_member(twin, robot), folder / file)
+    return files
+
+
+class _Stages:
+    """Moves the bar on when a stage begins: the one before is done."""
+
+    def __init__(self, advance: Callable[[int], None]) -> None:
+        self._advance, self._begun = advance, False
+
+    def __call__(self, what: str) -> None:
+        if self._begun:
+            self._advance(1)
+        self._begun = True
+
+
+def _spelled(logs: Sequence[FieldLog], name: str) -> str:
+    """Return the robot or run that a user means; the name itself where none is meant."""
+    if any(name in (log.robot, log.name) for log in logs):
+        return name
+    return next((log.robot for log in logs if is_called(log, name)), name)
 
 
 def comparison_rows(result: CalibrationResult) -> Rows:

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from ..common.errors import InputError
-from .shared import Json, Out, Seed, Twin, show_result, split_names, tell
+from .shared import Address, Json, Out, Seed, Twin, Workers, make_resources, show_result, split_names, tell
 
 Logs = Annotated[
     list[Path], typer.Argument(help="Field logs: files or folders, or 'tricycle', the bundled one.", show_default=False)
@@ -97,7 +97,13 @@ def calibrate(
         bool, typer.Option("--closed-loop", help="Tune a straight drive under control to the log's one run instead.")
     ] = False,
     html: Html = None,
+    from_twin: Annotated[
+        Path | None,
+        typer.Option("--from-twin", help="Twin whose next version this is; the search begins at its values."),
+    ] = None,
     seed: Seed = 0,
+    workers: Workers = None,
+    address: Address = None,
     out: Out = None,
     as_json: Json = False,
 ) -> None:
@@ -107,6 +113,7 @@ def calibrate(
         return
     from ..cluster.field import run_calibrate
 
+    resources = make_resources(workers, address)
     result = run_calibrate(
         logs,
         train=split_names(train),
@@ -115,8 +122,11 @@ def calibrate(
         name=name,
         date=date,
         html=html,
+        from_twin=from_twin,
         seed=seed,
         out=out,
+        workers=resources.workers,
+        address=resources.address,
     )
     show_result(result.rows, result.summary, as_json)
     for line in result.notes:
