@@ -1,12 +1,12 @@
 """How well the drift monitor keeps quiet on sound logs, and how soon and how rightly it names what moved.
 
-    python -m floorcast.benchmarks.drift [--clean 100] [--trials 10] [--floor rough] [--json rows.json]
+    python benchmarks/drift.py [--clean 100] [--trials 10] [--floor rough] [--json rows.json]
 
 A twin is calibrated on made logs of three robots that differ (``gap.made``), by the product's own calibration. Sound
 logs of 15 minutes follow: of those robots, each against its own twin. Then drifts of each parameter, of several sizes,
 as a step or a ramp of two minutes, five minutes after the start. Nothing about the made robots is told to the monitor
-but the twin. With ``--field FOLDER`` the real MRCLAM robots are watched as well: each fifth of the set's robots that
-the twin was not fitted to.
+but the twin. With ``--field FOLDER`` the real MRCLAM robots are watched as well, those that
+the twin was fitted to and those it was not.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from typing import Any
 
 import numpy as np
 
-from ..common.seeding import generator
-from ..gap.drift import watch
-from ..gap.fieldlog import CREATE_MODEL
-from ..gap.made import Change, Slip, make_log
-from ..gap.readers import read_log
-from ..gap.run import calibrate
-from ..robots.model import DriveParameters
-from ..robots.twin import Twin
-from ..validation.statistics import clopper_pearson
+from floorcast.common.seeding import generator
+from floorcast.gap.drift import watch
+from floorcast.gap.fieldlog import CREATE_MODEL
+from floorcast.gap.made import Change, Slip, make_log
+from floorcast.gap.readers import read_log
+from floorcast.gap.run import calibrate
+from floorcast.robots.model import DriveParameters
+from floorcast.robots.twin import Twin
+from floorcast.validation.statistics import clopper_pearson
 
 AT = 300.0
 """When a drift begins [s]."""
@@ -82,9 +82,9 @@ def clean_logs(twin: Twin, slip: Slip, count: int) -> dict[str, Any]:
         found = watch(log, twin, seed=number)
         alarms.append(found.alarm)
         greatest.append(max(row.statistic for row in found.rows))
-    low, high = clopper_pearson(sum(alarms), count)
+    interval = clopper_pearson(sum(alarms), count)
     return {
-        "logs": count, "false_alarms": sum(alarms), "rate_low": low, "rate_high": high,
+        "logs": count, "false_alarms": sum(alarms), "rate_low": interval.low, "rate_high": interval.high,
         "statistic_median": float(np.median(greatest)), "statistic_most": max(greatest),
         "limit": found.rows[0].limit,
     }  # fmt: skip
@@ -110,10 +110,10 @@ def drifting_logs(twin: Twin, slip: Slip, parameter: Any, size: float, ramp: flo
         alike += right or parameter in found.also
         in_time += right and 0.0 < late <= IN_TIME
         covered += right and found.change_low <= size <= found.change_high
-    low, high = clopper_pearson(in_time, trials)
+    interval = clopper_pearson(in_time, trials)
     return {
         "parameter": parameter, "size": size, "ramp_s": ramp, "trials": trials, "alarms": trials - named["none"],
-        "named_in_time": in_time, "rate_low": low, "rate_high": high, "named_or_alike": alike,
+        "named_in_time": in_time, "rate_low": interval.low, "rate_high": interval.high, "named_or_alike": alike,
         "median_delay_s": float(np.median(delays)) if delays else None, "named": dict(named), "covered": covered,
     }  # fmt: skip
 
