@@ -11,11 +11,13 @@ from .. import __version__
 from ..gap.drift import DriftReport
 from ..gap.fieldlog import FieldLog
 from ..gap.metrics import Metric
+from ..gap.odometry import OdometryGap
+from ..gap.orders import OrderGap
 from ..gap.results import CalibrationResult, ReplayPath
 from ..gap.sources import SourceSplit
 from ..gap.whole import WholeGap
 from ..robots.twin import Twin
-from ..validation.gap_page import Action, Drift, DriftRow, FamilyRow, GapPage, Share, Split
+from ..validation.gap_page import Action, Block, Drift, DriftRow, FamilyRow, GapPage, Histogram, Share, Split
 from ..validation.gap_section import GapSection, TrajectoryPlot, TwinParameter, pair_metrics, parameter_label
 from ..validation.plots import Estimate
 from ..validation.wording import number_text, percent_text, value_text
@@ -25,6 +27,10 @@ ON_PAGE = (
     "mean_yaw_err",
 )  # fmt: skip
 """Motion metrics on the page; the summary holds all."""
+ODOMETRY_ON_PAGE = (
+    "odom_pos_per_m_1m", "odom_yaw_per_m_1m", "odom_drift_per_m_1m", "odom_pos_per_m_5m", "odom_yaw_per_m_5m",
+    "odom_drift_per_m_5m", "odom_pos_coverage_5m", "odom_pos_width_5m", "odom_yaw_coverage_5m", "odom_yaw_width_5m",
+)  # fmt: skip
 MAX_PATHS = 4
 """Trajectories drawn, typical ones of several robots before unusual ones of one."""
 
@@ -40,6 +46,8 @@ def gap_page(logs: Sequence[FieldLog], result: WholeGap, *, twin: Twin | None, c
         splits=_splits(result.sources),
         drift=_drift(result.drift),
         motion=_motion(result, twin) if result.motion else None,
+        odometry=_odometry(result.odometry),
+        tasks=_tasks(result.orders),
         findings=result.reports,
         missing=[(f"{item.part}, {item.robot}", item.reason) for item in result.missing],
         command=command,
@@ -134,6 +142,51 @@ def _splits(split: SourceSplit) -> list[Split]:
     ]
 
 
+def _odometry(gaps: Mapping[str, OdometryGap]) -> Block | None:
+    """Return heading errors by metre of each log with the predicted band, and the table."""
+    if not gaps:
+        return None
+    pictures = []
+    for name, gap in list(gaps.items())[:MAX_PATHS]:
+        if len(gap.judged) == 0:
+            continue
+        degrees = np.degrees(gap.judged.error[:, 2] / gap.judged.travel)
+        expected = np.degrees(gap.mean[:, 2])
+        reach = float(np.quantile(np.abs(degrees), 0.995)) or 1.0
+        pictures.append(
+            Histogram(
+                f"Heading error of the odometry over 5 m: {name}",
+                "degrees per metre",
+                [
+                    ("Real robot", "s-real", degrees),
+                    ("Without what was predicted", "s-after", degrees - expected),
+                ],
+                -reach,
+                reach,
+            )
+        )
+    return Block(
+        lead="What the robot believed to have driven, against where it really was: the error gathered per metre. "
+        "The first fifth of the run teaches the twin's odometry, the rest judges it.",
+        metrics=pair_metrics([m for gap in gaps.values() for m in gap.metrics if m.name in ODOMETRY_ON_PAGE], []),
+        histograms=pictures,
+        notes=[f"{name}: {note}." for name, gap in gaps.items() for note in gap.notes],
+    )
+
+
+def _tasks(gaps: Mapping[str, OrderGap]) -> Block | None:
+    if not gaps:
+        return None
+    metrics = pair_metrics([metric for gap in gaps.values() for metric in gap.metrics], [])
+    orders = sum(len(gap.orders) for gap in gaps.values())
+    return Block(
+        lead=f"{orders} orders as the robots' own messages tell them. Without commands nothing can be said about how "
+        "they drive, only about how long orders take and how far the way is.",
+        metrics=metrics,
+        notes=[note for gap in gaps.values() for note in gap.notes],
+    )
+
+
 def _drift(reports: Mapping[str, DriftReport]) -> Drift | None:
     """Return the alarms, or that there is none."""
     if not reports:
@@ -193,6 +246,15 @@ def _gap_answers(result: WholeGap, split: SourceSplit, twin: Twin | None) -> lis
                 f"Told the same twice, the real robot itself differs by {value_text(metric.floor, 'm')}: "
                 + (f"the gap is {metric.ratio:.1f} times that." if metric.ratio else "")
             )
+    drift = _widest(result, "odom_drift_per_m_5m")
+    if drift is not None:
+        turn = f"{number_text(abs(float(np.degrees(drift.value))))}° {'left' if drift.value > 0 else 'right'}"
+        answers.append(f"Per metre driven, the wheel odometry of {drift.robot} turns {turn} of where the robot goes.")
+    gap_s = _widest(result, "order_gap_s")
+    if gap_s is not None:
+        answers.append(
+            f"An order of {gap_s.robot} takes {_estimate(gap_s)} more than an undisturbed drive and its handling."
+        )
     first = next((fix for fix in split.ranked if fix.gain is not None and not fix.at_most), None)
     if first is not None and first.gain is not None:
         what = first.title[:1].lower() + first.title[1:]
@@ -234,6 +296,11 @@ def _longest(metrics: Sequence[Metric], name: str) -> Metric | None:
     found = everyone or found
     certain = [item for item in found if item.ci_low is not None]
     return max(certain or found, key=lambda item: item.horizon_s or 0.0, default=None)
+
+
+def _widest(result: WholeGap, name: str) -> Metric | None:
+    """Return the metric of the log in which it is greatest."""
+    return max((m for m in result.metrics if m.name == name), key=lambda m: abs(m.value), default=None)
 
 
 def _same(metrics: Sequence[Metric], like: Metric, name: str) -> Metric | None:

@@ -70,6 +70,28 @@ def measure(
         raise typer.Exit(1)
 
 
+@gap_app.command("import")
+def import_log(
+    log: Annotated[Path, typer.Argument(help="A field log: file or folder.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the Parquet tables; one below it for each run.")],
+    options: Options = None,
+    as_json: Json = False,
+) -> None:
+    """Turn a log of any format into Parquet tables, which read fast and mean the same everywhere."""
+    from ..gap.readers import load_options
+    from ..gap.store import import_log as run
+    from ..gap.store import load_log
+
+    folders = run(log, out, load_options(options) if options is not None else None)
+    rows: list[tuple[str, ...]] = [("log", "folder", "records")]
+    for folder in folders:
+        found = load_log(folder)
+        counts = {name: len(getattr(found, name)) for name in ("pose", "cmd", "wheel_cmd", "odom", "ticks", "events")}
+        counts["scans"] = len(found.scans) if found.scans is not None else 0
+        rows.append((found.name, str(folder), ", ".join(f"{name} {count}" for name, count in counts.items() if count)))
+    show_result(rows, {"folders": [str(folder) for folder in folders]}, as_json)
+
+
 @gap_app.command("task")
 def task(
     table: Annotated[Path, typer.Argument(help="CSV or Parquet: policy, kpi, real, sim; n or intervals if known.")],

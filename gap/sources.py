@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from .motion_sources import MotionSplit
+from .orders import OrderGap
 
 Source = Literal["dynamics", "sensor", "scene", "behaviour", "reference", "unexplained"]
 SOURCES: tuple[Source, ...] = ("dynamics", "sensor", "scene", "behaviour", "reference", "unexplained")
@@ -251,6 +252,76 @@ def motion_fixes(split: MotionSplit, *, with_twin: bool, has_spread: bool) -> li
             )
         )
     return fixes
+
+
+_ORDER: dict[str, tuple[Source, str, str]] = {
+    "waiting": (
+        "behaviour",
+        "Waiting",
+        "stands with a way to go, and no message says why: traffic, people",
+    ),
+    "safety": ("behaviour", "Safety stops", "an emergency stop, or somebody in the protective field"),
+    "error": ("behaviour", "Errors", "an error that stops the robot"),
+    "paused": ("behaviour", "Pauses", "paused by the control or by hand"),
+    "detour": ("scene", "Detours", "the way driven is longer than the straight one between the nodes"),
+    "slow": ("dynamics", "Slow driving", "driving below its free speed: curves, starts, stops, slow zones"),
+}
+
+
+def order_error(gap: OrderGap, name: str) -> ErrorSplit | None:
+    """Return the time of a robot's orders in the common form; None where positions or any excess are missing."""
+    total = sum(gap.excess.values())
+    if total <= 0.0 or gap.free_speed is None:
+        return None
+    shares = []
+    for cause, seconds in gap.excess.items():
+        if seconds / total < _UNSEEN:
+            continue
+        source, title, meaning = _ORDER[cause]
+        shares.append(Share(source, title, seconds / total, *_ends(gap.excess_intervals, cause), meaning))
+    return ErrorSplit(
+        "orders",
+        f"Orders: time beyond an undisturbed drive ({name})",
+        f"100 % is what {len(gap.orders)} orders took beyond a drive along the straight way at "
+        f"{gap.free_speed:.2g} m/s and beyond their handling: {total:.0f} s.",
+        "From the robot's own states, each held until the next.",
+        tuple(shares),
+    )
+
+
+def order_fixes(gap: OrderGap) -> list[Fix]:
+    """Return what could be done about the time of orders."""
+    total = sum(gap.excess.values())
+    if total <= 0.0:
+        return []
+    of = "of the orders' time beyond an undisturbed drive"
+    texts = {
+        "waiting": (
+            "find_waits", "Find out what the robots wait for, and simulate it",
+            "A simulation without the traffic, people and queues that robots wait for finishes orders too soon.",
+            "a scenario with the whole fleet and its people; a day of watching the places where robots stand",
+        ),
+        "safety": (
+            "simulate_people", "Put people and forklifts where robots stop for safety",
+            "Each safety stop is somebody in the way, or a field set too wide for the aisle.",
+            "a list of the places of the stops, from the same log",
+        ),
+        "error": (
+            "simulate_faults", "Simulate the faults that stop the robots",
+            "Orders in simulation never fail unless faults are planned into the scenario.",
+            "the scenario's 'condition' section, with the rates of this log",
+        ),
+        "detour": (
+            "resurvey_layout", "Bring the layout's lanes up to date",
+            "Robots drive farther than the nodes ask for: blocked aisles or lanes that the layout lacks.",
+            "one import of the fleet manager's present map",
+        ),
+    }  # fmt: skip
+    return [
+        Fix(*texts[cause], "the robots' own states", gap.excess[cause] / total,
+            *_ends(gap.excess_intervals, cause), of, at_most=True)
+        for cause in texts
+    ]  # fmt: skip
 
 
 def missing_fixes(missing: Collection[str]) -> list[Fix]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..common.errors import InputError
@@ -12,11 +12,24 @@ from .drift import DriftReport, watch
 from .fieldlog import FieldLog
 from .metrics import Metric
 from .motion_sources import split_motion
+from .odometry import OdometryGap, measure_odometry
+from .orders import OrderGap, has_orders, measure_orders
 from .results import GapResult, ReplayPath
 from .run import measure_gap
-from .sources import ErrorSplit, Fix, SourceSplit, missing_fixes, motion_error, motion_fixes, split_by_source
+from .sensor_sources import odometry_error, odometry_fixes
+from .sources import (
+    ErrorSplit,
+    Fix,
+    SourceSplit,
+    missing_fixes,
+    motion_error,
+    motion_fixes,
+    order_error,
+    order_fixes,
+    split_by_source,
+)
 
-Part = Literal["motion", "drift"]
+Part = Literal["motion", "odometry", "drift"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +47,8 @@ class WholeGap:
 
     Attributes:
         motion: replays, one result for each kind of drive.
+        odometry: by log, errors of its own dead reckoning.
+        orders: by log, task times and routes, where it has a fleet's messages.
         drift: by log, whether it still fits the twin; empty without one.
         sources: the gap split by source, and what to fix first.
         missing: what could not be measured, and why.
@@ -42,12 +57,13 @@ class WholeGap:
     """
 
     motion: list[GapResult]
+    odometry: dict[str, OdometryGap]
+    orders: dict[str, OrderGap]
     drift: dict[str, DriftReport]
     sources: SourceSplit
     missing: list[Missing]
     reports: list[str]
     seed: int
-    notes: list[str] = field(default_factory=list)
 
     @property
     def motion_metrics(self) -> list[Metric]:
@@ -57,7 +73,9 @@ class WholeGap:
     @property
     def metrics(self) -> list[Metric]:
         """Metrics of all parts."""
-        return self.motion_metrics
+        found = [metric for gap in self.odometry.values() for metric in gap.metrics]
+        found += [metric for gap in self.orders.values() for metric in gap.metrics]
+        return self.motion_metrics + found
 
     @property
     def paths(self) -> list[ReplayPath]:
@@ -81,7 +99,10 @@ class WholeGap:
 
     def all_notes(self) -> list[str]:
         """Return the notes of all parts, each once."""
-        return list(dict.fromkeys([*self.notes, *(note for result in self.motion for note in result.notes)]))
+        notes = [note for result in self.motion for note in result.notes]
+        notes += [f"{name}: {note}" for name, gap in self.odometry.items() for note in gap.notes]
+        notes += [note for gap in self.orders.values() for note in gap.notes]
+        return list(dict.fromkeys(notes))
 
 
 def measure_whole(logs: Sequence[FieldLog], *, twin: Twin | None = None, seed: int = 0) -> WholeGap:
@@ -97,16 +118,18 @@ def measure_whole(logs: Sequence[FieldLog], *, twin: Twin | None = None, seed: i
     """
     missing: list[Missing] = []
     motion = _motion(logs, twin, seed, missing)
-    reports = [line for log in logs for line in log.report.lines()]
-    if not motion:
+    odometry = _odometry(logs, twin, seed, missing)
+    orders = {log.name: measure_orders(log, seed=seed) for log in logs if has_orders(log)}
+    if not motion and not odometry and not any(gap.metrics for gap in orders.values()):
         reasons = "\n  - ".join(f"{item.robot}: {item.part}: {item.reason}" for item in missing[:12])
         raise InputError(
             f"nothing of the gap can be measured from these logs:\n  - {reasons}",
             mend="'floorcast gap inspect' says what a log holds and what it lacks",
         )
     drift = _drift(logs, motion, twin, seed, missing)
-    sources = _sources(logs, motion, missing, twin, seed)
-    return WholeGap(motion, drift, sources, missing, reports, seed)
+    sources = _sources(logs, motion, odometry, orders, missing, twin, seed)
+    reports = [line for log in logs for line in log.report.lines()]
+    return WholeGap(motion, odometry, orders, drift, sources, missing, reports, seed)
 
 
 def _motion(logs: Sequence[FieldLog], twin: Twin | None, seed: int, missing: list[Missing]) -> list[GapResult]:
@@ -118,7 +141,31 @@ def _motion(logs: Sequence[FieldLog], twin: Twin | None, seed: int, missing: lis
             groups.setdefault(log.drive, []).append(log)
         else:
             missing.append(Missing("motion", log.name, reason))
-    return [measure_gap(group, twin=twin, seed=seed) for group in groups.values()]
+    found = []
+    for group in groups.values():
+        try:
+            found.append(measure_gap(group, twin=twin, seed=seed))
+        except InputError as error:
+            missing += [Missing("motion", log.name, said(error)) for log in group]
+    return found
+
+
+def _odometry(logs: Sequence[FieldLog], twin: Twin | None, seed: int, missing: list[Missing]) -> dict[str, OdometryGap]:
+    found = {}
+    for log in logs:
+        if len(log.odom_t_ns) < 2:
+            missing.append(Missing("odometry", log.name, "no odometry"))
+            continue
+        try:
+            found[log.name] = measure_odometry(log, twin=twin, seed=seed)
+        except InputError as error:
+            missing.append(Missing("odometry", log.name, said(error)))
+    return found
+
+
+def said(error: InputError) -> str:
+    """Return what an error says and how to mend it, in one line."""
+    return f"{error.what} ({error.mend})" if error.mend else error.what
 
 
 def _drift(
@@ -135,20 +182,37 @@ def _drift(
         try:
             found[log.name] = watch(log, twin, seed)
         except InputError as error:
-            missing.append(Missing("drift", log.name, error.what))
+            missing.append(Missing("drift", log.name, said(error)))
     return found
 
 
 def _sources(
-    logs: Sequence[FieldLog], motion: Sequence[GapResult], missing: Sequence[Missing], twin: Twin | None, seed: int
+    logs: Sequence[FieldLog],
+    motion: Sequence[GapResult],
+    odometry: Mapping[str, OdometryGap],
+    orders: Mapping[str, OrderGap],
+    missing: Sequence[Missing],
+    twin: Twin | None,
+    seed: int,
 ) -> SourceSplit:
     splits: list[ErrorSplit] = []
-    fixes: list[Fix] = missing_fixes({item.part for item in missing})
+    # What one log lacks and another has is no lack of the set.
+    there = {"motion": bool(motion), "odometry": bool(odometry)}
+    fixes: list[Fix] = missing_fixes({item.part for item in missing if not there.get(item.part, True)})
     for result in motion:
         group = [log for log in logs if log.name in result.matched]
         found = split_motion(group, twin=twin, every=result.anchor_every, seed=seed)
         splits.append(motion_error(found))
         fixes += motion_fixes(found, with_twin=twin is not None, has_spread=False)
+    for name, part in odometry.items():
+        found_error = odometry_error(part, name, seed=seed)
+        splits += [found_error] if found_error is not None else []
+        fixes += odometry_fixes(found_error, has_odometry=twin is not None and bool(twin.odometry))
+    for name, gap in orders.items():
+        error = order_error(gap, name)
+        if error is not None:
+            splits.append(error)
+        fixes += order_fixes(gap)
     return split_by_source(splits, fixes)
 
 
@@ -167,10 +231,11 @@ def judged_sources(judged: Sequence[FieldLog], twin: Twin, *, every: float, seed
 
 def why_no_motion(log: FieldLog) -> str | None:
     """Return why a log's motion cannot be replayed; None if it can."""
+    if len(log.input_t_ns) < 2:
+        fleet = "; task times and routes only" if has_orders(log) else ""
+        return f"no commands, wheel commands or encoder ticks{fleet}"
     if len(log.pose_t_ns) < 2:
         return "no true poses"
-    if len(log.input_t_ns) < 2:
-        return "no commands, wheel commands or encoder ticks"
     if log.drive == "unknown":
         return "nobody says what moves the robot: give 'drive' with --options"
     return None

@@ -36,6 +36,25 @@ GAP_LABELS = {
     "yaw_end_p95": "Heading error, 95th percentile",
     "mean_pos_err": "Mean position error over the whole run",
     "mean_yaw_err": "Mean heading error over the whole run",
+    "odom_pos_per_m_1m": "Odometry: position error per metre, over 1 m",
+    "odom_yaw_per_m_1m": "Odometry: heading error per metre, over 1 m",
+    "odom_drift_per_m_1m": "Odometry: mean drift of the heading, over 1 m",
+    "odom_pos_per_m_5m": "Odometry: position error per metre, over 5 m",
+    "odom_yaw_per_m_5m": "Odometry: heading error per metre, over 5 m",
+    "odom_drift_per_m_5m": "Odometry: mean drift of the heading, over 5 m",
+    "odom_pos_coverage_5m": "Share of position errors within what was predicted (should be 0.95)",
+    "odom_pos_width_5m": "Width of that prediction against the errors' own (should be near 1)",
+    "odom_yaw_coverage_5m": "Share of heading errors within what was predicted (should be 0.95)",
+    "odom_yaw_width_5m": "Width of that prediction against the errors' own (should be near 1)",
+    "order_time_s": "Time of an order",
+    "order_gap_s": "Time of an order beyond an undisturbed drive",
+    "order_driving_share": "Share of the orders' time: driving",
+    "order_handling_share": "Share of the orders' time: handling",
+    "order_waiting_share": "Share of the orders' time: waiting",
+    "order_safety_share": "Share of the orders' time: safety stops",
+    "order_error_share": "Share of the orders' time: errors",
+    "order_paused_share": "Share of the orders' time: paused",
+    "route_ratio": "Way driven over the straight way",
     "truth_pos_err": "Position noise of the reference",
     "truth_yaw_err": "Heading noise of the reference",
 }
@@ -244,6 +263,9 @@ def _change(metric: GapMetric) -> tuple[str, str]:
 
 
 def _in_degrees(metric: GapMetric) -> GapMetric:
+    """Return a metric as people read it: angles in degrees, ratios without a unit."""
+    if metric.unit in ("1", "-"):
+        return replace(metric, unit="")
     if not metric.unit.startswith("rad"):
         return metric
 

@@ -94,14 +94,14 @@ def test_touch_is_charged_with_what_it_adds():
     shoved = log.pose.copy()
     shoved[:, 0] += 0.5 * np.clip((log.pose_t_ns - start) / (end - start), 0.0, 1.0)
     near = (log.pose_t_ns > start) & (log.pose_t_ns < end)
-    other = log.pose.copy() + (0.0, 50.0, 0.0)
+    other = log.pose + np.array([0.0, 50.0, 0.0])
     other[near] = shoved[near] + (0.3, 0.0, 0.0)
     one = replace(log, robot="pushed", pose=shoved)
     two = replace(log, robot="pusher", pose=other)
     split = split_motion([one, two], every=1.0, resamples=20)
     assert split.shares["contact"] > 0.3
     assert split.shares["contact"] > 3 * split.shares.get("scatter", 0.0)
-    apart = replace(two, pose=log.pose + (0.0, 50.0, 0.0))
+    apart = replace(two, pose=log.pose + np.array([0.0, 50.0, 0.0]))
     assert split_motion([one, apart], every=1.0, resamples=20).shares["contact"] == 0.0
 
 

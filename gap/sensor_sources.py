@@ -1,0 +1,171 @@
+"""The split of what a log's sensors err by: lidar ranges and beams, and wheel odometry, in the common form.
+
+Lidar ranges: 100 % is the mean square of the residuals of beams on mapped surfaces at the log's own poses; the parts
+are those of ``lidar.residuals``. Lidar beams: 100 % is the share of beams that do not end on the mapped surface; a
+second currency, because a pallet that was moved is metres wrong in a few beams and would drown the millimetres of all
+others. Odometry: 100 % is the mean squared heading error over 5 m of travel, on the part of the run that was not
+fitted: a wrong heading is what makes the position wrong further on.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..common.seeding import generator
+from .lidar.residuals import Residuals
+from .lidar.residuals import Share as LidarShare
+from .odometry import OdometryGap
+from .sources import ErrorSplit, Fix, Share, Source
+
+_RANGE: dict[str, tuple[Source, str, str]] = {
+    "pose": ("reference", "Log's poses", "goes away when each scan is laid on the map: the logged pose is off"),
+    "pose_left": ("reference", "Poses, left over", "scans of one pass are still off together"),
+    "map": ("scene", "Map", "the same wall is off in every pass: the map is not exact there"),
+    "sensor": ("sensor", "Sensor", "differs from scan to scan: the lidar's own noise"),
+}
+_BEAM: dict[str, tuple[Source, str, str]] = {
+    "pose": ("reference", "Log's poses", "on the wall once the scan is laid on the map"),
+    "map": ("scene", "Edges and gaps of the map", "beside an edge, or through what the map takes for a wall"),
+    "moving": ("scene", "Moved or changed", "ends on something that the map does not have: people, pallets, doors"),
+    "short": ("unexplained", "Short, not explained", "ends too soon for no reason that the map knows"),
+    "dropout": ("sensor", "No return", "nothing came back though a wall is in reach"),
+}
+BLOCK_METRES = 25.0
+"""Travel that the odometry's intervals resample together [m]."""
+_RESAMPLES = 500
+
+
+def lidar_errors(residuals: Residuals, name: str) -> list[ErrorSplit]:
+    """Return a lidar's two splits."""
+    total = sum(residuals.variance.values())
+    ranges = tuple(_share(_RANGE[part], share, 1.0) for part, share in residuals.shares.items())
+    beams = {part: share for part, share in residuals.beams.items() if part in _BEAM}
+    off = sum(share.value for share in beams.values())
+    found = [
+        ErrorSplit(
+            "lidar_range",
+            f"Lidar: range error on known walls ({name})",
+            f"100 % is the mean square of measured less expected range at the log's poses: ({total**0.5:.3g} m)².",
+            "Scans of one half of the path, held against a map of the other half.",
+            ranges,
+        )
+    ]
+    if off > 0.0:
+        found.append(
+            ErrorSplit(
+                "lidar_beams",
+                f"Lidar: beams that miss the map ({name})",
+                f"100 % is the {off:.1%} of all beams that do not end on the mapped surface.",
+                "Scans of one half of the path, laid on a map of the other half.",
+                tuple(_share(_BEAM[part], share, off) for part, share in beams.items() if share.value > 0.0),
+            )
+        )
+    return found
+
+
+def lidar_fixes(residuals: Residuals, *, has_noise: bool, from_layout: bool) -> list[Fix]:
+    """Return what could be done about the lidar.
+
+    Args:
+        residuals: of the scans.
+        has_noise: whether the twin holds a fitted lidar.
+        from_layout: whether they were held against a given layout, and not a map made of the log.
+    """
+    of_range, beams = "of the squared range error at the log's poses", residuals.beams
+    off = sum(beams[part].value for part in _BEAM)
+    fixes = []
+    changed = beams["moving"].value + beams["map"].value
+    if off > 0.0 and changed > 0.02:
+        fixes.append(
+            Fix(
+                "remap",
+                "Survey the layout again" if from_layout else "Map the changed places again",
+                f"{changed:.1%} of the beams end on things that the map does not have, or miss what it has. "
+                + ("The scene changed during the log." if residuals.changed else "A fresh map takes most of it away."),
+                "one slow drive through the hall with the mapper on",
+                "beams off the map by more than the sensor can be",
+                changed / off, None, None, "of the beams that miss the map", at_most=True,
+            )
+        )  # fmt: skip
+    pose = residuals.shares["pose"]
+    if pose.value > 0.3:
+        fixes.append(
+            Fix(
+                "align_poses",
+                "Lay the scans on the map before comparing them",
+                "Most of the range error is that the log's poses are off by centimetres, which says nothing about the "
+                "lidar. The figures at aligned poses are the ones to trust.",
+                "nothing: both are given",
+                "the same scans at the log's poses and aligned",
+                pose.value, pose.ci_low, pose.ci_high, of_range,
+            )
+        )  # fmt: skip
+    sensor = residuals.shares["sensor"]
+    if not has_noise:
+        fixes.append(
+            Fix(
+                "fit_lidar",
+                "Fit the lidar's noise",
+                "The simulated lidar has the noise of a data sheet. Fitted to this one, its scans look like the real "
+                "ones to a policy that was trained on them.",
+                "comes with 'floorcast calibrate'",
+                "what differs from scan to scan on the same wall",
+                sensor.value, sensor.ci_low, sensor.ci_high, of_range, at_most=True,
+            )
+        )  # fmt: skip
+    return fixes
+
+
+def odometry_error(gap: OdometryGap, name: str, *, seed: int = 0) -> ErrorSplit | None:
+    """Return an odometry's split: what its fitted mean predicts, and what it does not; None without judged windows."""
+    if len(gap.judged) == 0:
+        return None
+    error = gap.judged.error[:, 2]
+    whole, rest = error**2, (error - gap.mean[:, 2] * gap.judged.travel) ** 2
+    block = (gap.judged.at // BLOCK_METRES).astype(np.int64)
+    sums = np.stack([np.bincount(block, weights=values) for values in (whole, rest)], axis=1)
+    sums = sums[np.bincount(block) > 0]
+    value = 1.0 - float(rest.sum() / whole.sum())
+    low = high = None
+    if len(sums) >= 4:
+        index = generator(seed, "sources", "odometry", name).integers(0, len(sums), (_RESAMPLES, len(sums)))
+        drawn = sums[index].sum(axis=1)
+        low, high = (float(end) for end in np.quantile(1.0 - drawn[:, 1] / drawn[:, 0], [0.025, 0.975]))
+    left_low, left_high = (None, None) if low is None or high is None else (1.0 - high, 1.0 - low)
+    return ErrorSplit(
+        "odometry",
+        f"Wheel odometry: heading after 5 m ({name})",
+        "100 % is the mean squared error of the heading that the robot believed to have: "
+        f"({np.degrees(whole.mean() ** 0.5):.3g}°)², over {len(whole)} stretches.",
+        "Fitted to the first fifth of the run, judged on the rest.",
+        (
+            Share("sensor", "Always the same", value, low, high, "wrong wheel size or track, a pull to one side"),
+            Share(
+                "sensor", "Chance", 1.0 - value, left_low, left_high, "slip and bumps, and the noise of the reference"
+            ),
+        ),
+    )
+
+
+def odometry_fixes(split: ErrorSplit | None, *, has_odometry: bool) -> list[Fix]:
+    """Return what could be done about the odometry."""
+    if split is None or has_odometry:
+        return []
+    part = split.shares[0]
+    return [
+        Fix(
+            "calibrate_odometry",
+            "Calibrate the wheel odometry",
+            "The robot believes to have turned or driven what it has not, always in the same way. The twin can err "
+            "alike, and the robot can be corrected.",
+            "one command, 'floorcast calibrate', for the twin; wheel sizes and track in the robot's settings",
+            "fitted to the first fifth of the run, judged on the rest",
+            max(part.share, 0.0), part.ci_low, part.ci_high, "of the squared heading error of the odometry after 5 m",
+        )
+    ]  # fmt: skip
+
+
+def _share(texts: tuple[Source, str, str], share: LidarShare, whole: float) -> Share:
+    source, title, meaning = texts
+    low, high = (None if end is None else end / whole for end in (share.ci_low, share.ci_high))
+    return Share(source, title, share.value / whole, low, high, meaning)
