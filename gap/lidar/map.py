@@ -68,8 +68,8 @@ LEAST_POINTS = 3.0
 """Points that a cell of the map needs."""
 PASS_SHARE = 0.5
 """Share of beams through a surface, of all that meet it, above which it is not mapped."""
-MOST_POINTS = 300_000
-"""Returns that a map is made from; of longer logs every n-th scan is taken."""
+MOST_BEAMS = 300_000
+"""Beams that a map is made from; of longer logs every n-th scan is taken."""
 REACH = 30.0
 """Returns beyond this [m] do not make the map: their footprint is wider than a cell's noise."""
 
@@ -240,16 +240,16 @@ def build_map(log: FieldLog, chosen: NDArray[np.bool_]) -> LidarMap:
     Raises:
         InputError: no scans, no poses, or scans that see no surface.
     """
-    scans = require_scans(log).where(chosen)
-    poses = laser_poses(log)[chosen]
-    if not len(scans):
+    scans = require_scans(log)
+    index = np.flatnonzero(chosen)
+    if not len(index):
         raise InputError("no scan is left to make a map from", where=log.name, mend="choose more scans")
+    index = index[:: max(1, int(np.ceil(len(index) * scans.ranges.shape[1] / MOST_BEAMS)))]
+    few = replace(scans, t_ns=scans.t_ns[index], ranges=np.ascontiguousarray(scans.ranges[index]))
     reach = min(REACH, 0.95 * scans.range_max)
-    noise = local_noise(scans)
-    every = max(1, int(np.ceil(np.isfinite(scans.ranges).sum() / MOST_POINTS)))
-    few = replace(scans, t_ns=scans.t_ns[::every], ranges=np.ascontiguousarray(scans.ranges[::every]))
-    place = poses[::every].copy()
-    reference = place.copy()
+    noise = local_noise(few)
+    reference = laser_poses(log)[index]
+    place = reference.copy()
     last = max(LAST_TOLERANCE, noise)
     tolerances = np.geomspace(max(FIRST_TOLERANCE, last), last, ROUNDS)
     fine = _cell_size(few, place, reach)
@@ -261,7 +261,7 @@ def build_map(log: FieldLog, chosen: NDArray[np.bool_]) -> LidarMap:
                           least_width=3.0 * float(np.hypot(tolerance, noise)), search=False)  # fmt: skip
             place = _kept_in_frame(reference, found)
     stretch = stretch_numbers(log)
-    block = run_blocks(stretch[chosen][::every], int(stretch.max()) + 1)
+    block = run_blocks(stretch[index], int(stretch.max()) + 1)
     seen = look_around(few.ranges, few.angles, place, block, reach)
     return _as_map(segments, few, seen, rms)
 

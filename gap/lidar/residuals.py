@@ -64,6 +64,10 @@ PIECE = 0.2
 """Length of the pieces of surface that map errors are told by [m]."""
 GRAZING = 0.1
 """Least cosine of incidence that residuals are turned across the surface with."""
+FAILED_SHARE = 0.1
+"""Share of scans that could not be matched, above which that is said."""
+MOST_BEAMS = 600_000
+"""Beams that are judged; of longer logs every n-th scan is taken."""
 REPLICATES = 200
 
 
@@ -93,6 +97,7 @@ class Residuals:
         beams: share of all judged beams by label at aligned poses, with intervals.
         short: share of beams with a known surface that are short and unexplained by any mapped surface.
         coverage: share of the returns for which the map knows a surface.
+        every: the judged scans are every n-th of those that were to be judged.
     """
 
     scans: Scans
@@ -113,6 +118,26 @@ class Residuals:
     beams: dict[str, Share]
     short: Share
     coverage: float
+    every: int
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the figures must know, as sentences."""
+        lines = [f"the map knows a surface for {self.coverage:.1%} of the judged returns"]
+        if self.every > 1:
+            lines.append(f"every {self.every}. judged scan is used: more would cost time, not tell more")
+        if self.changed:
+            lines.append(
+                f"the scene changed during the run: {self.short.value:.1%} of the beams return from places that were "
+                f"seen free (over {CHANGED_SHARE:.0%})"
+            )
+        failed = 1.0 - float(self.alignment.ok.mean())
+        if failed > FAILED_SHARE:
+            lines.append(
+                f"{failed:.1%} of the judged scans could not be matched to the map; they keep their reference poses: "
+                "check that map and poses are in one frame"
+            )
+        return lines
 
     @property
     def changed(self) -> bool:
@@ -132,11 +157,14 @@ def measure_residuals(
     Raises:
         InputError: no scan is judged, or the log has no scans or poses.
     """
-    scans = require_scans(log).where(judged)
+    every = max(1, int(np.ceil(judged.sum() * require_scans(log).ranges.shape[1] / MOST_BEAMS)))
+    kept = np.zeros_like(judged)
+    kept[np.flatnonzero(judged)[::every]] = True
+    scans = require_scans(log).where(kept)
     if not len(scans):
         raise InputError("no scan is left to judge the map by", where=log.name, mend="choose fewer for the map")
     numbers = stretch_numbers(log, metres)
-    pose_raw, stretch = laser_poses(log)[judged], numbers[judged]
+    pose_raw, stretch = laser_poses(log)[kept], numbers[kept]
     block = run_blocks(stretch, int(numbers.max()) + 1)
     noise = local_noise(scans)
     alignment = align(
@@ -168,6 +196,7 @@ def measure_residuals(
         aligned.surface, label_raw, label, core, noise, variance, shares, beams,
         _share(_per_stretch(unexplained, stretch), compared, seed, "short"),
         float((finite & np.isfinite(aligned.ranges)).sum() / max(finite.sum(), 1)),
+        every,
     )  # fmt: skip
 
 
