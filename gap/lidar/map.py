@@ -150,7 +150,7 @@ class LidarMap:
             known = np.empty_like(limit)
             angles = self.angle_min + self.angle_increment * np.arange(self.beams)
             known_ranges(angles, np.ascontiguousarray(poses, dtype=np.float64), limit, self.seen.origin,
-                         self.seen.cell, self.seen.crossed, known)  # fmt: skip
+                         self.seen.cell, self.seen.known, known)  # fmt: skip
             unknown = known < limit
             ranges[unknown], surface[unknown] = np.nan, -1
         return Expected(ranges, surface)

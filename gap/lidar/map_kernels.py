@@ -299,7 +299,7 @@ def fit_lines(
             if nx * sums[m, 6] + ny * sums[m, 7] < 0.0:
                 nx, ny = -nx, -ny
             line[m, 0], line[m, 1] = mx + anchor[m, 0], my + anchor[m, 1]
-            # Seen from in front, the start is at the left: direction = normal turned clockwise.
+            # Seen from in front, the start is at the right: direction = normal turned clockwise.
             line[m, 2], line[m, 3] = ny, -nx
             line[m, 4], line[m, 5] = nx, ny
             line[m, 6], line[m, 7] = sums[m, 0], np.sqrt(across)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,14 @@ class SeenSpace:
     crossed: NDArray[np.uint64]
     origin: FloatArray
     cell: float
+
+    @cached_property
+    def known(self) -> NDArray[np.bool_]:
+        """(rows, columns) whether beams went through a cell or a neighbour: far beams leave gaps between them."""
+        wide = np.pad(self.crossed != 0, 1)
+        tall = wide[:-2] | wide[1:-1] | wide[2:]
+        near: NDArray[np.bool_] = tall[:, :-2] | tall[:, 1:-1] | tall[:, 2:]
+        return np.ascontiguousarray(near)
 
     def at(self, table: NDArray[np.uint64], points: FloatArray) -> NDArray[np.uint64]:
         """Return the entries (N,) of a table like ``crossed`` at points (N, 2) [m]; 0 outside."""
@@ -132,28 +141,20 @@ def _cross(
 @compiled
 def known_ranges(
     angles: FloatArray, poses: FloatArray, limit: NDArray[np.float32], origin: FloatArray, cell: float,
-    crossed: NDArray[np.uint64], out: NDArray[np.float32],
+    known: NDArray[np.bool_], out: NDArray[np.float32],
 ) -> None:  # fmt: skip
-    """Fill ``out`` (S, B) with how far each beam stays in seen space [m], up to ``limit`` (S, B)."""
-    rows, columns = crossed.shape
+    """Fill ``out`` (S, B) with how far each beam stays in the known space [m], up to ``limit`` (S, B)."""
+    rows, columns = known.shape
     for s in range(limit.shape[0]):
+        x, y = (poses[s, 0] - origin[0]) / cell, (poses[s, 1] - origin[1]) / cell
         for b in range(limit.shape[1]):
-            dx, dy = np.cos(poses[s, 2] + angles[b]) / cell, np.sin(poses[s, 2] + angles[b]) / cell
-            x, y = (poses[s, 0] - origin[0]) / cell, (poses[s, 1] - origin[1]) / cell
-            end = limit[s, b] - MARGIN
-            hidden, r = 0.0, 0.0
-            known = limit[s, b]
-            while r < end:
-                ix, iy = int(x + r * dx), int(y + r * dy)
-                seen = False
-                # A cell counts as seen with its neighbours: far beams leave gaps between them.
-                for jy in range(max(iy - 1, 0), min(iy + 2, rows)):
-                    for jx in range(max(ix - 1, 0), min(ix + 2, columns)):
-                        if crossed[jy, jx] != 0:
-                            seen = True
+            dx, dy = np.cos(poses[s, 2] + angles[b]), np.sin(poses[s, 2] + angles[b])
+            hidden = 0.0
+            out[s, b] = limit[s, b]
+            for k in range(int((limit[s, b] - MARGIN) / cell) + 1):
+                ix, iy = int(x + k * dx), int(y + k * dy)
+                seen = 0 <= ix < columns and 0 <= iy < rows and known[iy, ix]
                 hidden = 0.0 if seen else hidden + cell
                 if hidden >= HIDDEN:
-                    known = np.float32(r - hidden + cell)
+                    out[s, b] = (k + 1) * cell - hidden
                     break
-                r += cell
-            out[s, b] = known

@@ -32,6 +32,8 @@ FINEST = 0.05
 MOST_CELLS = 4_000_000
 WIDTHS = (0.4, 0.4, 0.3, 0.25, 0.2, 0.15, 0.12, 0.1)
 """Width [m] of the biweight by round, then the last one or more (``least_width``)."""
+NEAR = 4
+"""Widths that are left out where starts are known to be near."""
 DEVIATIONS = 4.685
 """Width of the biweight in the last rounds, in standard deviations of each return (95 % efficiency; Holland and Welsch
 1977). A return beside a corner that is paired with the wrong face, met at grazing incidence, would else weigh most."""
@@ -43,6 +45,8 @@ LEAST_INLIERS = 0.5
 """Share of the returns near the map (``REACH``) that must lie within the last width, or the match has failed."""
 LEAST_RETURNS = 20
 """Paired returns below which a match has failed."""
+LEAST_COSINE = 0.05
+"""Faces that a beam meets at less than this cosine of incidence are no partners of its return."""
 SEARCH_BELOW = 0.7
 """Share of inliers below which other starts are tried."""
 SEARCH_OFFSETS = (-0.25, 0.0, 0.25)
@@ -60,7 +64,7 @@ class Segments:
     """Faces of a map as M line segments.
 
     Attributes:
-        start, end: (M, 2) [m]; seen from in front the start is at the left.
+        start, end: (M, 2) [m]; seen from in front the start is at the right.
         normal: (M, 2) unit vectors towards the side that is seen.
     """
 
@@ -142,7 +146,7 @@ def align(
         least_width: of the biweight at the end [m]; by default 4 standard deviations, 0.06 m at least.
         prior: standard deviations of the start's position [m] and heading [rad]; holds what the scan leaves open, such
             as the place along a corridor.
-        search: whether to try other starts where the first match explains too little.
+        search: whether starts may be far off: begins wide, and tries others where the first match explains too little.
         reach: returns beyond this [m] are left out; by default 95 % of the sensor's own.
 
     Raises:
@@ -157,16 +161,23 @@ def align(
         )
     noise = float(np.hypot(range_noise, map_noise))
     last = max(4.0 * noise, 0.06) if least_width is None else least_width
-    widths = np.array([max(w, last) for w in WIDTHS] + [last])
+    first = WIDTHS if search else WIDTHS[NEAR:]
+    widths = np.array([max(w, last) for w in first] + [last])
     segments = grid.segments
     pose, covariance = np.empty_like(start), np.empty((len(start), 3, 3))
     inliers, ok = np.empty(len(start)), np.empty(len(start), np.bool_)
     align_scans(
-        scans.ranges, scans.angles, start, segments.start, segments.end, segments.normal, grid.near, grid.origin,
+        scans.ranges, scans.angles, start, _faces(segments), grid.near, grid.origin,
         grid.cell, widths, (range_noise, map_noise), prior, 0.95 * scans.range_max if reach is None else reach, search,
         np.array(SEARCH_OFFSETS), np.array(SEARCH_TURNS), pose, covariance, inliers, ok,
     )  # fmt: skip
     return Alignment(pose, covariance, inliers, ok)
+
+
+def _faces(segments: Segments) -> FloatArray:
+    """Return (M, 5) start x, y, normal x, y and length of each segment: what the kernels read of it."""
+    length = np.hypot(*(segments.end - segments.start).T)
+    return np.column_stack([segments.start, segments.normal, length])
 
 
 @compiled
@@ -213,8 +224,8 @@ def fill_grid(
 
 @compiled
 def _partner(
-    x: float, y: float, dx: float, dy: float, start: FloatArray, end: FloatArray, normal: FloatArray,
-    near: NDArray[np.int32], origin: FloatArray, cell: float,
+    x: float, y: float, dx: float, dy: float, faces: FloatArray, near: NDArray[np.int32], origin: FloatArray,
+    cell: float,
 ) -> tuple[int, float, float]:  # fmt: skip
     """Return segment, signed distance to its line and distance past its ends for a return (x, y) of a beam (dx, dy)."""
     ix, iy = int(np.floor((x - origin[0]) / cell)), int(np.floor((y - origin[1]) / cell))
@@ -225,14 +236,14 @@ def _partner(
         m = near[iy, ix, k]
         if m < 0:
             break
-        if normal[m, 0] * dx + normal[m, 1] * dy > -0.05:
+        nx, ny = faces[m, 2], faces[m, 3]
+        if nx * dx + ny * dy > -LEAST_COSINE:
             continue
-        px, py = x - start[m, 0], y - start[m, 1]
-        e = normal[m, 0] * px + normal[m, 1] * py
-        tx, ty = end[m, 0] - start[m, 0], end[m, 1] - start[m, 1]
-        length = max(np.hypot(tx, ty), 1e-9)
-        u = (px * tx + py * ty) / length
-        beyond = max(-u, u - length, 0.0)
+        px, py = x - faces[m, 0], y - faces[m, 1]
+        e = nx * px + ny * py
+        # Along the face, from its start at the right: the normal turned clockwise.
+        u = px * ny - py * nx
+        beyond = max(-u, u - faces[m, 4], 0.0)
         far = e * e + beyond * beyond
         if far < least:
             best, least, off, past = m, far, e, beyond
@@ -241,7 +252,7 @@ def _partner(
 
 @compiled
 def _normal_equations(
-    points: FloatArray, count: int, pose: FloatArray, start: FloatArray, end: FloatArray, normal: FloatArray,
+    points: FloatArray, count: int, pose: FloatArray, faces: FloatArray,
     near: NDArray[np.int32], origin: FloatArray, cell: float, width: float, deviations: float,
     noise: tuple[float, float], h: FloatArray, g: FloatArray,
 ) -> tuple[int, int, float, float]:  # fmt: skip
@@ -258,13 +269,13 @@ def _normal_equations(
     for i in range(count):
         rx, ry = c * points[i, 0] - d * points[i, 1], d * points[i, 0] + c * points[i, 1]
         bx, by = c * points[i, 2] - d * points[i, 3], d * points[i, 2] + c * points[i, 3]
-        m, e, past = _partner(pose[0] + rx, pose[1] + ry, bx, by, start, end, normal, near, origin, cell)
+        m, e, past = _partner(pose[0] + rx, pose[1] + ry, bx, by, faces, near, origin, cell)
         if m < 0:
             continue
         paired += 1
         if past > 0.5 * width:
             continue
-        nx, ny = normal[m, 0], normal[m, 1]
+        nx, ny = faces[m, 2], faces[m, 3]
         slope = nx * bx + ny * by
         variance = noise[0] * noise[0] * slope * slope + noise[1] * noise[1]
         inside += abs(e) < width
@@ -308,8 +319,8 @@ def _solve3(h: FloatArray, g: FloatArray, out: FloatArray) -> bool:
 
 @compiled
 def _descend(
-    points: FloatArray, count: int, pose: FloatArray, anchor: FloatArray, start: FloatArray, end: FloatArray,
-    normal: FloatArray, near: NDArray[np.int32], origin: FloatArray, cell: float, widths: FloatArray,
+    points: FloatArray, count: int, pose: FloatArray, anchor: FloatArray, faces: FloatArray,
+    near: NDArray[np.int32], origin: FloatArray, cell: float, widths: FloatArray,
     noise: tuple[float, float], prior: tuple[float, float], h: FloatArray, g: FloatArray, inverse: FloatArray,
 ) -> tuple[int, int]:  # fmt: skip
     """Improve ``pose`` in place; return returns on the map at the end, and near it; ``inverse`` is the covariance."""
@@ -318,7 +329,7 @@ def _descend(
         width = widths[min(turn, len(widths) - 1)]
         deviations = DEVIATIONS if turn >= len(widths) else np.inf
         inside, paired, total, squares = _normal_equations(
-            points, count, pose, start, end, normal, near, origin, cell, width, deviations, noise, h, g
+            points, count, pose, faces, near, origin, cell, width, deviations, noise, h, g
         )
         if total <= 0.0:
             return 0, paired
@@ -349,7 +360,7 @@ def _descend(
 
 @compiled
 def _best_start(
-    points: FloatArray, count: int, pose: FloatArray, start: FloatArray, end: FloatArray, normal: FloatArray,
+    points: FloatArray, count: int, pose: FloatArray, faces: FloatArray,
     near: NDArray[np.int32], origin: FloatArray, cell: float, offsets: FloatArray, turns: FloatArray, best: FloatArray,
 ) -> None:  # fmt: skip
     """Fill ``best`` (3,) with the start around ``pose`` from which most returns lie near the map; ties: the first."""
@@ -365,7 +376,7 @@ def _best_start(
                 for i in range(0, count, stride):
                     px, py = c * points[i, 0] - d * points[i, 1], d * points[i, 0] + c * points[i, 1]
                     bx, by = c * points[i, 2] - d * points[i, 3], d * points[i, 2] + c * points[i, 3]
-                    m, e, past = _partner(x + px, y + py, bx, by, start, end, normal, near, origin, cell)
+                    m, e, past = _partner(x + px, y + py, bx, by, faces, near, origin, cell)
                     if m >= 0:
                         score += max(1.0 - (e * e + past * past) / (SEARCH_WIDTH * SEARCH_WIDTH), 0.0)
                 if score > most:
@@ -375,8 +386,8 @@ def _best_start(
 
 @compiled
 def align_scans(
-    ranges: NDArray[np.float32], angles: FloatArray, poses: FloatArray, start: FloatArray, end: FloatArray,
-    normal: FloatArray, near: NDArray[np.int32], origin: FloatArray, cell: float, widths: FloatArray,
+    ranges: NDArray[np.float32], angles: FloatArray, poses: FloatArray, faces: FloatArray,
+    near: NDArray[np.int32], origin: FloatArray, cell: float, widths: FloatArray,
     noise: tuple[float, float], prior: tuple[float, float], reach: float, search: bool, offsets: FloatArray,
     turns: FloatArray, pose: FloatArray, covariance: FloatArray, inliers: FloatArray, ok: NDArray[np.bool_],
 ) -> None:  # fmt: skip
@@ -395,19 +406,19 @@ def align_scans(
                 n += 1
         trial[:] = poses[s]
         inside, paired = _descend(
-            points, n, trial, poses[s], start, end, normal, near, origin, cell, widths, noise, prior, h, g, inverse
+            points, n, trial, poses[s], faces, near, origin, cell, widths, noise, prior, h, g, inverse
         )
         if search and n >= LEAST_RETURNS and inside < SEARCH_BELOW * paired:
-            _best_start(points, n, poses[s], start, end, normal, near, origin, cell, offsets, turns, best)
+            _best_start(points, n, poses[s], faces, near, origin, cell, offsets, turns, best)
             there, other = _descend(
-                points, n, best, poses[s], start, end, normal, near, origin, cell, widths, noise, prior, h, g, inverse
+                points, n, best, poses[s], faces, near, origin, cell, widths, noise, prior, h, g, inverse
             )
             if there > inside:
                 inside, paired = there, other
                 trial[:] = best
             else:
                 _descend(
-                    points, n, trial, poses[s], start, end, normal, near, origin, cell, widths[-1:], noise, prior,
+                    points, n, trial, poses[s], faces, near, origin, cell, widths[-1:], noise, prior,
                     h, g, inverse,
                 )  # fmt: skip
         inliers[s] = inside / n if n else 0.0

@@ -54,8 +54,8 @@ def test_with_noise_poses_are_unbiased_and_the_covariance_says_how_far_off_they_
 
 def test_a_corridor_leaves_its_length_to_the_start():
     segments = Segments(
-        np.array([[-50.0, 1.0], [50.0, -1.0]]),
         np.array([[50.0, 1.0], [-50.0, -1.0]]),
+        np.array([[-50.0, 1.0], [50.0, -1.0]]),
         np.array([[0.0, -1.0], [0.0, 1.0]]),
     )
     angles = np.linspace(-np.pi / 2, np.pi / 2, 181)
