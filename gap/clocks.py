@@ -9,7 +9,6 @@ import numpy as np
 from ..common.geometry import FloatArray
 from ..common.seeding import generator
 from .fieldlog import SECOND, FieldLog, IntArray
-from .metrics import CONFIDENCE
 
 REACH = 1.0
 """Offsets are sought finely within this [s]."""
@@ -109,7 +108,7 @@ def fine_offset(
     best = _lowest(cost.mean(axis=0)[None], shifts)[0]
     drawn = generator(seed, "gap.clocks").integers(0, _BLOCKS, size=(_DRAWS, _BLOCKS))
     found = _lowest(cost[drawn].mean(axis=1), shifts)
-    low, high = np.quantile(found, [(1.0 - CONFIDENCE) / 2.0, (1.0 + CONFIDENCE) / 2.0])
+    low, high = np.quantile(found, [0.025, 0.975])
     mean = cost.mean(axis=0)
     return Offset(
         float(best),

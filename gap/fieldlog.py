@@ -224,7 +224,10 @@ class FieldLog:
             raise InputError(
                 "commands (or ticks) and true poses do not overlap in time",
                 where=self.robot,
-                mend="check that both were stamped by the same clock",
+                mend=next(
+                    (line for line in self.report.lines() if "shift_s" in line),
+                    "check that both were stamped by the same clock; 'floorcast gap inspect' compares the clocks",
+                ),
             )
         return start, end
 

@@ -302,14 +302,14 @@ def _finish(table: str, values: FloatArray, t_ns: IntArray) -> Any:
     if table == "ticks":
         return np.round(values).astype(np.int64)
     if table == "odom" and values.shape[1] == 2:
-        return _reckon(values, t_ns)
+        return reckon(values, t_ns)
     values = values.copy()
     if table in ("pose", "odom"):
         values[:, 2] = wrap_angle(values[:, 2])
     return values
 
 
-def _reckon(twist: FloatArray, t_ns: IntArray) -> FloatArray:
+def reckon(twist: FloatArray, t_ns: IntArray) -> FloatArray:
     """Integrate measured speeds (N, 2) to a track (N, 3), by the mean speed between stamps."""
     dt = np.diff(t_ns) / 1e9
     mean = 0.5 * (twist[1:] + twist[:-1])

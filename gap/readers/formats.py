@@ -18,6 +18,8 @@ from .opening import head_of
 from .options import ReadOptions
 from .rosbag import looks_like_mcap, looks_like_rosbag, read_mcap, read_rosbag
 from .tricycle import looks_like_tricycle, read_tricycle
+from .tum import read_tum, tum_files
+from .vda5050 import looks_like_vda5050, read_vda5050
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,18 @@ READERS: tuple[Reader, ...] = (
         "a folder with commands/control_takeNN.csg and poses/takeNN.txt",
         lambda path, head: path.is_dir() and bool(takes_in(path)),
         read_mecanum,
+    ),
+    Reader(
+        "vda5050",
+        "VDA 5050 messages, one JSON text a line, with or without topics",
+        lambda path, head: path.is_file() and looks_like_vda5050(head),
+        read_vda5050,
+    ),
+    Reader(
+        "tum",
+        "'stamp x y z qx qy qz qw' lines, or a folder with groundtruth.txt and estimated.txt of them",
+        lambda path, head: bool(tum_files(path)),
+        read_tum,
     ),
     Reader(
         "omron",

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...common.errors import InputError
 from ...common.geometry import FloatArray, relative, wrap_angle
+from ..clocks import coarse_offset, yaw_track
 from ..fieldlog import SECOND, FieldLog, Finding, IntArray, LogEvent, LogReport, interpolate_pose
 from .options import ReadOptions, Shifted
 
@@ -50,6 +51,7 @@ def examine(log: FieldLog, options: ReadOptions) -> FieldLog:
     # A stored log was looked at when it was imported: what it tells already is not told twice.
     leaps = [event for event in find_jumps(log) if event not in log.events]
     notes = [Finding(str(item), 1, 1) for item in suspicions(log)]
+    notes += [Finding(text, 1, 1) for text in strangers(log)]
     notes += [Finding(f"leap in {event.values['table']}: {event.values['what']}", 1, 1) for event in leaps]
     first, *others = log.report.files
     notes = [note for note in notes if note not in first.notes]
@@ -58,6 +60,28 @@ def examine(log: FieldLog, options: ReadOptions) -> FieldLog:
     report = LogReport((replace(first, notes=(*first.notes, *notes)), *others))
     events = tuple(sorted((*log.events, *leaps), key=lambda event: event.t_ns))
     return replace(log, report=report, events=events)
+
+
+def strangers(log: FieldLog) -> list[str]:
+    """Say which tables share no time with the poses, and by how many seconds their clock seems to be off."""
+    found = []
+    for table in ("cmd", "odom"):
+        stamps = getattr(log, f"{table}_t_ns")
+        if len(stamps) < 2 or len(log.pose_t_ns) < 2:
+            continue
+        if min(stamps[-1], log.pose_t_ns[-1]) > max(stamps[0], log.pose_t_ns[0]):
+            continue
+        apart = (int(log.pose_t_ns[0]) - int(stamps[0])) / SECOND
+        told = f"{table} and poses share no time: their first stamps are {apart:+.3f} s apart"
+        reference, track = yaw_track(log, "pose"), yaw_track(log, table)
+        offset = coarse_offset(reference, track) if reference and track else None
+        if offset is not None:
+            told += (
+                f"; both turn alike (correlation {offset[1]:.2f}) if {offset[0]:.1f} s are added to {table}:"
+                f" shift_s: {{{table}: {offset[0]:.1f}}}"
+            )
+        found.append(told)
+    return found
 
 
 def shift(log: FieldLog, seconds: Mapping[Shifted, float]) -> FieldLog:
