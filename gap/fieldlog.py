@@ -193,10 +193,18 @@ class FieldLog:
         """The robot, and its run where there are several."""
         return f"{self.robot}/{self.run}" if self.run else self.robot
 
-    @property
-    def breaks_ns(self) -> IntArray:
-        """(J,) int64 stamps at which a table leaps; nothing measured across one is to be used."""
-        return np.array([event.t_ns for event in self.events if event.kind == "jump"], dtype=np.int64)
+    def breaks(self, *tables: str) -> IntArray:
+        """Return where these tables (all of them if none is named) leap: (J, 2) int64 last stamp before, stamp after.
+
+        Nothing measured across one is to be used.
+        """
+        leaps = [event for event in self.events if event.kind == "jump"]
+        found = [
+            (int(event.values.get("from_ns", event.t_ns)), event.t_ns)
+            for event in leaps
+            if not tables or event.values.get("table") in tables
+        ]
+        return np.array(found, dtype=np.int64).reshape(-1, 2)
 
     @property
     def input_t_ns(self) -> IntArray:

@@ -194,10 +194,8 @@ def odometry_windows(log: FieldLog, metres: float) -> OdometryWindows:
     end = last[start]
     travel = travelled[end] - travelled[start]
     good = travel <= _SAGGING * metres + 0.5
-    for leap in log.events:
-        if leap.kind == "jump":
-            begin = leap.values.get("from_ns", leap.t_ns)
-            good &= (anchors[end] <= begin) | (anchors[start] >= leap.t_ns)
+    for before, after in log.breaks("pose", "odom"):
+        good &= (anchors[end] <= before) | (anchors[start] >= after)
     left_out = int((~good).sum())
     start, end, travel = start[good], end[good], travel[good]
     error = relative(

@@ -127,6 +127,8 @@ def lay_windows(
     begin = np.broadcast_to((start_ns - round(VELOCITY_BASE * SECOND))[:, None], ends.shape)
     whole = ~crosses_gap(log.pose_t_ns, MAX_TRUTH_GAP, begin, ends)
     whole &= ~crosses_gap(log.input_t_ns, MAX_INPUT_GAP, begin, ends)
+    for before, after in log.breaks("pose"):
+        whole &= (ends <= before) | (begin >= after)
     return start_ns, inside & whole, tuple(int(count) for count in (inside & ~whole).sum(axis=0))
 
 

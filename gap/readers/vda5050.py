@@ -3,8 +3,8 @@
 Lines may be bare payloads, payloads behind their topic (as ``mosquitto_sub -v`` prints them, with or without a time in
 front), or objects with ``topic`` and ``payload``. Messages: VDA 5050, "Interface for the communication between
 automated guided vehicles and a master control", versions 2.0 to 3.0; 3.0 calls ``agvPosition``
-``mobileRobotPosition`` and ``batteryState`` ``powerSupply``. Positions are the vehicle's own localisation: no independent truth, and there are no
-commands, so such logs give the gap of task times and routes only.
+``mobileRobotPosition`` and ``batteryState`` ``powerSupply``. Positions are the vehicle's own localisation: no
+independent truth, and there are no commands, so such logs give the gap of task times and routes only.
 """
 
 from __future__ import annotations

@@ -20,9 +20,9 @@ pytestmark = [
 
 
 def lines_of(path):
-    opened = gzip.open(path, "rt") if path.suffix == ".gz" else path.open()
-    with opened as file:
-        return [line for line in file.read().splitlines() if line.strip() and not line.startswith("#")]
+    data = path.read_bytes()
+    text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
+    return [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
 
 
 def noted(log, words):

@@ -11,6 +11,7 @@ from floorcast.common.errors import InputError
 from floorcast.gap.inspect import inspect, inspect_rows
 from floorcast.gap.readers import ReadOptions, read_log
 from floorcast.gap.readers.sanity import examine
+from floorcast.gap.replay import make_windows
 
 from .synthetic import make_log
 from .test_odometry import make_run
@@ -69,10 +70,24 @@ def test_a_heading_jump_is_found_told_and_left_out_by_who_asks():
     odom = log.odom.copy()
     odom[1500:, 2] = (odom[1500:, 2] + 1.4 + np.pi) % (2 * np.pi) - np.pi
     marked = examine(replace(log, odom=odom), ReadOptions())
-    assert marked.breaks_ns.tolist() == [int(log.odom_t_ns[1500])]
+    assert marked.breaks("odom").tolist() == [log.odom_t_ns[1499:1501].tolist()]
+    assert len(marked.breaks("pose")) == 0
     assert "odom: heading by 8" in facts(marked).jumps[0]
     assert "leap in odom" in "\n".join(marked.report.lines())
-    assert len(examine(log, ReadOptions()).breaks_ns) == 0
+    assert len(examine(log, ReadOptions()).breaks()) == 0
+
+
+def test_windows_across_a_leap_of_the_truth_are_left_out_of_the_replay():
+    log = make_log(60.0, seed=5)
+    pose = log.pose.copy()
+    pose[3000:, 2] = (pose[3000:, 2] + 1.4 + np.pi) % (2 * np.pi) - np.pi
+    marked = examine(replace(log, pose=pose), ReadOptions())
+    ((before, after),) = marked.breaks("pose")
+    windows = make_windows(marked, (1.0, 5.0), every=1.0)
+    crossing = (windows.start_ns[:, None] < after) & (windows.start_ns[:, None] + [10**9, 5 * 10**9] > before)
+    assert crossing.any()
+    assert not (crossing & windows.valid).any()
+    assert make_windows(log, (1.0, 5.0), every=1.0).valid.sum() > windows.valid.sum()
 
 
 def test_a_turn_during_a_hole_that_both_tables_show_is_no_leap():
@@ -81,7 +96,7 @@ def test_a_turn_during_a_hole_that_both_tables_show_is_no_leap():
     for track, t_ns in ((odom, log.odom_t_ns), (pose, log.pose_t_ns)):
         after = t_ns >= log.odom_t_ns[1500]
         track[after, 2] = (track[after, 2] + 1.2 + np.pi) % (2 * np.pi) - np.pi
-    assert len(examine(replace(log, odom=odom, pose=pose), ReadOptions()).breaks_ns) == 0
+    assert len(examine(replace(log, odom=odom, pose=pose), ReadOptions()).breaks()) == 0
 
 
 def test_a_simulated_run_measures_nothing_and_rows_are_plain():
