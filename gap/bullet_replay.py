@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..common.errors import InputError
-from ..common.geometry import FloatArray
+from ..common.geometry import FloatArray, relative
 from ..common.primitives import PrimitiveBuilder
 from ..physics.settings import PhysicsSettings
 from ..physics.world import World
@@ -32,6 +32,16 @@ TOGETHER = 64
 EVERYWHERE = 1e4
 """Margin [m] within which everything counts as near, so that every step is Bullet's."""
 _SPARE = 5.0
+_UNLIMITED = {
+    **dict.fromkeys(("linear_gain", "angular_gain", "lateral_gain", "steering_gain"), 1.0),
+    **dict.fromkeys(("motor_lag", "steering_lag", "steering_offset", "rolling_resistance", "roller_friction"), 0.0),
+    **dict.fromkeys(("max_acceleration", "max_deceleration", "max_yaw_acceleration", "max_steering_rate"), 1e4),
+    "max_wheel_torque": 1e7,
+    "friction": 100.0,
+    "max_yaw_rate": 20.0,
+    "max_steering_angle": 3.1,
+}
+"""A drive that does what it is told, and does not slip."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,37 @@ def replay_in_bullet(
     replay = DriveReplay([windows] if isinstance(windows, Windows) else windows)
     commands = replay.commands(model.drive.command_delay)
     return drive_in_bullet(commands, replay.start_pose, replay.start_velocity, model, world=world).poses
+
+
+def follow_in_bullet(paths: FloatArray, model: RobotModel, *, world: World | None = None) -> BulletReplay:
+    """Drive robots along dead-reckoned paths, as their wheels counted: what counts cannot tell is what they touched.
+
+    Each step's motion is asked of a drive without lag, ramps, limits or slip, so that only contacts keep the robot from
+    it: jumps from count to count would make wheels slip that did not.
+
+    Args:
+        paths: (K, T + 1, 3) poses of ``base_link`` every ``STEP``, for example of ``TricycleReplay`` or
+            ``WheelReplay`` with the tracked mark at the origin.
+        model: the robot.
+        world: as in ``replay_in_bullet``.
+
+    Returns:
+        The poses that came of it; a tricycle or a differential drive does not follow sideways motion.
+    """
+    turn = np.diff(np.unwrap(paths[..., 2], axis=1), axis=1)
+    moved = relative(paths[:, :-1], paths[:, 1:])
+    # The screw that leads from pose to pose.
+    half = 0.5 * turn
+    safe = np.where(np.abs(half) < 1e-9, 1.0, half)
+    cotangent = np.where(np.abs(half) < 1e-9, 1.0, safe / np.tan(safe))
+    along = cotangent * moved[..., 0] + half * moved[..., 1]
+    across = cotangent * moved[..., 1] - half * moved[..., 0]
+    commands = np.stack([along, across, turn], axis=-1) / STEP
+    if model.kind != "mecanum":
+        commands = commands[..., [0, 2]]
+    free = {name: value for name, value in _UNLIMITED.items() if name in type(model.drive).model_fields}
+    ideal = model.model_copy(update={"drive": model.drive.model_copy(update=free)})
+    return drive_in_bullet(commands, paths[:, 0], commands[:, 0], ideal, world=world)
 
 
 def drive_in_bullet(

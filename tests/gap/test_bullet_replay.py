@@ -4,12 +4,13 @@ import pytest
 from floorcast.common.errors import InputError
 from floorcast.common.geometry import relative
 from floorcast.common.primitives import PrimitiveBuilder
-from floorcast.gap.bullet_replay import FREQUENCY, drive_in_bullet, replay_in_bullet
+from floorcast.gap.bullet_replay import FREQUENCY, drive_in_bullet, follow_in_bullet, replay_in_bullet
 from floorcast.gap.fieldlog import CREATE_MODEL
-from floorcast.gap.replay import DriveReplay, drive_fast, make_windows
+from floorcast.gap.replay import STEP, DriveReplay, drive_fast, make_windows
 from floorcast.physics.settings import PhysicsSettings
 from floorcast.physics.world import World
 from floorcast.robots.model import RobotModel
+from floorcast.robots.wheels import integrate
 
 from .synthetic import make_log
 
@@ -64,6 +65,17 @@ def test_windows_are_driven_as_the_log_says():
     error = relative(windows.truth, poses)[windows.valid[:, 1]][:, 250]
     assert np.median(np.hypot(error[:, 0], error[:, 1])) < 0.006
     assert np.abs(poses - DriveReplay([windows]).simulate(model.drive))[windows.valid[:, 1], 250, :2].max() < 0.006
+
+
+@pytest.mark.parametrize("kind", ["tricycle", "mecanum"])
+def test_a_path_that_wheels_counted_is_followed(kind):
+    turn = np.repeat([0.4, -0.3], 100)
+    steps = np.column_stack([np.full(200, 0.4), np.full(200, 0.1 if kind == "mecanum" else 0.0), turn]) * STEP
+    path = integrate(steps)[None]
+    found = follow_in_bullet(path, KINDS[kind][0])
+    apart = relative(path[0], found.poses[0])
+    assert np.hypot(apart[:, 0], apart[:, 1]).max() < 0.01
+    assert np.abs(apart[:, 2]).max() < 0.02
 
 
 def _walled() -> World:
