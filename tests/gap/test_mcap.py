@@ -65,8 +65,7 @@ def whole_messages(data):
     return counts
 
 
-@pytest.mark.parametrize("compression", ["NONE", "LZ4", "ZSTD"])
-@pytest.mark.parametrize("share", [0.3, 0.6, 0.97])
+@pytest.mark.parametrize(("compression", "share"), [("NONE", 0.3), ("ZSTD", 0.6), ("LZ4", 0.6), ("ZSTD", 0.97)])
 def test_a_file_cut_anywhere_is_recovered_and_says_how_much(tmp_path, circle, compression, share):
     path = write_mcap(tmp_path / "run.mcap", circle, compression)
     data = path.read_bytes()[: int(share * path.stat().st_size)]

@@ -73,7 +73,13 @@ def test_rosbag1_comes_back_as_written(tmp_path, circle1, compression):
 
 
 @pytest.mark.parametrize(
-    ("storage", "compression"), [("sqlite3", None), ("mcap", None), ("sqlite3", "MESSAGE"), ("sqlite3", "FILE")]
+    ("storage", "compression"),
+    [
+        ("sqlite3", None),
+        ("mcap", None),
+        pytest.param("sqlite3", "MESSAGE", marks=pytest.mark.slow),
+        pytest.param("sqlite3", "FILE", marks=pytest.mark.slow),
+    ],
 )
 def test_rosbag2_comes_back_as_written(tmp_path, circle2, storage, compression):
     folder = write_bag2(tmp_path / "run", circle2, storage, compression)
@@ -491,7 +497,7 @@ def counts_by_index(path):
 
 @fielddata
 @pytest.mark.skipif(not FIELD.exists(), reason="field data folder not found (FLOORCAST_FIELDDATA)")
-@pytest.mark.parametrize("name", ["bag1", "bag3"])
+@pytest.mark.parametrize("name", ["bag1", pytest.param("bag3", marks=pytest.mark.slow)])
 def test_the_optitrack_bags(name):
     counts = counts_by_index(FIELD / f"{name}.bag")
     (log,) = read_rosbag(FIELD / f"{name}.bag", PLAIN)

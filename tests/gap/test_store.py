@@ -104,7 +104,7 @@ def logs(draw):
     )
 
 
-@settings(max_examples=8, deadline=None, database=None)
+@settings(max_examples=6, deadline=None, database=None)
 @given(log=logs())
 def test_any_log_comes_back_to_the_bit(tmp_path_factory, log):
     folder = tmp_path_factory.mktemp("store")
