@@ -18,8 +18,8 @@ from .rosmsg import Scan
 MAX_ROWS = 2_000_000
 """Rows of one topic before every second is left out: 11 hours at 50 Hz."""
 MAX_SCAN_BYTES = 1 << 28
-"""Of the ranges of one topic, before every second scan is left out; ``max_scans`` may set less."""
-MAX_SHAPES = 16
+"""Of the ranges of one topic, before every second scan is left out; ``ReadOptions.max_scans`` may set less."""
+MAX_SHAPES = 256
 """Kinds of scan (number and direction of beams) that are kept apart on one topic."""
 _NEIGHBOURS = SECOND // 2
 """Records that come out of order by less than this [ns] are sorted; others are faults of the clock."""
@@ -74,68 +74,89 @@ class Rows:
 
 
 @dataclass
-class ScanRows:
-    """Scans of one topic, those of each shape apart.
+class ScanGroup:
+    """Scans of one shape.
 
     Attributes:
-        limit: scans of one shape before every second is left out; None: as many as ``MAX_SCAN_BYTES`` holds.
+        shape: of the first, as ``Scan`` has it.
+        rows: stamps; ``seen`` counts those that came, kept or not.
+        number: which scan of the topic each is, from 0.
+        ranges: (B,) float32 each [m].
+    """
+
+    shape: tuple[float, float, float, float, float]
+    rows: Rows = field(default_factory=lambda: Rows(0))
+    number: list[int] = field(default_factory=list)
+    ranges: list[NDArray[np.float32]] = field(default_factory=list)
+
+    @property
+    def beams(self) -> int:
+        """Number of beams."""
+        return len(self.ranges[0]) if self.ranges else 0
+
+    def keep(self, chosen: list[int]) -> None:
+        """Keep the scans at these places."""
+        self.rows.log = array("q", [self.rows.log[k] for k in chosen])
+        self.rows.head = array("q", [self.rows.head[k] for k in chosen])
+        self.number = [self.number[k] for k in chosen]
+        self.ranges = [self.ranges[k] for k in chosen]
+
+
+@dataclass
+class ScanRows:
+    """Scans of one topic, those of each shape apart; thinned evenly when there are too many.
+
+    Attributes:
+        limit: scans kept; None: as many as ``MAX_SCAN_BYTES`` holds.
         groups: by shape (beams, angle_min, angle_increment).
         frames: how often each frame was named.
-        others: scans of shapes beyond ``MAX_SHAPES``, not kept.
+        seen: scans that came.
+        stride: every how many-th was kept.
     """
 
     limit: int | None
     groups: dict[tuple[int, float, float], ScanGroup] = field(default_factory=dict)
     frames: Counter[tuple[str, str]] = field(default_factory=Counter)
-    others: int = 0
-
-    @property
-    def seen(self) -> int:
-        """Scans that came."""
-        return sum(group.rows.seen for group in self.groups.values()) + self.others
+    seen: int = 0
+    stride: int = 1
+    _kept: int = 0
+    _bytes: int = 0
 
     def add(self, log_ns: int, scan: Scan) -> None:
         """Take a scan."""
         self.frames[(scan.frame, "")] += 1
-        beams = len(scan.ranges)
+        number, self.seen = self.seen, self.seen + 1
         # Drivers recompute the angles of every scan: what differs by less than a hundredth of a degree is the same.
-        key = (beams, round(scan.shape[0], 4), round(scan.shape[2], 6))
+        key = (len(scan.ranges), round(scan.shape[0], 4), round(scan.shape[2], 6))
         group = self.groups.get(key)
         if group is None:
             if len(self.groups) >= MAX_SHAPES:
-                self.others += 1
                 return
-            room = max(2, MAX_SCAN_BYTES // (4 * max(beams, 1)))
-            limit = room if self.limit is None else min(room, self.limit)
-            group = self.groups[key] = ScanGroup(Rows(0, 1 << 62), limit, scan.shape)
-        group.add(log_ns, scan)
+            group = self.groups[key] = ScanGroup(scan.shape, Rows(0, stride=self.stride))
+        group.rows.seen += 1
+        if number % self.stride:
+            return
+        group.rows.log.append(log_ns)
+        group.rows.head.append(scan.t_ns)
+        group.number.append(number)
+        group.ranges.append(scan.ranges.astype(np.float32))  # a copy: the message's bytes are let go
+        self._kept += 1
+        self._bytes += 4 * len(scan.ranges)
+        if self._bytes > MAX_SCAN_BYTES or (self.limit is not None and self._kept > self.limit):
+            self._thin()
 
     def largest(self) -> ScanGroup | None:
-        """Return the group of the shape that came most often."""
-        return max(self.groups.values(), key=lambda group: group.rows.seen, default=None)
+        """Return the group of the shape that came most often; None if no scan was kept."""
+        kept = [group for group in self.groups.values() if group.ranges]
+        return max(kept, key=lambda group: group.rows.seen, default=None)
 
-
-@dataclass
-class ScanGroup:
-    """Scans of one shape; ``shape`` as ``Scan`` has it, of the first."""
-
-    rows: Rows
-    limit: int
-    shape: tuple[float, float, float, float, float]
-    ranges: list[NDArray[np.float32]] = field(default_factory=list)
-
-    def add(self, log_ns: int, scan: Scan) -> None:
-        """Take a scan of this shape."""
-        rows = self.rows
-        rows.seen += 1
-        if rows.stride > 1 and (rows.seen - 1) % rows.stride:
-            return
-        rows.log.append(log_ns)
-        rows.head.append(scan.t_ns)
-        self.ranges.append(scan.ranges.astype(np.float32))  # a copy: the message's bytes are let go
-        if len(self.ranges) > self.limit:
-            rows.stride *= 2
-            rows.log, rows.head, self.ranges = rows.log[::2], rows.head[::2], self.ranges[::2]
+    def _thin(self) -> None:
+        self.stride *= 2
+        for group in self.groups.values():
+            group.keep([k for k, number in enumerate(group.number) if number % self.stride == 0])
+            group.rows.stride = self.stride
+        self._kept = sum(len(group.ranges) for group in self.groups.values())
+        self._bytes = sum(4 * len(group.ranges) * group.beams for group in self.groups.values())
 
 
 @dataclass(frozen=True)
