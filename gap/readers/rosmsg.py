@@ -67,7 +67,17 @@ class Word(NamedTuple):
 Decoder = Callable[[memoryview], Any]
 """Turns bytes into a record of its kind (``tf``: a list of ``Placed``); raises one of ``DECODE_ERRORS`` if they are not
 such a message."""
-DECODE_ERRORS = (struct.error, ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError, MemoryError)
+DECODE_ERRORS = (
+    struct.error,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    IndexError,
+    OverflowError,
+    MemoryError,
+    RecursionError,
+)
 
 KINDS: dict[str, Kind] = {
     "geometry_msgs/msg/Twist": "twist",
