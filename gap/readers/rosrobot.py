@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +24,11 @@ CLOCKS_APART = SECOND
 RADIAN_COUNTS = 65536
 """Counts a turn that wheel angles in radians are stored as."""
 _SIDEWAYS = 0.02
+_CLOCK_FRAMES = ("odom", "base_link", "base_footprint")
+_UPRIGHT = 0.9
+"""Mean cosine of an axis against the vertical from which on it counts as upright."""
+_CLIMB = 0.5
+"""No robot climbs so far [m]."""
 _TABLES: tuple[Role, ...] = ("cmd", "odom", "pose", "scan", "wheels")
 
 
@@ -159,12 +165,13 @@ class _Robot:
                     offsets[choice.topic.name] = offset
                 elif choice.topic.kind != "twist" or any(rows.head):
                     silent.append(choice.topic.name)
-        for child in ("odom", "base_link", "base_footprint"):
-            for (_, frame), rows in self._edges.items():
-                own = self._alone or namespace_of(frame) in ("", self._space)
-                offset = offset_of(rows) if own and base_name(frame) == child and len(rows.log) > 1 else None
-                if offset is not None:
-                    offsets[f"/tf {frame}"] = offset
+        for (_, frame), rows in self._edges.items():
+            own = self._alone or namespace_of(frame) in ("", self._space)
+            # Latched transforms come again with the stamp of long ago: only what is stamped anew tells of the clock.
+            anew = 2 * len(set(rows.head)) > max(len(rows.head), 3)
+            offset = offset_of(rows) if own and anew and base_name(frame) in _CLOCK_FRAMES else None
+            if offset is not None:
+                offsets[f"/tf {frame}"] = offset
         for name in silent:
             self._notes.say(f"{name}: its headers hold no stamps; receive stamps are used")
         if not offsets:
@@ -230,11 +237,10 @@ class _Robot:
 
     def _along(self, tree: Tree, origin: str, base: str, chain: list[str], table: str) -> dict[str, Any]:
         """Return a table of poses composed from the transforms between two frames."""
-        links = chain[: chain.index(origin)]
-        for frame in links:
-            rows = tree.rows(frame)
-            if len(rows.log) > 1 and not (tree.edge(frame) is None or tree.edge(frame).fixed):  # type: ignore[union-attr]
-                self._sift(f"/tf {chain[chain.index(frame) + 1]} -> {frame}", rows, sound_poses(rows.table()))
+        for frame, parent in itertools.pairwise(chain[: chain.index(origin) + 1]):
+            link, rows = tree.edge(frame), tree.rows(frame)
+            if link is not None and not link.fixed:
+                self._sift(f"/tf {parent} -> {frame}", rows, sound_poses(rows.table()))
         track = tree.track(origin, base)
         if track is None or len(track.t_ns) < 2:
             return {}
@@ -253,15 +259,10 @@ class _Robot:
             return t_ns, np.empty((0, 3))
         turn = values[:, 3:] / np.linalg.norm(values[:, 3:], axis=1, keepdims=True)
         position = values[:, :3]
-        x, y, z, w = turn.T
-        up = np.array(
-            [np.mean(2 * (x * z + w * y)), np.mean(1 - 2 * (x * x + z * z)), np.mean(1 - 2 * (x * x + y * y))]
-        )
-        # A tracker whose y axis points up turns the robot about y: its own y axis then stays upright.
-        if abs(up[2]) < 0.5 < up[1] and np.ptp(position[:, 1]) < max(np.ptp(position[:, 0]), np.ptp(position[:, 2])):
+        if _y_is_up(position, turn):
             self._notes.say(f"{name}: its y axis points up; (x, -z) is taken for the floor and turns about y for yaw")
             position = position[:, [0, 2, 1]] * (1.0, -1.0, 1.0)
-            turn = np.column_stack([x, -z, y, w])
+            turn = turn[:, [0, 2, 1, 3]] * (1.0, -1.0, 1.0, 1.0)
         self._say_tilt(name, turn)
         return t_ns, np.column_stack([position[:, :2], wrap_angle(yaw_of(turn))])
 
@@ -413,6 +414,17 @@ class _Robot:
                 *others,
             )
         )
+
+
+def _y_is_up(position: FloatArray, turn: FloatArray) -> bool:
+    """Tell whether a tracker's y axis points up: the robot's own y axis stays upright, and its z axis does not.
+
+    Where the robot hardly turned both stay upright, and the height is the axis along which it hardly moved.
+    """
+    x, y, z, _ = turn.T
+    upright_y, upright_z = np.mean(1 - 2 * (x * x + z * z)) > _UPRIGHT, np.mean(1 - 2 * (x * x + y * y)) > _UPRIGHT
+    _, across, high = np.ptp(position, axis=0)
+    return bool(upright_y and (not upright_z or (high > _CLIMB and across < 0.2 * high)))
 
 
 def unwrap_counts(counts: IntArray) -> tuple[IntArray, int]:

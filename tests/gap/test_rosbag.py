@@ -295,6 +295,7 @@ def test_clocks_that_disagree_are_said_and_dealt_with(tmp_path):
     near = recorded(-20 * MS, -20 * MS)  # 20 ms between stamp and receipt: no more than a delay
     assert near.cmd_t_ns[0] == START
     assert near.odom_t_ns[0] == START - 20 * MS
+    assert "clocks" not in said(near)
     far = recorded(hour, hour)  # all headers an hour ahead: what has no header goes along
     assert far.odom_t_ns[0] == START + hour
     assert abs(far.cmd_t_ns[0] - far.odom_t_ns[0]) <= LATENCY
@@ -305,6 +306,18 @@ def test_clocks_that_disagree_are_said_and_dealt_with(tmp_path):
     none = recorded(0, 0, zero=True)
     assert none.odom_t_ns[0] == START + LATENCY
     assert "hold no stamps" in said(none)
+
+
+def test_latched_transforms_do_not_tell_of_the_clock(tmp_path):
+    out = Written(2)
+    old = START - 600 * 10**9  # stamped when the node came up, sent again with each part of the recording
+    for k in range(40):
+        out.odometry("/odom", START + k * 50 * MS, k, 0, 0)
+        if k % 20 == 0:
+            out.transforms("/tf_static", START + k * 50 * MS, (old, "base_footprint", "base_link", 0.0, 0.0, 0.0))
+    (log,) = read_log(write_bag2(tmp_path / "x", out))
+    assert log.odom_t_ns[0] == START
+    assert "clocks" not in said(log)
 
 
 def test_messages_out_of_order_twice_and_far_off(tmp_path):
@@ -404,10 +417,11 @@ def test_counters_that_roll_over_count_on():
     assert count == 0
 
 
-def test_a_tracker_with_y_up_is_turned_over(tmp_path):
+@pytest.mark.parametrize("most", [3.0, 0.1])
+def test_a_tracker_with_y_up_is_turned_over(tmp_path, most):
     """Motive exports y up: the floor is x and -z, and yaw a turn about y."""
     out = Written(1)
-    yaws = np.linspace(-3, 3, 40)
+    yaws = np.linspace(-most, most, 40)
     for k, yaw in enumerate(yaws):
         message = out.make(
             "geometry_msgs/msg/PoseStamped",
