@@ -193,11 +193,10 @@ def _too_long(steps: list[int]) -> int:
 
 
 def _no_database(path: Path, error: Exception) -> InputError:
-    return InputError(
-        f"the SQLite storage cannot be read: {error}",
-        where=str(path),
-        mend="copy the file again from its source; 'sqlite3 FILE .recover' may save more of a damaged one",
-    )
+    mend = "copy the file again from its source; 'sqlite3 FILE .recover' may save more of a damaged one"
+    if path.with_name(path.name + "-wal").exists():
+        mend = f"SQLite must be able to write beside it, to read {path.name}-wal: copy the folder where you may write"
+    return InputError(f"the SQLite storage cannot be read: {error}", where=str(path), mend=mend)
 
 
 def _open_topics(base: sqlite3.Connection, open_channel: OpenChannel) -> dict[int, Stream]:

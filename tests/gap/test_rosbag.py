@@ -521,6 +521,26 @@ def test_a_database_that_is_cut_gives_what_it_can(tmp_path, circle2):
         read_log(folder)
 
 
+def test_a_killed_recorder_leaves_a_write_ahead_log(tmp_path, circle2):
+    """All messages are still in the -wal file beside the database, and there is no metadata."""
+    (source,) = write_bag2(tmp_path / "run", circle2, "sqlite3").glob("*.db3")
+    live, killed = tmp_path / "live.db3", tmp_path / "killed"
+    killed.mkdir()
+    base, old = sqlite3.connect(live), sqlite3.connect(source)
+    base.execute("PRAGMA journal_mode = WAL")
+    base.execute("PRAGMA wal_autocheckpoint = 0")
+    for line in old.iterdump():
+        if not line.startswith(("BEGIN", "COMMIT")):
+            base.execute(line)
+    base.commit()
+    for suffix in ("", "-wal"):
+        (killed / f"x.db3{suffix}").write_bytes(live.with_name(live.name + suffix).read_bytes())
+    base.close()
+    old.close()
+    assert (killed / "x.db3").stat().st_size < 10_000
+    same(read_log(killed)[0], circle2)
+
+
 def test_databases_that_are_no_bags(tmp_path):
     with sqlite3.connect(tmp_path / "x.db3") as base:
         base.execute("CREATE TABLE messages (id INTEGER)")
