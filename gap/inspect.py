@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -245,22 +245,20 @@ def _table(name: str, t_ns: IntArray) -> TableFacts:
         return TableFacts(name, len(t_ns))
     pauses = np.diff(t_ns) / SECOND
     median = float(np.median(pauses))
-    facts = {
-        "begin_s": float(t_ns[0] / SECOND),
-        "end_s": float(t_ns[-1] / SECOND),
-        "rate_hz": 1.0 / median if median > 0.0 else None,
-        "pause_p95_s": float(np.percentile(pauses, 95)),
-    }
-    if name == "events":
-        return TableFacts(name, len(t_ns), **facts)
-    holes = np.flatnonzero(pauses > max(_HOLE * median, _LEAST_HOLE))
-    if len(holes) == 0:
-        return TableFacts(name, len(t_ns), **facts)
-    longest = int(holes[pauses[holes].argmax()])
-    return TableFacts(
+    facts = TableFacts(
         name,
         len(t_ns),
-        **facts,
+        begin_s=float(t_ns[0] / SECOND),
+        end_s=float(t_ns[-1] / SECOND),
+        rate_hz=1.0 / median if median > 0.0 else None,
+        pause_p95_s=float(np.percentile(pauses, 95)),
+    )
+    holes = np.flatnonzero(pauses > max(_HOLE * median, _LEAST_HOLE))
+    if name == "events" or len(holes) == 0:
+        return facts
+    longest = int(holes[pauses[holes].argmax()])
+    return replace(
+        facts,
         holes=len(holes),
         longest_hole_s=float(pauses[longest]),
         hole_at_s=float(t_ns[longest] / SECOND),

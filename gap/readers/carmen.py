@@ -13,6 +13,7 @@ file is the true one and the stamps are mended.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import cos, isfinite, pi, sin
@@ -34,6 +35,8 @@ Pose = tuple[float, float, float]
 _STEPS = {180: 1.0, 181: 1.0, 360: 0.5, 361: 0.5, 400: 0.25, 401: 0.25}
 """Degrees between beams by their number, as CARMEN itself guesses for ``FLASER``."""
 _PASSED_OVER = (b"NEFF", b"PARAM", b"SYNC", b"VERTEX2", b"EDGE2", b"TRUEPOS", b"GPS", b"SONAR", b"BUMPER", b"MARKER")
+_SAMPLED = 20_000
+"""Scans that are looked at for the reading that means no return, evenly spread."""
 _MAX_STEP_BACK = 5.0
 """Stamps that run backwards by more [s] are damage, not jitter."""
 
@@ -74,7 +77,6 @@ class _Laser:
     ranges: Rows = field(default_factory=lambda: Rows(1))
     start: float = -0.5 * pi
     step: float = 0.0
-    said_max: float | None = None
 
     def begin(self, beams: int) -> None:
         self.beams = beams
@@ -115,6 +117,12 @@ class _Parser:
 
     def feed(self, block: bytes) -> None:
         """Take one block; a last line without its end is left out, as nobody knows what it lacks."""
+        with warnings.catch_warnings():
+            # Text in place of a number; the count of numbers tells.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self._feed(block)
+
+    def _feed(self, block: bytes) -> None:
         lines = block.split(b"\n")
         last = lines.pop()
         if self.corrected is None:
@@ -172,42 +180,42 @@ class _Parser:
         self._odom.append((stamp, logged, *self._chain, self.line))
 
     def _read_old_laser(self, key: bytes, text: bytes) -> None:
-        words = text.split()
-        beams = int(words[1])
-        numbers = [float(word) for word in words[2 + beams : 8 + beams]]
-        stamps = [float(words[8 + beams]), float(words[10 + beams])]
+        _, count, rest = text.split(None, 2)
+        beams = int(count)
+        numbers = _numbers(rest, beams + 7)
+        logged = float(rest.rsplit(None, 1)[1])
         laser = self.lasers[key]
         if laser.beams == 0 and beams > 0:
             laser.begin(beams)
             laser.step = _STEPS.get(beams, 180.0 / beams) * pi / 180.0
-        self._add_scan(key, beams, words[2 : 2 + beams], stamps + numbers)
+        self._add_scan(key, beams, numbers[:beams], [numbers[beams + 6], logged, *numbers[beams : beams + 6]])
         if key == b"FLASER":
-            self._laser_pose = (numbers[0], numbers[1], numbers[2])
-            if self._odom_at[1] == stamps[0]:
+            x, y, yaw = numbers[beams : beams + 3].tolist()
+            self._laser_pose = (x, y, yaw)
+            if self._odom_at[1] == numbers[beams + 6]:
                 self.odom_of[self.line] = self._odom_at[0]
 
     def _read_new_laser(self, text: bytes) -> None:
-        words = text.split()
+        words = text.split(None, 9)
         beams = int(words[8])
-        after = 10 + beams + int(words[9 + beams])
-        numbers = [float(word) for word in words[after : after + 6]]
-        stamps = [float(words[after + 11]), float(words[after + 13])]
+        after = beams + 1 + int(_numbers(words[9], beams + 1)[beams])
+        numbers = _numbers(words[9], after + 12)
+        logged = float(words[9].rsplit(None, 1)[1])
         laser = self.lasers[b"ROBOTLASER1"]
         if laser.beams == 0 and beams > 0:
             laser.begin(beams)
-            laser.start, laser.step, laser.said_max = float(words[2]), float(words[4]), float(words[5])
-        self._add_scan(b"ROBOTLASER1", beams, words[9 : 9 + beams], stamps + numbers)
+            laser.start, laser.step = float(words[2]), float(words[4])
+        self._add_scan(b"ROBOTLASER1", beams, numbers[:beams], [numbers[after + 11], logged, *numbers[after : after + 6]])
 
-    def _add_scan(self, key: bytes, beams: int, words: list[bytes], numbers: list[float]) -> None:
+    def _add_scan(self, key: bytes, beams: int, ranges: FloatArray, numbers: list[float]) -> None:
         if beams != self.lasers[key].beams or beams <= 0 or len(numbers) != 8:
             self._skip("scan with another number of beams than the first")
             return
-        ranges = np.array([float(word) for word in words])
-        if not all(map(isfinite, numbers)) or len(ranges) != beams:
+        if not all(map(isfinite, numbers)):
             raise ValueError
         rows, stack = self._scans[key]
         rows.append([*numbers, self.line])
-        stack.append(ranges)
+        stack.append(ranges.astype(np.float32))
 
     def _read_parameter(self, text: bytes) -> None:
         words = text.decode("latin-1").split()
@@ -229,6 +237,13 @@ class _Parser:
 
     def _skip(self, reason: str) -> None:
         _raise_count(self.skipped, reason, self.line)
+
+
+def _numbers(text: bytes, count: int) -> FloatArray:
+    values = np.fromstring(text, dtype=np.float64, count=count, sep=" ")
+    if len(values) != count:
+        raise ValueError
+    return values
 
 
 def _raise_count(counts: dict[str, _Count], reason: str, line: int) -> None:
@@ -331,23 +346,20 @@ def _laser_tables(
         stamps = [clock.get(parser.odom_of.get(int(line), 0)) for line in rows[:, 8]]
         seconds = np.array([own if t is None else t / SECOND for own, t in zip(seconds, stamps, strict=True)])
     t_ns, keep = _stamps(seconds, rows[:, 8], kind, laser.rows, notes)
-    rows, ranges = rows[keep], ranges[keep]
+    if not keep.all():
+        rows, ranges = rows[keep], ranges[keep]
     shift = np.median(rows[:, 0] - rows[:, 1])
     if abs(shift) > 1e-3:
-        notes.append(
-            Finding(
-                f"{kind} stamped by the sensor's clock, which leads the logger's by {shift:.6f} s",
-                len(rows),
-                int(rows[0, 8]),
-            )
-        )
-    seen, range_max = no_return(ranges)
+        told = f"{kind} stamped by the sensor's clock, which leads the logger's by {shift:.6f} s"
+        notes.append(Finding(told, len(rows), int(rows[0, 8])))
+    # In place: ranges are most of the memory.
+    seen, range_max = no_return(ranges[:: max(1, len(ranges) // _SAMPLED)])
+    ranges[~(ranges > 0.0)] = np.nan
     if np.isfinite(seen):
-        notes.append(
-            Finding(f"range of {seen:g} m or more, read as no return", int((ranges >= seen).sum()), int(rows[0, 8]))
-        )
-    ranges = np.where(ranges >= seen, np.float32(np.inf), ranges)
-    ranges = np.where(ranges > 0.0, ranges, np.float32(np.nan)).astype(np.float32)
+        far = ranges >= seen
+        told = f"range of {seen:g} m or more, read as no return"
+        notes.append(Finding(told, int(far.sum() - np.isposinf(ranges).sum()), int(rows[0, 8])))
+        ranges[far] = np.inf
     mount = np.median(relative(rows[:, 5:8], rows[:, 2:5]), axis=0)
     if key == b"RLASER":
         mount = np.array([mount[0], mount[1], mount[2] + pi if abs(mount[2]) < 0.5 * pi else mount[2]])
@@ -360,7 +372,7 @@ def _laser_tables(
         notes.append(Finding("scan let go, to keep max_scans", int((~every).sum()), int(rows[0, 8])))
     scans = Scans(
         t_ns[every],
-        ranges[every],
+        ranges if every.all() else ranges[every],
         laser.start,
         laser.step,
         0.0,

@@ -247,8 +247,8 @@ def degrees_evidence(x: FloatArray, y: FloatArray, yaw: FloatArray) -> str | Non
         as_deg = abs(np.exp(2j * (course - np.radians(before))).mean())
         spread = abs(np.exp(2j * course).mean())
         told = f"the direction of motion fits the heading to {as_deg:.2f} as degrees and to {as_rad:.2f} as radians"
-        if as_deg > 0.8 and as_rad < 0.5 and spread < 0.98:
-            return f"{told} (1 is always, 0 is never)" + (f"; the greatest value is {great:.4g}" if great > 6.3 else "")
+        if as_deg > 0.8 and as_rad < 0.5 and spread < 0.98 and great > 2.0 * np.pi:
+            return f"{told} (1 is always, 0 is never); the greatest value is {great:.4g}"
         if as_rad >= 0.8:
             return None
     steps = np.abs(np.diff(yaw))

@@ -18,7 +18,7 @@ BLOCK = 4 << 20
 """Bytes that are read, and characters that are unpacked, at a time."""
 MAX_LINE = 64 << 20
 """A longer line [bytes] is no text."""
-MAX_TABLE_BYTES = 512 << 20
+MAX_TABLE_BYTES = 192 << 20
 """Rows kept of one table take at most so much memory; beyond, every second one is let go (see ``Rows``)."""
 
 
