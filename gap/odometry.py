@@ -7,11 +7,11 @@ along and aside [m], heading [rad]; divided by the travel it is an error per met
 Model (``robots.odometry.OdometryErrors``), for a window of travel s, net turn g and
 sum of turns q, all as the odometry has them:
 
-- along: mean (1 - 1 / k_s) s, variance R_x + alpha3 s + alpha4 q;
-- heading: mean (1 - 1 / k_g) g + d s / (k_s k_g), variance R_h + alpha1 q + alpha2 s + sigma_d^2 s^2;
-- aside follows from the heading on the way: mean d s^2 / 2, variance R_y + (alpha1 q s^2 + alpha2 s^3) / 3
-  + sigma_d^2 s^4 / 4.
+- along: mean (1 - 1 / k_s) s, variance R_x + a3 s + a4 q;
+- heading: mean (1 - 1 / k_g) g + d s / (k_s k_g), variance R_h + a1 q + a2 s + sigma_d^2 s^2;
+- aside follows from the heading on the way: mean d s^2 / 2, variance R_y + (a1 q s^2 + a2 s^3) / 3 + sigma_d^2 s^4 / 4;
 
+a1 to a4 are the alphas of the random error: heading by turn, heading by travel, travel by travel, travel by turn.
 R is the noise of the reference itself (a SLAM pose is good to some 5 cm): it does not grow with the path, which is how
 windows of different lengths tell it from the odometry's. It is part of the band that a measured error is held against,
 not of the twin. Means are fitted by Huber's estimate, variances by non-negative least squares on squared residuals.
@@ -32,6 +32,7 @@ from scipy.optimize import nnls
 from ..common.errors import InputError
 from ..common.geometry import FloatArray, relative, wrap_angle
 from ..common.seeding import generator
+from ..perception.config import WheelOdometryConfig
 from ..robots.odometry import OdometryErrors
 from ..robots.twin import Twin, TwinParameter
 from .clocks import fine_offset, yaw_track
@@ -64,10 +65,10 @@ UNITS = {
     "turn_gain": "1",
     "heading_per_metre": "rad/m",
     "drift_sigma": "rad/m",
-    "alpha1": "rad2/rad",
-    "alpha2": "rad2/m",
-    "alpha3": "m2/m",
-    "alpha4": "m2/rad",
+    "rotation_per_rotation": "rad2/rad",
+    "rotation_per_metre": "rad2/m",
+    "translation_per_metre": "m2/m",
+    "translation_per_rotation": "m2/rad",
 }
 """Of the parameters of ``OdometryErrors``."""
 
@@ -141,9 +142,9 @@ class OdometryFit:
         )
         variance = np.column_stack(
             [
-                e.alpha3 * s + e.alpha4 * q,
-                (e.alpha1 * q * s**2 + e.alpha2 * s**3) / 3.0 + 0.25 * drift2 * s**4,
-                e.alpha1 * q + e.alpha2 * s + drift2 * s**2,
+                e.translation_per_metre * s + e.translation_per_rotation * q,
+                (e.rotation_per_rotation * q * s**2 + e.rotation_per_metre * s**3) / 3.0 + 0.25 * drift2 * s**4,
+                e.rotation_per_rotation * q + e.rotation_per_metre * s + drift2 * s**2,
             ]
         )
         if reference:
@@ -327,10 +328,10 @@ def _fit(windows: Sequence[OdometryWindows]) -> OdometryFit:
         turn_gain=turn_gain,
         heading_per_metre=float(np.clip(heading[1] * travel_gain * turn_gain, -1.0, 1.0)),
         drift_sigma=float(np.sqrt(var_heading[3])),
-        alpha1=float(var_heading[1]),
-        alpha2=float(var_heading[2]),
-        alpha3=float(var_along[1]),
-        alpha4=float(var_along[2]),
+        rotation_per_rotation=float(var_heading[1]),
+        rotation_per_metre=float(var_heading[2]),
+        translation_per_metre=float(var_along[1]),
+        translation_per_rotation=float(var_along[2]),
     )
     reference = np.sqrt(np.array([var_along[0], var_aside, var_heading[0]]))
     return OdometryFit(errors, reference, np.full(3, NORMAL), len(s))
@@ -355,6 +356,12 @@ def _variances(features: FloatArray, squares: FloatArray, sigma: FloatArray) -> 
     found, _ = nnls(features * weight[:, None] / scale, squares * weight)
     result: FloatArray = found / scale
     return result
+
+
+def wheel_odometry(twin: Twin) -> WheelOdometryConfig:
+    """Return the random part of a twin's odometry errors as the simulated wheel odometry takes it."""
+    names = [name for name in WheelOdometryConfig.model_fields if name in twin.odometry]
+    return WheelOdometryConfig.model_validate({name: twin.odometry[name].value for name in names})
 
 
 def fit_odometry(log: FieldLog, share: float = SHARE, seed: int = 0) -> dict[str, TwinParameter]:

@@ -146,7 +146,8 @@ class OdometryErrors(StrictModel):
 
     Random: the alphas of Thrun, Burgard and Fox, Probabilistic Robotics (2005), table 5.6. Its variances go with the
     squares of a step's travel and turn, so that they depend on how finely a path is cut; here they hold for steps of
-    1 m and 1 rad and add up in proportion to travel and turn, so that every cut of a path gives the same.
+    1 m and 1 rad and add up in proportion to travel and turn, so that every cut of a path gives the same, as in
+    ``perception.config.WheelOdometryConfig``, whose names they share.
     """
 
     travel_gain: float = Field(default=1.0, gt=0.0, le=2.0)
@@ -155,14 +156,14 @@ class OdometryErrors(StrictModel):
     """[rad/m], counter-clockwise."""
     drift_sigma: float = Field(default=0.0, ge=0.0, le=1.0)
     """Standard deviation of the drift between stretches [rad/m]."""
-    alpha1: float = Field(default=0.0, ge=0.0)
-    """Variance of heading by turn [rad2/rad]."""
-    alpha2: float = Field(default=0.0, ge=0.0)
-    """Variance of heading by travel [rad2/m]."""
-    alpha3: float = Field(default=0.0, ge=0.0)
-    """Variance of travel by travel [m2/m]."""
-    alpha4: float = Field(default=0.0, ge=0.0)
-    """Variance of travel by turn [m2/rad]."""
+    rotation_per_rotation: float = Field(default=0.0, ge=0.0)
+    """alpha 1: variance of heading by turn [rad2/rad]."""
+    rotation_per_metre: float = Field(default=0.0, ge=0.0)
+    """alpha 2: variance of heading by travel [rad2/m]."""
+    translation_per_metre: float = Field(default=0.0, ge=0.0)
+    """alpha 3: variance of travel by travel [m2/m]."""
+    translation_per_rotation: float = Field(default=0.0, ge=0.0)
+    """alpha 4: variance of travel by turn [m2/rad]."""
 
     def disturb(self, steps: FloatArray, rng: np.random.Generator) -> FloatArray:
         """Return what the odometry makes of true motion.
@@ -178,13 +179,13 @@ class OdometryErrors(StrictModel):
         turn = np.abs(steps[..., 2])
         white = rng.standard_normal((2, *travel.shape))
         drift = self.heading_per_metre + self.drift_sigma * rng.standard_normal((*travel.shape[:-1], 1))
-        spread = np.sqrt(self.alpha3 * travel + self.alpha4 * turn) * white[0]
+        spread = np.sqrt(self.translation_per_metre * travel + self.translation_per_rotation * turn) * white[0]
         reported = np.empty_like(steps)
         reported[..., 0] = self.travel_gain * steps[..., 0] + spread
         reported[..., 1] = self.travel_gain * steps[..., 1]
         reported[..., 2] = (
             self.turn_gain * steps[..., 2]
             + drift * travel
-            + np.sqrt(self.alpha1 * turn + self.alpha2 * travel) * white[1]
+            + np.sqrt(self.rotation_per_rotation * turn + self.rotation_per_metre * travel) * white[1]
         )
         return reported

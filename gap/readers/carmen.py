@@ -205,7 +205,9 @@ class _Parser:
         if laser.beams == 0 and beams > 0:
             laser.begin(beams)
             laser.start, laser.step = float(words[2]), float(words[4])
-        self._add_scan(b"ROBOTLASER1", beams, numbers[:beams], [numbers[after + 11], logged, *numbers[after : after + 6]])
+        self._add_scan(
+            b"ROBOTLASER1", beams, numbers[:beams], [numbers[after + 11], logged, *numbers[after : after + 6]]
+        )
 
     def _add_scan(self, key: bytes, beams: int, ranges: FloatArray, numbers: list[float]) -> None:
         if beams != self.lasers[key].beams or beams <= 0 or len(numbers) != 8:

@@ -11,13 +11,19 @@ import pytest
 from floorcast.common.errors import InputError
 from floorcast.gap.clocks import coarse_offset, fine_offset, yaw_track
 from floorcast.gap.fieldlog import FieldLog, FileReport, LogEvent, LogReport
-from floorcast.gap.odometry import fit_model, fit_odometry, measure_odometry, odometry_windows
+from floorcast.gap.odometry import fit_model, fit_odometry, measure_odometry, odometry_windows, wheel_odometry
 from floorcast.gap.readers import read_log
 from floorcast.robots.odometry import OdometryErrors
+from floorcast.robots.twin import Twin, TwinProvenance
 
 ROOT = Path(os.environ.get("FLOORCAST_FIELDDATA", Path(__file__).resolve().parents[3] / "shared" / "fielddata"))
 ERRORS = OdometryErrors(
-    travel_gain=1.03, turn_gain=0.98, heading_per_metre=-0.03, alpha1=0.002, alpha2=0.0004, alpha3=0.0005
+    travel_gain=1.03,
+    turn_gain=0.98,
+    heading_per_metre=-0.03,
+    rotation_per_rotation=0.002,
+    rotation_per_metre=0.0004,
+    translation_per_metre=0.0005,
 )
 
 
@@ -58,7 +64,9 @@ def test_made_errors_are_recovered_and_the_rest_of_the_run_is_covered():
     assert np.mean([gap.parameters["travel_gain"].value for gap in found]) == pytest.approx(1.03, abs=0.006)
     drift = np.mean([gap.parameters["heading_per_metre"].value for gap in found])
     assert drift == pytest.approx(-0.03, abs=0.004)
-    turning = np.mean([gap.parameters["alpha1"].value + gap.parameters["alpha2"].value for gap in found])
+    turning = np.mean(
+        [gap.parameters["rotation_per_rotation"].value + gap.parameters["rotation_per_metre"].value for gap in found]
+    )
     assert 0.0006 < turning < 0.004
     rows = [{row.name: row for row in gap.metrics} for gap in found]
     for what in ("pos", "yaw"):
@@ -72,7 +80,12 @@ def test_made_errors_are_recovered_and_the_rest_of_the_run_is_covered():
 def test_the_moments_of_a_window_are_those_of_many_drawn_paths():
     rng = np.random.default_rng(1)
     errors = OdometryErrors(
-        heading_per_metre=0.02, drift_sigma=0.01, alpha1=0.003, alpha2=0.0005, alpha3=0.001, alpha4=0.002
+        heading_per_metre=0.02,
+        drift_sigma=0.01,
+        rotation_per_rotation=0.003,
+        rotation_per_metre=0.0005,
+        translation_per_metre=0.001,
+        translation_per_rotation=0.002,
     )
     bend = np.tile([0.02, -0.02], 50)
     steps = np.broadcast_to(np.column_stack([np.full(100, 0.05), np.zeros(100), bend]), (4000, 100, 3))
@@ -93,10 +106,26 @@ def test_the_moments_of_a_window_are_those_of_many_drawn_paths():
     assert x.std() == pytest.approx(sigma[0, 0], rel=0.15)
 
 
+def test_a_twin_hands_its_random_errors_to_the_simulated_odometry():
+    parameters = fit_odometry(make_run(2, count=3000), share=0.5)
+    assert set(parameters) == set(OdometryErrors.model_fields)
+    provenance = TwinProvenance(tool="t", seed=0, logs=[], trained_on=[], judged_on=[], gap_before=[], gap_after=[])
+    twin = Twin(name="made", kind="differential", parameters={}, odometry=parameters, provenance=provenance)
+    config = wheel_odometry(twin)
+    assert config.rotation_per_rotation == parameters["rotation_per_rotation"].value
+    assert config.translation_per_metre == parameters["translation_per_metre"].value
+
+
 def test_however_finely_a_path_is_cut_the_errors_are_the_same():
     coarse = np.tile([0.5, 0.0, 0.1], (2000, 10, 1))
     fine = np.tile([0.05, 0.0, 0.01], (2000, 100, 1))
-    errors = OdometryErrors(heading_per_metre=0.01, alpha1=0.01, alpha2=0.002, alpha3=0.003, alpha4=0.001)
+    errors = OdometryErrors(
+        heading_per_metre=0.01,
+        rotation_per_rotation=0.01,
+        rotation_per_metre=0.002,
+        translation_per_metre=0.003,
+        translation_per_rotation=0.001,
+    )
     a, b = (errors.disturb(item, np.random.default_rng(2)) for item in (coarse, fine))
     for axis in (0, 2):
         assert a[..., axis].sum(axis=1).mean() == pytest.approx(b[..., axis].sum(axis=1).mean(), abs=0.02)
@@ -127,7 +156,7 @@ def test_what_is_missing_is_said():
 
 @pytest.mark.parametrize("late", [0.02, -0.15])
 def test_a_clock_that_is_a_little_off_is_measured(late):
-    log = make_run(5, errors=OdometryErrors(alpha1=0.0005), noise=(0.01, 0.002))
+    log = make_run(5, errors=OdometryErrors(rotation_per_rotation=0.0005), noise=(0.01, 0.002))
     shifted = replace(log, odom_t_ns=log.odom_t_ns + round(late * 1e9))
     offset = fine_offset(yaw_track(shifted, "pose"), yaw_track(shifted, "odom"))
     assert offset.low <= -late <= offset.high
