@@ -57,6 +57,9 @@ _TABLES: dict[str, type] = {
 }
 
 
+_OURS = frozenset({MANIFEST, *(f"{name}.parquet" for name in (*_TABLES, "scans", "events"))})
+
+
 class _Stored(StrictModel):
     """One table: its file, its shape, and the SHA-256 of the file."""
 
@@ -176,9 +179,19 @@ def holds_log(path: Path) -> bool:
 
 def log_folders(path: Path) -> list[Path]:
     """Return the folders of stored logs: the path itself, or those in it, by name."""
-    if (path / MANIFEST).is_file():
+    if _is_manifest(path / MANIFEST):
         return [path]
-    return sorted(entry.parent for entry in path.glob(f"*/{MANIFEST}") if not entry.parent.name.startswith("."))
+    found = [entry.parent for entry in path.glob(f"*/{MANIFEST}") if _is_manifest(entry)]
+    return sorted(folder for folder in found if not folder.name.startswith("."))
+
+
+def _is_manifest(path: Path) -> bool:
+    """Tell by its first bytes, where the format stands, whether a file is ours: others call theirs log.json too."""
+    try:
+        with path.open("rb") as file:
+            return b'"floorcast.fieldlog/' in file.read(200)
+    except OSError:
+        return False
 
 
 def load_logs(path: str | Path) -> list[FieldLog]:
@@ -215,9 +228,13 @@ def import_log(path: str | Path, out: str | Path, options: ReadOptions | None = 
 def _require_free(folder: Path) -> None:
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise InputError("a file or link of that name is in the way", where=str(folder), mend="give another folder")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
+    inside = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
+    strangers = inside if inside and not _is_manifest(folder / MANIFEST) else inside - _OURS
+    if strangers:
         raise InputError(
-            "the folder holds something that is no stored log", where=str(folder), mend="give an empty or a new folder"
+            f"the folder holds something that is no stored log: {', '.join(sorted(strangers)[:5])}",
+            where=str(folder),
+            mend="give an empty or a new folder",
         )
 
 
@@ -271,7 +288,7 @@ def _write(log: FieldLog, folder: Path) -> None:
         files=tuple(_File.model_validate(asdict(file)) for file in log.report.files),
         tables=stored,
     )
-    text = json.dumps(manifest.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=True) + "\n"
+    text = json.dumps(manifest.model_dump(mode="json"), indent=1, ensure_ascii=True) + "\n"
     with (folder / MANIFEST).open("w", encoding="ascii") as file:
         file.write(text)
         file.flush()

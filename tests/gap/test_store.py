@@ -167,8 +167,22 @@ def test_other_folders_are_never_overwritten(tmp_path):
     (tmp_path / "thesis.tex").write_text("x")
     with pytest.raises(InputError, match="no stored log"):
         save_log(make_log(seconds=5.0), tmp_path)
+    folder = save_log(make_log(seconds=5.0), tmp_path / "log")
+    (folder / "notes.txt").write_text("x")
+    with pytest.raises(InputError, match=r"no stored log: notes\.txt"):
+        save_log(make_log(seconds=5.0), folder)
+    assert (folder / "notes.txt").exists()
     with pytest.raises(InputError, match="in the way"):
         save_log(make_log(seconds=5.0), tmp_path / "thesis.tex")
+
+
+def test_a_log_json_of_another_program_is_no_log(tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "log.json").write_text('{"level": "info"}')
+    assert not store.holds_log(tmp_path)
+    assert not store.holds_log(tmp_path / "other")
+    save_log(make_log(seconds=5.0), tmp_path / "ours")
+    assert store.log_folders(tmp_path) == [tmp_path / "ours"]
 
 
 def edit(path, change):
