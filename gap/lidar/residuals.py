@@ -60,7 +60,7 @@ CLUSTER = 3
 """Neighbouring beams that make something moving."""
 DUE = 0.9
 """A return is due if the map has a surface within this share of the sensor's reach."""
-PIECE = 0.2
+PIECE = 0.1
 """Length of the pieces of surface that map errors are told by [m]."""
 GRAZING = 0.1
 """Least cosine of incidence that residuals are turned across the surface with."""

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from floorcast.common.primitives import PrimitiveBuilder
+from floorcast.common.primitives import PrimitiveBuilder, Primitives
 from floorcast.gap.fieldlog import FieldLog, LogReport, Scans
 from floorcast.layouts.geometry import layout_solids
 from floorcast.layouts.model import Column, Layout, Obstacle, Wall
+from floorcast.layouts.occupancy import loose_in_map
 from floorcast.perception.config import LidarConfig
 from floorcast.perception.lidar import Lidar
 from floorcast.perception.scene import Scene
@@ -66,6 +67,23 @@ def rounds(count: int, step: float = 0.12) -> np.ndarray:
     return np.concatenate(poses)
 
 
+def aisle_tour(layout: Layout, count: int, step: float = 0.15) -> np.ndarray:
+    """Poses (S, 3) of ``count`` tours through the aisles of a generated hall whose rack rows follow its length."""
+    along = [aisle for aisle in layout.aisles if abs(aisle.start[1] - aisle.end[1]) < 0.01]
+    longest = max(abs(aisle.end[0] - aisle.start[0]) for aisle in along)
+    along = [aisle for aisle in along if abs(aisle.end[0] - aisle.start[0]) > longest - 0.1]
+    left, right = sorted((along[0].start[0], along[0].end[0]))
+    corners = []
+    for k, y in enumerate(sorted({aisle.start[1] for aisle in along})):
+        corners += [(left, y), (right, y)] if k % 2 == 0 else [(right, y), (left, y)]
+    points = np.array((corners + corners[-2::-1][:-1]) * count, dtype=float)
+    path = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(points, axis=0).T))])
+    at = np.arange(0.0, path[-1], step)
+    x, y = np.interp(at, path, points[:, 0]), np.interp(at, path, points[:, 1])
+    heading = np.unwrap(np.arctan2(np.diff(points[:, 1]), np.diff(points[:, 0])))
+    return np.column_stack([x, y, np.interp(at, 0.5 * (path[:-1] + path[1:]), heading)])
+
+
 @dataclass(frozen=True)
 class Run:
     """A log and what is true of it: laser poses (S, 3), ranges without noise (S, B), beams on a walker (S, B)."""
@@ -86,7 +104,8 @@ def scans_of(
         grazing_dropout=0.0,
     )  # fmt: skip
     lidar = Lidar(config)
-    static = layout_solids(layout).static
+    solids = layout_solids(layout)
+    static = Primitives.concatenate([solids.static, loose_in_map(solids)])
     people = PrimitiveBuilder()
     for k in range(walkers):
         people.cylinder(0.15, 1.0, (0.0, 0.0, 1.0), class_name="person", body=k)

@@ -12,8 +12,10 @@ from floorcast.common.geometry import compose, relative
 from floorcast.gap.lidar.map import build_map, split_stretches, stretch_numbers
 from floorcast.gap.lidar.map_layout import layout_map
 from floorcast.gap.lidar.residuals import DROPOUT, MOVING, NO_MAP, SENSOR, measure_residuals
+from floorcast.layouts.generator import generate_layout
+from floorcast.layouts.recipe import LayoutRecipe
 
-from .hall import hall, rounds, run_of
+from .hall import aisle_tour, hall, rounds, run_of
 
 ROUND = rounds(3, step=0.2)
 
@@ -71,6 +73,27 @@ def test_shares_of_pose_and_sensor_are_those_that_were_put_in(walked):
     assert found.shares["pose"].ci_low - 0.005 <= share <= found.shares["pose"].ci_high + 0.005
     assert found.shares["sensor"].ci_low <= noise / total <= found.shares["sensor"].ci_high
     assert sum(part.value for part in found.shares.values()) == pytest.approx(1.0)
+
+
+@pytest.mark.slow
+def test_the_split_holds_in_a_generated_hall():
+    """Racks, pallets and cartons: pose and moving things within their intervals, the sensor within a tenth."""
+    layout = generate_layout(LayoutRecipe(area=400.0, row_direction="length"), 2)
+    run = run_of(layout, aisle_tour(layout, 2), noise=0.01, pose_noise=(0.04, 0.004), walkers=1, seed=2)
+    half = split_stretches(run.log)
+    found = measure_residuals(run.log, build_map(run.log, half), ~half)
+    put_in, _ = truth_of(run, found, ~half)
+    core = (found.label == SENSOR) & np.isfinite(found.expected_raw)
+    raw = np.clip((found.measured - found.expected_raw)[core], -0.3, 0.3)
+    aligned = (found.measured - found.expected)[core]
+    pose = 1.0 - np.mean(aligned**2) / np.mean(raw**2)
+    in_the_way = run.walker[~half] & (run.clean[~half] < found.expected - found.core)
+    known = found.label != NO_MAP
+    assert found.coverage > 0.95
+    assert found.shares["pose"].ci_low - 0.001 <= pose <= found.shares["pose"].ci_high + 0.001
+    assert found.short.ci_low - 0.003 <= in_the_way.sum() / known.sum() <= found.short.ci_high + 0.003
+    assert found.variance["sensor"] ** 0.5 == pytest.approx(put_in**0.5, rel=0.1)
+    assert found.noise == pytest.approx(0.01, rel=0.15)
 
 
 def test_errors_of_a_given_layout_are_found_as_the_map_s():
@@ -154,6 +177,16 @@ def test_poses_of_the_base_and_clockwise_scans_give_the_same_split():
         assert found.coverage == pytest.approx(wanted.coverage, abs=0.01)
         assert found.variance["sensor"] == pytest.approx(wanted.variance["sensor"], rel=0.05)
         assert found.beams["sensor"].value == pytest.approx(wanted.beams["sensor"].value, abs=0.01)
+
+
+@pytest.mark.slow
+def test_the_same_log_gives_the_same_bits(walked):
+    run, judged, found = walked
+    again = measure_residuals(run.log, build_map(run.log, ~judged), judged)
+    for name in ("pose", "expected", "expected_raw", "label", "label_raw", "surface"):
+        assert getattr(again, name).tobytes() == getattr(found, name).tobytes()
+    assert again.shares == found.shares
+    assert again.variance == found.variance
 
 
 def test_logs_that_cannot_be_judged_are_refused():
