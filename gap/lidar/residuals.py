@@ -94,7 +94,7 @@ class Residuals:
         core: half width of the core [m]. noise: local noise of the sensor [m].
         variance: parts of the core's mean square at reference poses [m^2]: pose, map, pose_left, sensor; ``shares``:
             the same over their sum, with intervals.
-        beams: share of all judged beams by label at aligned poses, with intervals.
+        beams_raw, beams: share of all judged beams by label at reference and aligned poses, with intervals.
         short: share of beams with a known surface that are short and unexplained by any mapped surface.
         coverage: share of the returns for which the map knows a surface.
         every: the judged scans are every n-th of those that were to be judged.
@@ -115,6 +115,7 @@ class Residuals:
     noise: float
     variance: dict[str, float]
     shares: dict[str, Share]
+    beams_raw: dict[str, Share]
     beams: dict[str, Share]
     short: Share
     coverage: float
@@ -185,19 +186,34 @@ def measure_residuals(
         scans, aligned.ranges, _residual(scans.ranges, raw.ranges), residual, label, label_raw,
         _pieces(aligned.surface, aligned.ranges, alignment.pose, scans), stretch, seed,
     )  # fmt: skip
-    counts = np.stack([_per_stretch(label == value, stretch) for value in range(NO_MAP + 1)])
+    counts, beams = _by_label(label, stretch, seed)
+    _, beams_raw = _by_label(label_raw, stretch, seed)
     total = counts.sum(axis=0)
-    beams = {name: _share(counts[value], total, seed, f"beams.{name}") for value, name in enumerate(LABEL_NAMES)}
     compared = total - counts[NO_MAP]
     unexplained = ((label == MOVING) | (label == SHORT)) & (residual < 0)
     finite = np.isfinite(scans.ranges)
     return Residuals(
-        scans, stretch, pose_raw, alignment.pose, alignment, scans.ranges, raw.ranges, aligned.ranges,
-        aligned.surface, label_raw, label, core, noise, variance, shares, beams,
-        _share(_per_stretch(unexplained, stretch), compared, seed, "short"),
-        float((finite & np.isfinite(aligned.ranges)).sum() / max(finite.sum(), 1)),
-        every,
-    )  # fmt: skip
+        scans=scans,
+        stretch=stretch,
+        pose_raw=pose_raw,
+        pose=alignment.pose,
+        alignment=alignment,
+        measured=scans.ranges,
+        expected_raw=raw.ranges,
+        expected=aligned.ranges,
+        surface=aligned.surface,
+        label_raw=label_raw,
+        label=label,
+        core=core,
+        noise=noise,
+        variance=variance,
+        shares=shares,
+        beams_raw=beams_raw,
+        beams=beams,
+        short=_share(_per_stretch(unexplained, stretch), compared, seed, "short"),
+        coverage=float((finite & np.isfinite(aligned.ranges)).sum() / max(finite.sum(), 1)),
+        every=every,
+    )
 
 
 def _residual(measured: NDArray[np.float32], expected: NDArray[np.float32]) -> FloatArray:
@@ -428,6 +444,13 @@ def _parts(moments: FloatArray, table: _PieceTable, weight: FloatArray) -> Float
     in_map = min(max(across, 0.0), aligned)
     both = min(max(within, in_map), aligned)
     return np.array([max(raw - aligned, 0.0), in_map, both - in_map, aligned - both])
+
+
+def _by_label(label: NDArray[np.uint8], stretch: NDArray[np.int64], seed: int) -> tuple[FloatArray, dict[str, Share]]:
+    """Return beams (labels, stretches) by label and stretch, and the share of each label with its interval."""
+    counts = np.stack([_per_stretch(label == value, stretch) for value in range(NO_MAP + 1)])
+    total = counts.sum(axis=0)
+    return counts, {name: _share(counts[value], total, seed, f"beams.{name}") for value, name in enumerate(LABEL_NAMES)}
 
 
 def _per_stretch(mask: NDArray[np.bool_], stretch: NDArray[np.int64]) -> FloatArray:
