@@ -66,6 +66,8 @@ GRAZING = 0.1
 """Least cosine of incidence that residuals are turned across the surface with."""
 FAILED_SHARE = 0.1
 """Share of scans that could not be matched, above which that is said."""
+MISFIT_SHARE = 0.3
+"""Share of scans that could not be matched, above which nothing is said of changes."""
 MOST_BEAMS = 600_000
 """Beams that are judged; of longer logs every n-th scan is taken."""
 REPLICATES = 200
@@ -126,7 +128,9 @@ class Residuals:
         """What a reader of the figures must know, as sentences."""
         lines = [f"the map knows a surface for {self.coverage:.1%} of the judged returns"]
         if self.every > 1:
-            lines.append(f"every {self.every}. judged scan is used: more would cost time, not tell more")
+            lines.append(
+                f"one in {self.every} of the scans to be judged is used: the rest would cost time and tell no more"
+            )
         if self.changed:
             lines.append(
                 f"the scene changed during the run: {self.short.value:.1%} of the beams return from places that were "
@@ -142,8 +146,11 @@ class Residuals:
 
     @property
     def changed(self) -> bool:
-        """Whether the scene changed: over ``CHANGED_SHARE`` short returns that no mapped surface explains."""
-        return self.short.value > CHANGED_SHARE
+        """Whether the scene changed: over ``CHANGED_SHARE`` short returns that no mapped surface explains.
+
+        Never where over ``MISFIT_SHARE`` of the scans do not fit the map at all: then poses are wrong, not the scene.
+        """
+        return self.short.value > CHANGED_SHARE and float(self.alignment.ok.mean()) >= 1.0 - MISFIT_SHARE
 
 
 def measure_residuals(

@@ -189,6 +189,26 @@ def test_the_same_log_gives_the_same_bits(walked):
     assert again.variance == found.variance
 
 
+def test_poses_that_do_not_belong_to_the_scans_are_said_and_are_no_change_of_the_scene():
+    run = run_of(hall(), ROUND[::4], noise=0.01)
+    wrong = replace(run.log, pose=run.log.pose[::-1].copy())
+    half = split_stretches(wrong)
+    found = measure_residuals(wrong, layout_map(hall(), run.log.scans), ~half)
+    assert found.alignment.ok.mean() < 0.5
+    assert any("could not be matched" in line for line in found.notes)
+    assert not found.changed
+
+
+def test_long_logs_are_thinned_and_that_is_said(monkeypatch):
+    run = run_of(hall(), ROUND[::4], noise=0.01)
+    monkeypatch.setattr("floorcast.gap.lidar.residuals.MOST_BEAMS", 40 * 181)
+    everything = np.ones(len(run.truth), np.bool_)
+    found = measure_residuals(run.log, layout_map(hall(), run.log.scans), everything)
+    assert found.every == int(np.ceil(len(run.truth) / 40))
+    assert len(found.scans) == len(found.pose) == len(found.stretch) <= 40
+    assert found.notes[1].startswith(f"one in {found.every} ")
+
+
 def test_logs_that_cannot_be_judged_are_refused():
     run = run_of(hall(), ROUND[:30])
     with pytest.raises(InputError, match="no lidar scans"):
