@@ -17,6 +17,8 @@ LEAP_TURN, LEAP_MOVE = 0.6, 0.5
 """Least leap in heading [rad] and position [m] from one record to the next that is looked into."""
 _RARE = 8.0
 """A leap is so many times the 99th percentile of the table's steps."""
+_MOST = 1000
+"""Leaps that are marked at most, of a kind and a table."""
 _AGREES = 0.5
 """Share of a leap that another table must not confirm."""
 _DEGREES = 180.0 / np.pi
@@ -52,7 +54,10 @@ def examine(log: FieldLog, options: ReadOptions) -> FieldLog:
     leaps = [event for event in find_jumps(log) if event not in log.events]
     notes = [Finding(str(item), 1, 1) for item in suspicions(log)]
     notes += [Finding(text, 1, 1) for text in strangers(log)]
-    notes += [Finding(f"leap in {event.values['table']}: {event.values['what']}", 1, 1) for event in leaps]
+    for table in ("odom", "pose"):
+        told = [event.values["what"] for event in leaps if event.values["table"] == table]
+        if told:
+            notes.append(Finding(f"leap in {table}: {told[0]}" + (", and more" if told[1:] else ""), len(told), 1))
     first, *others = log.report.files
     notes = [note for note in notes if note not in first.notes]
     if not notes and not leaps:
@@ -113,7 +118,7 @@ def find_jumps(log: FieldLog) -> list[LogEvent]:
             (np.abs(step[:, 2]), LEAP_TURN, "heading"),
             (np.hypot(step[:, 0], step[:, 1]), LEAP_MOVE, "position"),
         ):
-            for index in np.flatnonzero((size > least) & (size > _RARE * np.percentile(size, 99))):
+            for index in np.flatnonzero((size > least) & (size > _RARE * np.percentile(size, 99)))[:_MOST]:
                 if _confirmed(log, table, other, int(index), step[index], unit):
                     continue
                 amount = f"{np.degrees(size[index]):.0f} degrees" if unit == "heading" else f"{size[index]:.2f} m"

@@ -18,6 +18,7 @@ from .test_odometry import make_run
 
 ROOT = Path(os.environ.get("FLOORCAST_FIELDDATA", Path(__file__).resolve().parents[3] / "shared" / "fielddata"))
 fielddata = [
+    pytest.mark.slow,
     pytest.mark.fielddata,
     pytest.mark.skipif(not ROOT.is_dir(), reason=f"no field data at {ROOT} (set FLOORCAST_FIELDDATA)"),
 ]
@@ -43,7 +44,7 @@ def test_tables_rates_and_holes():
 
 
 def test_a_clock_20_ms_off_is_measured_with_its_interval():
-    log = make_log(120.0, seed=3)
+    log = make_log(60.0, seed=3)
     before = facts(log).clocks[0]
     late = facts(replace(log, cmd_t_ns=log.cmd_t_ns - 20_000_000)).clocks[0]
     assert abs(before.offset_s) < 0.01
@@ -53,7 +54,7 @@ def test_a_clock_20_ms_off_is_measured_with_its_interval():
 
 
 def test_a_clock_an_hour_off_is_named_and_shifted():
-    log = make_log(120.0, seed=4)
+    log = make_log(60.0, seed=4)
     wrong = examine(replace(log, cmd_t_ns=log.cmd_t_ns + 3600 * 10**9), ReadOptions())
     with pytest.raises(InputError, match="do not overlap in time") as caught:
         _ = wrong.duration

@@ -106,6 +106,7 @@ def test_the_moments_of_a_window_are_those_of_many_drawn_paths():
     assert x.std() == pytest.approx(sigma[0, 0], rel=0.15)
 
 
+@pytest.mark.slow
 def test_a_twin_hands_its_random_errors_to_the_simulated_odometry():
     parameters = fit_odometry(make_run(2, count=3000), share=0.5)
     assert set(parameters) == set(OdometryErrors.model_fields)

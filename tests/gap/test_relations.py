@@ -57,6 +57,7 @@ def test_relations_of_another_run_are_refused(tmp_path):
         measure_relations(make_run(2, count=3000), relations, offset=1e7)
 
 
+@pytest.mark.slow
 @pytest.mark.fielddata
 @pytest.mark.skipif(not (ROOT / "carmen").is_dir(), reason=f"no field data at {ROOT} (set FLOORCAST_FIELDDATA)")
 @pytest.mark.parametrize(
