@@ -20,6 +20,7 @@ from .run_folder import open_run
 from .tasks import evaluating
 
 WHOLE_PATH = ("mean_pos_err", "mean_yaw_err")
+WHOLE_RUNS = ("run_end_pos_err", "run_end_yaw_err")
 COMPARED = ("pos_end_err", "yaw_end_err", "ate_rmse", "delay_ms", *WHOLE_PATH)
 TWIN_FILE, MEMBER_FOLDER = "twin.yaml", "robots"
 
@@ -167,7 +168,7 @@ def comparison_rows(result: CalibrationResult) -> Rows:
             )
         )
     for before in result.before.metrics:
-        if before.name in WHOLE_PATH:
+        if before.name in (*WHOLE_PATH, *WHOLE_RUNS):
             after = result.after.metric(before.name, before.robot, before.horizon_s)
             change = f"{100 * (after.value / before.value - 1):+.0f} %" if before.value else "-"
             values = (
@@ -177,7 +178,7 @@ def comparison_rows(result: CalibrationResult) -> Rows:
                 "-",
                 str(before.n),
                 before.unit,
-                "one path",
+                "one path" if before.name in WHOLE_PATH else "ends of runs",
             )
             rows.append((before.name, before.robot, "-", *values))
     return rows

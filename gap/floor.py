@@ -66,21 +66,27 @@ def repeated_runs(logs: Sequence[FieldLog]) -> list[tuple[FieldLog, FieldLog, Fl
         Pairs of runs, and where the second one ended as seen from the first one's end (3,): x, y [m], yaw [rad], both
         runs placed on their first pose. Runs are paired with all others of the same sequence of commands.
     """
-    told = [_sequence(log) for log in logs]
+    group = told_alike(logs)
     ends = [_end(log) for log in logs]
     return [
         (logs[i], logs[j], relative(ends[i], ends[j]))
         for i in range(len(logs))
         for j in range(i + 1, len(logs))
-        if logs[i].robot == logs[j].robot and told[i].shape == told[j].shape and (told[i] == told[j]).all()
+        if group[i] == group[j]
     ]
+
+
+def told_alike(logs: Sequence[FieldLog]) -> list[int]:
+    """Return the group (from 0) of each run: one robot, given the same raw commands in the same order."""
+    known: dict[tuple[str, bytes], int] = {}
+    return [known.setdefault((log.robot, _sequence(log).tobytes()), len(known)) for log in logs]
 
 
 def _sequence(log: FieldLog) -> FloatArray:
     """Return the different raw commands (n, W) of a run in their order."""
     commands = log.wheel_cmd
     changed = np.append(True, np.any(np.diff(commands, axis=0) != 0.0, axis=1))
-    return commands[changed]
+    return commands[changed] + 0.0  # no minus zero
 
 
 def _end(log: FieldLog) -> FloatArray:

@@ -27,7 +27,8 @@ from .metrics import (
     window_samples,
 )
 from .problems import Problem, fitting_horizons, problem_for
-from .replay import MAX_TRUTH_GAP, STEP, VELOCITY_BASE, Windows, commands_body, make_windows
+from .repeats import run_end_metrics
+from .replay import MAX_TRUTH_GAP, STEP, VELOCITY_BASE, Windows, commands_body, commands_wheels, make_windows
 from .replay_of import raw_replay, replay_of
 from .results import CalibrationResult, Comparison, GapResult, ReplayPath, WindowCount
 from .tasks import Evaluate, in_process
@@ -79,6 +80,7 @@ def measure_gap(
         metrics += item.whole_path_metrics(twin is not None)
     if len(logs) > 1:
         metrics += [measure(each, "all", seed=seed, resamples=resamples) for each in pool(samples)]
+    metrics += run_end_metrics(logs, twin, seed=seed, resamples=resamples)
     return GapResult(
         metrics=metrics,
         windows=[count for item in replays for count in item.counts()],
@@ -392,7 +394,12 @@ def _gap_notes(replays: Sequence[_Replay], every: float) -> list[str]:
         )
         notes.append("offset_ms holds clock offset, dead time and lag together: this log cannot tell them apart.")
     else:
-        notes.append("Floor: none, the log holds no repeated run.")
+        runs = len(replays) > 1 and all(commands_wheels(item.log) for item in replays)
+        notes.append(
+            "Floor: how far runs that were told the same end from each other, for whole runs (run_end)."
+            if runs
+            else "Floor: none, the log holds no repeated run."
+        )
         notes.append("delay_ms and tau_ms are not given: they need commands of the body's motion.")
     notes.append("truth_pos_err and truth_yaw_err: disagreement of the even with the odd samples of the tracker.")
     left = sum(count.left_out for item in replays for count in item.counts())

@@ -10,7 +10,8 @@ from floorcast.gap.calibration import fit
 from floorcast.gap.fieldlog import FieldLog, FileReport, LogReport
 from floorcast.gap.floor import repeated_runs
 from floorcast.gap.problems import problem_for
-from floorcast.gap.replay import WheelReplay, make_windows, whole_run
+from floorcast.gap.repeats import run_end_metrics
+from floorcast.gap.replay import WheelReplay, make_windows, wheel_chain, whole_run
 from floorcast.gap.wheel_start import closed_form_wheels
 from floorcast.robots.drive_mecanum import body_speed
 from floorcast.robots.wheels import WheelParameters, body_matrix, count_motion
@@ -197,3 +198,29 @@ def test_runs_that_were_told_the_same_are_paired_and_compared():
     apart = repeated_runs([one, moved])[0][2]
     assert abs(np.hypot(*apart[:2]) - 0.05) < 2e-3
     assert abs(apart[2] - 0.05) < 1e-3
+
+
+def test_ends_of_runs_are_held_against_those_of_repeats():
+    runs = []
+    for number, level in enumerate((60.0, 80.0, 100.0, -70.0)):
+        base = told_log(np.full((1, 4), level), 7.0, told_parameters(), run=f"{number}a")
+        nudged = compose(base.pose[-1], [0.01 * (number + 1), 0.0, 0.02])
+        runs += [base, replace(base, run=f"{number}b", pose=np.vstack([base.pose[:-1], nudged]))]
+    found = {item.name: item for item in run_end_metrics(runs, None, seed=0, resamples=200)}
+    position = found["run_end_pos_err"]
+    assert abs(position.floor - 0.025) < 1e-9  # the median of 1, 2, 3 and 4 cm
+    assert abs(found["run_end_yaw_err"].floor - 0.02) < 1e-9
+    # Independently: the textbook wheels of each run alone, from its start to its end.
+    ends = []
+    for run in runs:
+        times, chain = wheel_chain(run, wheels := closed_form_wheels([whole_run(run)]))
+        assert times[-1] >= 8.0
+        mark = compose(chain, wheels.sensor_pose)
+        end = compose(run.pose[0], relative(mark[0], mark[400]))
+        ends.append(np.hypot(*(end - run.pose[-1])[:2]))
+    assert abs(position.value - np.median(ends)) < 2e-3
+    assert position.ci_low <= position.value <= position.ci_high
+    assert position.ratio == position.value / position.floor
+    few = run_end_metrics(runs[:4], None, seed=0, resamples=200)
+    assert few[0].ci_low is None
+    assert run_end_metrics(runs[:1], None, seed=0, resamples=200) == []
