@@ -92,6 +92,28 @@ def import_log(
     show_result(rows, {"folders": [str(folder) for folder in folders]}, as_json)
 
 
+@gap_app.command("map")
+def map_log(
+    log: Annotated[Path, typer.Argument(help="A field log with scans and reference poses: file or folder.")],
+    out: Annotated[Path, typer.Option("--out", help="The layout file to write (YAML).")],
+    robot: Annotated[str | None, typer.Option("--robot", help="Which robot, where the log holds several.")] = None,
+    options: Options = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Make a hall to drive in from what a log's lidar saw, and say how good it is."""
+    from ..gap.lidar.site import make_site
+    from ..gap.readers import load_options, read_log
+
+    logs = read_log(log, robot, options=load_options(options) if options is not None else None)
+    site = make_site(next((item for item in logs if item.scans is not None), logs[0]), seed=seed)
+    site.layout.save(out)
+    rows = site.rows
+    show_result([(name, value) for name, value in rows], {"layout": str(out), **dict(rows[1:])}, as_json)
+    for line in (*site.judged.notes, *site.sensor.evidence):
+        tell(line)
+
+
 @gap_app.command("task")
 def task(
     table: Annotated[Path, typer.Argument(help="CSV or Parquet: policy, kpi, real, sim; n or intervals if known.")],

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from floorcast.common.primitives import PrimitiveBuilder, Primitives
-from floorcast.gap.fieldlog import FieldLog, LogReport, Scans
+from floorcast.gap.fieldlog import FieldLog, FileReport, LogReport, Scans
 from floorcast.layouts.geometry import layout_solids
 from floorcast.layouts.model import Column, Layout, Obstacle, Wall
 from floorcast.layouts.occupancy import loose_in_map
@@ -150,7 +150,7 @@ def run_of(
         drive="unknown",
         pose_t_ns=scans.t_ns,
         pose=wrong,
-        report=LogReport(()),
+        report=LogReport((FileReport("made.log", "0" * 64, len(scans), len(scans)),)),
         pose_frame="laser",
         scans=scans,
     )
