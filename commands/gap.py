@@ -70,6 +70,27 @@ def measure(
         raise typer.Exit(1)
 
 
+@gap_app.command("inspect")
+def inspect_logs(
+    logs: Logs,
+    robot: Robots = None,
+    options: Options = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Say what logs hold, how sound they are, and what of the gap can be measured from them."""
+    from ..gap.inspect import inspect
+    from ..gap.readers import load_options, read_log
+
+    chosen = load_options(options) if options is not None else None
+    names: tuple[str | None, ...] = split_names(robot) or (None,)
+    found = inspect([log for path in logs for name in names for log in read_log(path, name, options=chosen)], seed)
+    if as_json:
+        show_result([], {"facts": found.inspect_rows()}, as_json)
+    else:
+        typer.echo("\n".join(found.lines()))
+
+
 @gap_app.command("import")
 def import_log(
     log: Annotated[Path, typer.Argument(help="A field log: file or folder.")],

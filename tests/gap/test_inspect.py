@@ -1,12 +1,15 @@
 """What 'look into a log' says: rates, holes, leaps, clocks, and what can be measured."""
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from floorcast.commands.gap import gap_app
 from floorcast.common.errors import InputError
 from floorcast.gap.inspect import inspect, inspect_rows
 from floorcast.gap.readers import ReadOptions, read_log
@@ -106,6 +109,19 @@ def test_a_simulated_run_measures_nothing_and_rows_are_plain():
     assert {row["value"] for row in rows if row["section"] == "measurable"} == {False}
     assert all(isinstance(row["value"], str | float | int | bool | None) for row in rows)
     assert any("simulated" in line for line in inspect([log]).lines())
+
+
+def test_the_command_line_tells_the_same(tmp_path):
+    log = make_log(10.0)
+    rows = np.column_stack([log.cmd_t_ns / 1e9, log.cmd])
+    path = tmp_path / "told.csv"
+    path.write_text("t,cmd_v,cmd_omega\n" + "".join(",".join(f"{v:.6f}" for v in row) + "\n" for row in rows))
+    done = CliRunner().invoke(gap_app, ["inspect", str(path)])
+    assert done.exit_code == 0, done.output
+    assert "cmd: 200 records (20 Hz" in done.output
+    assert "motion replay: no (no true poses)" in done.output
+    done = CliRunner().invoke(gap_app, ["inspect", str(path), "--json"])
+    assert json.loads(done.output)["facts"] == inspect_rows(read_log(path))
 
 
 class TestField:
