@@ -11,7 +11,15 @@ from floorcast.common.errors import InputError
 from floorcast.common.geometry import compose, relative
 from floorcast.gap.lidar.map import build_map, split_stretches, stretch_numbers
 from floorcast.gap.lidar.map_layout import layout_map
-from floorcast.gap.lidar.residuals import DROPOUT, MOVING, NO_MAP, SENSOR, measure_residuals
+from floorcast.gap.lidar.residuals import (
+    DROPOUT,
+    MOVING,
+    NO_MAP,
+    SENSOR,
+    _parts,
+    _piece_table,
+    measure_residuals,
+)
 from floorcast.layouts.generator import generate_layout
 from floorcast.layouts.recipe import LayoutRecipe
 
@@ -187,6 +195,40 @@ def test_the_same_log_gives_the_same_bits(walked):
         assert getattr(again, name).tobytes() == getattr(found, name).tobytes()
     assert again.shares == found.shares
     assert again.variance == found.variance
+
+
+def test_the_parts_are_those_of_all_pairs_counted_one_by_one():
+    """The analysis of variance by sums equals means over explicit pairs of beams, and finds what was put in."""
+    rng = np.random.default_rng(4)
+    pieces, runs, scans_a_run, repeats = 12, 5, 3, 2
+    place, run, scan = (part.ravel() for part in np.indices((pieces, runs, scans_a_run, repeats))[:3])
+    scan = scan + run * scans_a_run
+    kept = rng.random(len(place)) < 0.7
+    place, run, scan = place[kept], run[kept], scan[kept]
+    own = rng.normal(0.0, 0.02, pieces)[place] + rng.normal(0.0, 0.01, (pieces, runs))[place, run]
+    own = own + rng.normal(0.0, 0.005, len(own))
+    ones = np.ones(len(own))
+    table = _piece_table(own, ones, place, scan, run)
+    moments = np.stack([np.bincount(run, w, runs) for w in (ones, 4.0 * own**2, own**2)])
+    pose, in_map, left, sensor = _parts(moments, table, np.ones(runs))
+
+    across = within = across_weight = within_weight = 0.0
+    for k in range(pieces):
+        means = {r: own[(place == k) & (run == r)].mean() for r in set(run[place == k].tolist())}
+        products = [means[a] * means[b] for a in means for b in means if a != b]
+        across += np.mean(products) * (place == k).sum()
+        across_weight += (place == k).sum()
+        for r in means:
+            here = np.flatnonzero((place == k) & (run == r))
+            pairs = [own[a] * own[b] for a in here for b in here if scan[a] != scan[b]]
+            if pairs:
+                within += np.mean(pairs) * len(here)
+                within_weight += len(here)
+    assert pose == pytest.approx(3.0 * np.mean(own**2))
+    assert in_map == pytest.approx(across / across_weight)
+    assert in_map + left == pytest.approx(within / within_weight)
+    assert in_map + left + sensor == pytest.approx(np.mean(own**2))
+    assert np.sqrt([in_map, left, sensor]) == pytest.approx([0.02, 0.01, 0.005], rel=0.4)
 
 
 def test_poses_that_do_not_belong_to_the_scans_are_said_and_are_no_change_of_the_scene():
