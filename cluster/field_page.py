@@ -6,18 +6,31 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import __version__
 from ..gap.drift import DriftReport
 from ..gap.fieldlog import FieldLog
+from ..gap.lidar.residuals import CHANGED_SHARE, MAP, MOVING, POSE, SENSOR, SHORT
 from ..gap.metrics import Metric
 from ..gap.odometry import OdometryGap
 from ..gap.orders import OrderGap
 from ..gap.results import CalibrationResult, ReplayPath
 from ..gap.sources import SourceSplit
-from ..gap.whole import WholeGap
+from ..gap.whole import LidarPart, WholeGap
 from ..robots.twin import Twin
-from ..validation.gap_page import Action, Block, Drift, DriftRow, FamilyRow, GapPage, Histogram, Share, Split
+from ..validation.gap_page import (
+    Action,
+    Block,
+    Drift,
+    DriftRow,
+    FamilyRow,
+    GapPage,
+    Histogram,
+    MapPicture,
+    Share,
+    Split,
+)
 from ..validation.gap_section import GapSection, TrajectoryPlot, TwinParameter, pair_metrics, parameter_label
 from ..validation.plots import Estimate
 from ..validation.wording import number_text, percent_text, value_text
@@ -31,12 +44,23 @@ ODOMETRY_ON_PAGE = (
     "odom_pos_per_m_1m", "odom_yaw_per_m_1m", "odom_drift_per_m_1m", "odom_pos_per_m_5m", "odom_yaw_per_m_5m",
     "odom_drift_per_m_5m", "odom_pos_coverage_5m", "odom_pos_width_5m", "odom_yaw_coverage_5m", "odom_yaw_width_5m",
 )  # fmt: skip
+LIDAR_ON_PAGE = (
+    "lidar_bias", "lidar_sigma", "lidar_sigma_sim", "lidar_dropout_diff", "lidar_w1_core", "lidar_w1_all", "lidar_c2st",
+    "lidar_inliers", "lidar_coverage", "lidar_unexplained_short", "lidar_raw_bias", "lidar_raw_sigma",
+)  # fmt: skip
 MAX_PATHS = 4
 """Trajectories drawn, typical ones of several robots before unusual ones of one."""
 
 
-def gap_page(logs: Sequence[FieldLog], result: WholeGap, *, twin: Twin | None, command: str) -> GapPage:
-    """Return the page of a measured gap."""
+def gap_page(
+    logs: Sequence[FieldLog],
+    result: WholeGap,
+    *,
+    twin: Twin | None,
+    command: str,
+    missing: Sequence[tuple[str, str]],
+) -> GapPage:
+    """Return the page of a measured gap; ``missing`` says what could not be measured, and why."""
     return GapPage(
         title=f"The gap between simulation and {_whose(logs)}",
         subtitle=_what(logs),
@@ -46,10 +70,11 @@ def gap_page(logs: Sequence[FieldLog], result: WholeGap, *, twin: Twin | None, c
         splits=_splits(result.sources),
         drift=_drift(result.drift),
         motion=_motion(result, twin) if result.motion else None,
+        lidar=_lidar(result.lidar),
         odometry=_odometry(result.odometry),
         tasks=_tasks(result.orders),
         findings=result.reports,
-        missing=[(f"{item.part}, {item.robot}", item.reason) for item in result.missing],
+        missing=missing,
         command=command,
         conditions=_conditions(logs, result.seed),
     )
@@ -140,6 +165,59 @@ def _splits(split: SourceSplit) -> list[Split]:
         )
         for item in split.splits
     ]
+
+
+def _lidar(parts: Mapping[str, LidarPart]) -> Block | None:
+    """Return the map with what the scans saw, residuals at the log's poses and aligned, and the table."""
+    if not parts:
+        return None
+    maps, histograms = [], []
+    for name, part in list(parts.items())[:MAX_PATHS]:
+        found = part.residuals
+        maps.append(_map_picture(name, part))
+        reach = max(3.0 * found.core, 0.1)
+        raw, aligned = (_differences(found.measured, expected) for expected in (found.expected_raw, found.expected))
+        histograms.append(
+            Histogram(
+                f"Range error of real scans: {name}",
+                "metres (measured less expected)",
+                [("At the log's poses", "s-before", raw), ("Laid on the map", "s-after", aligned)],
+                -reach,
+                reach,
+                "What lies beyond the ends is drawn at them.",
+            )
+        )
+    return Block(
+        lead="Real scans against a map. Where no layout was given, the map is made of the scans of every "
+        "other 3 m of path, and the others are judged by it. At the log's poses the figures hold the errors of these "
+        "poses too; laid on the map they are those of the lidar and the map.",
+        metrics=pair_metrics([m for part in parts.values() for m in part.metrics if m.name in LIDAR_ON_PAGE], []),
+        histograms=histograms,
+        maps=maps,
+        notes=[note for part in parts.values() for note in part.notes],
+    )
+
+
+def _map_picture(name: str, part: LidarPart) -> MapPicture:
+    found, segments = part.residuals, part.map.segments
+    angle = found.pose[:, 2:3] + found.scans.angles
+    with np.errstate(invalid="ignore"):
+        ends = found.pose[:, None, :2] + found.measured[..., None] * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+    seen = np.isfinite(found.measured)
+    kinds = {"match": (SENSOR,), "pose": (POSE,), "map": (MAP,), "moving": (MOVING,), "unexplained": (SHORT,)}
+    points = {kind: ends[seen & np.isin(found.label, labels)] for kind, labels in kinds.items()}
+    return MapPicture(
+        f"What the lidar of {name} saw",
+        np.concatenate([segments.start, segments.end], axis=1),
+        points,
+        found.pose[:, :2],
+        "Grey lines: the map. The thin line is the way of the robot.",
+    )
+
+
+def _differences(measured: NDArray[np.float32], expected: NDArray[np.float32]) -> NDArray[np.float64]:
+    known = np.isfinite(measured) & np.isfinite(expected)
+    return measured[known].astype(np.float64) - expected[known]
 
 
 def _odometry(gaps: Mapping[str, OdometryGap]) -> Block | None:
@@ -246,6 +324,15 @@ def _gap_answers(result: WholeGap, split: SourceSplit, twin: Twin | None) -> lis
                 f"Told the same twice, the real robot itself differs by {value_text(metric.floor, 'm')}: "
                 + (f"the gap is {metric.ratio:.1f} times that." if metric.ratio else "")
             )
+    lidar = next((m for m in result.metrics if m.name == "lidar_sigma"), None)
+    if lidar is not None:
+        short = next((m for m in result.metrics if (m.name, m.robot) == ("lidar_unexplained_short", lidar.robot)), None)
+        changed = short is not None and short.value > CHANGED_SHARE
+        answers.append(
+            f"The lidar of {lidar.robot} reads known walls with a scatter of {_millimetres(lidar.value)}"
+            + (f", of which its own noise is {_millimetres(lidar.floor)}." if lidar.floor else ".")
+            + (" The hall changed while the log was made, or is not all mapped." if changed else "")
+        )
     drift = _widest(result, "odom_drift_per_m_5m")
     if drift is not None:
         turn = f"{number_text(abs(float(np.degrees(drift.value))))}° {'left' if drift.value > 0 else 'right'}"
@@ -317,6 +404,10 @@ def _estimate(metric: Metric) -> str:
 
 def _degrees(metric: Metric) -> str:
     return f"{number_text(float(np.degrees(metric.value)))}°"
+
+
+def _millimetres(value: float) -> str:
+    return f"{1e3 * value:.0f} mm"
 
 
 def _whose(logs: Sequence[FieldLog]) -> str:

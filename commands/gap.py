@@ -46,6 +46,9 @@ def measure(
     twin: Twin = None,
     robot: Robots = None,
     options: Options = None,
+    layout: Annotated[
+        Path | None, typer.Option("--layout", help="The hall, in the frame of the logs' poses; else a map is made.")
+    ] = None,
     html: Html = None,
     alarm: Annotated[
         bool, typer.Option("--alarm", help="Exit code 1 if a log no longer fits the twin; names the value that moved.")
@@ -60,7 +63,9 @@ def measure(
     if alarm and twin is None:
         raise InputError("--alarm needs a twin to hold the log against", where="--twin", mend="give its file")
 
-    result = run_gap(logs, twin=twin, robots=split_names(robot), options=options, seed=seed, out=out, html=html)
+    result = run_gap(
+        logs, twin=twin, robots=split_names(robot), options=options, layout=layout, seed=seed, out=out, html=html
+    )
     show_result(result.rows, result.summary, as_json)
     for line in result.notes:
         tell(line)

@@ -1,23 +1,20 @@
 """Task-time and route gaps of a fleet's own messages (VDA 5050): where the time of orders goes, how long routes are.
 
-A log without commands says nothing about how a robot drives, but its orders and states say how long each order took,
-how long of that it drove, handled a load, waited or stood still for safety, and how far it went compared with the
-straight way. What an order takes beyond an undisturbed drive along the straight way plus its handling is its gap.
+A log without commands says nothing about how a robot drives, but its messages say how long each order took, how long of
+that it drove, handled a load, waited or stood still, and how far it went compared with the straight way. What an order
+takes beyond an undisturbed drive along the straight way plus its handling is its gap.
 
-Events: ``kind`` is the message's topic (``order``, ``state``, ...), ``values`` the message itself, with the field names
-of VDA 5050; both those of 2.x (``agvPosition``, ``batteryState``, ``eStop``) and of 3.0 (``mobileRobotPosition``,
-``powerSupply``, ``activeEmergencyStop``) are understood. Other events are passed over.
-
-A state holds until the next one, for ``LONGEST_SILENCE`` at most (the standard asks for one every 30 s); what lies
-beyond is of unknown kind and left out. A second of an order is, the first that applies: ``safety`` (an emergency stop,
-or something in the protective field), ``error`` (one that stops the robot: FATAL, in 3.0 CRITICAL too), ``paused``,
-``driving``, ``handling`` (an action runs), else ``waiting``: there is a way to go, and nothing says why it stands.
+Events are those of ``readers.vda5050``: changes of what a robot reports. An order runs from ``order_taken`` (an update
+of the same order goes on with it) to the last thing that its robot did before the next one. A second of an order is,
+the first that applies: ``safety`` (an emergency stop), ``error`` (one that stops the robot: FATAL, in 3.0 CRITICAL
+too), ``paused``, ``driving``, ``handling`` (an action runs), else ``waiting``: there is a way to go, and nothing says
+why the robot stands.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,17 +22,18 @@ import numpy as np
 
 from ..common.geometry import FloatArray
 from ..common.seeding import generator
-from .fieldlog import SECOND, FieldLog, LogEvent
+from .fieldlog import SECOND, FieldLog, LogEvent, interpolate_pose
 from .metrics import Metric
 
-LONGEST_SILENCE = 35.0
-"""Time for which a state is taken to hold [s]."""
 FEWEST_ORDERS = 4
 """Orders below which no interval is given."""
 STATES = ("driving", "handling", "waiting", "safety", "error", "paused")
 """What a second of an order can be."""
 _FREE_QUANTILE = 0.9
 _RESAMPLES = 1000
+_LONGEST_STEP = 35.0
+"""Between positions that a speed is taken from [s]; states come every 30 s at least."""
+_DOES = frozenset({"order_taken", "node", "driving", "paused", "emergency_stop", "error", "error_cleared", "action"})
 _STOPPING = frozenset({"FATAL", "CRITICAL"})
 
 
@@ -45,10 +43,10 @@ class Order:
 
     Attributes:
         order_id: its name.
-        duration: from the first state that names it to the last before it is done [s].
-        spent: seconds by ``STATES``; less than the duration where states are missing.
+        duration: from when it is taken to the last thing that its robot did for it [s].
+        spent: seconds by ``STATES``.
         driven: length of the path through the reported positions [m]; None without positions.
-        straight: sum of the straight ways between the order's nodes as they were reached [m]; None likewise.
+        straight: sum of the straight ways between the places where nodes were reached [m]; None likewise.
     """
 
     order_id: str
@@ -67,8 +65,8 @@ class OrderGap:
             and ``order_gap_s``, medians over orders but for the shares; floor: odd against even orders. There is no
             ratio: a duration is no error.
         orders: in order of time.
-        free_speed: speed of undisturbed driving [m/s], the 90th percentile between states that both drive; None without
-            positions.
+        free_speed: speed of undisturbed driving [m/s], the 90th percentile between positions while driving; None
+            without positions.
         excess: seconds of all orders beyond an undisturbed drive and handling, by cause (``waiting``, ``safety``,
             ``error``, ``paused``, ``detour``, ``slow``); empty where positions are missing.
         excess_intervals: 95 %, of the shares of that.
@@ -84,8 +82,8 @@ class OrderGap:
 
 
 def has_orders(log: FieldLog) -> bool:
-    """Tell whether a log holds states that name an order."""
-    return any(event.kind == "state" and event.values.get("orderId") for event in log.events)
+    """Tell whether a log holds orders that its robot took."""
+    return any(event.kind == "order_taken" for event in log.events)
 
 
 def measure_orders(log: FieldLog, *, seed: int = 0) -> OrderGap:
@@ -95,127 +93,101 @@ def measure_orders(log: FieldLog, *, seed: int = 0) -> OrderGap:
         log: with events; see ``has_orders``.
         seed: of the bootstrap over orders.
     """
-    states = [event for event in log.events if event.kind == "state"]
-    orders = _orders(states)
-    free = _free_speed(states)
+    free = _free_speed(log)
+    orders = [order for events in _cut(log.events) if (order := _order(log, events)) is not None]
     metrics = _metrics(orders, free, log.name, seed)
     excess, ends = _excess(orders, free, log.name, seed)
-    known = sum(sum(order.spent.values()) for order in orders)
-    total = sum(order.duration for order in orders)
-    notes = [f"{log.name}: {len(orders)} orders; the states hold no positions, so that routes cannot be measured."]
+    notes = [f"{log.name}: {len(orders)} orders; the log holds no positions, so that routes cannot be measured."]
     if free is not None:
         notes = [
             f"{log.name}: {len(orders)} orders. What an order takes beyond a drive along the straight way between its "
             f"nodes at {free:.2f} m/s and its handling is its gap."
         ]
-    if total > 0 and known < 0.95 * total:
-        share = f"{1 - known / total:.0%}"
-        notes.append(f"{log.name}: for {share} of the orders' time no state came within {LONGEST_SILENCE:g} s.")
     return OrderGap(metrics, orders, free, excess, ends, notes)
 
 
-def kind_of_second(state: Mapping[str, Any]) -> str:
-    """Return what a robot does in a state: one of ``STATES``."""
-    safety = _mapping(state.get("safetyState"))
-    stop = safety.get("activeEmergencyStop", safety.get("eStop", "NONE"))
-    if str(stop).upper() not in ("NONE", "") or safety.get("fieldViolation") is True:
-        return "safety"
-    if any(str(_mapping(item).get("errorLevel")).upper() in _STOPPING for item in _items(state.get("errors"))):
-        return "error"
-    if state.get("paused") is True:
-        return "paused"
-    if state.get("driving") is True:
-        return "driving"
-    running = ("RUNNING", "INITIALIZING")
-    if any(str(_mapping(item).get("actionStatus")).upper() in running for item in _items(state.get("actionStates"))):
-        return "handling"
-    return "waiting"
+class _Robot:
+    """What a robot reports of itself, as far as it has changed."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self.errors: set[tuple[str, str]] = set()
+        self.running: set[str] = set()
+
+    def take(self, event: LogEvent) -> None:
+        """Take over what an event changes."""
+        value = event.values.get("value")
+        if event.kind in ("driving", "paused", "emergency_stop"):
+            self.values[event.kind] = value
+        elif event.kind in ("error", "error_cleared"):
+            name = (str(event.values.get("errorType")), str(event.values.get("errorLevel")).upper())
+            (self.errors.add if event.kind == "error" else self.errors.discard)(name)
+        elif event.kind == "action":
+            runs = str(value).upper() in ("RUNNING", "INITIALIZING")
+            (self.running.add if runs else self.running.discard)(str(event.values.get("actionId")))
+
+    @property
+    def does(self) -> str:
+        """One of ``STATES``."""
+        if str(self.values.get("emergency_stop") or "NONE").upper() != "NONE":
+            return "safety"
+        if any(level in _STOPPING for _, level in self.errors):
+            return "error"
+        if self.values.get("paused") is True:
+            return "paused"
+        if self.values.get("driving") is True:
+            return "driving"
+        return "handling" if self.running else "waiting"
 
 
-def position_of(state: Mapping[str, Any]) -> tuple[float, float, str] | None:
-    """Return x, y [m] and the map of a state; None where it says none, or that it is not localised."""
-    for name in ("agvPosition", "mobileRobotPosition"):
-        place = _mapping(state.get(name))
-        localised = place.get("positionInitialized", place.get("localized", True))
-        x, y = place.get("x"), place.get("y")
-        if _is_number(x) and _is_number(y) and localised is not False:
-            return float(x), float(y), str(place.get("mapId", ""))  # type: ignore[arg-type]
-    return None
+def _cut(events: Sequence[LogEvent]) -> list[list[tuple[LogEvent, str]]]:
+    """Return the events of each order, each with what the robot does from then on."""
+    robot, orders = _Robot(), list[list[tuple[LogEvent, str]]]()
+    name: Any = None
+    for event in events:
+        robot.take(event)
+        if event.kind == "order_taken" and event.values.get("orderId") != name:
+            name = event.values.get("orderId")
+            orders.append([])
+        if orders and event.kind in _DOES:
+            orders[-1].append((event, robot.does))
+    return orders
 
 
-def _orders(states: Sequence[LogEvent]) -> list[Order]:
-    """Cut the states into orders: a new one where the order's name changes, its end where nothing is left to do."""
-    found: list[Order] = []
-    current: list[LogEvent] = []
-    for event in states:
-        name = str(event.values.get("orderId") or "")
-        if current and name != str(current[0].values.get("orderId")):
-            _close(current, event, found)
-            current = []
-        if not name or (not current and _is_done(event.values)):
-            continue
-        current.append(event)
-        if _is_done(event.values):
-            _close(current, None, found)
-            current = []
-    return found
-
-
-def _is_done(state: Mapping[str, Any]) -> bool:
-    """Tell whether an order is done: no node or edge is left, the robot stands, no action waits or runs."""
-    left = (*_items(state.get("nodeStates")), *_items(state.get("edgeStates")))
-    open_actions = [
-        item
-        for item in _items(state.get("actionStates"))
-        if str(_mapping(item).get("actionStatus")).upper() not in ("FINISHED", "FAILED")
-    ]
-    return not left and not open_actions and state.get("driving") is not True
-
-
-def _close(states: Sequence[LogEvent], following: LogEvent | None, found: list[Order]) -> None:
-    """Add the order that states tell; one without a second state is too short to be told."""
-    ends = [*states, *([following] if following is not None else [])]
-    if len(ends) < 2:
-        return
+def _order(log: FieldLog, events: Sequence[tuple[LogEvent, str]]) -> Order | None:
+    """Return the order that events tell; None if nothing was done for it."""
+    start, end = events[0][0].t_ns, events[-1][0].t_ns
+    if end <= start:
+        return None
     spent = dict.fromkeys(STATES, 0.0)
-    path: list[tuple[float, float, str]] = []
-    stops: list[tuple[float, float, str]] = []
-    node: Any = None
-    for event, after in itertools.pairwise(ends):
-        seconds = (after.t_ns - event.t_ns) / SECOND
-        if seconds <= LONGEST_SILENCE:
-            spent[kind_of_second(event.values)] += seconds
-    for event in states:
-        place = position_of(event.values)
-        if place is None:
-            continue
-        path.append(place)
-        here = (event.values.get("lastNodeId"), event.values.get("lastNodeSequenceId"))
-        if here != node:
-            node = here
-            stops.append(place)
-    if path and stops[-1] != path[-1]:
-        stops.append(path[-1])
-    duration = (ends[-1].t_ns - ends[0].t_ns) / SECOND
-    driven, straight = (_length(path), _length(stops)) if len(path) > 1 else (None, None)
-    found.append(Order(str(states[0].values.get("orderId")), duration, spent, driven, straight))
+    for (event, does), (after, _) in itertools.pairwise(events):
+        spent[does] += (after.t_ns - event.t_ns) / SECOND
+    driven = straight = None
+    inside = (log.pose_t_ns >= start) & (log.pose_t_ns <= end)
+    if inside.sum() >= 2:
+        driven = _length(log.pose[inside, :2])
+        nodes = [event.t_ns for event, _ in events if event.kind == "node"]
+        stops = np.unique(np.clip([start, *nodes, end], log.pose_t_ns[0], log.pose_t_ns[-1]))
+        straight = _length(interpolate_pose(stops, log.pose_t_ns, log.pose)[:, :2])
+    return Order(str(events[0][0].values.get("orderId")), (end - start) / SECOND, spent, driven, straight)
 
 
-def _length(points: Sequence[tuple[float, float, str]]) -> float:
-    """Return the length of a way [m]; between different maps it is not counted."""
-    return float(sum(np.hypot(b[0] - a[0], b[1] - a[1]) for a, b in itertools.pairwise(points) if a[2] == b[2]))
+def _length(points: FloatArray) -> float:
+    return float(np.hypot(*np.diff(points, axis=0).T).sum()) if len(points) > 1 else 0.0
 
 
-def _free_speed(states: Sequence[LogEvent]) -> float | None:
-    speeds = []
-    for event, after in itertools.pairwise(states):
-        seconds = (after.t_ns - event.t_ns) / SECOND
-        one, other = position_of(event.values), position_of(after.values)
-        if one is None or other is None or one[2] != other[2] or not 0.2 <= seconds <= LONGEST_SILENCE:
-            continue
-        if kind_of_second(event.values) == kind_of_second(after.values) == "driving":
-            speeds.append(np.hypot(other[0] - one[0], other[1] - one[1]) / seconds)
-    quantile = float(np.quantile(speeds, _FREE_QUANTILE)) if speeds else 0.0
+def _free_speed(log: FieldLog) -> float | None:
+    """Return the speed of undisturbed driving [m/s]; None without positions while driving."""
+    if len(log.pose_t_ns) < 2:
+        return None
+    changes = [event for event in log.events if event.kind == "driving"]
+    stamps = np.array([event.t_ns for event in changes], dtype=np.int64)
+    drives = np.array([False, *(event.values.get("value") is True for event in changes)])
+    begin, end = (np.searchsorted(stamps, t, side="right") for t in (log.pose_t_ns[:-1], log.pose_t_ns[1:] - 1))
+    seconds = np.diff(log.pose_t_ns) / SECOND
+    chosen = (begin == end) & drives[begin] & (seconds <= _LONGEST_STEP)
+    speeds = np.hypot(*np.diff(log.pose[:, :2], axis=0).T)[chosen] / seconds[chosen]
+    quantile = float(np.quantile(speeds, _FREE_QUANTILE)) if len(speeds) else 0.0
     return quantile if quantile > 0.01 else None
 
 
@@ -294,15 +266,3 @@ def _share_metric(metric: str, part: FloatArray, whole: FloatArray, name: str, s
         halves = [part[k::2].sum() / max(whole[k::2].sum(), 1e-9) for k in (0, 1)]
         floor = abs(float(halves[0] - halves[1]))
     return Metric(metric, name, None, value, low, high, len(part), floor, None, "1")
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _items(value: Any) -> Sequence[Any]:
-    return value if isinstance(value, list | tuple) else ()
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))

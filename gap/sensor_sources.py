@@ -10,10 +10,13 @@ fitted: a wrong heading is what makes the position wrong further on.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ..common.geometry import FloatArray
 from ..common.seeding import generator
-from .lidar.residuals import Residuals
+from .lidar.residuals import SENSOR, Residuals
 from .lidar.residuals import Share as LidarShare
+from .metrics import Metric
 from .odometry import OdometryGap
 from .sources import ErrorSplit, Fix, Share, Source
 
@@ -46,7 +49,8 @@ def lidar_errors(residuals: Residuals, name: str) -> list[ErrorSplit]:
             "lidar_range",
             f"Lidar: range error on known walls ({name})",
             f"100 % is the mean square of measured less expected range at the log's poses: ({total**0.5:.3g} m)².",
-            "Scans of one half of the path, held against a map of the other half.",
+            "Scans of one half of the path, held against a map of the other half. What is the log's poses' is no fault "
+            "of any simulator: the figures of scans laid on the map leave it out.",
             ranges,
         )
     ]
@@ -61,6 +65,47 @@ def lidar_errors(residuals: Residuals, name: str) -> list[ErrorSplit]:
             )
         )
     return found
+
+
+def residual_metrics(residuals: Residuals, name: str) -> list[Metric]:
+    """Return what real scans say by themselves: ``lidar_sigma`` and ``lidar_raw_sigma`` (scatter on known walls, laid
+    on the map and at the log's poses; the floor is the sensor's local noise), ``lidar_inliers``, ``lidar_coverage`` and
+    ``lidar_unexplained_short``. Intervals of the scatter: bootstrap over stretches of path.
+    """
+    found = []
+    for metric, expected in (("lidar_sigma", residuals.expected), ("lidar_raw_sigma", residuals.expected_raw)):
+        difference = residuals.measured.astype(np.float64) - expected
+        core = np.isfinite(difference) & (residuals.label == SENSOR)
+        stretch = np.broadcast_to(residuals.stretch[:, None], core.shape)[core]
+        found.append(_scatter(metric, difference[core], stretch, residuals.noise, name))
+    inliers, short = residuals.beams["sensor"], residuals.short
+    beams, known = int(residuals.measured.size), int(np.isfinite(residuals.expected).sum())
+    found += [
+        Metric("lidar_inliers", name, None, inliers.value, inliers.ci_low, inliers.ci_high, beams, None, None, "1"),
+        Metric("lidar_coverage", name, None, residuals.coverage, None, None, beams, None, None, "1"),
+        Metric("lidar_unexplained_short", name, None, short.value, short.ci_low, short.ci_high, known, None, None, "1"),
+    ]
+    return found
+
+
+def _scatter(metric: str, values: FloatArray, stretch: NDArray[np.int64], floor: float, name: str) -> Metric:
+    """Return 1.4826 times the median absolute deviation [m], with an interval over stretches."""
+    value = _deviation(values)
+    low = high = None
+    parts = [values[stretch == number] for number in np.unique(stretch)]
+    if len(parts) >= 4:
+        rng = generator(0, "sources", metric, name)
+        drawn = [
+            _deviation(np.concatenate([parts[k][:: max(1, len(parts[k]) // 400)] for k in row]))
+            for row in rng.integers(0, len(parts), (100, len(parts)))
+        ]
+        low, high = (float(end) for end in np.quantile(drawn, [0.025, 0.975]))
+        low, high = min(low, value), max(high, value)
+    return Metric(metric, name, None, value, low, high, len(values), floor, value / floor if floor else None, "m")
+
+
+def _deviation(values: FloatArray) -> float:
+    return float(1.4826 * np.median(np.abs(values - np.median(values)))) if len(values) else float("nan")
 
 
 def lidar_fixes(residuals: Residuals, *, has_noise: bool, from_layout: bool) -> list[Fix]:
@@ -85,19 +130,6 @@ def lidar_fixes(residuals: Residuals, *, has_noise: bool, from_layout: bool) -> 
                 "one slow drive through the hall with the mapper on",
                 "beams off the map by more than the sensor can be",
                 changed / off, None, None, "of the beams that miss the map", at_most=True,
-            )
-        )  # fmt: skip
-    pose = residuals.shares["pose"]
-    if pose.value > 0.3:
-        fixes.append(
-            Fix(
-                "align_poses",
-                "Lay the scans on the map before comparing them",
-                "Most of the range error is that the log's poses are off by centimetres, which says nothing about the "
-                "lidar. The figures at aligned poses are the ones to trust.",
-                "nothing: both are given",
-                "the same scans at the log's poses and aligned",
-                pose.value, pose.ci_low, pose.ci_high, of_range,
             )
         )  # fmt: skip
     sensor = residuals.shares["sensor"]

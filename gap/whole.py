@@ -6,17 +6,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 from ..common.errors import InputError
+from ..layouts.model import Layout
 from ..robots.twin import Twin
 from .drift import DriftReport, watch
 from .fieldlog import FieldLog
+from .lidar.map import LidarMap, build_map, require_scans, split_stretches
+from .lidar.map_layout import layout_map
+from .lidar.residuals import Residuals, measure_residuals
 from .metrics import Metric
 from .motion_sources import split_motion
 from .odometry import OdometryGap, measure_odometry
 from .orders import OrderGap, has_orders, measure_orders
 from .results import GapResult, ReplayPath
 from .run import measure_gap
-from .sensor_sources import odometry_error, odometry_fixes
+from .sensor_sources import lidar_errors, lidar_fixes, odometry_error, odometry_fixes, residual_metrics
 from .sources import (
     ErrorSplit,
     Fix,
@@ -29,7 +35,7 @@ from .sources import (
     split_by_source,
 )
 
-Part = Literal["motion", "odometry", "drift"]
+Part = Literal["motion", "lidar", "odometry", "drift"]
 
 
 @dataclass(frozen=True)
@@ -42,11 +48,22 @@ class Missing:
 
 
 @dataclass(frozen=True)
+class LidarPart:
+    """The lidar's part of one log: its scans held against a map that was not made of them."""
+
+    residuals: Residuals
+    map: LidarMap
+    metrics: list[Metric]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
 class WholeGap:
     """All that a set of logs says about the gap.
 
     Attributes:
         motion: replays, one result for each kind of drive.
+        lidar: by log, its scans against a map.
         odometry: by log, errors of its own dead reckoning.
         orders: by log, task times and routes, where it has a fleet's messages.
         drift: by log, whether it still fits the twin; empty without one.
@@ -57,6 +74,7 @@ class WholeGap:
     """
 
     motion: list[GapResult]
+    lidar: dict[str, LidarPart]
     odometry: dict[str, OdometryGap]
     orders: dict[str, OrderGap]
     drift: dict[str, DriftReport]
@@ -73,7 +91,8 @@ class WholeGap:
     @property
     def metrics(self) -> list[Metric]:
         """Metrics of all parts."""
-        found = [metric for gap in self.odometry.values() for metric in gap.metrics]
+        found = [metric for part in self.lidar.values() for metric in part.metrics]
+        found += [metric for gap in self.odometry.values() for metric in gap.metrics]
         found += [metric for gap in self.orders.values() for metric in gap.metrics]
         return self.motion_metrics + found
 
@@ -100,17 +119,21 @@ class WholeGap:
     def all_notes(self) -> list[str]:
         """Return the notes of all parts, each once."""
         notes = [note for result in self.motion for note in result.notes]
+        notes += [note for part in self.lidar.values() for note in part.notes]
         notes += [f"{name}: {note}" for name, gap in self.odometry.items() for note in gap.notes]
         notes += [note for gap in self.orders.values() for note in gap.notes]
         return list(dict.fromkeys(notes))
 
 
-def measure_whole(logs: Sequence[FieldLog], *, twin: Twin | None = None, seed: int = 0) -> WholeGap:
+def measure_whole(
+    logs: Sequence[FieldLog], *, twin: Twin | None = None, layout: Layout | None = None, seed: int = 0
+) -> WholeGap:
     """Measure every part of the gap that the logs' tables allow.
 
     Args:
         logs: of any robots; (robot, run) is unique.
         twin: calibrated parameters, or None: then the robot as its data sheet or the log's header has it.
+        layout: the hall, in the frame of the logs' poses; None makes a map of half of each log's scans.
         seed: of all bootstraps.
 
     Raises:
@@ -118,18 +141,19 @@ def measure_whole(logs: Sequence[FieldLog], *, twin: Twin | None = None, seed: i
     """
     missing: list[Missing] = []
     motion = _motion(logs, twin, seed, missing)
+    lidar = _lidar(logs, layout, seed, missing)
     odometry = _odometry(logs, twin, seed, missing)
     orders = {log.name: measure_orders(log, seed=seed) for log in logs if has_orders(log)}
-    if not motion and not odometry and not any(gap.metrics for gap in orders.values()):
+    if not motion and not lidar and not odometry and not any(gap.metrics for gap in orders.values()):
         reasons = "\n  - ".join(f"{item.robot}: {item.part}: {item.reason}" for item in missing[:12])
         raise InputError(
             f"nothing of the gap can be measured from these logs:\n  - {reasons}",
             mend="'floorcast gap inspect' says what a log holds and what it lacks",
         )
     drift = _drift(logs, motion, twin, seed, missing)
-    sources = _sources(logs, motion, odometry, orders, missing, twin, seed)
+    sources = split_by_source(*_splits_and_fixes(logs, motion, lidar, odometry, orders, missing, twin, layout, seed))
     reports = [line for log in logs for line in log.report.lines()]
-    return WholeGap(motion, odometry, orders, drift, sources, missing, reports, seed)
+    return WholeGap(motion, lidar, odometry, orders, drift, sources, missing, reports, seed)
 
 
 def _motion(logs: Sequence[FieldLog], twin: Twin | None, seed: int, missing: list[Missing]) -> list[GapResult]:
@@ -148,6 +172,39 @@ def _motion(logs: Sequence[FieldLog], twin: Twin | None, seed: int, missing: lis
         except InputError as error:
             missing += [Missing("motion", log.name, said(error)) for log in group]
     return found
+
+
+def _lidar(logs: Sequence[FieldLog], layout: Layout | None, seed: int, missing: list[Missing]) -> dict[str, LidarPart]:
+    found = {}
+    for log in logs:
+        if log.scans is None or len(log.scans) < 2 or len(log.pose_t_ns) < 2:
+            lacks = "no lidar scans" if log.scans is None or len(log.scans) < 2 else "no true poses"
+            missing.append(Missing("lidar", log.name, lacks))
+            continue
+        try:
+            found[log.name] = _held(log, layout, seed)
+        except InputError as error:
+            missing.append(Missing("lidar", log.name, said(error)))
+    return found
+
+
+def _held(log: FieldLog, layout: Layout | None, seed: int) -> LidarPart:
+    """Hold a log's scans against the layout, or every other stretch of them against a map of the others."""
+    scans, of_map = require_scans(log), split_stretches(log)
+    if layout is not None:
+        lidar_map, judged = layout_map(layout, scans), np.ones_like(of_map)
+    else:
+        lidar_map, judged = build_map(log, of_map), ~of_map
+    found = measure_residuals(log, lidar_map, judged, seed=seed)
+    metrics, notes = residual_metrics(found, log.name), []
+    if layout is None:
+        notes.append(f"{log.name}: the map was made of the scans of every other 3 m of path; the others are judged.")
+    if found.changed:
+        notes.append(
+            f"{log.name}: the scene changed or is not all mapped: {found.short.value:.1%} of the beams are short for "
+            "no reason that the map knows."
+        )
+    return LidarPart(found, lidar_map, metrics, notes)
 
 
 def _odometry(logs: Sequence[FieldLog], twin: Twin | None, seed: int, missing: list[Missing]) -> dict[str, OdometryGap]:
@@ -186,34 +243,39 @@ def _drift(
     return found
 
 
-def _sources(
+def _splits_and_fixes(
     logs: Sequence[FieldLog],
     motion: Sequence[GapResult],
+    lidar: Mapping[str, LidarPart],
     odometry: Mapping[str, OdometryGap],
     orders: Mapping[str, OrderGap],
     missing: Sequence[Missing],
     twin: Twin | None,
+    layout: Layout | None,
     seed: int,
-) -> SourceSplit:
+) -> tuple[list[ErrorSplit], list[Fix]]:
     splits: list[ErrorSplit] = []
     # What one log lacks and another has is no lack of the set.
-    there = {"motion": bool(motion), "odometry": bool(odometry)}
+    there = {"motion": bool(motion), "lidar": bool(lidar), "odometry": bool(odometry)}
     fixes: list[Fix] = missing_fixes({item.part for item in missing if not there.get(item.part, True)})
     for result in motion:
         group = [log for log in logs if log.name in result.matched]
         found = split_motion(group, twin=twin, every=result.anchor_every, seed=seed)
         splits.append(motion_error(found))
         fixes += motion_fixes(found, with_twin=twin is not None, has_spread=False)
-    for name, part in odometry.items():
-        found_error = odometry_error(part, name, seed=seed)
-        splits += [found_error] if found_error is not None else []
-        fixes += odometry_fixes(found_error, has_odometry=twin is not None and bool(twin.odometry))
+    for name, part in lidar.items():
+        splits += lidar_errors(part.residuals, name)
+        has_noise = twin is not None and bool(twin.lidar)
+        fixes += lidar_fixes(part.residuals, has_noise=has_noise, from_layout=layout is not None)
+    for name, driven in odometry.items():
+        error = odometry_error(driven, name, seed=seed)
+        splits += [error] if error is not None else []
+        fixes += odometry_fixes(error, has_odometry=twin is not None and bool(twin.odometry))
     for name, gap in orders.items():
         error = order_error(gap, name)
-        if error is not None:
-            splits.append(error)
+        splits += [error] if error is not None else []
         fixes += order_fixes(gap)
-    return split_by_source(splits, fixes)
+    return splits, fixes
 
 
 def judged_sources(judged: Sequence[FieldLog], twin: Twin, *, every: float, seed: int = 0) -> SourceSplit:
