@@ -74,10 +74,10 @@ def residual_metrics(residuals: Residuals, name: str) -> list[Metric]:
     """
     found = []
     for metric, expected in (("lidar_sigma", residuals.expected), ("lidar_raw_sigma", residuals.expected_raw)):
-        difference = residuals.measured.astype(np.float64) - expected
-        core = np.isfinite(difference) & (residuals.label == SENSOR)
+        core = np.isfinite(residuals.measured) & np.isfinite(expected) & (residuals.label == SENSOR)
+        difference = residuals.measured[core].astype(np.float64) - expected[core]
         stretch = np.broadcast_to(residuals.stretch[:, None], core.shape)[core]
-        found.append(_scatter(metric, difference[core], stretch, residuals.noise, name))
+        found.append(_scatter(metric, difference, stretch, residuals.noise, name))
     inliers, short = residuals.beams["sensor"], residuals.short
     beams, known = int(residuals.measured.size), int(np.isfinite(residuals.expected).sum())
     found += [

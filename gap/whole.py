@@ -148,7 +148,8 @@ def measure_whole(
         reasons = "\n  - ".join(f"{item.robot}: {item.part}: {item.reason}" for item in missing[:12])
         raise InputError(
             f"nothing of the gap can be measured from these logs:\n  - {reasons}",
-            mend="'floorcast gap inspect' says what a log holds and what it lacks",
+            mend="'floorcast gap inspect' says what a log holds and what it lacks; a straight run of which there is "
+            "only the path can be tuned with 'floorcast calibrate --closed-loop'",
         )
     drift = _drift(logs, motion, twin, seed, missing)
     sources = split_by_source(*_splits_and_fixes(logs, motion, lidar, odometry, orders, missing, twin, layout, seed))

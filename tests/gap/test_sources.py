@@ -7,7 +7,9 @@ import pytest
 
 from floorcast.gap.fieldlog import SECOND
 from floorcast.gap.motion_sources import MotionSplit, split_motion
+from floorcast.gap.odometry import OdometryGap, OdometryWindows
 from floorcast.gap.replay import DriveReplay, make_windows
+from floorcast.gap.sensor_sources import odometry_error, odometry_fixes
 from floorcast.gap.sources import ErrorSplit, Fix, Share, missing_fixes, motion_error, motion_fixes, split_by_source
 
 from .synthetic import make_log
@@ -55,6 +57,7 @@ def test_the_shares_are_those_of_the_whole_error(late, short):
     assert short.total == pytest.approx(np.concatenate(ends).mean())
 
 
+@pytest.mark.slow
 def test_a_robot_of_two_minds_errs_by_chance_and_one_that_pulls_aside_does_not():
     """The same commands twice: once the robot does otherwise each time, once it errs alike."""
     log = make_log(40.0, seed=5, gain=(1.0, 1.0), delay=0.0, lag=0.0, noise=1e-5)
@@ -87,6 +90,7 @@ def test_a_robot_of_two_minds_errs_by_chance_and_one_that_pulls_aside_does_not()
     assert differing.shares["scatter"] > 5 * differing.shares["rest"]
 
 
+@pytest.mark.slow
 def test_touch_is_charged_with_what_it_adds():
     """A robot is shoved by half a metre while another stands beside it."""
     log = make_log(60.0, seed=2, noise=1e-5)
@@ -105,9 +109,28 @@ def test_touch_is_charged_with_what_it_adds():
     assert split_motion([one, apart], every=1.0, resamples=20).shares["contact"] == 0.0
 
 
+@pytest.mark.slow
 def test_equal_input_gives_equal_shares(short):
     again = split_motion(logs(gain=(0.9, 0.9), delay=0.0, lag=0.0), every=2.0, resamples=100)
     assert again == short
+
+
+def test_what_comes_back_in_the_odometry_is_told_from_chance():
+    """Windows that all turn 0.2 rad too far, give or take 0.1: of 0.05 rad2, 0.04 come back."""
+    error = np.zeros((400, 3))
+    error[:, 2] = 0.2 + 0.1 * np.where(np.arange(400) % 2, 1.0, -1.0)
+    one = np.full(400, 5.0)
+    stamps = np.arange(400, dtype=np.int64)
+    windows = OdometryWindows(5.0, stamps, stamps, np.arange(400.0), one, one, one, error, 0)
+    mean = np.column_stack([np.zeros(400), np.zeros(400), np.full(400, 0.04)])
+    split = odometry_error(OdometryGap([], {}, [], windows, mean, mean, mean), "amr")
+    same, chance = split.shares
+    assert same.share == pytest.approx(0.8)
+    assert chance.share == pytest.approx(0.2)
+    assert same.ci_low <= same.share <= same.ci_high
+    assert odometry_error(OdometryGap([], {}, [], windows.where(stamps < 0), mean[:0], mean, mean), "amr") is None
+    fixes = odometry_fixes(split, has_odometry=False)
+    assert [(fix.name, fix.gain) for fix in fixes] == [("calibrate_odometry", pytest.approx(0.8))]
 
 
 def made(**shares):
