@@ -60,6 +60,29 @@ class LidarConfig(StrictModel):
     range_resolution: NonNegative = 0.0
     """Ranges are reported in whole steps of this [m]."""
 
+    shared_noise: NonNegative = 0.0
+    """Standard deviation of an error that neighbouring beams share [m]: walls that are not as flat as their plan, a pose
+    that is not quite the one believed. Gaussian; along a ring its correlation falls as exp(-angle / shared_angle)."""
+    shared_angle: Positive = 0.05
+    """Angle between beams over which the correlation of ``shared_noise`` falls to 1 / e [rad]."""
+    outlier_share: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Share of the echoes that report something else than the surface that should be there: things that no plan
+    shows. They come in runs of neighbouring beams that are wrong by the same distance."""
+    outlier_angle: Positive = 0.05
+    """Mean width of a run [rad]; the number of its beams is geometric, at least one."""
+    outlier_short: Probability = 0.5
+    """Share of the runs that are too short (something stands before the surface); the others are too long."""
+    outlier_least: NonNegative = 0.1
+    """Least size d of an outlier [m]: d = least + size * W, with W of the Weibull distribution of scale 1 and shape
+    ``outlier_shape``. A long one reports range + d; a short one range * exp(-d / range), which is about range - d, and
+    never behind the sensor."""
+    outlier_short_size: NonNegative = 0.3
+    """Scale of the size of short runs [m]."""
+    outlier_long_size: NonNegative = 0.3
+    """Scale of the size of long runs [m]."""
+    outlier_shape: Annotated[float, Field(ge=0.2, le=5)] = 1.0
+    """Shape of the sizes' Weibull distribution: 1 exponential, below 1 with heavier tails."""
+
     dropout: Probability = 0.002
     """Chance that a beam at normal incidence comes back empty, however strong its signal."""
     grazing_dropout: Probability = 0.3
@@ -140,7 +163,7 @@ class LidarConfig(StrictModel):
         for name in ("range_noise_weak", "dirty_sectors"):
             if getattr(self, name) > 0 and self.range_at_10_percent == 0:
                 raise ValueError(f"{name} acts through the received signal: give range_at_10_percent")
-        for name in ("range_noise", "range_noise_weak", "range_drift", "ring_bias", "range_resolution"):
+        for name in ("range_noise", "range_noise_weak", "range_drift", "ring_bias", "range_resolution", "shared_noise"):
             if getattr(self, name) > self.range_max:
                 raise ValueError(f"{name} {getattr(self, name)} m is over range_max {self.range_max} m")
         if abs(self.range_bias) > self.range_max:

@@ -15,6 +15,7 @@ For each pulse, in this order:
 4. **Range** ``r + error + sigma * n``, rounded to ``range_resolution``, with ``error = range_bias + drift + ring bias``
    and ``sigma^2 = range_noise^2 + (range_noise_growth * r)^2 + range_noise_weak^2 / s``. Outside
    [range_min, range_max] nothing is reported.
+   Errors that neighbours share (``neighbour_errors``) come on top of ``error``.
 5. **Strays.** Dust reports a short range instead (``p_short`` of Thrun, Burgard and Fox, *Probabilistic Robotics*,
    2005, section 6.3), another lidar any range (``p_rand`` there).
 
@@ -81,6 +82,7 @@ from .noise import (
     LIDAR,
     LIDAR_DRIFT,
     LIDAR_FILM,
+    LIDAR_RUNS,
     LIDAR_UNIT,
     noise_key,
     normal_lanes,
@@ -160,8 +162,18 @@ MIRROR_LIFT = 1e-4
     S_STEPS,
     S_LEVELS,
     S_OFFSET,
+    S_SHARED,
+    S_SHARED_KEPT,
+    S_RUNS,
+    S_RUN_BEGINS,
+    S_RUN_ENDS,
+    S_RUN_SHORT,
+    S_RUN_LEAST,
+    S_SHORT_SIZE,
+    S_LONG_SIZE,
+    S_RUN_POWER,
     S_COUNT,
-) = range(37)
+) = range(47)
 """Places in the array of settings that the kernels read; see ``lidar_settings``."""
 
 _NEAR_INFRARED: dict[str, tuple[float, float, float, float]] = {
@@ -260,6 +272,13 @@ def lidar_settings(config: LidarConfig) -> FloatArray:
     # Edges are looked for between a beam and the first one that lies outside its footprint.
     spacing = (config.angle_max - config.angle_min) / max(1, config.beams - (0 if full_turn else 1))
     s[S_STRIDE] = min(max(1.0, np.ceil(s[S_HALF_H] / spacing)), config.beams)
+    s[S_SHARED], s[S_SHARED_KEPT] = config.shared_noise, np.exp(-spacing / config.shared_angle)
+    # A chain of two states: runs of the asked mean length, as many that they cover the asked share of the beams.
+    share, length = config.outlier_share, max(1.0, config.outlier_angle / spacing)
+    s[S_RUNS], s[S_RUN_ENDS], s[S_RUN_BEGINS] = share, 1.0 / length, share / ((1.0 - share) * length)
+    s[S_RUN_SHORT], s[S_RUN_LEAST] = config.outlier_short, config.outlier_least
+    s[S_SHORT_SIZE], s[S_LONG_SIZE] = config.outlier_short_size, config.outlier_long_size
+    s[S_RUN_POWER] = 1.0 / config.outlier_shape
     return s
 
 
@@ -592,6 +611,7 @@ def report_returns(
     quantiles: NDArray[np.float32],
     key: np.uint64,
     unit: np.uint64,
+    runs: np.uint64,
     bias: float,
     columns: int,
     truth: Singles,
@@ -605,7 +625,7 @@ def report_returns(
     """Detect, disturb and report the echoes of every beam: vectors of beams, then those with a stray, one by one.
 
     Args:
-        key, unit: of noise, of the scan's and of the unit's. bias: of all ranges [m]. truth: as in ``find_echoes``.
+        key, unit, runs: of noise, of the scan's, of the unit's and of what neighbours share. bias: of all ranges [m]. truth: as in ``find_echoes``.
         others: as in ``measure_scan``.
     """
     quantiles, truth, echoes, flags = borrowed(quantiles), borrowed(truth), borrowed(echoes), borrowed(flags)
@@ -618,6 +638,7 @@ def report_returns(
     strays = settings[S_FALSE] + settings[S_CROSSTALK]
     limit = int(np.ceil((1.0 - strays) * CHANCES)) if strays > 0.0 else CHANCES
     window, errors = clean_window(settings, unit, columns), np.empty(rings)
+    shared = neighbour_errors(settings, quantiles, runs, columns, beams, truth)
     stray, strayed = np.empty(beams + LANES if strays > 0.0 else 0, np.int32), 0
     tail, tail_flags = np.empty(LANES, np.float32), np.empty(LANES, np.uint8)
     zero, infinite = spread(single(0.0)), single(np.inf)
@@ -625,9 +646,12 @@ def report_returns(
         errors[ring] = bias
         if settings[S_RING] > 0.0:
             errors[ring] += settings[S_RING] * standard_normal(unit, 1 + ring)
-        error = single(errors[ring])
+        whole = spread(single(errors[ring]))
         for column in range(0, columns, LANES):
             b = ring * columns + column
+            error = whole
+            if shared.size > 0:
+                error = whole + load(shared, b)
             t, own, cosine = load(truth, b), load(echoes.amplitude, b), load(echoes.cosine, b)
             kind, clear = load(echoes.kind, b), load(window, column)
             noise, threshold, grain, met = zero, zero, zero, cosine >= single(0.0)
@@ -673,10 +697,62 @@ def report_returns(
     for k in range(strayed):
         b = as_index(stray[k])
         ring = b // columns
+        own_error = errors[ring]
+        if shared.size > 0:
+            own_error += float(shared[b])
         report_beam(
-            settings, quantiles, key, errors[ring], float(window[b - ring * columns]), b, truth, echoes, ranges,
+            settings, quantiles, key, own_error, float(window[b - ring * columns]), b, truth, echoes, ranges,
             intensity, second_ranges, second_intensity, flags,
         )  # fmt: skip
+
+
+@inner
+def neighbour_errors(
+    settings: FloatArray, quantiles: NDArray[np.float32], key: np.uint64, columns: int, beams: int, truth: Singles
+) -> Singles:
+    """Return the errors [m] that neighbouring beams share: (beams,) float32 with room for a vector beyond them, or of no
+    length where the lidar has none.
+
+    Along each ring the sum of a first-order autoregression, which is an Ornstein-Uhlenbeck process seen at the beams
+    (Uhlenbeck and Ornstein 1930), and of runs that a Markov chain of two states begins and ends (Gilbert, *Capacity of
+    a Burst-Noise Channel*, 1960). Both are stationary from the first beam on; a ring's ends are not joined.
+
+    Args:
+        key: of what neighbours share. columns: beams of a ring. truth: as in ``find_echoes``.
+    """
+    if settings[S_SHARED] + settings[S_RUNS] == 0.0:
+        return np.empty(0, np.float32)
+    out = np.zeros(beams + LANES, np.float32)
+    kept = settings[S_SHARED_KEPT]
+    fresh = np.sqrt(1.0 - kept * kept)
+    value, size, astray = 0.0, 0.0, False
+    for b in range(beams):
+        bits = random_bits(key, b)
+        normal = float(table_normal(bits, 0, quantiles))
+        chance = float(np.int64(bits >> np.uint64(36))) / CHANCES
+        first = b % columns == 0
+        value = normal if first else kept * value + fresh * normal
+        before = astray and not first
+        if before:
+            astray = chance >= settings[S_RUN_ENDS]
+        else:
+            astray = chance < (settings[S_RUNS] if first else settings[S_RUN_BEGINS])
+        if astray and not before:
+            size = run_size(settings, key, beams + b)
+        error, t = settings[S_SHARED] * value, float(truth[b])
+        if astray and 0.0 < t < np.inf:
+            error += size if size > 0.0 else t * (np.exp(size / t) - 1.0)
+        out[b] = error
+    return out
+
+
+@part
+def run_size(settings: FloatArray, key: np.uint64, element: int) -> float:
+    """Return the size of a run of outliers [m], below 0 for a short one."""
+    short = uniform(key, 2 * element) < settings[S_RUN_SHORT]
+    scale = settings[S_SHORT_SIZE] if short else settings[S_LONG_SIZE]
+    size = settings[S_RUN_LEAST] + scale * (-np.log(uniform(key, 2 * element + 1))) ** settings[S_RUN_POWER]
+    return -size if short else size
 
 
 @part
@@ -983,6 +1059,7 @@ def report_scan(
         quantiles,
         noise_key(stream, LIDAR, sensor, frame),
         noise_key(stream, LIDAR_UNIT, sensor, np.uint64(0)),
+        noise_key(stream, LIDAR_RUNS, sensor, frame),
         bias,
         columns,
         truth,

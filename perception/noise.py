@@ -23,6 +23,8 @@ LIDAR_UNIT, LIDAR_DRIFT, LIDAR_FILM, INERTIAL, INERTIAL_UNIT, WHEELS = 3, 4, 5, 
 unit) and wheel odometry."""
 CAMERA_UNIT = 9
 """Purpose of the numbers that belong to one camera unit: what is wrong with its sensor, and what sticks to its lens."""
+LIDAR_RUNS = 10
+"""Purpose of the errors that neighbouring beams of a lidar share."""
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)

@@ -42,7 +42,15 @@ if TYPE_CHECKING:
 LOOK_COLUMNS = 8
 CAMERA_ON_GPU = ("width", "height", "horizontal_fov", "near", "far", "rate", "center_offset", "noise", "shot_noise")
 """Settings of a camera that the GPU knows; the others must be at their defaults: a pinhole with simple noise."""
-NOT_ON_GPU = ("divergence_horizontal", "divergence_vertical", "gloss", "sweep_time", "angle_offset")
+NOT_ON_GPU = (
+    "divergence_horizontal",
+    "divergence_vertical",
+    "gloss",
+    "sweep_time",
+    "angle_offset",
+    "shared_noise",
+    "outlier_share",
+)
 """Settings of a lidar that must be 0 on ``cuda``: effects that need the beam's neighbours, or more than one pose."""
 
 

@@ -1,0 +1,111 @@
+"""Errors that neighbouring beams of a lidar share: their moments against closed forms, and that they are off by default."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from pydantic import ValidationError
+
+from floorcast.common.errors import InputError
+from floorcast.common.primitives import BOX, PrimitiveBuilder
+from floorcast.perception.config import LidarConfig
+from floorcast.perception.lidar import Lidar
+from floorcast.perception.scene import Scene, empty_primitives
+from floorcast.perception.worlds import NOT_ON_GPU, _lidar_settings
+
+QUIET = {"range_noise": 0.0, "dropout": 0.0, "grazing_dropout": 0.0, "range_max": 200.0, "beams": 720}
+PLACES = 40
+
+
+def hall():
+    """Four walls around the origin, 20 m off, as tall as a lidar can see."""
+    builder = PrimitiveBuilder()
+    for x, y in ((21.0, 0.0), (-21.0, 0.0), (0.0, 21.0), (0.0, -21.0)):
+        builder.add(BOX, (1.0, 22.0, 5.0) if x else (22.0, 1.0, 5.0), (x, y, 0.0), class_name="wall")
+    return Scene(builder.build(), empty_primitives(), 0)
+
+
+def errors_of(frames=30, **settings):
+    """Measured minus true ranges (frames * places, beams), and the true ones."""
+    lidar = Lidar(LidarConfig(**{**QUIET, **settings}))
+    position = np.zeros((PLACES, 3))
+    position[:, 0] = np.linspace(-5.0, 5.0, PLACES)
+    rotation = np.tile(np.eye(3), (PLACES, 1, 1))
+    scene, found, true = hall(), [], []
+    for frame in range(frames):
+        batch = lidar.scan_batch(scene, position, rotation, stream=3, sensors=range(PLACES), frame=frame)
+        found.append(batch.ranges[:, 0].astype(float))
+        true.append(batch.true_ranges[:, 0].astype(float))
+    return np.concatenate(found) - np.concatenate(true), np.concatenate(true)
+
+
+def test_shared_noise_is_an_autoregression_of_the_asked_deviation_and_angle():
+    error, _ = errors_of(shared_noise=0.05, shared_angle=0.08)
+    spacing = 2 * np.pi / 720
+    assert error.std() == pytest.approx(0.05, rel=0.02)
+    assert abs(error.mean()) < 0.001
+    for lag in (1, 4, 9, 20):
+        found = (error[:, :-lag] * error[:, lag:]).mean() / error.var()
+        assert found == pytest.approx(np.exp(-lag * spacing / 0.08), abs=0.02)
+    # Stationary from the first beam on, and scans know nothing of each other.
+    assert error[:, 0].std() == pytest.approx(0.05, rel=0.06)
+    assert abs(np.corrcoef(error[0], error[1])[0, 1]) < 0.25
+
+
+def test_runs_have_the_asked_share_lengths_signs_and_sizes():
+    share, angle, short, least, shape = 0.1, 0.06, 0.7, 0.2, 0.6
+    error, true = errors_of(
+        outlier_share=share,
+        outlier_angle=angle,
+        outlier_short=short,
+        outlier_least=least,
+        outlier_short_size=0.4,
+        outlier_long_size=0.9,
+        outlier_shape=shape,
+    )
+    out = np.abs(error) > 1e-3
+    assert out.mean() == pytest.approx(share, rel=0.06)
+    padded = np.pad(out, ((0, 0), (1, 1))).astype(int)
+    begin, end = np.diff(padded, axis=1) == 1, np.diff(padded, axis=1) == -1
+    lengths = np.flatnonzero(end.ravel()) - np.flatnonzero(begin.ravel())
+    inner = lengths[np.random.default_rng(0).permutation(len(lengths))]
+    mean = angle / (2 * np.pi / 720)
+    assert inner.mean() == pytest.approx(mean, rel=0.06)
+    for k in (1, 3, 8):  # geometric
+        assert (inner > k).mean() == pytest.approx((1 - 1 / mean) ** k, abs=0.03)
+    first = begin[:, :-1]
+    size = np.where(error < 0, -true * np.log1p(error / true), error)[first]
+    sign = error[first]
+    assert (sign < 0).mean() == pytest.approx(short, abs=0.03)
+    for chosen, scale in ((sign < 0, 0.4), (sign > 0, 0.9)):
+        assert size[chosen].min() >= least - 1e-4
+        for p in (0.25, 0.5, 0.9):
+            expected = least + scale * (-np.log(1 - p)) ** (1 / shape)
+            assert (size[chosen] <= expected).mean() == pytest.approx(p, abs=0.04)
+    # The whole run is wrong by the same distance.
+    both = out[:, 1:] & out[:, :-1] & (error[:, 1:] > 0) & (error[:, :-1] > 0)
+    assert np.abs(np.diff(error, axis=1)[both]).max() < 1e-4
+
+
+def test_without_them_not_a_bit_changes_and_the_rest_of_the_noise_stays_its_own():
+    plain = {"range_noise": 0.02, "dropout": 0.05, "crosstalk": 0.01, "frames": 2}
+    before, _ = errors_of(**plain)
+    same, _ = errors_of(**plain, shared_angle=0.3, outlier_angle=0.2, outlier_short=0.1, outlier_shape=0.5)
+    assert_array_equal(before, same)
+    del plain["crosstalk"]
+    before, shared = errors_of(**plain)[0], errors_of(**plain, shared_noise=0.05)[0]
+    alone, back = errors_of(frames=2, shared_noise=0.05)[0], np.isfinite(before)
+    assert_array_equal(np.isfinite(shared), back)
+    assert np.abs(shared[back] - before[back] - alone[back]).max() < 1e-5
+
+
+def test_lidars_on_the_gpu_refuse_them_by_name():
+    for name in ("shared_noise", "outlier_share"):
+        assert name in NOT_ON_GPU
+        with pytest.raises(InputError, match=name):
+            _lidar_settings(Lidar(LidarConfig(**{name: 0.1})))
+
+
+def test_impossible_settings_are_refused():
+    for bad in ({"outlier_share": 0.6}, {"shared_angle": 0.0}, {"outlier_shape": 0.1}, {"shared_noise": 30.0}):
+        with pytest.raises(ValidationError):
+            LidarConfig(**bad)
