@@ -58,6 +58,7 @@ UNITS: dict[str, tuple[str, float]] = {
     "rad2/rad": ("rad2/rad", 1.0),
     "rad2/m": ("rad2/m", 1.0),
     "m2/m": ("m2/m", 1.0),
+    "1/m": ("1/m", 1.0),
     "m2/rad": ("m2/rad", 1.0),
     "K": ("K", 1.0),
     "grey": ("grey", 1.0),

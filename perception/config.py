@@ -63,25 +63,31 @@ class LidarConfig(StrictModel):
     shared_noise: NonNegative = 0.0
     """Standard deviation of an error that neighbouring beams share [m]: walls that are not as flat as their plan, a pose
     that is not quite the one believed. Gaussian; along a ring its correlation falls as exp(-angle / shared_angle)."""
+    shared_noise_growth: NonNegative = 0.0
+    """Standard deviation of the shared error added (in squares) per range [m per m]: a heading that is not quite right.
+    """
     shared_angle: Positive = 0.05
-    """Angle between beams over which the correlation of ``shared_noise`` falls to 1 / e [rad]."""
-    outlier_share: Annotated[float, Field(ge=0, le=0.5)] = 0.0
-    """Share of the echoes that report something else than the surface that should be there: things that no plan
-    shows. They come in runs of neighbouring beams that are wrong by the same distance."""
+    """Angle between beams over which the correlation of the shared error falls to 1 / e [rad]."""
+    outlier_short: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Things that no plan shows, met per metre of a beam's way [1/m]: a surface at range r is hidden by one with
+    probability 1 - exp(-outlier_short * r). Neighbouring beams meet the same thing."""
+    outlier_long: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Share of the echoes that come from beyond the surface that should be there: open doors, glass, goods that are gone.
+    Neighbouring beams pass the same opening."""
     outlier_angle: Positive = 0.05
-    """Mean width of a run [rad]; the number of its beams is geometric, at least one."""
-    outlier_short: Probability = 0.5
-    """Share of the runs that are too short (something stands before the surface); the others are too long."""
+    """Mean width of a run of outliers [rad]; the number of its beams is geometric, at least one."""
     outlier_least: NonNegative = 0.1
-    """Least size d of an outlier [m]: d = least + size * W, with W of the Weibull distribution of scale 1 and shape
-    ``outlier_shape``. A long one reports range + d; a short one range * exp(-d / range), which is about range - d, and
-    never behind the sensor."""
+    """Least size of an outlier [m]."""
     outlier_short_size: NonNegative = 0.3
-    """Scale of the size of short runs [m]."""
+    """Scale of short outliers, over the range. With W of the Weibull distribution of scale 1 and shape
+    ``outlier_short_shape``, one run reports range * exp(-(outlier_least / range + outlier_short_size * W)): never from
+    behind the sensor."""
+    outlier_short_shape: Annotated[float, Field(ge=0.2, le=5)] = 1.0
+    """Shape of the Weibull distribution of short outliers: 1 exponential, below 1 with heavier tails."""
     outlier_long_size: NonNegative = 0.3
-    """Scale of the size of long runs [m]."""
-    outlier_shape: Annotated[float, Field(ge=0.2, le=5)] = 1.0
-    """Shape of the sizes' Weibull distribution: 1 exponential, below 1 with heavier tails."""
+    """Scale of long outliers [m]: one run reports range + outlier_least + outlier_long_size * W."""
+    outlier_long_shape: Annotated[float, Field(ge=0.2, le=5)] = 1.0
+    """Shape of the Weibull distribution of long outliers."""
 
     dropout: Probability = 0.002
     """Chance that a beam at normal incidence comes back empty, however strong its signal."""

@@ -117,6 +117,8 @@ STRAY_AMPLITUDE = 0.1
 """Amplitude of dust and crosstalk; assumed."""
 
 STRONGEST, FIRST, LAST = 0, 1, 2
+SHORT, LONG = 1, 2
+"""Kinds of runs of outliers; 0 is none."""
 
 CHANCES = 1 << 28
 """Steps of the number that decides on dropout and strays."""
@@ -163,17 +165,18 @@ MIRROR_LIFT = 1e-4
     S_LEVELS,
     S_OFFSET,
     S_SHARED,
+    S_SHARED_GROWTH,
     S_SHARED_KEPT,
-    S_RUNS,
-    S_RUN_BEGINS,
+    S_OUT_SHORT,
+    S_OUT_LONG,
     S_RUN_ENDS,
-    S_RUN_SHORT,
-    S_RUN_LEAST,
+    S_OUT_LEAST,
     S_SHORT_SIZE,
+    S_SHORT_POWER,
     S_LONG_SIZE,
-    S_RUN_POWER,
+    S_LONG_POWER,
     S_COUNT,
-) = range(47)
+) = range(48)
 """Places in the array of settings that the kernels read; see ``lidar_settings``."""
 
 _NEAR_INFRARED: dict[str, tuple[float, float, float, float]] = {
@@ -272,13 +275,12 @@ def lidar_settings(config: LidarConfig) -> FloatArray:
     # Edges are looked for between a beam and the first one that lies outside its footprint.
     spacing = (config.angle_max - config.angle_min) / max(1, config.beams - (0 if full_turn else 1))
     s[S_STRIDE] = min(max(1.0, np.ceil(s[S_HALF_H] / spacing)), config.beams)
-    s[S_SHARED], s[S_SHARED_KEPT] = config.shared_noise, np.exp(-spacing / config.shared_angle)
-    # A chain of two states: runs of the asked mean length, as many that they cover the asked share of the beams.
-    share, length = config.outlier_share, max(1.0, config.outlier_angle / spacing)
-    s[S_RUNS], s[S_RUN_ENDS], s[S_RUN_BEGINS] = share, 1.0 / length, share / ((1.0 - share) * length)
-    s[S_RUN_SHORT], s[S_RUN_LEAST] = config.outlier_short, config.outlier_least
-    s[S_SHORT_SIZE], s[S_LONG_SIZE] = config.outlier_short_size, config.outlier_long_size
-    s[S_RUN_POWER] = 1.0 / config.outlier_shape
+    s[S_SHARED], s[S_SHARED_GROWTH] = config.shared_noise, config.shared_noise_growth
+    s[S_SHARED_KEPT] = np.exp(-spacing / config.shared_angle)
+    s[S_OUT_SHORT], s[S_OUT_LONG], s[S_OUT_LEAST] = config.outlier_short, config.outlier_long, config.outlier_least
+    s[S_RUN_ENDS] = 1.0 / max(1.0, config.outlier_angle / spacing)
+    s[S_SHORT_SIZE], s[S_SHORT_POWER] = config.outlier_short_size, 1.0 / config.outlier_short_shape
+    s[S_LONG_SIZE], s[S_LONG_POWER] = config.outlier_long_size, 1.0 / config.outlier_long_shape
     return s
 
 
@@ -715,44 +717,69 @@ def neighbour_errors(
 
     Along each ring the sum of a first-order autoregression, which is an Ornstein-Uhlenbeck process seen at the beams
     (Uhlenbeck and Ornstein 1930), and of runs that a Markov chain of two states begins and ends (Gilbert, *Capacity of
-    a Burst-Noise Channel*, 1960). Both are stationary from the first beam on; a ring's ends are not joined.
+    a Burst-Noise Channel*, 1960), begun as often as the share of outliers at the beam's own range asks for. A ring's
+    ends are not joined.
 
     Args:
         key: of what neighbours share. columns: beams of a ring. truth: as in ``find_echoes``.
     """
-    if settings[S_SHARED] + settings[S_RUNS] == 0.0:
+    if settings[S_SHARED] + settings[S_SHARED_GROWTH] + settings[S_OUT_SHORT] + settings[S_OUT_LONG] == 0.0:
         return np.empty(0, np.float32)
     out = np.zeros(beams + LANES, np.float32)
     kept = settings[S_SHARED_KEPT]
     fresh = np.sqrt(1.0 - kept * kept)
-    value, size, astray = 0.0, 0.0, False
+    value, run, size = 0.0, 0, 0.0
     for b in range(beams):
         bits = random_bits(key, b)
         normal = float(table_normal(bits, 0, quantiles))
         chance = float(np.int64(bits >> np.uint64(36))) / CHANCES
+        t = float(truth[b])
         first = b % columns == 0
-        value = normal if first else kept * value + fresh * normal
-        before = astray and not first
-        if before:
-            astray = chance >= settings[S_RUN_ENDS]
+        if first:
+            value, run = normal, 0
         else:
-            astray = chance < (settings[S_RUNS] if first else settings[S_RUN_BEGINS])
-        if astray and not before:
-            size = run_size(settings, key, beams + b)
-        error, t = settings[S_SHARED] * value, float(truth[b])
-        if astray and 0.0 < t < np.inf:
-            error += size if size > 0.0 else t * (np.exp(size / t) - 1.0)
+            value = kept * value + fresh * normal
+        if not 0.0 < t < np.inf:
+            continue
+        if run != 0:
+            run = 0 if chance < settings[S_RUN_ENDS] else run
+        else:
+            run = begun_run(settings, t, chance, first)
+            size = weibull(settings, run, key, beams + b)
+        growth = settings[S_SHARED_GROWTH] * t
+        error = np.sqrt(settings[S_SHARED] * settings[S_SHARED] + growth * growth) * value
+        if run == SHORT:
+            error += t * (np.exp(-(settings[S_OUT_LEAST] / t + size)) - 1.0)
+        elif run == LONG:
+            error += settings[S_OUT_LEAST] + size
         out[b] = error
     return out
 
 
 @part
-def run_size(settings: FloatArray, key: np.uint64, element: int) -> float:
-    """Return the size of a run of outliers [m], below 0 for a short one."""
-    short = uniform(key, 2 * element) < settings[S_RUN_SHORT]
-    scale = settings[S_SHORT_SIZE] if short else settings[S_LONG_SIZE]
-    size = settings[S_RUN_LEAST] + scale * (-np.log(uniform(key, 2 * element + 1))) ** settings[S_RUN_POWER]
-    return -size if short else size
+def begun_run(settings: FloatArray, distance: float, chance: float, first: bool) -> int:
+    """Return the kind of run of outliers that begins at a beam (0: none).
+
+    Args:
+        distance: true range [m]. chance: uniform, 0 to 1. first: whether the beam is its ring's first, which may lie
+            anywhere in a run.
+    """
+    short = 1.0 - np.exp(-settings[S_OUT_SHORT] * distance)
+    share = min(short + settings[S_OUT_LONG], 0.9)
+    begins = share if first else min(1.0, share / (1.0 - share) * settings[S_RUN_ENDS])
+    if chance >= begins:
+        return 0
+    return SHORT if chance * (short + settings[S_OUT_LONG]) < begins * short else LONG
+
+
+@part
+def weibull(settings: FloatArray, run: int, key: np.uint64, element: int) -> float:
+    """Return a number from the Weibull distribution of a kind of run, by inversion; 0 for none."""
+    if run == 0:
+        return 0.0
+    scale = settings[S_SHORT_SIZE] if run == SHORT else settings[S_LONG_SIZE]
+    power = settings[S_SHORT_POWER] if run == SHORT else settings[S_LONG_POWER]
+    return float(scale * (-np.log(uniform(key, element))) ** power)
 
 
 @part

@@ -49,7 +49,9 @@ NOT_ON_GPU = (
     "sweep_time",
     "angle_offset",
     "shared_noise",
-    "outlier_share",
+    "shared_noise_growth",
+    "outlier_short",
+    "outlier_long",
 )
 """Settings of a lidar that must be 0 on ``cuda``: effects that need the beam's neighbours, or more than one pose."""
 

@@ -51,45 +51,59 @@ def test_shared_noise_is_an_autoregression_of_the_asked_deviation_and_angle():
     assert abs(np.corrcoef(error[0], error[1])[0, 1]) < 0.25
 
 
-def test_runs_have_the_asked_share_lengths_signs_and_sizes():
-    share, angle, short, least, shape = 0.1, 0.06, 0.7, 0.2, 0.6
+def test_shared_noise_grows_with_range():
+    error, true = errors_of(shared_noise=0.03, shared_noise_growth=0.004)
+    for low, high in ((15.0, 17.0), (24.0, 28.0)):
+        inside = (true > low) & (true < high)
+        expected = np.sqrt((0.03**2 + (0.004 * true[inside]) ** 2).mean())
+        assert error[inside].std() == pytest.approx(expected, rel=0.03)
+
+
+def test_runs_have_the_asked_share_lengths_and_sizes():
+    density, long, angle, least = 0.004, 0.05, 0.06, 0.2
     error, true = errors_of(
-        outlier_share=share,
+        outlier_short=density,
+        outlier_long=long,
         outlier_angle=angle,
-        outlier_short=short,
         outlier_least=least,
-        outlier_short_size=0.4,
+        outlier_short_size=0.1,
+        outlier_short_shape=0.8,
         outlier_long_size=0.9,
-        outlier_shape=shape,
+        outlier_long_shape=0.6,
     )
     out = np.abs(error) > 1e-3
-    assert out.mean() == pytest.approx(share, rel=0.06)
+    assert (error < -1e-3).mean() == pytest.approx((1 - np.exp(-density * true)).mean(), rel=0.08)
+    assert (error > 1e-3).mean() == pytest.approx(long, rel=0.1)
+    near, far = true < np.quantile(true, 0.3), true > np.quantile(true, 0.7)
+    assert (error[far] < -1e-3).mean() > 1.1 * (error[near] < -1e-3).mean()
     padded = np.pad(out, ((0, 0), (1, 1))).astype(int)
     begin, end = np.diff(padded, axis=1) == 1, np.diff(padded, axis=1) == -1
     lengths = np.flatnonzero(end.ravel()) - np.flatnonzero(begin.ravel())
-    inner = lengths[np.random.default_rng(0).permutation(len(lengths))]
     mean = angle / (2 * np.pi / 720)
-    assert inner.mean() == pytest.approx(mean, rel=0.06)
+    assert lengths.mean() == pytest.approx(mean, rel=0.06)
     for k in (1, 3, 8):  # geometric
-        assert (inner > k).mean() == pytest.approx((1 - 1 / mean) ** k, abs=0.03)
+        assert (lengths > k).mean() == pytest.approx((1 - 1 / mean) ** k, abs=0.03)
     first = begin[:, :-1]
-    size = np.where(error < 0, -true * np.log1p(error / true), error)[first]
-    sign = error[first]
-    assert (sign < 0).mean() == pytest.approx(short, abs=0.03)
-    for chosen, scale in ((sign < 0, 0.4), (sign > 0, 0.9)):
-        assert size[chosen].min() >= least - 1e-4
+    short, beyond = first & (error < 0), first & (error > 0)
+    relative = -np.log1p(error[short] / true[short]) - least / true[short]
+    for found, scale, shape in ((relative, 0.1, 0.8), (error[beyond] - least, 0.9, 0.6)):
+        assert found.min() > -1e-4
         for p in (0.25, 0.5, 0.9):
-            expected = least + scale * (-np.log(1 - p)) ** (1 / shape)
-            assert (size[chosen] <= expected).mean() == pytest.approx(p, abs=0.04)
+            assert (found <= scale * (-np.log(1 - p)) ** (1 / shape)).mean() == pytest.approx(p, abs=0.04)
     # The whole run is wrong by the same distance.
-    both = out[:, 1:] & out[:, :-1] & (error[:, 1:] > 0) & (error[:, :-1] > 0)
+    both = (error[:, 1:] > 1e-3) & (error[:, :-1] > 1e-3)
     assert np.abs(np.diff(error, axis=1)[both]).max() < 1e-4
+
+
+def test_runs_of_single_beams_keep_their_share():
+    error, _ = errors_of(outlier_long=0.3, outlier_angle=1e-6)
+    assert (error > 1e-3).mean() == pytest.approx(0.3, rel=0.03)
 
 
 def test_without_them_not_a_bit_changes_and_the_rest_of_the_noise_stays_its_own():
     plain = {"range_noise": 0.02, "dropout": 0.05, "crosstalk": 0.01, "frames": 2}
     before, _ = errors_of(**plain)
-    same, _ = errors_of(**plain, shared_angle=0.3, outlier_angle=0.2, outlier_short=0.1, outlier_shape=0.5)
+    same, _ = errors_of(**plain, shared_angle=0.3, outlier_angle=0.2, outlier_long_shape=0.5)
     assert_array_equal(before, same)
     del plain["crosstalk"]
     before, shared = errors_of(**plain)[0], errors_of(**plain, shared_noise=0.05)[0]
@@ -99,13 +113,13 @@ def test_without_them_not_a_bit_changes_and_the_rest_of_the_noise_stays_its_own(
 
 
 def test_lidars_on_the_gpu_refuse_them_by_name():
-    for name in ("shared_noise", "outlier_share"):
+    for name in ("shared_noise", "shared_noise_growth", "outlier_short", "outlier_long"):
         assert name in NOT_ON_GPU
         with pytest.raises(InputError, match=name):
             _lidar_settings(Lidar(LidarConfig(**{name: 0.1})))
 
 
 def test_impossible_settings_are_refused():
-    for bad in ({"outlier_share": 0.6}, {"shared_angle": 0.0}, {"outlier_shape": 0.1}, {"shared_noise": 30.0}):
+    for bad in ({"outlier_long": 0.6}, {"shared_angle": 0.0}, {"outlier_short_shape": 0.1}, {"shared_noise": 30.0}):
         with pytest.raises(ValidationError):
             LidarConfig(**bad)
