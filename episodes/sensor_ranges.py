@@ -65,6 +65,8 @@ LIDAR_UNITS: dict[str, str] = {
     "shared_noise": "m",
     "shared_noise_growth": "1",
     "shared_angle": "rad",
+    "edge_shift": "rad",
+    "edge_mixed": "1",
     "outlier_short": "1/m",
     "outlier_long": "1",
     "outlier_angle": "rad",

@@ -175,8 +175,10 @@ MIRROR_LIFT = 1e-4
     S_SHORT_POWER,
     S_LONG_SIZE,
     S_LONG_POWER,
+    S_EDGE_SHIFT,
+    S_EDGE_MIXED,
     S_COUNT,
-) = range(48)
+) = range(50)
 """Places in the array of settings that the kernels read; see ``lidar_settings``."""
 
 _NEAR_INFRARED: dict[str, tuple[float, float, float, float]] = {
@@ -280,6 +282,7 @@ def lidar_settings(config: LidarConfig) -> FloatArray:
     s[S_OUT_SHORT], s[S_OUT_LONG], s[S_OUT_LEAST] = config.outlier_short, config.outlier_long, config.outlier_least
     s[S_RUN_ENDS] = 1.0 / max(1.0, config.outlier_angle / spacing)
     s[S_SHORT_SIZE], s[S_SHORT_POWER] = config.outlier_short_size, 1.0 / config.outlier_short_shape
+    s[S_EDGE_SHIFT], s[S_EDGE_MIXED] = config.edge_shift / spacing, config.edge_mixed
     s[S_LONG_SIZE], s[S_LONG_POWER] = config.outlier_long_size, 1.0 / config.outlier_long_shape
     return s
 
@@ -723,9 +726,14 @@ def neighbour_errors(
     Args:
         key: of what neighbours share. columns: beams of a ring. truth: as in ``find_echoes``.
     """
-    if settings[S_SHARED] + settings[S_SHARED_GROWTH] + settings[S_OUT_SHORT] + settings[S_OUT_LONG] == 0.0:
+    edges = settings[S_EDGE_SHIFT] + settings[S_EDGE_MIXED] > 0.0
+    outliers = settings[S_OUT_SHORT] + settings[S_OUT_LONG] > 0.0
+    if not (edges or outliers or settings[S_SHARED] + settings[S_SHARED_GROWTH] > 0.0):
         return np.empty(0, np.float32)
     out = np.zeros(beams + LANES, np.float32)
+    if edges:
+        for start in range(0, beams, columns):
+            shift_edges(settings, key, start, start + columns, beams, truth, out)
     kept = settings[S_SHARED_KEPT]
     fresh = np.sqrt(1.0 - kept * kept)
     value, run, size = 0.0, 0, 0.0
@@ -746,14 +754,44 @@ def neighbour_errors(
         else:
             run = begun_run(settings, t, chance, first)
             size = weibull(settings, run, key, beams + b)
-        growth = settings[S_SHARED_GROWTH] * t
-        error = np.sqrt(settings[S_SHARED] * settings[S_SHARED] + growth * growth) * value
+        growth, own = settings[S_SHARED_GROWTH] * t, float(out[b])
         if run == SHORT:
-            error += t * (np.exp(-(settings[S_OUT_LEAST] / t + size)) - 1.0)
+            own = t * (np.exp(-(settings[S_OUT_LEAST] / t + size)) - 1.0)
         elif run == LONG:
-            error += settings[S_OUT_LEAST] + size
-        out[b] = error
+            own = settings[S_OUT_LEAST] + size
+        out[b] = own + np.sqrt(settings[S_SHARED] * settings[S_SHARED] + growth * growth) * value
     return out
+
+
+@inner
+def shift_edges(
+    settings: FloatArray, key: np.uint64, start: int, end: int, beams: int, truth: Singles, out: Singles
+) -> None:
+    """Write the errors [m] of beams near edges of the ring from beam ``start`` to ``end`` - 1; see ``edge_shift``.
+
+    Args:
+        key: of what neighbours share. beams: of all rings. truth: as in ``find_echoes``. out: (beams,) or more.
+    """
+    least, scale = settings[S_OUT_LEAST], settings[S_EDGE_SHIFT]
+    for b in range(start, end - 1):
+        left, right = float(truth[b]), float(truth[b + 1])
+        if not (0.0 < left < np.inf and 0.0 < right < np.inf and abs(right - left) > least):
+            continue
+        u = uniform(key, 4 * beams + b)
+        side = 1 if u < 0.5 else -1
+        moved = int(-np.log(2.0 * u if u < 0.5 else 2.0 - 2.0 * u) * scale + 0.5)
+        seen, hidden, at = (left, right, b + 1) if side > 0 else (right, left, b)
+        # What lies behind another edge is not hidden by this one.
+        while moved > 0 and start <= at < end and abs(float(truth[at]) - hidden) <= least:
+            out[at] = seen - float(truth[at])
+            hidden = float(truth[at])
+            at += side
+            moved -= 1
+        v = uniform(key, 5 * beams + b)
+        if v < settings[S_EDGE_MIXED] and start <= at < end and 0.0 < float(truth[at]) < np.inf:
+            out[at] = left + v / settings[S_EDGE_MIXED] * (right - left) - float(truth[at])
+
+
 
 
 @part

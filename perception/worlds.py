@@ -50,6 +50,8 @@ NOT_ON_GPU = (
     "angle_offset",
     "shared_noise",
     "shared_noise_growth",
+    "edge_shift",
+    "edge_mixed",
     "outlier_short",
     "outlier_long",
 )

@@ -100,6 +100,46 @@ def test_runs_of_single_beams_keep_their_share():
     assert (error > 1e-3).mean() == pytest.approx(0.3, rel=0.03)
 
 
+def comb():
+    """Posts of 2 m width and gap at 10 m before a wall at 20 m, seen from the origin only: many plain edges."""
+    builder = PrimitiveBuilder()
+    for x, y in ((21.0, 0.0), (-21.0, 0.0), (0.0, 21.0), (0.0, -21.0)):
+        builder.add(BOX, (1.0, 22.0, 5.0) if x else (22.0, 1.0, 5.0), (x, y, 0.0), class_name="wall")
+    for k in range(16):
+        angle = 2 * np.pi * (k + 0.3) / 16
+        builder.add(BOX, (0.05, 1.0, 5.0), (10 * np.cos(angle), 10 * np.sin(angle), 0.0), class_name="box", yaw=angle)
+    return Scene(builder.build(), empty_primitives(), 0)
+
+
+def test_edges_are_seen_too_far_left_or_right_and_mixed_between_their_sides():
+    scene, scale, spacing = comb(), 0.02, 2 * np.pi / 720
+    position, rotation = np.zeros((400, 3)), np.tile(np.eye(3), (400, 1, 1))
+
+    def scan(**settings):
+        lidar = Lidar(LidarConfig(**QUIET, outlier_least=2.0, **settings))
+        batch = lidar.scan_batch(scene, position, rotation, stream=3, sensors=range(400), frame=0)
+        return batch.ranges[:, 0].astype(float), batch.true_ranges[0, 0].astype(float)
+
+    measured, true = scan(edge_shift=scale)
+    edges = np.flatnonzero(np.abs(np.diff(true)) > 2.0)
+    assert len(edges) >= 31
+    wrong = np.abs(measured - true) > 2.0
+    # The mean number of beams on the wrong side of an edge: 1 / (2 sinh(x / 2)) with x = spacing / scale.
+    assert wrong.sum() / (400 * len(edges)) == pytest.approx(1 / (2 * np.sinh(spacing / scale / 2)), rel=0.06)
+    first = edges[8]
+    assert (wrong[:, first] & wrong[:, first + 1]).sum() == 0  # it moves to one side
+    assert wrong[:, first].mean() == pytest.approx(wrong[:, first + 1].mean(), abs=0.1)
+    mixed, _ = scan(edge_mixed=0.4)
+    odd = np.abs(mixed - true) > 1e-3
+    assert odd.sum() / (400 * len(edges)) == pytest.approx(0.4, rel=0.05)
+    inside = mixed[:, edges[8] : edges[8] + 2]
+    low, high = sorted((true[edges[8]], true[edges[8] + 1]))
+    share = (inside - low)[odd[:, edges[8] : edges[8] + 2]] / (high - low)
+    assert share.min() > 0.0
+    assert share.max() < 1.0
+    assert share.mean() == pytest.approx(0.5, abs=0.08)
+
+
 def test_without_them_not_a_bit_changes_and_the_rest_of_the_noise_stays_its_own():
     plain = {"range_noise": 0.02, "dropout": 0.05, "crosstalk": 0.01, "frames": 2}
     before, _ = errors_of(**plain)
@@ -113,7 +153,7 @@ def test_without_them_not_a_bit_changes_and_the_rest_of_the_noise_stays_its_own(
 
 
 def test_lidars_on_the_gpu_refuse_them_by_name():
-    for name in ("shared_noise", "shared_noise_growth", "outlier_short", "outlier_long"):
+    for name in ("shared_noise", "shared_noise_growth", "edge_shift", "edge_mixed", "outlier_short", "outlier_long"):
         assert name in NOT_ON_GPU
         with pytest.raises(InputError, match=name):
             _lidar_settings(Lidar(LidarConfig(**{name: 0.1})))

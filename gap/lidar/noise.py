@@ -1,0 +1,415 @@
+"""Fit a lidar's noise to residuals against a map, in closed form, and hand it on as fields of ``LidarConfig``.
+
+Real lidar residuals are not white. Four parts are told apart, each estimated where the others say little:
+
+1. **Local noise** of a beam: from second differences of neighbouring residuals, which cancel what neighbours share. Their
+   median absolute deviation is freed of the q^2 / 12 of the sensor's step q (Widrow and Kollar, *Quantization Noise*,
+   2008).
+2. **Shared error** (pose, map, walls that are not flat): what the core's variance has beyond the local noise; its angle
+   from the robust variogram, gamma(lag) = local + shared * (1 - exp(-lag / angle)).
+3. **Edges**: where neighbouring expected ranges differ by more than an outlier's least size, as many beams m report the
+   other side as a Laplace distributed shift of the edge of scale s makes on average, m = 1 / (2 sinh(spacing / 2 s));
+   others report a range between both sides.
+4. **Runs of outliers**: what remains of the residuals beyond ``OUTLIER`` robust deviations. Short ones by the density of unmapped things per
+   metre that gives the counted number, sum(1 - exp(-density * r)) = n; long ones by their share; the mean length of
+   runs of equal sign; sizes by L-moments of the Weibull distribution, shape = -ln 2 / ln(1 - l2 / l1) and scale = l1 /
+   Gamma(1 + 1 / shape) (Hosking, *L-moments*, 1990), which keep the mean.
+5. **Dropout**: by least squares, not below 0, on dropout + grazing_dropout * (1 - cos(incidence))^4.
+
+Both variances of the core may grow with range: v(r) = a^2 + (g r)^2, by least squares, not below 0, over bins of range.
+
+Intervals: refits on stretches of path drawn with replacement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+from scipy.special import gamma
+
+from ...common.errors import InputError
+from ...common.geometry import FloatArray
+from ...common.seeding import generator
+from ...robots.twin import TwinParameter
+from ..fieldlog import IntArray
+from ..metrics import CONFIDENCE, MIN_BLOCKS, block_indices
+from .metrics import CORE, MAD_TO_SIGMA, robust_sigma
+
+OUTLIER = 4.0
+"""Residuals beyond so many robust deviations of the core are outliers."""
+RANGE_BINS = 8
+LEAST_BEAMS = 2000
+"""Beams with a residual below which nothing is fitted."""
+LEAST_RUNS = 30
+"""Runs of outliers of one kind below which their sizes are not identifiable."""
+REFITS = 40
+MOST_SCANS = 600
+"""Scans, evenly spread, that a fit uses."""
+EDGE_BEAMS = 3
+"""Beams on either side of an edge that may report its other side."""
+LARGEST_ANGLE = 0.6
+"""Greatest lag of the variogram [rad]."""
+MOST_STEPS = 0.7
+STEPS = (0.1, 0.05, 0.04, 0.025, 0.02, 0.01, 0.005, 0.004, 0.002, 0.001)
+"""Steps of ranges that are looked for [m]."""
+
+FIELDS: dict[str, str] = {
+    "range_bias": "m",
+    "range_noise": "m",
+    "range_noise_growth": "1",
+    "range_resolution": "m",
+    "shared_noise": "m",
+    "shared_noise_growth": "1",
+    "shared_angle": "rad",
+    "edge_shift": "rad",
+    "edge_mixed": "1",
+    "outlier_short": "1/m",
+    "outlier_long": "1",
+    "outlier_angle": "rad",
+    "outlier_least": "m",
+    "outlier_short_size": "1",
+    "outlier_short_shape": "1",
+    "outlier_long_size": "m",
+    "outlier_long_shape": "1",
+    "dropout": "1",
+    "grazing_dropout": "1",
+}
+"""What is fitted, by the field of ``LidarConfig``, and its unit."""
+
+
+@dataclass(frozen=True)
+class NoiseSample:
+    """Residuals that noise is fitted to, of one log.
+
+    Attributes:
+        error: (S, B) measured minus expected range [m]; NaN where the map says nothing or nothing came back.
+        expected: (S, B) [m]; NaN where the map says nothing.
+        empty: (S, B): where the map says something and nothing came back.
+        cosine: (S, B) of the incidence on the mapped surface, 0 to 1; 1 where it is not known.
+        stretch: (S,) number of the stretch of path.
+        spacing: angle between beams [rad].
+        resolution: step of the sensor's ranges [m], 0 if none is seen.
+    """
+
+    error: FloatArray
+    expected: FloatArray
+    empty: NDArray[np.bool_]
+    cosine: FloatArray
+    stretch: IntArray
+    spacing: float
+    resolution: float
+
+    def take(self, scans: IntArray) -> NoiseSample:
+        """Return scans by their numbers, which may repeat."""
+        names = ("error", "expected", "empty", "cosine", "stretch")
+        return replace(self, **{name: getattr(self, name)[scans] for name in names})
+
+
+def range_step(ranges: NDArray[np.float32]) -> float:
+    """Return the step in which a sensor reports ranges [m], 0 if none of ``STEPS`` is seen.
+
+    The largest step of which most ranges are whole multiples, up to what single precision can hold: some sensors report
+    a mean of two readings now and then, or round a second time.
+    """
+    values = ranges[np.isfinite(ranges)].astype(np.float64)
+    values = values[: 200_000 : max(1, len(values) // 20_000)]
+    for step in STEPS:
+        off = np.abs(values / step - np.round(values / step)) * step
+        if len(values) and np.mean(off < np.maximum(2e-4 * step, 2e-7 * values) + 1e-7) > MOST_STEPS:
+            return step
+    return 0.0
+
+
+def fit_noise(samples: Sequence[NoiseSample], *, seed: int, own_map: bool = True) -> dict[str, TwinParameter]:
+    """Fit the noise of one kind of sensor to the residuals of one or more logs.
+
+    Args:
+        samples: one for each log; the logs count by their number of beams.
+        seed: of the draws of stretches.
+        own_map: whether the map was made with the same sensor, so that a common bias does not show.
+
+    Returns:
+        By field of ``LidarConfig``. Intervals are None with fewer than four independent stretches.
+
+    Raises:
+        InputError: too few beams with a residual.
+    """
+    thinned = [_thinned(sample) for sample in samples]
+    beams = sum(int(np.isfinite(sample.error).sum()) for sample in thinned)
+    if beams < LEAST_BEAMS:
+        raise InputError(
+            f"only {beams} lidar beams can be held against the map ({LEAST_BEAMS} are needed)",
+            where="lidar noise",
+            mend="give a longer log, or a layout that covers where it was driven",
+        )
+    values, known = _estimate(thinned)
+    drawn = _refits(thinned, seed)
+    found = {}
+    for name, unit in FIELDS.items():
+        low, high = _bounds(drawn, name)
+        if low is not None and high is not None:
+            low, high = min(low, values[name]), max(high, values[name])
+        found[name] = TwinParameter(
+            value=values[name],
+            ci_low=low,
+            ci_high=high,
+            identifiable=known[name] and low is not None and not (name == "range_bias" and own_map),
+            unit=unit,
+        )
+    return found
+
+
+def _bounds(drawn: list[dict[str, float]], name: str) -> tuple[float | None, float | None]:
+    if not drawn:
+        return None, None
+    low, high = np.quantile([each[name] for each in drawn], [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(low), float(high)
+
+
+def _thinned(sample: NoiseSample) -> NoiseSample:
+    count = len(sample.stretch)
+    return sample.take(np.unique(np.linspace(0, count - 1, min(count, MOST_SCANS)).astype(np.int64)))
+
+
+def _refits(samples: list[NoiseSample], seed: int) -> list[dict[str, float]]:
+    """Estimate again on stretches drawn with replacement; none with too few stretches."""
+    groups = [np.unique(sample.stretch, return_inverse=True) for sample in samples]
+    counts = [len(names) for names, _ in groups]
+    block = max(1, int(np.ceil(sum(counts) ** (1.0 / 3.0))))
+    if sum(counts) < MIN_BLOCKS * block:
+        return []
+    index = block_indices(counts, block, REFITS, generator(seed, "lidar.noise"))
+    first = np.concatenate([[0], np.cumsum(counts)])
+    found = []
+    for row in index:
+        drawn = []
+        for k, (sample, (_, of_scan)) in enumerate(zip(samples, groups, strict=True)):
+            chosen = row[first[k] : first[k + 1]] - first[k]
+            scans = np.concatenate([np.flatnonzero(of_scan == group) for group in chosen])
+            drawn.append(sample.take(scans))
+        found.append(_estimate(drawn)[0])
+    return found
+
+
+def _estimate(samples: Sequence[NoiseSample]) -> tuple[dict[str, float], dict[str, bool]]:
+    """Return the value of every field, and whether the residuals say something of it."""
+    error = np.concatenate([sample.error.ravel() for sample in samples])
+    core = error[np.abs(error) < CORE]
+    bias = float(np.median(core))
+    step = max(sample.resolution for sample in samples)
+    least = OUTLIER * max(robust_sigma(core), 0.5 * step)
+    local = _local(samples, bias, least, step)
+    shared = _shared(samples, bias, least, local)
+    edges = [_at_edges(sample, least) for sample in samples]
+    runs, identified = _runs(samples, [beside.plain for beside in edges], least)
+    dropout, grazing = _dropout(samples)
+    values = {
+        "range_bias": bias,
+        "range_noise": float(np.sqrt(max(local[0] - step**2 / 12.0, 0.0))),
+        "range_noise_growth": float(np.sqrt(local[1])),
+        "range_resolution": step,
+        **shared,
+        **_edges(edges, samples[0].spacing),
+        "outlier_least": least,
+        **runs,
+        "dropout": dropout,
+        "grazing_dropout": grazing,
+    }
+    known = dict.fromkeys(FIELDS, True) | identified
+    known["shared_angle"] = shared["shared_noise"] + shared["shared_noise_growth"] > 0.0
+    return values, known
+
+
+def _local(samples: Sequence[NoiseSample], bias: float, least: float, step: float) -> tuple[float, float]:
+    """Return a^2 and g^2 of the local variance a^2 + (g r)^2, the step's own variance q^2 / 12 included."""
+    second, ranges = [], []
+    for sample in samples:
+        e = np.where(np.abs(sample.error - bias) < least, sample.error, np.nan)
+        difference = e[:, :-2] - 2.0 * e[:, 1:-1] + e[:, 2:]
+        good = np.isfinite(difference)
+        second.append(difference[good])
+        ranges.append(sample.expected[:, 1:-1][good])
+    return _growing(np.concatenate(second), np.concatenate(ranges), lambda v: robust_sigma(v) ** 2 / 6.0, step**2 / 12)
+
+
+def _growing(
+    values: FloatArray, ranges: FloatArray, variance: Callable[[FloatArray], float], floor: float = 0.0
+) -> tuple[float, float]:
+    """Return a^2 and g^2 of a variance a^2 + (g r)^2 over bins of range, not below ``floor`` and 0."""
+    edges = np.quantile(ranges, np.linspace(0.0, 1.0, RANGE_BINS + 1))
+    which = np.clip(np.searchsorted(edges, ranges, side="right") - 1, 0, RANGE_BINS - 1)
+    rows, right = [], []
+    for k in range(RANGE_BINS):
+        inside = values[which == k]
+        if len(inside) < 50:
+            continue
+        found = variance(inside)
+        # A variance is known to within a share of itself: weigh by its inverse.
+        weight = 1.0 / max(found, floor, 1e-8)
+        rows.append([weight, weight * float(np.mean(ranges[which == k] ** 2))])
+        right.append(weight * found)
+    if not rows:
+        return floor, 0.0
+    solution, _ = nnls(np.array(rows), np.array(right))
+    return max(float(solution[0]), floor), float(solution[1])
+
+
+def _shared(
+    samples: Sequence[NoiseSample], bias: float, least: float, local: tuple[float, float]
+) -> dict[str, float]:
+    """Return the fields of the shared error."""
+    errors = np.concatenate([sample.error.ravel() for sample in samples]) - bias
+    ranges = np.concatenate([sample.expected.ravel() for sample in samples])
+    core = np.abs(errors) < least
+    whole = _growing(errors[core], ranges[core], lambda v: float(MAD_TO_SIGMA * np.median(np.abs(v))) ** 2)
+    base, growth = max(whole[0] - local[0], 0.0), max(whole[1] - local[1], 0.0)
+    return {
+        "shared_noise": float(np.sqrt(base)),
+        "shared_noise_growth": float(np.sqrt(growth)),
+        "shared_angle": _angle(samples, bias, least, local, (base, growth)),
+    }
+
+
+def _angle(
+    samples: Sequence[NoiseSample], bias: float, least: float, local: tuple[float, float], shared: tuple[float, float]
+) -> float:
+    """Return the angle over which neighbours forget each other [rad]: the median over lags of what each lag says."""
+    found = []
+    for sample in samples:
+        e = np.where(np.abs(sample.error - bias) < least, sample.error, np.nan)
+        square = np.where(np.isnan(e), np.nan, sample.expected) ** 2
+        own, common = local[0] + local[1] * square, shared[0] + shared[1] * square
+        lag = 1
+        while lag * sample.spacing < LARGEST_ANGLE and lag < e.shape[1] // 2:
+            difference = (e[:, lag:] - e[:, :-lag]).ravel()
+            good = np.isfinite(difference)
+            if good.sum() > 100:
+                half = 0.5 * float(MAD_TO_SIGMA * np.median(np.abs(difference[good]))) ** 2
+                level = [float(np.median((part[:, lag:] + part[:, :-lag]).ravel()[good]) / 2) for part in (own, common)]
+                kept = 1.0 - (half - level[0]) / max(level[1], 1e-12)
+                if 0.05 < kept < 0.95:
+                    found.append(-lag * sample.spacing / np.log(kept))
+            lag = max(lag + 1, int(1.5 * lag))
+    return float(np.median(found)) if found else samples[0].spacing
+
+
+@dataclass(frozen=True)
+class _Edges:
+    """Edges of the expected ranges of one log.
+
+    Attributes:
+        count: how many. swapped: beams that report the other side. mixed: beams that report a range between both.
+        plain: (S, B): the other beams.
+    """
+
+    count: int
+    swapped: int
+    mixed: int
+    plain: NDArray[np.bool_]
+
+
+def _at_edges(sample: NoiseSample, least: float) -> _Edges:
+    """Sort the outliers near edges by what they report."""
+    expected = sample.expected
+    measured = expected + sample.error
+    out = np.abs(sample.error) > least
+    swapped = np.zeros(out.shape, np.bool_)
+    low, high = expected.copy(), expected.copy()
+    for k in range(1, EDGE_BEAMS + 1):
+        for mine, other in ((np.s_[:, k:], np.s_[:, :-k]), (np.s_[:, :-k], np.s_[:, k:])):
+            apart = np.abs(expected[mine] - expected[other]) > least
+            swapped[mine] |= out[mine] & apart & (np.abs(measured[mine] - expected[other]) < least)
+            if k == 1:
+                low[mine], high[mine] = np.fmin(low[mine], expected[other]), np.fmax(high[mine], expected[other])
+    mixed = out & ~swapped & (measured > low) & (measured < high)
+    jumps = np.abs(np.diff(expected, axis=1)) > least
+    return _Edges(int(jumps.sum()), int(swapped.sum()), int(mixed.sum()), ~swapped & ~mixed)
+
+
+def _edges(found: Sequence[_Edges], spacing: float) -> dict[str, float]:
+    """Return the fields of edges."""
+    count = sum(each.count for each in found)
+    swapped, mixed = sum(each.swapped for each in found), sum(each.mixed for each in found)
+    if count == 0:
+        return {"edge_shift": 0.0, "edge_mixed": 0.0}
+    shift = 0.0 if swapped == 0 else spacing / (2.0 * np.arcsinh(0.5 * count / swapped))
+    return {"edge_shift": min(float(shift), 0.2), "edge_mixed": min(mixed / count, 1.0)}
+
+
+def _runs(
+    samples: Sequence[NoiseSample], plain: Sequence[NDArray[np.bool_]], least: float
+) -> tuple[dict[str, float], dict[str, bool]]:
+    """Return the fields of runs of outliers among the ``plain`` beams of each sample, and which of them are known."""
+    error = np.concatenate([np.where(part, each.error, np.nan).ravel() for each, part in zip(samples, plain, strict=True)])
+    expected = np.concatenate([sample.expected.ravel() for sample in samples])
+    seen = np.isfinite(error)
+    short, long = seen & (error < -least), seen & (error > least)
+    r = expected[short]
+    relative = -np.log(np.maximum((r + error[short]) / r, 1e-3)) - least / r
+    count, beams = 0, 0
+    for sample, part in zip(samples, plain, strict=True):
+        sign = np.where(part & (np.abs(sample.error) > least), np.sign(np.nan_to_num(sample.error)), 0.0)
+        begun = np.concatenate([sign[:, :1] != 0, (sign[:, 1:] != 0) & (sign[:, 1:] != sign[:, :-1])], axis=1)
+        count += int(begun.sum())
+        beams += int((sign != 0).sum())
+    spacing = samples[0].spacing
+    length = beams / count if count else 1.0
+    short_size, short_shape = weibull_by_l_moments(np.maximum(relative, 0.0))
+    long_size, long_shape = weibull_by_l_moments(error[long] - least)
+    values = {
+        "outlier_short": density_of_outliers(expected[seen], int(short.sum())),
+        "outlier_long": min(float(long.sum() / max(seen.sum(), 1)), 0.5),
+        "outlier_angle": length * spacing,
+        "outlier_short_size": short_size,
+        "outlier_short_shape": short_shape,
+        "outlier_long_size": long_size,
+        "outlier_long_shape": long_shape,
+    }
+    enough = {"short": short.sum() / length >= LEAST_RUNS, "long": long.sum() / length >= LEAST_RUNS}
+    known = {f"outlier_{kind}_{what}": bool(enough[kind]) for kind in enough for what in ("size", "shape")}
+    known["outlier_angle"] = bool(count >= LEAST_RUNS)
+    return values, known
+
+
+def weibull_by_l_moments(values: FloatArray) -> tuple[float, float]:
+    """Return scale and shape of the Weibull distribution with the first two L-moments of values (N,) >= 0.
+
+    l1 is the mean, l2 half the mean difference of two values. The shape is kept within 0.2 and 5.
+    """
+    if len(values) < 2 or not values.max() > 0.0:
+        return 0.0, 1.0
+    ordered = np.sort(values)
+    first = ordered.mean()
+    second = 2.0 * (np.arange(len(ordered)) / (len(ordered) - 1.0)) @ ordered / len(ordered) - first
+    shape = float(np.clip(-np.log(2.0) / np.log1p(-min(second / first, 1.0 - 1e-9)), 0.2, 5.0))
+    return float(first / gamma(1.0 + 1.0 / shape)), shape
+
+
+def density_of_outliers(ranges: FloatArray, count: int) -> float:
+    """Return the density d [1/m] at which sum(1 - exp(-d r)) over beams of expected ranges r (N,) equals ``count``."""
+    if count == 0 or len(ranges) == 0:
+        return 0.0
+    low, high = 0.0, 1.0
+    for _ in range(50):
+        middle = 0.5 * (low + high)
+        enough = float(-np.expm1(-middle * ranges).sum()) >= count
+        low, high = (low, middle) if enough else (middle, high)
+    return high
+
+
+def _dropout(samples: Sequence[NoiseSample]) -> tuple[float, float]:
+    """Return the chance of dropout head on, and what is added at grazing incidence."""
+    away = np.concatenate([(1.0 - sample.cosine[np.isfinite(sample.expected)]) ** 4 for sample in samples])
+    lost = np.concatenate([sample.empty[np.isfinite(sample.expected)] for sample in samples]).astype(np.float64)
+    if len(lost) == 0:
+        return 0.0, 0.0
+    design = np.array([[float(len(lost)), away.sum()], [away.sum(), away @ away]])
+    # The normal equations of a regression on one column and a constant, as their Cholesky factor.
+    design += np.diag([1e-9, 1e-9])
+    factor = np.linalg.cholesky(design)
+    solution, _ = nnls(factor.T, np.linalg.solve(factor, np.array([lost.sum(), away @ lost])))
+    return min(float(solution[0]), 1.0), min(float(solution[1]), 1.0)
