@@ -177,8 +177,11 @@ MIRROR_LIFT = 1e-4
     S_LONG_POWER,
     S_EDGE_SHIFT,
     S_EDGE_MIXED,
+    S_ROUGH,
+    S_ROUGH_ENDS,
+    S_ROUGH_NOISE,
     S_COUNT,
-) = range(50)
+) = range(53)
 """Places in the array of settings that the kernels read; see ``lidar_settings``."""
 
 _NEAR_INFRARED: dict[str, tuple[float, float, float, float]] = {
@@ -282,6 +285,8 @@ def lidar_settings(config: LidarConfig) -> FloatArray:
     s[S_OUT_SHORT], s[S_OUT_LONG], s[S_OUT_LEAST] = config.outlier_short, config.outlier_long, config.outlier_least
     s[S_RUN_ENDS] = 1.0 / max(1.0, config.outlier_angle / spacing)
     s[S_SHORT_SIZE], s[S_SHORT_POWER] = config.outlier_short_size, 1.0 / config.outlier_short_shape
+    s[S_ROUGH], s[S_ROUGH_NOISE] = config.rough_share, config.rough_noise
+    s[S_ROUGH_ENDS] = 1.0 / max(1.0, config.rough_angle / spacing)
     s[S_EDGE_SHIFT], s[S_EDGE_MIXED] = config.edge_shift / spacing, config.edge_mixed
     s[S_LONG_SIZE], s[S_LONG_POWER] = config.outlier_long_size, 1.0 / config.outlier_long_shape
     return s
@@ -728,7 +733,9 @@ def neighbour_errors(
     """
     edges = settings[S_EDGE_SHIFT] + settings[S_EDGE_MIXED] > 0.0
     outliers = settings[S_OUT_SHORT] + settings[S_OUT_LONG] > 0.0
-    if not (edges or outliers or settings[S_SHARED] + settings[S_SHARED_GROWTH] > 0.0):
+    clutter = settings[S_ROUGH] > 0.0
+    roughness = settings[S_ROUGH_NOISE] if clutter else 0.0
+    if not (edges or outliers or settings[S_SHARED] + settings[S_SHARED_GROWTH] + roughness > 0.0):
         return np.empty(0, np.float32)
     out = np.zeros(beams + LANES, np.float32)
     if edges:
@@ -736,7 +743,7 @@ def neighbour_errors(
             shift_edges(settings, key, start, start + columns, beams, truth, out)
     kept = settings[S_SHARED_KEPT]
     fresh = np.sqrt(1.0 - kept * kept)
-    value, run, size = 0.0, 0, 0.0
+    value, run, size, rough = 0.0, 0, 0.0, True
     for b in range(beams):
         bits = random_bits(key, b)
         normal = float(table_normal(bits, 0, quantiles))
@@ -747,11 +754,13 @@ def neighbour_errors(
             value, run = normal, 0
         else:
             value = kept * value + fresh * normal
+        if clutter:
+            rough = stays_rough(settings, rough, first, uniform(key, 6 * beams + b))
         if not 0.0 < t < np.inf:
             continue
         if run != 0:
             run = 0 if chance < settings[S_RUN_ENDS] else run
-        else:
+        elif rough:
             run = begun_run(settings, t, chance, first)
             size = weibull(settings, run, key, beams + b)
         growth, own = settings[S_SHARED_GROWTH] * t, float(out[b])
@@ -759,8 +768,21 @@ def neighbour_errors(
             own = t * (np.exp(-(settings[S_OUT_LEAST] / t + size)) - 1.0)
         elif run == LONG:
             own = settings[S_OUT_LEAST] + size
+        if rough:
+            own += roughness * float(table_normal(bits, 1, quantiles))
         out[b] = own + np.sqrt(settings[S_SHARED] * settings[S_SHARED] + growth * growth) * value
     return out
+
+
+@part
+def stays_rough(settings: FloatArray, rough: bool, first: bool, chance: float) -> bool:
+    """Return whether a beam looks into a rough sector; ``rough``: whether the one before did; chance: uniform."""
+    share = settings[S_ROUGH]
+    if first:
+        return chance < share
+    if rough:
+        return chance >= settings[S_ROUGH_ENDS]
+    return chance < share / (1.0 - share) * settings[S_ROUGH_ENDS]
 
 
 @inner
@@ -803,7 +825,10 @@ def begun_run(settings: FloatArray, distance: float, chance: float, first: bool)
             anywhere in a run.
     """
     short = 1.0 - np.exp(-settings[S_OUT_SHORT] * distance)
-    share = min(short + settings[S_OUT_LONG], 0.9)
+    share = short + settings[S_OUT_LONG]
+    if settings[S_ROUGH] > 0.0:
+        share /= settings[S_ROUGH]
+    share = min(share, 0.9)
     begins = share if first else min(1.0, share / (1.0 - share) * settings[S_RUN_ENDS])
     if chance >= begins:
         return 0

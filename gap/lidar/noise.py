@@ -49,6 +49,8 @@ LEAST_RUNS = 30
 REFITS = 40
 MOST_SCANS = 600
 """Scans, evenly spread, that a fit uses."""
+LOWER_QUARTILE = 0.31864
+"""Lower quartile of the absolute value of a standard normal number."""
 EDGE_BEAMS = 3
 """Beams on either side of an edge that may report its other side."""
 LARGEST_ANGLE = 0.6
@@ -65,6 +67,9 @@ FIELDS: dict[str, str] = {
     "shared_noise": "m",
     "shared_noise_growth": "1",
     "shared_angle": "rad",
+    "rough_share": "1",
+    "rough_angle": "rad",
+    "rough_noise": "m",
     "edge_shift": "rad",
     "edge_mixed": "1",
     "outlier_short": "1/m",
@@ -202,8 +207,8 @@ def _estimate(samples: Sequence[NoiseSample]) -> tuple[dict[str, float], dict[st
     bias = float(np.median(core))
     step = max(sample.resolution for sample in samples)
     least = OUTLIER * max(robust_sigma(core), 0.5 * step)
-    local = _local(samples, bias, least, step)
-    shared = _shared(samples, bias, least, local)
+    local, rough = _local(samples, bias, least)
+    shared = _shared(samples, bias, least, local, rough["rough_share"] * rough["rough_noise"] ** 2)
     edges = [_at_edges(sample, least) for sample in samples]
     runs, identified = _runs(samples, [beside.plain for beside in edges], least)
     dropout, grazing = _dropout(samples)
@@ -211,6 +216,7 @@ def _estimate(samples: Sequence[NoiseSample]) -> tuple[dict[str, float], dict[st
         "range_bias": bias,
         "range_noise": float(np.sqrt(max(local[0] - step**2 / 12.0, 0.0))),
         "range_noise_growth": float(np.sqrt(local[1])),
+        **rough,
         "range_resolution": step,
         **shared,
         **_edges(edges, samples[0].spacing),
@@ -224,16 +230,74 @@ def _estimate(samples: Sequence[NoiseSample]) -> tuple[dict[str, float], dict[st
     return values, known
 
 
-def _local(samples: Sequence[NoiseSample], bias: float, least: float, step: float) -> tuple[float, float]:
-    """Return a^2 and g^2 of the local variance a^2 + (g r)^2, the step's own variance q^2 / 12 included."""
-    second, ranges = [], []
+def _local(
+    samples: Sequence[NoiseSample], bias: float, least: float
+) -> tuple[tuple[float, float], dict[str, float]]:
+    """Return a^2 and g^2 of the local variance a^2 + (g r)^2, step included, and the fields of rough sectors."""
+    second = []
     for sample in samples:
         e = np.where(np.abs(sample.error - bias) < least, sample.error, np.nan)
-        difference = e[:, :-2] - 2.0 * e[:, 1:-1] + e[:, 2:]
-        good = np.isfinite(difference)
-        second.append(difference[good])
-        ranges.append(sample.expected[:, 1:-1][good])
-    return _growing(np.concatenate(second), np.concatenate(ranges), lambda v: robust_sigma(v) ** 2 / 6.0, step**2 / 12)
+        second.append((e[:, :-2] - 2.0 * e[:, 1:-1] + e[:, 2:]) / np.sqrt(6.0))
+    values = np.concatenate([part.ravel() for part in second])
+    ranges = np.concatenate([sample.expected[:, 1:-1].ravel() for sample in samples])
+    good = np.isfinite(values)
+    values, ranges = values[good], ranges[good]
+    level = _growing(values, ranges, lambda v: (float(np.quantile(np.abs(v), 0.25)) / LOWER_QUARTILE) ** 2)
+    scale = np.sqrt(level[0] + level[1] * ranges**2)
+    share, quiet, loud = scale_mixture(values / scale)
+    typical = float(np.median(scale))
+    local = (level[0] * quiet**2, level[1] * quiet**2)
+    widths = []
+    for sample, part in zip(samples, second, strict=True):
+        own = np.sqrt(level[0] + level[1] * sample.expected[:, 1:-1] ** 2)
+        widths.append(_rough_width(part / own, share, quiet, loud) * sample.spacing)
+    return local, {
+        "rough_share": share,
+        "rough_angle": float(np.mean(widths)),
+        "rough_noise": typical * float(np.sqrt(loud**2 - quiet**2)),
+    }
+
+
+def scale_mixture(values: FloatArray, rounds: int = 100) -> tuple[float, float, float]:
+    """Fit two normal distributions around 0 by expectation maximisation (Dempster, Laird and Rubin 1977).
+
+    Args:
+        values: (N,) of a scale near 1. rounds: of the iteration.
+
+    Returns:
+        Share of the wider one, and the two standard deviations, narrow and wide.
+    """
+    square = np.minimum(values * values, 400.0)
+    # Values in even bins of their square root: a few hundred weights instead of many values.
+    counts, edges = np.histogram(np.sqrt(square), bins=400, range=(0.0, 20.0))
+    center = 0.5 * (edges[1:] + edges[:-1])
+    square = center * center
+    share, narrow, wide = 0.4, 0.7, 3.0
+    for _ in range(rounds):
+        small = (1.0 - share) / narrow * np.exp(-0.5 * square / narrow**2)
+        large = share / wide * np.exp(-0.5 * square / wide**2)
+        of_wide = counts * large / np.maximum(small + large, 1e-300)
+        of_narrow = counts - of_wide
+        share = float(of_wide.sum() / counts.sum())
+        narrow = float(np.sqrt(of_narrow @ square / max(of_narrow.sum(), 1e-9)))
+        wide = float(np.sqrt(of_wide @ square / max(of_wide.sum(), 1e-9)))
+    return min(max(share, 0.0), 0.95), narrow, max(wide, narrow)
+
+
+def _rough_width(values: FloatArray, share: float, narrow: float, wide: float) -> float:
+    """Return the mean width of rough sectors [beams]: from how fast the odds of being rough are forgotten.
+
+    A chain of two states has the correlation exp(-lag / ((1 - share) width)). Second differences share beams up to a
+    lag of 2, so that lags of 3 and 9 are compared.
+    """
+    square = values * values
+    large = share / wide * np.exp(-0.5 * square / wide**2)
+    odds = large / (large + (1.0 - share) / narrow * np.exp(-0.5 * square / narrow**2))
+    odds = odds - np.nanmean(odds)
+    near, far = (float(np.nanmean(odds[:, lag:] * odds[:, :-lag])) for lag in (3, 9))
+    if not near > far > 0.0:
+        return 3.0 if near <= 0.0 else 30.0
+    return float(np.clip(6.0 / np.log(near / far) / (1.0 - share), 1.0, 100.0))
 
 
 def _growing(
@@ -259,13 +323,14 @@ def _growing(
 
 
 def _shared(
-    samples: Sequence[NoiseSample], bias: float, least: float, local: tuple[float, float]
+    samples: Sequence[NoiseSample], bias: float, least: float, local: tuple[float, float], rough: float
 ) -> dict[str, float]:
-    """Return the fields of the shared error."""
+    """Return the fields of the shared error; ``rough``: variance that rough sectors add on average [m^2]."""
     errors = np.concatenate([sample.error.ravel() for sample in samples]) - bias
     ranges = np.concatenate([sample.expected.ravel() for sample in samples])
     core = np.abs(errors) < least
     whole = _growing(errors[core], ranges[core], lambda v: float(MAD_TO_SIGMA * np.median(np.abs(v))) ** 2)
+    local = (local[0] + rough, local[1])
     base, growth = max(whole[0] - local[0], 0.0), max(whole[1] - local[1], 0.0)
     return {
         "shared_noise": float(np.sqrt(base)),
