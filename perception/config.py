@@ -68,13 +68,11 @@ class LidarConfig(StrictModel):
     """
     shared_angle: Positive = 0.05
     """Angle between beams over which the correlation of the shared error falls to 1 / e [rad]."""
-    rough_share: Annotated[float, Field(ge=0, le=0.95)] = 0.0
-    """Share of the view that is rough: shelves, plants, legs and clutter where the plan has a flat wall. Above 0, outliers
-    stand in rough sectors only (as many in all as without), and ``rough_noise`` is added there."""
-    rough_angle: Positive = 0.2
-    """Mean width of a rough sector [rad]."""
-    rough_noise: NonNegative = 0.0
-    """Standard deviation added (in squares) to the range in rough sectors, of each beam on its own [m]."""
+    clutter_share: Annotated[float, Field(ge=0, le=0.95)] = 0.0
+    """Share of the view that is cluttered: shelves, plants, chairs where the plan has a flat wall. Above 0, runs of outliers
+    begin in cluttered sectors only (as many in all as without). 0: they are spread evenly."""
+    clutter_angle: Positive = 0.2
+    """Mean width of a cluttered sector [rad]."""
     edge_shift: Annotated[float, Field(ge=0, le=0.2)] = 0.0
     """Mean angle by which edges, where neighbouring ranges differ by more than ``outlier_least``, are seen too far left
     or right [rad]; Laplace: the beams between report the surface on the other side."""
@@ -182,7 +180,7 @@ class LidarConfig(StrictModel):
         for name in ("range_noise_weak", "dirty_sectors"):
             if getattr(self, name) > 0 and self.range_at_10_percent == 0:
                 raise ValueError(f"{name} acts through the received signal: give range_at_10_percent")
-        for name in ("range_noise", "range_noise_weak", "range_drift", "ring_bias", "range_resolution", "shared_noise", "rough_noise"):
+        for name in ("range_noise", "range_noise_weak", "range_drift", "ring_bias", "range_resolution", "shared_noise"):
             if getattr(self, name) > self.range_max:
                 raise ValueError(f"{name} {getattr(self, name)} m is over range_max {self.range_max} m")
         if abs(self.range_bias) > self.range_max:

@@ -177,11 +177,10 @@ MIRROR_LIFT = 1e-4
     S_LONG_POWER,
     S_EDGE_SHIFT,
     S_EDGE_MIXED,
-    S_ROUGH,
-    S_ROUGH_ENDS,
-    S_ROUGH_NOISE,
+    S_CLUTTER,
+    S_CLUTTER_ENDS,
     S_COUNT,
-) = range(53)
+) = range(52)
 """Places in the array of settings that the kernels read; see ``lidar_settings``."""
 
 _NEAR_INFRARED: dict[str, tuple[float, float, float, float]] = {
@@ -285,8 +284,7 @@ def lidar_settings(config: LidarConfig) -> FloatArray:
     s[S_OUT_SHORT], s[S_OUT_LONG], s[S_OUT_LEAST] = config.outlier_short, config.outlier_long, config.outlier_least
     s[S_RUN_ENDS] = 1.0 / max(1.0, config.outlier_angle / spacing)
     s[S_SHORT_SIZE], s[S_SHORT_POWER] = config.outlier_short_size, 1.0 / config.outlier_short_shape
-    s[S_ROUGH], s[S_ROUGH_NOISE] = config.rough_share, config.rough_noise
-    s[S_ROUGH_ENDS] = 1.0 / max(1.0, config.rough_angle / spacing)
+    s[S_CLUTTER], s[S_CLUTTER_ENDS] = config.clutter_share, 1.0 / max(1.0, config.clutter_angle / spacing)
     s[S_EDGE_SHIFT], s[S_EDGE_MIXED] = config.edge_shift / spacing, config.edge_mixed
     s[S_LONG_SIZE], s[S_LONG_POWER] = config.outlier_long_size, 1.0 / config.outlier_long_shape
     return s
@@ -733,9 +731,7 @@ def neighbour_errors(
     """
     edges = settings[S_EDGE_SHIFT] + settings[S_EDGE_MIXED] > 0.0
     outliers = settings[S_OUT_SHORT] + settings[S_OUT_LONG] > 0.0
-    clutter = settings[S_ROUGH] > 0.0
-    roughness = settings[S_ROUGH_NOISE] if clutter else 0.0
-    if not (edges or outliers or settings[S_SHARED] + settings[S_SHARED_GROWTH] + roughness > 0.0):
+    if not (edges or outliers or settings[S_SHARED] + settings[S_SHARED_GROWTH] > 0.0):
         return np.empty(0, np.float32)
     out = np.zeros(beams + LANES, np.float32)
     if edges:
@@ -743,7 +739,7 @@ def neighbour_errors(
             shift_edges(settings, key, start, start + columns, beams, truth, out)
     kept = settings[S_SHARED_KEPT]
     fresh = np.sqrt(1.0 - kept * kept)
-    value, run, size, rough = 0.0, 0, 0.0, True
+    value, run, size, cluttered = 0.0, 0, 0.0, True
     for b in range(beams):
         bits = random_bits(key, b)
         normal = float(table_normal(bits, 0, quantiles))
@@ -754,13 +750,13 @@ def neighbour_errors(
             value, run = normal, 0
         else:
             value = kept * value + fresh * normal
-        if clutter:
-            rough = stays_rough(settings, rough, first, uniform(key, 6 * beams + b))
+        if settings[S_CLUTTER] > 0.0:
+            cluttered = is_cluttered(settings, cluttered, first, uniform(key, 6 * beams + b))
         if not 0.0 < t < np.inf:
             continue
         if run != 0:
             run = 0 if chance < settings[S_RUN_ENDS] else run
-        elif rough:
+        elif cluttered:
             run = begun_run(settings, t, chance, first)
             size = weibull(settings, run, key, beams + b)
         growth, own = settings[S_SHARED_GROWTH] * t, float(out[b])
@@ -768,21 +764,23 @@ def neighbour_errors(
             own = t * (np.exp(-(settings[S_OUT_LEAST] / t + size)) - 1.0)
         elif run == LONG:
             own = settings[S_OUT_LEAST] + size
-        if rough:
-            own += roughness * float(table_normal(bits, 1, quantiles))
         out[b] = own + np.sqrt(settings[S_SHARED] * settings[S_SHARED] + growth * growth) * value
     return out
 
 
 @part
-def stays_rough(settings: FloatArray, rough: bool, first: bool, chance: float) -> bool:
-    """Return whether a beam looks into a rough sector; ``rough``: whether the one before did; chance: uniform."""
-    share = settings[S_ROUGH]
+def is_cluttered(settings: FloatArray, before: bool, first: bool, chance: float) -> bool:
+    """Return whether a beam looks into a cluttered sector.
+
+    Args:
+        before: whether the beam before did. first: whether there is none before. chance: uniform, 0 to 1.
+    """
+    share = settings[S_CLUTTER]
     if first:
         return chance < share
-    if rough:
-        return chance >= settings[S_ROUGH_ENDS]
-    return chance < share / (1.0 - share) * settings[S_ROUGH_ENDS]
+    if before:
+        return chance >= settings[S_CLUTTER_ENDS]
+    return chance < share / (1.0 - share) * settings[S_CLUTTER_ENDS]
 
 
 @inner
@@ -826,8 +824,8 @@ def begun_run(settings: FloatArray, distance: float, chance: float, first: bool)
     """
     short = 1.0 - np.exp(-settings[S_OUT_SHORT] * distance)
     share = short + settings[S_OUT_LONG]
-    if settings[S_ROUGH] > 0.0:
-        share /= settings[S_ROUGH]
+    if settings[S_CLUTTER] > 0.0:
+        share /= settings[S_CLUTTER]
     share = min(share, 0.9)
     begins = share if first else min(1.0, share / (1.0 - share) * settings[S_RUN_ENDS])
     if chance >= begins:

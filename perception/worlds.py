@@ -50,7 +50,6 @@ NOT_ON_GPU = (
     "angle_offset",
     "shared_noise",
     "shared_noise_growth",
-    "rough_share",
     "edge_shift",
     "edge_mixed",
     "outlier_short",

@@ -2,17 +2,19 @@
 
 Real lidar residuals are not white. Four parts are told apart, each estimated where the others say little:
 
-1. **Local noise** of a beam: from second differences of neighbouring residuals, which cancel what neighbours share. Their
-   median absolute deviation is freed of the q^2 / 12 of the sensor's step q (Widrow and Kollar, *Quantization Noise*,
-   2008).
+1. **Local noise** of a beam: from second differences of neighbouring residuals, which cancel what neighbours share. They
+   are a mixture: smooth surfaces and rough ones. The narrower of two normal distributions is the sensor, freed of the
+   q^2 / 12 of its step q (Widrow and Kollar, *Quantization Noise*, 2008).
 2. **Shared error** (pose, map, walls that are not flat): what the core's variance has beyond the local noise; its angle
    from the robust variogram, gamma(lag) = local + shared * (1 - exp(-lag / angle)).
 3. **Edges**: where neighbouring expected ranges differ by more than an outlier's least size, as many beams m report the
    other side as a Laplace distributed shift of the edge of scale s makes on average, m = 1 / (2 sinh(spacing / 2 s));
    others report a range between both sides.
 4. **Runs of outliers**: what remains of the residuals beyond ``OUTLIER`` robust deviations. Short ones by the density of unmapped things per
-   metre that gives the counted number, sum(1 - exp(-density * r)) = n; long ones by their share; the mean length of
-   runs of equal sign; sizes by L-moments of the Weibull distribution, shape = -ln 2 / ln(1 - l2 / l1) and scale = l1 /
+   metre that gives the counted number, sum(1 - exp(-density * r)) = n; long ones by their share; the mean length
+   L of runs of equal sign from that of the run that an outlier is in, 2 L - 1 if lengths are geometric, so that the long
+   runs, which hold most outliers, come right; clutter from the covariance of being an outlier at two lags, as that of a
+   chain of two states; sizes by L-moments of the Weibull distribution, shape = -ln 2 / ln(1 - l2 / l1) and scale = l1 /
    Gamma(1 + 1 / shape) (Hosking, *L-moments*, 1990), which keep the mean.
 5. **Dropout**: by least squares, not below 0, on dropout + grazing_dropout * (1 - cos(incidence))^4.
 
@@ -47,12 +49,14 @@ LEAST_BEAMS = 2000
 LEAST_RUNS = 30
 """Runs of outliers of one kind below which their sizes are not identifiable."""
 REFITS = 40
-MOST_SCANS = 600
+MOST_SCANS = 400
 """Scans, evenly spread, that a fit uses."""
 LOWER_QUARTILE = 0.31864
 """Lower quartile of the absolute value of a standard normal number."""
 EDGE_BEAMS = 3
 """Beams on either side of an edge that may report its other side."""
+LEAST_LAG = 0.1
+"""Least lag by which clutter is told [rad]."""
 LARGEST_ANGLE = 0.6
 """Greatest lag of the variogram [rad]."""
 MOST_STEPS = 0.7
@@ -67,9 +71,8 @@ FIELDS: dict[str, str] = {
     "shared_noise": "m",
     "shared_noise_growth": "1",
     "shared_angle": "rad",
-    "rough_share": "1",
-    "rough_angle": "rad",
-    "rough_noise": "m",
+    "clutter_share": "1",
+    "clutter_angle": "rad",
     "edge_shift": "rad",
     "edge_mixed": "1",
     "outlier_short": "1/m",
@@ -207,8 +210,8 @@ def _estimate(samples: Sequence[NoiseSample]) -> tuple[dict[str, float], dict[st
     bias = float(np.median(core))
     step = max(sample.resolution for sample in samples)
     least = OUTLIER * max(robust_sigma(core), 0.5 * step)
-    local, rough = _local(samples, bias, least)
-    shared = _shared(samples, bias, least, local, rough["rough_share"] * rough["rough_noise"] ** 2)
+    local = _local(samples, bias, least)
+    shared = _shared(samples, bias, least, local)
     edges = [_at_edges(sample, least) for sample in samples]
     runs, identified = _runs(samples, [beside.plain for beside in edges], least)
     dropout, grazing = _dropout(samples)
@@ -216,7 +219,6 @@ def _estimate(samples: Sequence[NoiseSample]) -> tuple[dict[str, float], dict[st
         "range_bias": bias,
         "range_noise": float(np.sqrt(max(local[0] - step**2 / 12.0, 0.0))),
         "range_noise_growth": float(np.sqrt(local[1])),
-        **rough,
         "range_resolution": step,
         **shared,
         **_edges(edges, samples[0].spacing),
@@ -230,32 +232,19 @@ def _estimate(samples: Sequence[NoiseSample]) -> tuple[dict[str, float], dict[st
     return values, known
 
 
-def _local(
-    samples: Sequence[NoiseSample], bias: float, least: float
-) -> tuple[tuple[float, float], dict[str, float]]:
-    """Return a^2 and g^2 of the local variance a^2 + (g r)^2, step included, and the fields of rough sectors."""
+def _local(samples: Sequence[NoiseSample], bias: float, least: float) -> tuple[float, float]:
+    """Return a^2 and g^2 of the local variance a^2 + (g r)^2 on smooth surfaces, the step's own q^2 / 12 included."""
     second = []
     for sample in samples:
         e = np.where(np.abs(sample.error - bias) < least, sample.error, np.nan)
-        second.append((e[:, :-2] - 2.0 * e[:, 1:-1] + e[:, 2:]) / np.sqrt(6.0))
-    values = np.concatenate([part.ravel() for part in second])
+        second.append(((e[:, :-2] - 2.0 * e[:, 1:-1] + e[:, 2:]) / np.sqrt(6.0)).ravel())
+    values = np.concatenate(second)
     ranges = np.concatenate([sample.expected[:, 1:-1].ravel() for sample in samples])
     good = np.isfinite(values)
     values, ranges = values[good], ranges[good]
     level = _growing(values, ranges, lambda v: (float(np.quantile(np.abs(v), 0.25)) / LOWER_QUARTILE) ** 2)
-    scale = np.sqrt(level[0] + level[1] * ranges**2)
-    share, quiet, loud = scale_mixture(values / scale)
-    typical = float(np.median(scale))
-    local = (level[0] * quiet**2, level[1] * quiet**2)
-    widths = []
-    for sample, part in zip(samples, second, strict=True):
-        own = np.sqrt(level[0] + level[1] * sample.expected[:, 1:-1] ** 2)
-        widths.append(_rough_width(part / own, share, quiet, loud) * sample.spacing)
-    return local, {
-        "rough_share": share,
-        "rough_angle": float(np.mean(widths)),
-        "rough_noise": typical * float(np.sqrt(loud**2 - quiet**2)),
-    }
+    smooth = scale_mixture(values / np.sqrt(level[0] + level[1] * ranges**2))[1] ** 2
+    return level[0] * smooth, level[1] * smooth
 
 
 def scale_mixture(values: FloatArray, rounds: int = 100) -> tuple[float, float, float]:
@@ -284,22 +273,6 @@ def scale_mixture(values: FloatArray, rounds: int = 100) -> tuple[float, float, 
     return min(max(share, 0.0), 0.95), narrow, max(wide, narrow)
 
 
-def _rough_width(values: FloatArray, share: float, narrow: float, wide: float) -> float:
-    """Return the mean width of rough sectors [beams]: from how fast the odds of being rough are forgotten.
-
-    A chain of two states has the correlation exp(-lag / ((1 - share) width)). Second differences share beams up to a
-    lag of 2, so that lags of 3 and 9 are compared.
-    """
-    square = values * values
-    large = share / wide * np.exp(-0.5 * square / wide**2)
-    odds = large / (large + (1.0 - share) / narrow * np.exp(-0.5 * square / narrow**2))
-    odds = odds - np.nanmean(odds)
-    near, far = (float(np.nanmean(odds[:, lag:] * odds[:, :-lag])) for lag in (3, 9))
-    if not near > far > 0.0:
-        return 3.0 if near <= 0.0 else 30.0
-    return float(np.clip(6.0 / np.log(near / far) / (1.0 - share), 1.0, 100.0))
-
-
 def _growing(
     values: FloatArray, ranges: FloatArray, variance: Callable[[FloatArray], float], floor: float = 0.0
 ) -> tuple[float, float]:
@@ -323,14 +296,13 @@ def _growing(
 
 
 def _shared(
-    samples: Sequence[NoiseSample], bias: float, least: float, local: tuple[float, float], rough: float
+    samples: Sequence[NoiseSample], bias: float, least: float, local: tuple[float, float]
 ) -> dict[str, float]:
-    """Return the fields of the shared error; ``rough``: variance that rough sectors add on average [m^2]."""
+    """Return the fields of the shared error."""
     errors = np.concatenate([sample.error.ravel() for sample in samples]) - bias
     ranges = np.concatenate([sample.expected.ravel() for sample in samples])
     core = np.abs(errors) < least
     whole = _growing(errors[core], ranges[core], lambda v: float(MAD_TO_SIGMA * np.median(np.abs(v))) ** 2)
-    local = (local[0] + rough, local[1])
     base, growth = max(whole[0] - local[0], 0.0), max(whole[1] - local[1], 0.0)
     return {
         "shared_noise": float(np.sqrt(base)),
@@ -415,19 +387,16 @@ def _runs(
     short, long = seen & (error < -least), seen & (error > least)
     r = expected[short]
     relative = -np.log(np.maximum((r + error[short]) / r, 1e-3)) - least / r
-    count, beams = 0, 0
-    for sample, part in zip(samples, plain, strict=True):
-        sign = np.where(part & (np.abs(sample.error) > least), np.sign(np.nan_to_num(sample.error)), 0.0)
-        begun = np.concatenate([sign[:, :1] != 0, (sign[:, 1:] != 0) & (sign[:, 1:] != sign[:, :-1])], axis=1)
-        count += int(begun.sum())
-        beams += int((sign != 0).sum())
     spacing = samples[0].spacing
-    length = beams / count if count else 1.0
+    count, length = _run_length(samples, plain, least)
+    share, width = _clutter(samples, plain, least, length)
     short_size, short_shape = weibull_by_l_moments(np.maximum(relative, 0.0))
     long_size, long_shape = weibull_by_l_moments(error[long] - least)
     values = {
         "outlier_short": density_of_outliers(expected[seen], int(short.sum())),
         "outlier_long": min(float(long.sum() / max(seen.sum(), 1)), 0.5),
+        "clutter_share": share,
+        "clutter_angle": width * spacing,
         "outlier_angle": length * spacing,
         "outlier_short_size": short_size,
         "outlier_short_shape": short_shape,
@@ -437,7 +406,54 @@ def _runs(
     enough = {"short": short.sum() / length >= LEAST_RUNS, "long": long.sum() / length >= LEAST_RUNS}
     known = {f"outlier_{kind}_{what}": bool(enough[kind]) for kind in enough for what in ("size", "shape")}
     known["outlier_angle"] = bool(count >= LEAST_RUNS)
+    known["clutter_share"] = known["clutter_angle"] = known["outlier_angle"] and share > 0.0
     return values, known
+
+
+def _run_length(
+    samples: Sequence[NoiseSample], plain: Sequence[NDArray[np.bool_]], least: float
+) -> tuple[int, float]:
+    """Return the number of runs of outliers of one sign, and the mean length [beams] of geometric ones like them."""
+    lengths = []
+    for sample, part in zip(samples, plain, strict=True):
+        sign = np.where(part & (np.abs(sample.error) > least), np.sign(np.nan_to_num(sample.error)), 0.0)
+        begun = np.concatenate([sign[:, :1] != 0, (sign[:, 1:] != 0) & (sign[:, 1:] != sign[:, :-1])], axis=1)
+        number = np.cumsum(begun.ravel())
+        lengths.append(np.bincount(number[sign.ravel() != 0], minlength=1)[1:])
+    every = np.concatenate(lengths).astype(np.float64)
+    if len(every) == 0:
+        return 0, 1.0
+    return len(every), 0.5 * (float(every @ every / every.sum()) + 1.0)
+
+
+def _clutter(
+    samples: Sequence[NoiseSample], plain: Sequence[NDArray[np.bool_]], least: float, length: float
+) -> tuple[float, float]:
+    """Return the share of cluttered sectors and their mean width [beams]; (0, 1) where outliers are spread evenly.
+
+    Beyond the length of a run, being an outlier (p: its chance) has the covariance p^2 (1 - c) / c exp(-lag / t) with
+    t = (1 - c) width, c the share.
+    """
+    near = int(np.ceil(max(3.0 * length, LEAST_LAG / samples[0].spacing)))
+    lags = (near, 3 * near)
+    sums, pairs, outliers, beams = np.zeros(2), np.zeros(2), 0, 0
+    for sample, part in zip(samples, plain, strict=True):
+        known = part & np.isfinite(sample.error)
+        out = known & (np.abs(sample.error) > least)
+        outliers, beams = outliers + int(out.sum()), beams + int(known.sum())
+        for k, lag in enumerate(lags):
+            if lag < out.shape[1]:
+                sums[k] += (out[:, lag:] & out[:, :-lag]).sum()
+                pairs[k] += (known[:, lag:] & known[:, :-lag]).sum()
+    if outliers == 0 or not pairs.all():
+        return 0.0, 1.0
+    excess = sums / pairs / (outliers / beams) ** 2 - 1.0
+    if not excess[0] > excess[1] > 0.0:
+        return 0.0, 1.0
+    forgotten = (lags[1] - lags[0]) / float(np.log(excess[0] / excess[1]))
+    odds = float(excess[0]) * float(np.exp(lags[0] / forgotten))
+    share = float(np.clip(1.0 / (1.0 + odds), 0.05, 0.95))
+    return share, max(forgotten / (1.0 - share), 1.0)
 
 
 def weibull_by_l_moments(values: FloatArray) -> tuple[float, float]:

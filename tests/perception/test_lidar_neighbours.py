@@ -100,22 +100,16 @@ def test_runs_of_single_beams_keep_their_share():
     assert (error > 1e-3).mean() == pytest.approx(0.3, rel=0.03)
 
 
-def test_rough_sectors_have_their_share_width_and_noise_and_hold_the_outliers():
-    share, angle = 0.3, 0.3
-    error, _ = errors_of(rough_share=share, rough_angle=angle, rough_noise=0.04)
-    rough = np.abs(error) > 1e-5
-    assert rough.mean() == pytest.approx(share, rel=0.06)
-    assert error[rough].std() == pytest.approx(0.04, rel=0.02)
-    # The correlation of a chain of two states falls as exp(-angle / ((1 - share) width)).
-    lag = 15
-    a, b = rough[:, :-lag] - share, rough[:, lag:] - share
-    expected = np.exp(-lag * 2 * np.pi / 720 / ((1 - share) * angle))
-    assert (a * b).mean() / (share * (1 - share)) == pytest.approx(expected, abs=0.04)
-    long, _ = errors_of(rough_share=share, rough_angle=angle, outlier_long=0.1)
-    assert (long > 1e-3).mean() == pytest.approx(0.1, rel=0.12)
-    flat, _ = errors_of(outlier_long=0.1)
-    in_sector = (long > 1e-3)[:, ::20].mean(axis=1), (flat > 1e-3)[:, ::20].mean(axis=1)
-    assert in_sector[0].std() > 1.2 * in_sector[1].std()
+def test_clutter_gathers_the_outliers_and_keeps_their_share():
+    share, angle, beams = 0.3, 0.3, np.deg2rad(0.5)
+    error, _ = errors_of(clutter_share=share, clutter_angle=angle, outlier_long=0.05, outlier_angle=1e-6)
+    out = error > 1e-3
+    assert out.mean() == pytest.approx(0.05, rel=0.12)
+    # Runs of one beam each in the on state of a chain of two states: covariance p^2 (1 - c) / c exp(-lag / ((1 - c) w)).
+    for lag in (8, 25):
+        found = ((out[:, :-lag] - 0.05) * (out[:, lag:] - 0.05)).mean()
+        expected = 0.05**2 * (1 - share) / share * np.exp(-lag * beams / ((1 - share) * angle))
+        assert found == pytest.approx(expected, rel=0.25)
 
 
 def comb():
@@ -171,7 +165,7 @@ def test_without_them_not_a_bit_changes_and_the_rest_of_the_noise_stays_its_own(
 
 
 def test_lidars_on_the_gpu_refuse_them_by_name():
-    for name in ("shared_noise", "shared_noise_growth", "rough_share", "edge_shift", "edge_mixed", "outlier_short", "outlier_long"):
+    for name in ("shared_noise", "shared_noise_growth", "edge_shift", "edge_mixed", "outlier_short", "outlier_long"):
         assert name in NOT_ON_GPU
         with pytest.raises(InputError, match=name):
             _lidar_settings(Lidar(LidarConfig(**{name: 0.1})))
