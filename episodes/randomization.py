@@ -30,7 +30,7 @@ from .scenario import DRIVE_QUANTITIES, MATERIAL_QUANTITIES, RECIPE_QUANTITIES, 
 from .sensor_ranges import CAMERA_ELEMENTS
 
 if TYPE_CHECKING:
-    from ..robots.twin import Twin
+    from ..robots.twin import Twin, TwinParameter
 
 Settings = TypeVar("Settings", bound=StrictModel)
 
@@ -138,7 +138,7 @@ def sample_scenario(scenario: Scenario, seed: int, index: int, twin: Twin | None
     fleet = _fleet(scenario, draw)
     robots = len(fleet)
     per_robot = draw.count("tasks.per_robot", scenario.tasks.per_robot)
-    lidar, camera, imu, odometry = _sensors(scenario, draw)
+    lidar, camera, imu, odometry = _sensors(scenario, draw, twin)
     sensors = scenario.sensors
     return SampledScenario(
         layout=layout,
@@ -357,6 +357,11 @@ def _from_twin(draw: _Draw, label: str, name: str, twin: Twin | None) -> float |
     parameter = twin.parameters.get(name) if twin is not None else None
     if parameter is None or not parameter.identifiable:
         return None
+    return _drawn(draw, label, parameter)
+
+
+def _drawn(draw: _Draw, label: str, parameter: TwinParameter) -> float:
+    """Draw a calibrated parameter from its interval."""
     low = parameter.value if parameter.ci_low is None else parameter.ci_low
     high = parameter.value if parameter.ci_high is None else parameter.ci_high
     spread = (high - low) / _CONFIDENCE_WIDTH
@@ -366,13 +371,33 @@ def _from_twin(draw: _Draw, label: str, name: str, twin: Twin | None) -> float |
     return value
 
 
-def _sensors(scenario: Scenario, draw: _Draw) -> tuple[LidarConfig, CameraConfig, ImuConfig, WheelOdometryConfig]:
+def _calibrated_lidar(lidar: LidarConfig, draw: _Draw, twin: Twin | None) -> LidarConfig:
+    """Return the lidar with the noise of the twin, if it has any: what the log identified drawn from its interval."""
+    if twin is None or not twin.lidar:
+        return lidar
+    values = {
+        name: _drawn(draw, f"sensors.lidar.{name}", parameter) if parameter.identifiable else parameter.value
+        for name, parameter in sorted(twin.lidar.items())
+    }
+    try:
+        return lidar.calibrated(values)
+    except ValueError as error:
+        raise InputError(
+            f"the lidar section of twin '{twin.name}' does not fit the scenario's lidar: {error}",
+            where="sensors.lidar",
+            mend="calibrate the lidar again, or leave its section out of the twin",
+        ) from error
+
+
+def _sensors(
+    scenario: Scenario, draw: _Draw, twin: Twin | None
+) -> tuple[LidarConfig, CameraConfig, ImuConfig, WheelOdometryConfig]:
     sensors, vary = scenario.sensors, scenario.sensors.vary
     imu = sensors.imu
     gyroscope = _varied(scenario, draw, "sensors.imu.gyroscope", imu.gyroscope, vary.imu.gyroscope)
     accelerometer = _varied(scenario, draw, "sensors.imu.accelerometer", imu.accelerometer, vary.imu.accelerometer)
     return (
-        _varied(scenario, draw, "sensors.lidar", sensors.lidar, vary.lidar),
+        _varied(scenario, draw, "sensors.lidar", _calibrated_lidar(sensors.lidar, draw, twin), vary.lidar),
         _varied(scenario, draw, "sensors.camera", sensors.camera, vary.camera, CAMERA_ELEMENTS),
         imu.model_copy(
             update={

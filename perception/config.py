@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -14,6 +15,17 @@ Positive = Annotated[float, Field(gt=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Coefficient = Annotated[float, Field(ge=-100, le=100)]
 NonNegative = Annotated[float, Field(ge=0)]
+
+
+TOLD_BY_A_FIT = (
+    "range_noise_weak",
+    "range_at_10_percent",
+    "dirty_sectors",
+    "range_drift",
+    "false_echoes",
+    "crosstalk",
+)
+"""Causes of lidar errors that a fit to field data has measured together with all others: they must not act twice."""
 
 
 class LidarConfig(StrictModel):
@@ -61,8 +73,9 @@ class LidarConfig(StrictModel):
     """Ranges are reported in whole steps of this [m]."""
 
     shared_noise: NonNegative = 0.0
-    """Standard deviation of an error that neighbouring beams share [m]: walls that are not as flat as their plan, a pose
-    that is not quite the one believed. Gaussian; along a ring its correlation falls as exp(-angle / shared_angle)."""
+    """Standard deviation of an error that neighbouring beams share on one solid [m]: walls that are not where their plan
+    has them, or not as flat, a pose that is not quite the one believed. Gaussian; along a ring its correlation falls as
+    exp(-angle / shared_angle), and each solid has its own."""
     shared_noise_growth: NonNegative = 0.0
     """Standard deviation of the shared error added (in squares) per range [m per m]: a heading that is not quite right.
     """
@@ -153,6 +166,18 @@ class LidarConfig(StrictModel):
     """How much of Fresnel's reflection glossy solids (sealed floors, painted and galvanised steel; see
     ``lidar_signal.lidar_surface``) return as a mirror: 1 like water, 0 matt. A mirror at grazing incidence loses the
     beam, or reports what stands behind the reflection."""
+
+    def calibrated(self, values: Mapping[str, float]) -> LidarConfig:
+        """Return these settings with the noise that was fitted to field data, in place of all that acted before.
+
+        Args:
+            values: by field. Effects that the fit has measured as a whole (``TOLD_BY_A_FIT``) are off unless named.
+
+        Raises:
+            ValidationError: an unknown field, or values that do not fit.
+        """
+        off = dict.fromkeys(TOLD_BY_A_FIT, 0.0)
+        return LidarConfig.model_validate({**self.model_dump(), **off, **values})
 
     @model_validator(mode="before")
     @classmethod

@@ -480,7 +480,7 @@ def scan_kernel(
             )  # fmt: skip
             trace_mirrors(tables, surface, skip, scratch.origins, rays, count, spare, found, echoes)
         report_scan(
-            settings, quantiles, stream, sensors[s], frame, columns, spare, echoes, ranges, intensity, again,
+            settings, quantiles, stream, sensors[s], frame, columns, spare, found, echoes, ranges, intensity, again,
             again_intensity, kinds,
         )  # fmt: skip
         if labels.shape[0] > 0:

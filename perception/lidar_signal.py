@@ -623,6 +623,7 @@ def report_returns(
     bias: float,
     columns: int,
     truth: Singles,
+    row: IntArray,
     echoes: Echoes,
     ranges: Singles,
     intensity: Singles,
@@ -633,7 +634,7 @@ def report_returns(
     """Detect, disturb and report the echoes of every beam: vectors of beams, then those with a stray, one by one.
 
     Args:
-        key, unit, runs: of noise, of the scan's, of the unit's and of what neighbours share. bias: of all ranges [m]. truth: as in ``find_echoes``.
+        key, unit, runs: of noise, of the scan's, of the unit's and of what neighbours share. bias: of all ranges [m]. truth, row: as in ``find_echoes``.
         others: as in ``measure_scan``.
     """
     quantiles, truth, echoes, flags = borrowed(quantiles), borrowed(truth), borrowed(echoes), borrowed(flags)
@@ -646,7 +647,7 @@ def report_returns(
     strays = settings[S_FALSE] + settings[S_CROSSTALK]
     limit = int(np.ceil((1.0 - strays) * CHANCES)) if strays > 0.0 else CHANCES
     window, errors = clean_window(settings, unit, columns), np.empty(rings)
-    shared = neighbour_errors(settings, quantiles, runs, columns, beams, truth)
+    shared = neighbour_errors(settings, quantiles, runs, columns, beams, truth, row)
     stray, strayed = np.empty(beams + LANES if strays > 0.0 else 0, np.int32), 0
     tail, tail_flags = np.empty(LANES, np.float32), np.empty(LANES, np.uint8)
     zero, infinite = spread(single(0.0)), single(np.inf)
@@ -716,18 +717,24 @@ def report_returns(
 
 @inner
 def neighbour_errors(
-    settings: FloatArray, quantiles: NDArray[np.float32], key: np.uint64, columns: int, beams: int, truth: Singles
+    settings: FloatArray,
+    quantiles: NDArray[np.float32],
+    key: np.uint64,
+    columns: int,
+    beams: int,
+    truth: Singles,
+    row: IntArray,
 ) -> Singles:
     """Return the errors [m] that neighbouring beams share: (beams,) float32 with room for a vector beyond them, or of no
     length where the lidar has none.
 
-    Along each ring the sum of a first-order autoregression, which is an Ornstein-Uhlenbeck process seen at the beams
-    (Uhlenbeck and Ornstein 1930), and of runs that a Markov chain of two states begins and ends (Gilbert, *Capacity of
+    Along each solid of a ring a first-order autoregression, which is an Ornstein-Uhlenbeck process seen at the beams
+    (Uhlenbeck and Ornstein 1930); to it are added runs that a Markov chain of two states begins and ends (Gilbert, *Capacity of
     a Burst-Noise Channel*, 1960), begun as often as the share of outliers at the beam's own range asks for. A ring's
     ends are not joined.
 
     Args:
-        key: of what neighbours share. columns: beams of a ring. truth: as in ``find_echoes``.
+        key: of what neighbours share. columns: beams of a ring. truth, row: as in ``find_echoes``.
     """
     edges = settings[S_EDGE_SHIFT] + settings[S_EDGE_MIXED] > 0.0
     outliers = settings[S_OUT_SHORT] + settings[S_OUT_LONG] > 0.0
@@ -746,12 +753,14 @@ def neighbour_errors(
         chance = float(np.int64(bits >> np.uint64(36))) / CHANCES
         t = float(truth[b])
         first = b % columns == 0
-        if first:
-            value, run = normal, 0
+        if first or row[b] != row[b - 1]:
+            value = normal
         else:
             value = kept * value + fresh * normal
         if settings[S_CLUTTER] > 0.0:
             cluttered = is_cluttered(settings, cluttered, first, uniform(key, 6 * beams + b))
+        if first:
+            run = 0
         if not 0.0 < t < np.inf:
             continue
         if run != 0:
@@ -1053,7 +1062,7 @@ def measure_scan(
     if settings[S_GLOSS] > 0.0:
         trace_mirrors(tables, surface, as_index(exclude), origins, rays, beams, ranges_met, rows, echoes)
     report_scan(
-        settings, quantiles, stream, sensor, frame, columns, ranges_met, echoes, ranges, intensity, second_ranges,
+        settings, quantiles, stream, sensor, frame, columns, ranges_met, rows, echoes, ranges, intensity, second_ranges,
         second_intensity, flags,
     )  # fmt: skip
 
@@ -1131,6 +1140,7 @@ def report_scan(
     frame: np.uint64,
     columns: int,
     truth: NDArray[np.float32],
+    row: IntArray,
     echoes: Echoes,
     ranges: NDArray[np.float32],
     intensity: NDArray[np.float32],
@@ -1151,6 +1161,7 @@ def report_scan(
         bias,
         columns,
         truth,
+        row,
         echoes,
         ranges,
         intensity,

@@ -219,8 +219,8 @@ def scan_metrics(
 
     return [
         row("lidar_bias", float(np.median(core_of(real))), _quantile(draw.sums(own), own, 0.5), "m", floors["bias"]),
-        row("lidar_sigma", robust_sigma(core_of(real)), _sigma(draw.sums(own), own), "m", local_noise),
-        row("lidar_sigma_sim", robust_sigma(core_of(simulated)), _sigma(draw.sums(other), other), "m", local_noise),
+        row("lidar_sigma", robust_sigma(core_of(real)), _sigma(draw, real), "m", local_noise),
+        row("lidar_sigma_sim", robust_sigma(core_of(simulated)), _sigma(draw, simulated), "m", local_noise),
         row(
             "lidar_w1_core",
             wasserstein(core_of(real), core_of(simulated)),
@@ -327,22 +327,11 @@ def _quantile(counts: FloatArray, pool: Pool, share: float) -> FloatArray:
     return result
 
 
-def _sigma(counts: FloatArray, pool: Pool) -> FloatArray:
-    """Return 1.4826 MAD (R,) of counts (R, K): the half width around the median that holds half of them."""
-    middle = _quantile(counts, pool, 0.5)
-    total = np.concatenate([np.zeros((len(counts), 1)), np.cumsum(counts, axis=1)], axis=1)
-    low, high = np.zeros(len(counts)), np.full(len(counts), 2.0 * CORE)
-    for _ in range(16):
-        width = 0.5 * (low + high)
-        inside = np.array(
-            [
-                np.interp(m + w, pool.edges, t) - np.interp(m - w, pool.edges, t)
-                for m, w, t in zip(middle, width, total, strict=True)
-            ]
-        )
-        wide = inside >= 0.5 * total[:, -1]
-        low, high = np.where(wide, low, width), np.where(wide, width, high)
-    return MAD_TO_SIGMA * 0.5 * (low + high)
+def _sigma(draw: _Bootstrap, values: FloatArray) -> FloatArray:
+    """Return resampled 1.4826 MAD (R,) of the core of residuals (S, B), around the median of all of them."""
+    core = np.where(np.abs(values) < CORE, values, np.nan)
+    spread = draw.pool(np.abs(core - np.nanmedian(core)), np.linspace(0.0, CORE, _BINS + 1))
+    return MAD_TO_SIGMA * _quantile(draw.sums(spread), spread, 0.5)
 
 
 def _distance(a: FloatArray, b: FloatArray, width: FloatArray) -> FloatArray:
@@ -381,13 +370,12 @@ def _chamfer(pairs: ScanPairs) -> tuple[FloatArray, FloatArray]:
     following = picked[picked + 1 < count]
     step = relative(pairs.poses[following], pairs.poses[following + 1])
     close = (np.hypot(step[:, 0], step[:, 1]) < _NEAR_STEP) & (np.abs(step[:, 2]) < _NEAR_TURN)
-    following, step = following[close & (pairs.stretch[following] == pairs.stretch[following + 1])], step
+    close &= pairs.stretch[following] == pairs.stretch[following + 1]
+    following, step = following[close], step[close]
     if len(following):
         first, begin = _points(known[following], pairs.angles)
         second, middle = _points(known[following + 1], pairs.angles)
-        move = relative(pairs.poses[following], pairs.poses[following + 1])[
-            np.repeat(np.arange(len(following)), np.diff(middle))
-        ]
+        move = np.repeat(step, np.diff(middle), axis=0)
         cos, sin = np.cos(move[:, 2]), np.sin(move[:, 2])
         moved = np.stack(
             [

@@ -2,11 +2,11 @@
 
 Real lidar residuals are not white. Four parts are told apart, each estimated where the others say little:
 
-1. **Local noise** of a beam: from second differences of neighbouring residuals, which cancel what neighbours share. They
-   are a mixture: smooth surfaces and rough ones. The narrower of two normal distributions is the sensor, freed of the
-   q^2 / 12 of its step q (Widrow and Kollar, *Quantization Noise*, 2008).
-2. **Shared error** (pose, map, walls that are not flat): what the core's variance has beyond the local noise; its angle
-   from the robust variogram, gamma(lag) = local + shared * (1 - exp(-lag / angle)).
+1. **Local noise** of a beam and the **angle** over which neighbours share the rest: nugget and range of the robust
+   variogram on single surfaces, gamma(lag) = local + shared * (1 - exp(-lag / angle)) (Cressie, *Statistics for Spatial
+   Data*, 1993, sections 2.4 and 2.6). The nugget is freed of the q^2 / 12 of the sensor's step q (Widrow and Kollar,
+   *Quantization Noise*, 2008). Of a scanner that interlaces two sweeps only beams of the same sweep are compared.
+2. **Shared error** (pose, map, walls that are not flat): what the core's variance has beyond the local noise.
 3. **Edges**: where neighbouring expected ranges differ by more than an outlier's least size, as many beams m report the
    other side as a Laplace distributed shift of the edge of scale s makes on average, m = 1 / (2 sinh(spacing / 2 s));
    others report a range between both sides.
@@ -51,8 +51,6 @@ LEAST_RUNS = 30
 REFITS = 40
 MOST_SCANS = 400
 """Scans, evenly spread, that a fit uses."""
-LOWER_QUARTILE = 0.31864
-"""Lower quartile of the absolute value of a standard normal number."""
 EDGE_BEAMS = 3
 """Beams on either side of an edge that may report its other side."""
 LEAST_LAG = 0.1
@@ -60,6 +58,11 @@ LEAST_LAG = 0.1
 LARGEST_ANGLE = 0.6
 """Greatest lag of the variogram [rad]."""
 MOST_STEPS = 0.7
+ANGLE_GRID = np.geomspace(0.005, 3.0, 80)
+"""Angles that are tried for the variogram [rad]."""
+LEAST_PAIRS = 200
+INTERLACED = 0.9
+"""A scanner interlaces if the variogram at lag 2 is below this share of that at lag 1."""
 STEPS = (0.1, 0.05, 0.04, 0.025, 0.02, 0.01, 0.005, 0.004, 0.002, 0.001)
 """Steps of ranges that are looked for [m]."""
 
@@ -97,6 +100,7 @@ class NoiseSample:
         error: (S, B) measured minus expected range [m]; NaN where the map says nothing or nothing came back.
         expected: (S, B) [m]; NaN where the map says nothing.
         empty: (S, B): where the map says something and nothing came back.
+        surface: (S, B) int32 number of the surface that is expected, -1 for none.
         cosine: (S, B) of the incidence on the mapped surface, 0 to 1; 1 where it is not known.
         stretch: (S,) number of the stretch of path.
         spacing: angle between beams [rad].
@@ -106,6 +110,7 @@ class NoiseSample:
     error: FloatArray
     expected: FloatArray
     empty: NDArray[np.bool_]
+    surface: NDArray[np.int32]
     cosine: FloatArray
     stretch: IntArray
     spacing: float
@@ -113,7 +118,7 @@ class NoiseSample:
 
     def take(self, scans: IntArray) -> NoiseSample:
         """Return scans by their numbers, which may repeat."""
-        names = ("error", "expected", "empty", "cosine", "stretch")
+        names = ("error", "expected", "empty", "surface", "cosine", "stretch")
         return replace(self, **{name: getattr(self, name)[scans] for name in names})
 
 
@@ -210,8 +215,11 @@ def _estimate(samples: Sequence[NoiseSample]) -> tuple[dict[str, float], dict[st
     bias = float(np.median(core))
     step = max(sample.resolution for sample in samples)
     least = OUTLIER * max(robust_sigma(core), 0.5 * step)
-    local = _local(samples, bias, least)
-    shared = _shared(samples, bias, least, local)
+    inner = _core(samples, bias, least)
+    variogram = _variogram(samples, inner)
+    nugget, angle = nugget_and_angle(variogram)
+    local = _local(samples, inner, nugget, variogram.stride)
+    shared = {**_shared(samples, inner, local), "shared_angle": angle}
     edges = [_at_edges(sample, least) for sample in samples]
     runs, identified = _runs(samples, [beside.plain for beside in edges], least)
     dropout, grazing = _dropout(samples)
@@ -232,51 +240,93 @@ def _estimate(samples: Sequence[NoiseSample]) -> tuple[dict[str, float], dict[st
     return values, known
 
 
-def _local(samples: Sequence[NoiseSample], bias: float, least: float) -> tuple[float, float]:
-    """Return a^2 and g^2 of the local variance a^2 + (g r)^2 on smooth surfaces, the step's own q^2 / 12 included."""
-    second = []
-    for sample in samples:
-        e = np.where(np.abs(sample.error - bias) < least, sample.error, np.nan)
-        second.append(((e[:, :-2] - 2.0 * e[:, 1:-1] + e[:, 2:]) / np.sqrt(6.0)).ravel())
-    values = np.concatenate(second)
-    ranges = np.concatenate([sample.expected[:, 1:-1].ravel() for sample in samples])
-    good = np.isfinite(values)
-    values, ranges = values[good], ranges[good]
-    level = _growing(values, ranges, lambda v: (float(np.quantile(np.abs(v), 0.25)) / LOWER_QUARTILE) ** 2)
-    smooth = scale_mixture(values / np.sqrt(level[0] + level[1] * ranges**2))[1] ** 2
-    return level[0] * smooth, level[1] * smooth
+def _core(samples: Sequence[NoiseSample], bias: float, least: float) -> list[FloatArray]:
+    """Return the residuals (S, B) of each sample without bias, NaN outside the core."""
+    return [np.where(np.abs(each.error - bias) < least, each.error - bias, np.nan) for each in samples]
 
 
-def scale_mixture(values: FloatArray, rounds: int = 100) -> tuple[float, float, float]:
-    """Fit two normal distributions around 0 by expectation maximisation (Dempster, Laird and Rubin 1977).
+def _local(
+    samples: Sequence[NoiseSample], core: Sequence[FloatArray], nugget: float, stride: int
+) -> tuple[float, float]:
+    """Return a^2 and g^2 of the local variance a^2 + (g r)^2, the step's own q^2 / 12 included.
 
-    Args:
-        values: (N,) of a scale near 1. rounds: of the iteration.
+    How it grows with range follows from second differences of beams ``stride`` apart on one surface; its level is such
+    that its mean is the variogram's ``nugget``.
+    """
+    second, ranges = [], []
+    for sample, e in zip(samples, core, strict=True):
+        difference = e[:, : -2 * stride] - 2.0 * e[:, stride:-stride] + e[:, 2 * stride :]
+        same = sample.surface[:, : -2 * stride] == sample.surface[:, 2 * stride :]
+        good = np.isfinite(difference) & same
+        second.append(difference[good])
+        ranges.append(sample.expected[:, stride:-stride][good])
+    every = np.concatenate(ranges)
+    base, growth = _growing(np.concatenate(second), every, lambda v: robust_sigma(v) ** 2)
+    mean = base + growth * float(np.median(every**2)) if len(every) else 0.0
+    return (nugget * base / mean, nugget * growth / mean) if mean > 0.0 else (nugget, 0.0)
+
+
+@dataclass(frozen=True)
+class Variogram:
+    """Half the robust variance of differences of the core's residuals on one surface, by lag.
+
+    Attributes:
+        lags: (K,) [rad]. gamma: (K,) [m^2]. sill: robust variance of the core [m^2].
+        stride: 2 for a scanner that interlaces two sweeps, whose beams agree better with the next but one; else 1.
+    """
+
+    lags: FloatArray
+    gamma: FloatArray
+    sill: float
+    stride: int
+
+
+def _variogram(samples: Sequence[NoiseSample], core: Sequence[FloatArray]) -> Variogram:
+    pooled = np.concatenate([e[np.isfinite(e)] for e in core])
+    sill = float(MAD_TO_SIGMA * np.median(np.abs(pooled))) ** 2 if len(pooled) else 0.0
+    spacing = samples[0].spacing
+    found: dict[int, float] = {}
+    lag = 1
+    while lag * spacing < LARGEST_ANGLE and lag < samples[0].error.shape[1] // 2:
+        parts = []
+        for sample, e in zip(samples, core, strict=True):
+            same = sample.surface[:, lag:] == sample.surface[:, :-lag]
+            difference = np.where(same, e[:, lag:] - e[:, :-lag], np.nan)
+            parts.append(difference[np.isfinite(difference)])
+        values = np.concatenate(parts)
+        if len(values) > LEAST_PAIRS:
+            found[lag] = 0.5 * float(MAD_TO_SIGMA * np.median(np.abs(values))) ** 2
+        lag = lag + 1 if lag < 4 else 2 * int(0.75 * lag)
+    stride = 2 if found.get(2, np.inf) < INTERLACED * found.get(1, 0.0) else 1
+    kept = [k for k in found if k % stride == 0]
+    return Variogram(np.array(kept) * spacing, np.array([found[k] for k in kept]), sill, stride)
+
+
+def nugget_and_angle(variogram: Variogram) -> tuple[float, float]:
+    """Fit gamma(lag) = nugget + (sill - nugget) (1 - exp(-lag / angle)) to a variogram by relative least squares.
+
+    The sill is given; for each angle of a grid the nugget follows in closed form.
 
     Returns:
-        Share of the wider one, and the two standard deviations, narrow and wide.
+        Nugget [m^2], from 0 to the sill, and angle [rad].
     """
-    square = np.minimum(values * values, 400.0)
-    # Values in even bins of their square root: a few hundred weights instead of many values.
-    counts, edges = np.histogram(np.sqrt(square), bins=400, range=(0.0, 20.0))
-    center = 0.5 * (edges[1:] + edges[:-1])
-    square = center * center
-    share, narrow, wide = 0.4, 0.7, 3.0
-    for _ in range(rounds):
-        small = (1.0 - share) / narrow * np.exp(-0.5 * square / narrow**2)
-        large = share / wide * np.exp(-0.5 * square / wide**2)
-        of_wide = counts * large / np.maximum(small + large, 1e-300)
-        of_narrow = counts - of_wide
-        share = float(of_wide.sum() / counts.sum())
-        narrow = float(np.sqrt(of_narrow @ square / max(of_narrow.sum(), 1e-9)))
-        wide = float(np.sqrt(of_wide @ square / max(of_wide.sum(), 1e-9)))
-    return min(max(share, 0.0), 0.95), narrow, max(wide, narrow)
+    if not len(variogram.lags):
+        return variogram.sill, float(ANGLE_GRID[0])
+    kept = np.exp(-variogram.lags / ANGLE_GRID[:, None])
+    weight = 1.0 / np.maximum(variogram.gamma, 1e-12) ** 2
+    rest = variogram.gamma - variogram.sill * (1.0 - kept)
+    nugget = np.clip((weight * kept * rest).sum(axis=1) / (weight * kept * kept).sum(axis=1), 0.0, variogram.sill)
+    loss = (weight * (rest - nugget[:, None] * kept) ** 2).sum(axis=1)
+    best = int(np.argmin(loss))
+    return float(nugget[best]), float(ANGLE_GRID[best])
 
 
 def _growing(
-    values: FloatArray, ranges: FloatArray, variance: Callable[[FloatArray], float], floor: float = 0.0
+    values: FloatArray, ranges: FloatArray, variance: Callable[[FloatArray], float]
 ) -> tuple[float, float]:
-    """Return a^2 and g^2 of a variance a^2 + (g r)^2 over bins of range, not below ``floor`` and 0."""
+    """Return a^2 and g^2 of a variance a^2 + (g r)^2 over bins of range, not below 0."""
+    if len(values) == 0:
+        return 0.0, 0.0
     edges = np.quantile(ranges, np.linspace(0.0, 1.0, RANGE_BINS + 1))
     which = np.clip(np.searchsorted(edges, ranges, side="right") - 1, 0, RANGE_BINS - 1)
     rows, right = [], []
@@ -286,52 +336,27 @@ def _growing(
             continue
         found = variance(inside)
         # A variance is known to within a share of itself: weigh by its inverse.
-        weight = 1.0 / max(found, floor, 1e-8)
+        weight = 1.0 / max(found, 1e-8)
         rows.append([weight, weight * float(np.mean(ranges[which == k] ** 2))])
         right.append(weight * found)
     if not rows:
-        return floor, 0.0
+        return 0.0, 0.0
     solution, _ = nnls(np.array(rows), np.array(right))
-    return max(float(solution[0]), floor), float(solution[1])
+    return float(solution[0]), float(solution[1])
 
 
 def _shared(
-    samples: Sequence[NoiseSample], bias: float, least: float, local: tuple[float, float]
+    samples: Sequence[NoiseSample], core: Sequence[FloatArray], local: tuple[float, float]
 ) -> dict[str, float]:
-    """Return the fields of the shared error."""
-    errors = np.concatenate([sample.error.ravel() for sample in samples]) - bias
+    """Return the size of the shared error: what the core's variance has beyond the local one."""
+    errors = np.concatenate([e.ravel() for e in core])
     ranges = np.concatenate([sample.expected.ravel() for sample in samples])
-    core = np.abs(errors) < least
-    whole = _growing(errors[core], ranges[core], lambda v: float(MAD_TO_SIGMA * np.median(np.abs(v))) ** 2)
-    base, growth = max(whole[0] - local[0], 0.0), max(whole[1] - local[1], 0.0)
+    good = np.isfinite(errors)
+    whole = _growing(errors[good], ranges[good], lambda v: float(MAD_TO_SIGMA * np.median(np.abs(v))) ** 2)
     return {
-        "shared_noise": float(np.sqrt(base)),
-        "shared_noise_growth": float(np.sqrt(growth)),
-        "shared_angle": _angle(samples, bias, least, local, (base, growth)),
+        "shared_noise": float(np.sqrt(max(whole[0] - local[0], 0.0))),
+        "shared_noise_growth": float(np.sqrt(max(whole[1] - local[1], 0.0))),
     }
-
-
-def _angle(
-    samples: Sequence[NoiseSample], bias: float, least: float, local: tuple[float, float], shared: tuple[float, float]
-) -> float:
-    """Return the angle over which neighbours forget each other [rad]: the median over lags of what each lag says."""
-    found = []
-    for sample in samples:
-        e = np.where(np.abs(sample.error - bias) < least, sample.error, np.nan)
-        square = np.where(np.isnan(e), np.nan, sample.expected) ** 2
-        own, common = local[0] + local[1] * square, shared[0] + shared[1] * square
-        lag = 1
-        while lag * sample.spacing < LARGEST_ANGLE and lag < e.shape[1] // 2:
-            difference = (e[:, lag:] - e[:, :-lag]).ravel()
-            good = np.isfinite(difference)
-            if good.sum() > 100:
-                half = 0.5 * float(MAD_TO_SIGMA * np.median(np.abs(difference[good]))) ** 2
-                level = [float(np.median((part[:, lag:] + part[:, :-lag]).ravel()[good]) / 2) for part in (own, common)]
-                kept = 1.0 - (half - level[0]) / max(level[1], 1e-12)
-                if 0.05 < kept < 0.95:
-                    found.append(-lag * sample.spacing / np.log(kept))
-            lag = max(lag + 1, int(1.5 * lag))
-    return float(np.median(found)) if found else samples[0].spacing
 
 
 @dataclass(frozen=True)

@@ -147,6 +147,7 @@ def noise_sample(held: HeldScans) -> NoiseSample:
         error=residuals(real, expected),
         expected=expected,
         empty=np.isfinite(expected) & ~np.isfinite(real),
+        surface=found.surface[picked],
         cosine=_cosines(held),
         stretch=found.stretch[picked],
         spacing=abs(found.scans.angle_increment),
