@@ -74,13 +74,13 @@ class LidarConfig(StrictModel):
 
     shared_noise: NonNegative = 0.0
     """Standard deviation of an error that neighbouring beams share on one solid [m]: walls that are not where their plan
-    has them, or not as flat, a pose that is not quite the one believed. Gaussian; along a ring its correlation falls as
-    exp(-angle / shared_angle), and each solid has its own."""
+    has them, or not as flat, a pose that is not quite the one believed. Gaussian and smooth: along a ring its correlation
+    falls as (1 + a) exp(-a) with a = angle / shared_angle, and each solid has its own."""
     shared_noise_growth: NonNegative = 0.0
     """Standard deviation of the shared error added (in squares) per range [m per m]: a heading that is not quite right.
     """
     shared_angle: Positive = 0.05
-    """Angle between beams over which the correlation of the shared error falls to 1 / e [rad]."""
+    """Angle between beams over which the correlation of the shared error falls to 2 / e [rad]."""
     clutter_share: Annotated[float, Field(ge=0, le=0.95)] = 0.0
     """Share of the view that is cluttered: shelves, plants, chairs where the plan has a flat wall. Above 0, runs of outliers
     begin in cluttered sectors only (as many in all as without). 0: they are spread evenly."""

@@ -728,8 +728,9 @@ def neighbour_errors(
     """Return the errors [m] that neighbouring beams share: (beams,) float32 with room for a vector beyond them, or of no
     length where the lidar has none.
 
-    Along each solid of a ring a first-order autoregression, which is an Ornstein-Uhlenbeck process seen at the beams
-    (Uhlenbeck and Ornstein 1930); to it are added runs that a Markov chain of two states begins and ends (Gilbert, *Capacity of
+    Along each solid of a ring two first-order autoregressions, one driving the other: smooth, of unit variance from the
+    solid's first beam on, and of the correlation k^n (1 + n (1 - k^2) / (1 + k^2)) at a lag of n beams, which for many
+    beams is Matern's of order 3/2 (Stein, *Interpolation of Spatial Data*, 1999, section 2.7). To it are added runs that a Markov chain of two states begins and ends (Gilbert, *Capacity of
     a Burst-Noise Channel*, 1960), begun as often as the share of outliers at the beam's own range asks for. A ring's
     ends are not joined.
 
@@ -745,8 +746,9 @@ def neighbour_errors(
         for start in range(0, beams, columns):
             shift_edges(settings, key, start, start + columns, beams, truth, out)
     kept = settings[S_SHARED_KEPT]
-    fresh = np.sqrt(1.0 - kept * kept)
-    value, run, size, cluttered = 0.0, 0, 0.0, True
+    fresh, driven = np.sqrt(1.0 - kept * kept), (1.0 - kept * kept) / np.sqrt(1.0 + kept * kept)
+    with_drive = 1.0 / np.sqrt(1.0 + kept * kept)
+    drive, value, run, size, cluttered = 0.0, 0.0, 0, 0.0, True
     for b in range(beams):
         bits = random_bits(key, b)
         normal = float(table_normal(bits, 0, quantiles))
@@ -754,9 +756,11 @@ def neighbour_errors(
         t = float(truth[b])
         first = b % columns == 0
         if first or row[b] != row[b - 1]:
-            value = normal
+            drive = normal
+            value = with_drive * (drive + kept * float(table_normal(bits, 1, quantiles)))
         else:
-            value = kept * value + fresh * normal
+            drive = kept * drive + fresh * normal
+            value = kept * value + driven * drive
         if settings[S_CLUTTER] > 0.0:
             cluttered = is_cluttered(settings, cluttered, first, uniform(key, 6 * beams + b))
         if first:

@@ -2,11 +2,12 @@
 
 Real lidar residuals are not white. Four parts are told apart, each estimated where the others say little:
 
-1. **Local noise** of a beam and the **angle** over which neighbours share the rest: nugget and range of the robust
-   variogram on single surfaces, gamma(lag) = local + shared * (1 - exp(-lag / angle)) (Cressie, *Statistics for Spatial
-   Data*, 1993, sections 2.4 and 2.6). The nugget is freed of the q^2 / 12 of the sensor's step q (Widrow and Kollar,
-   *Quantization Noise*, 2008). Of a scanner that interlaces two sweeps only beams of the same sweep are compared.
-2. **Shared error** (pose, map, walls that are not flat): what the core's variance has beyond the local noise.
+1. **Local noise** of a beam: what neighbouring residuals on one surface are off their line, freed of the q^2 / 12 of the
+   sensor's step q (Widrow and Kollar, *Quantization Noise*, 2008). Of a scanner that interlaces two sweeps only beams of
+   the same sweep are compared.
+2. **Shared error** (pose, map, walls that are not flat): what the core's variance has beyond the local noise. The
+   **angle** over which it changes follows from the robust variogram on single surfaces, gamma(lag) = local + shared *
+   (1 - (1 + a) exp(-a)) with a = lag / angle (Cressie, *Statistics for Spatial Data*, 1993, sections 2.4 and 2.6).
 3. **Edges**: where neighbouring expected ranges differ by more than an outlier's least size, as many beams m report the
    other side as a Laplace distributed shift of the edge of scale s makes on average, m = 1 / (2 sinh(spacing / 2 s));
    others report a range between both sides.
@@ -32,6 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 from scipy.special import gamma
+from scipy.stats import chi2
 
 from ...common.errors import InputError
 from ...common.geometry import FloatArray
@@ -60,6 +62,9 @@ LARGEST_ANGLE = 0.6
 MOST_STEPS = 0.7
 ANGLE_GRID = np.geomspace(0.005, 3.0, 80)
 """Angles that are tried for the variogram [rad]."""
+LINE_BEAMS = 8
+"""Beams of the windows that local noise is told from."""
+LEAST_WINDOWS = 40
 LEAST_PAIRS = 200
 INTERLACED = 0.9
 """A scanner interlaces if the variogram at lag 2 is below this share of that at lag 1."""
@@ -217,7 +222,11 @@ def _estimate(samples: Sequence[NoiseSample]) -> tuple[dict[str, float], dict[st
     least = OUTLIER * max(robust_sigma(core), 0.5 * step)
     inner = _core(samples, bias, least)
     variogram = _variogram(samples, inner)
-    nugget, angle = nugget_and_angle(variogram)
+    nugget = _line_variance(samples, inner, variogram.stride)
+    if nugget is None:
+        nugget = float(variogram.gamma[0]) if len(variogram.gamma) else variogram.sill
+    nugget = min(nugget, variogram.sill)
+    angle = shared_angle(variogram, nugget)
     local = _local(samples, inner, nugget, variogram.stride)
     shared = {**_shared(samples, inner, local), "shared_angle": angle}
     edges = [_at_edges(sample, least) for sample in samples]
@@ -251,7 +260,7 @@ def _local(
     """Return a^2 and g^2 of the local variance a^2 + (g r)^2, the step's own q^2 / 12 included.
 
     How it grows with range follows from second differences of beams ``stride`` apart on one surface; its level is such
-    that its mean is the variogram's ``nugget``.
+    that its mean is the ``nugget``.
     """
     second, ranges = [], []
     for sample, e in zip(samples, core, strict=True):
@@ -302,23 +311,42 @@ def _variogram(samples: Sequence[NoiseSample], core: Sequence[FloatArray]) -> Va
     return Variogram(np.array(kept) * spacing, np.array([found[k] for k in kept]), sill, stride)
 
 
-def nugget_and_angle(variogram: Variogram) -> tuple[float, float]:
-    """Fit gamma(lag) = nugget + (sill - nugget) (1 - exp(-lag / angle)) to a variogram by relative least squares.
+def shared_angle(variogram: Variogram, nugget: float) -> float:
+    """Fit gamma(lag) = nugget + (sill - nugget) (1 - (1 + a) exp(-a)), a = lag / angle, by relative least squares.
 
-    The sill is given; for each angle of a grid the nugget follows in closed form.
+    Args:
+        variogram: whose sill is given. nugget: [m^2].
 
     Returns:
-        Nugget [m^2], from 0 to the sill, and angle [rad].
+        The angle of ``ANGLE_GRID`` that fits best [rad].
     """
     if not len(variogram.lags):
-        return variogram.sill, float(ANGLE_GRID[0])
-    kept = np.exp(-variogram.lags / ANGLE_GRID[:, None])
-    weight = 1.0 / np.maximum(variogram.gamma, 1e-12) ** 2
-    rest = variogram.gamma - variogram.sill * (1.0 - kept)
-    nugget = np.clip((weight * kept * rest).sum(axis=1) / (weight * kept * kept).sum(axis=1), 0.0, variogram.sill)
-    loss = (weight * (rest - nugget[:, None] * kept) ** 2).sum(axis=1)
-    best = int(np.argmin(loss))
-    return float(nugget[best]), float(ANGLE_GRID[best])
+        return float(ANGLE_GRID[0])
+    a = variogram.lags / ANGLE_GRID[:, None]
+    model = nugget + max(variogram.sill - nugget, 0.0) * (1.0 - (1.0 + a) * np.exp(-a))
+    loss = ((model / np.maximum(variogram.gamma, 1e-12) - 1.0) ** 2).sum(axis=1)
+    return float(ANGLE_GRID[int(np.argmin(loss))])
+
+
+def _line_variance(samples: Sequence[NoiseSample], core: Sequence[FloatArray], stride: int) -> float | None:
+    """Return the local variance of a beam [m^2], the step's own included; None with too few windows.
+
+    Windows of neighbouring residuals on one surface are fitted by a line; of the sums of squares left, which follow a
+    chi-squared distribution of two degrees of freedom less than beams, the lower quartile is the least spoilt.
+    """
+    steps = stride * np.arange(LINE_BEAMS)
+    design = np.column_stack([np.ones(LINE_BEAMS), np.linspace(-1.0, 1.0, LINE_BEAMS)])
+    rest = np.eye(LINE_BEAMS) - design @ np.linalg.pinv(design)
+    squares = []
+    for sample, e in zip(samples, core, strict=True):
+        begin = np.arange(0, e.shape[1] - steps[-1], steps[-1] + 1)
+        window, surface = e[:, begin[:, None] + steps], sample.surface[:, begin[:, None] + steps]
+        good = np.isfinite(window).all(axis=2) & (surface == surface[:, :, :1]).all(axis=2)
+        squares.append(((window[good] @ rest) ** 2).sum(axis=1))
+    every = np.concatenate(squares)
+    if len(every) < LEAST_WINDOWS:
+        return None
+    return float(np.quantile(every, 0.25) / chi2(LINE_BEAMS - 2).ppf(0.25))
 
 
 def _growing(

@@ -38,17 +38,22 @@ def errors_of(frames=30, **settings):
     return np.concatenate(found) - np.concatenate(true), np.concatenate(true)
 
 
-def test_shared_noise_is_an_autoregression_of_the_asked_deviation_and_angle():
-    error, _ = errors_of(shared_noise=0.05, shared_angle=0.08)
+def test_shared_noise_is_smooth_and_of_the_asked_deviation_and_angle():
+    error, true = errors_of(shared_noise=0.05, shared_angle=0.06)
     spacing = 2 * np.pi / 720
     assert error.std() == pytest.approx(0.05, rel=0.02)
     assert abs(error.mean()) < 0.001
-    for lag in (1, 4, 9, 20):
-        found = (error[:, :-lag] * error[:, lag:]).mean() / error.var()
-        assert found == pytest.approx(np.exp(-lag * spacing / 0.08), abs=0.02)
-    # Stationary from the first beam on, and scans know nothing of each other.
-    assert error[:, 0].std() == pytest.approx(0.05, rel=0.06)
-    assert abs(np.corrcoef(error[0], error[1])[0, 1]) < 0.25
+    # Beams on one wall: the corners of the hall, seen from its middle, lie at odd multiples of 45 degrees.
+    wall = error[:, 290:430]
+    for lag in (1, 6, 12, 30):
+        a = lag * spacing / 0.06
+        found = (wall[:, :-lag] * wall[:, lag:]).mean() / wall.var()
+        assert found == pytest.approx((1 + a) * np.exp(-a), abs=0.02)
+    # Walls and scans know nothing of each other: beams 360 and 540 look along x and y.
+    error, _ = errors_of(shared_noise=0.05, shared_angle=3.0)
+    assert np.corrcoef(error[:, 350], error[:, 370])[0, 1] > 0.9
+    assert abs(np.corrcoef(error[:, 360], error[:, 540])[0, 1]) < 0.1
+    assert abs(np.corrcoef(error[::2, 360], error[1::2, 360])[0, 1]) < 0.15
 
 
 def test_shared_noise_grows_with_range():
