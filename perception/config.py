@@ -73,19 +73,14 @@ class LidarConfig(StrictModel):
     """Ranges are reported in whole steps of this [m]."""
 
     shared_noise: NonNegative = 0.0
-    """Standard deviation of an error that neighbouring beams share on one solid [m]: walls that are not where their plan
-    has them, or not as flat, a pose that is not quite the one believed. Gaussian and smooth: along a ring its correlation
-    falls as (1 + a) exp(-a) with a = angle / shared_angle, and each solid has its own."""
+    """Standard deviation of an error that neighbouring beams share on one solid [m]: walls that are not where their
+    plan has them, or not as flat, a pose that is not quite the one believed. Gaussian and smooth: along a ring its
+    correlation falls as (1 + a) exp(-a) with a = angle / shared_angle, and each solid has its own."""
     shared_noise_growth: NonNegative = 0.0
     """Standard deviation of the shared error added (in squares) per range [m per m]: a heading that is not quite right.
     """
     shared_angle: Positive = 0.05
     """Angle between beams over which the correlation of the shared error falls to 2 / e [rad]."""
-    clutter_share: Annotated[float, Field(ge=0, le=0.95)] = 0.0
-    """Share of the view that is cluttered: shelves, plants, chairs where the plan has a flat wall. Above 0, runs of outliers
-    begin in cluttered sectors only (as many in all as without). 0: they are spread evenly."""
-    clutter_angle: Positive = 0.2
-    """Mean width of a cluttered sector [rad]."""
     edge_shift: Annotated[float, Field(ge=0, le=0.2)] = 0.0
     """Mean angle by which edges, where neighbouring ranges differ by more than ``outlier_least``, are seen too far left
     or right [rad]; Laplace: the beams between report the surface on the other side."""
@@ -96,8 +91,8 @@ class LidarConfig(StrictModel):
     """Things that no plan shows, met per metre of a beam's way [1/m]: a surface at range r is hidden by one with
     probability 1 - exp(-outlier_short * r). Neighbouring beams meet the same thing."""
     outlier_long: Annotated[float, Field(ge=0, le=0.5)] = 0.0
-    """Share of the echoes that come from beyond the surface that should be there: open doors, glass, goods that are gone.
-    Neighbouring beams pass the same opening."""
+    """Share of the echoes that come from beyond the surface that should be there: open doors, glass, goods that are
+    gone. Neighbouring beams pass the same opening."""
     outlier_angle: Positive = 0.05
     """Mean width of a run of outliers [rad]; the number of its beams is geometric, at least one."""
     outlier_least: NonNegative = 0.1
@@ -112,6 +107,11 @@ class LidarConfig(StrictModel):
     """Scale of long outliers [m]: one run reports range + outlier_least + outlier_long_size * W."""
     outlier_long_shape: Annotated[float, Field(ge=0.2, le=5)] = 1.0
     """Shape of the Weibull distribution of long outliers."""
+    clutter_share: Annotated[float, Field(ge=0, le=0.95)] = 0.0
+    """Share of the view that is cluttered: shelves, plants, chairs where the plan has a flat wall. Above 0, runs of
+    outliers begin in cluttered sectors only (as many in all as without). 0: they are spread evenly."""
+    clutter_angle: Positive = 0.2
+    """Mean width of a cluttered sector [rad]."""
 
     dropout: Probability = 0.002
     """Chance that a beam at normal incidence comes back empty, however strong its signal."""

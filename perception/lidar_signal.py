@@ -634,7 +634,8 @@ def report_returns(
     """Detect, disturb and report the echoes of every beam: vectors of beams, then those with a stray, one by one.
 
     Args:
-        key, unit, runs: of noise, of the scan's, of the unit's and of what neighbours share. bias: of all ranges [m]. truth, row: as in ``find_echoes``.
+        key, unit, runs: of noise, of the scan's, of the unit's and of what neighbours share. bias: of all ranges [m].
+        truth, row: as in ``find_echoes``.
         others: as in ``measure_scan``.
     """
     quantiles, truth, echoes, flags = borrowed(quantiles), borrowed(truth), borrowed(echoes), borrowed(flags)
@@ -658,9 +659,7 @@ def report_returns(
         whole = spread(single(errors[ring]))
         for column in range(0, columns, LANES):
             b = ring * columns + column
-            error = whole
-            if shared.size > 0:
-                error = whole + load(shared, b)
+            error = with_shared(whole, shared, b)
             t, own, cosine = load(truth, b), load(echoes.amplitude, b), load(echoes.cosine, b)
             kind, clear = load(echoes.kind, b), load(window, column)
             noise, threshold, grain, met = zero, zero, zero, cosine >= single(0.0)
@@ -706,9 +705,7 @@ def report_returns(
     for k in range(strayed):
         b = as_index(stray[k])
         ring = b // columns
-        own_error = errors[ring]
-        if shared.size > 0:
-            own_error += float(shared[b])
+        own_error = errors[ring] + shared_error(shared, b)
         report_beam(
             settings, quantiles, key, own_error, float(window[b - ring * columns]), b, truth, echoes, ranges,
             intensity, second_ranges, second_intensity, flags,
@@ -725,14 +722,15 @@ def neighbour_errors(
     truth: Singles,
     row: IntArray,
 ) -> Singles:
-    """Return the errors [m] that neighbouring beams share: (beams,) float32 with room for a vector beyond them, or of no
-    length where the lidar has none.
+    """Return the errors [m] that neighbouring beams share: (beams,) float32 with room for a vector beyond them.
+
+    Of no length where the lidar has none.
 
     Along each solid of a ring two first-order autoregressions, one driving the other: smooth, of unit variance from the
     solid's first beam on, and of the correlation k^n (1 + n (1 - k^2) / (1 + k^2)) at a lag of n beams, which for many
-    beams is Matern's of order 3/2 (Stein, *Interpolation of Spatial Data*, 1999, section 2.7). To it are added runs that a Markov chain of two states begins and ends (Gilbert, *Capacity of
-    a Burst-Noise Channel*, 1960), begun as often as the share of outliers at the beam's own range asks for. A ring's
-    ends are not joined.
+    beams is Matern's of order 3/2 (Stein, *Interpolation of Spatial Data*, 1999, section 2.7). To it are added runs
+    that a Markov chain of two states begins and ends (Gilbert, *Capacity of a Burst-Noise Channel*, 1960), as often as
+    the share of outliers at the beam's own range asks for. A ring's ends are not joined.
 
     Args:
         key: of what neighbours share. columns: beams of a ring. truth, row: as in ``find_echoes``.
@@ -763,14 +761,12 @@ def neighbour_errors(
             value = kept * value + driven * drive
         if settings[S_CLUTTER] > 0.0:
             cluttered = is_cluttered(settings, cluttered, first, uniform(key, 6 * beams + b))
-        if first:
-            run = 0
         if not 0.0 < t < np.inf:
+            run = 0 if first else run
             continue
-        if run != 0:
-            run = 0 if chance < settings[S_RUN_ENDS] else run
-        elif cluttered:
-            run = begun_run(settings, t, chance, first)
+        before = 0 if first else run
+        run = next_run(settings, before, cluttered, t, chance, first)
+        if before == 0:
             size = weibull(settings, run, key, beams + b)
         growth, own = settings[S_SHARED_GROWTH] * t, float(out[b])
         if run == SHORT:
@@ -825,6 +821,26 @@ def shift_edges(
             out[at] = left + v / settings[S_EDGE_MIXED] * (right - left) - float(truth[at])
 
 
+@part
+def with_shared(error: Any, shared: Singles, b: int) -> Any:
+    """Return the errors [m] of a vector of beams from beam b on, with what they share added, if there is any."""
+    if shared.size > 0:
+        return error + load(shared, b)
+    return error
+
+
+@part
+def shared_error(shared: Singles, b: int) -> float:
+    """Return the error [m] that beam b shares with its neighbours, 0 if there is none."""
+    return float(shared[b]) if shared.size > 0 else 0.0
+
+
+@part
+def next_run(settings: FloatArray, before: int, cluttered: bool, distance: float, chance: float, first: bool) -> int:
+    """Return the kind of run of outliers at a beam (0: none), after that at the beam ``before``; see ``begun_run``."""
+    if before != 0:
+        return 0 if chance < settings[S_RUN_ENDS] else before
+    return begun_run(settings, distance, chance, first) if cluttered else 0
 
 
 @part

@@ -212,24 +212,10 @@ def grow_forest(
                     cell[1] += h[i]
                     cell[2] += weight[i]
             for k in range(nodes):
-                total = sums[k, 0].sum(axis=0)
-                best = 1e-9
-                for f in range(features):
-                    gl, hl, wl = 0.0, 0.0, 0.0
-                    for c in range(size - 1):
-                        gl += sums[k, f, c, 0]
-                        hl += sums[k, f, c, 1]
-                        wl += sums[k, f, c, 2]
-                        if wl < least or total[2] - wl < least:
-                            continue
-                        gr, hr = total[0] - gl, total[1] - hl
-                        value = (
-                            gl * gl / (hl + ridge) + gr * gr / (hr + ridge) - total[0] * total[0] / (total[1] + ridge)
-                        )
-                        if value > best:
-                            best, feature[t, first + k], cut[t, first + k] = value, f, c
-                if feature[t, first + k] >= 0:
-                    gain[feature[t, first + k]] += best
+                best = best_split(sums[k], ridge, least)
+                feature[t, first + k], cut[t, first + k] = int(best[0]), int(best[1])
+                if best[0] >= 0.0:
+                    gain[int(best[0])] += best[2]
             for i in range(count):
                 f = feature[t, node[i]]
                 right = f >= 0 and bins[i, f] > cut[t, node[i]]
@@ -242,6 +228,29 @@ def grow_forest(
         for i in range(count):
             score[i] += leaf[t, node[i] - inner]
     return feature, cut, leaf
+
+
+@compiled
+def best_split(sums: FloatArray, ridge: float, least: float) -> tuple[float, float, float]:
+    """Return the feature (-1: none is worth it) that best splits a node, the last bin that goes left, and the gain.
+
+    Args:
+        sums: (F, C, 3) of gradients, curvatures and weights by feature and bin. ridge, least: see ``grow_forest``.
+    """
+    total = sums[0].sum(axis=0)
+    whole = total[0] * total[0] / (total[1] + ridge)
+    best, feature, cut = 1e-9, -1.0, 0.0
+    for f in range(sums.shape[0]):
+        g, h, w = 0.0, 0.0, 0.0
+        for c in range(sums.shape[1] - 1):
+            g, h, w = g + sums[f, c, 0], h + sums[f, c, 1], w + sums[f, c, 2]
+            if w < least or total[2] - w < least:
+                continue
+            other = total[0] - g
+            value = g * g / (h + ridge) + other * other / (total[1] - h + ridge) - whole
+            if value > best:
+                best, feature, cut = value, float(f), float(c)
+    return feature, cut, best
 
 
 @compiled
@@ -316,8 +325,10 @@ def two_sample_test(
             binned[~held], target[~held], weight, TREES, DEPTH, BINS, SHRINKAGE, RIDGE, MIN_LEAF, gain
         )  # fmt: skip
         right[held] = (ask_forest(binned[held], *forest) > 0.0) == (target[held] > 0.5)
-    told = np.stack([np.bincount(group[target == k], weights=right[target == k], minlength=len(names)) for k in (0, 1)])
-    seen = np.stack([np.bincount(group[target == k], minlength=len(names)) for k in (0, 1)])
+    told: FloatArray = np.stack(
+        [np.bincount(group[target == k], weights=right[target == k], minlength=len(names)) for k in (0, 1)]
+    )
+    seen = np.stack([np.bincount(group[target == k], minlength=len(names)) for k in (0, 1)]).astype(np.float64)
     low, high = _interval(told, seen, rng, resamples)
     share = gain / gain.sum() if gain.sum() > 0 else gain
     return TwoSample(

@@ -1,4 +1,4 @@
-"""How far simulated scans are from real ones at the same poses: bias, spread, dropout, Wasserstein and chamfer distance.
+"""How far simulated scans are from real ones at the same poses: bias, spread, dropout, W1 and chamfer distance.
 
 Residuals are ranges minus what the map lets expect, e = r - r_expected, of the beams for which the map says something.
 ``CORE`` parts them: nearer ones are the sensor, the pose and the map; farther ones are things that the map lacks, or

@@ -2,21 +2,21 @@
 
 Real lidar residuals are not white. Four parts are told apart, each estimated where the others say little:
 
-1. **Local noise** of a beam: what neighbouring residuals on one surface are off their line, freed of the q^2 / 12 of the
-   sensor's step q (Widrow and Kollar, *Quantization Noise*, 2008). Of a scanner that interlaces two sweeps only beams of
-   the same sweep are compared.
-2. **Shared error** (pose, map, walls that are not flat): what the core's variance has beyond the local noise. The
-   **angle** over which it changes follows from the robust variogram on single surfaces, gamma(lag) = local + shared *
+1. **Local noise** of a beam: what neighbouring residuals on one surface are off their line, freed of the q^2 / 12 of
+   the sensor's step q (Widrow and Kollar, *Quantization Noise*, 2008). Of a scanner that interlaces two sweeps only
+   beams of the same sweep are compared.
+2. **Shared error** (pose, map, walls that are not flat): what the core's variance has beyond the local noise. The angle
+   over which it changes follows from the robust variogram on single surfaces, gamma(lag) = local + shared *
    (1 - (1 + a) exp(-a)) with a = lag / angle (Cressie, *Statistics for Spatial Data*, 1993, sections 2.4 and 2.6).
 3. **Edges**: where neighbouring expected ranges differ by more than an outlier's least size, as many beams m report the
    other side as a Laplace distributed shift of the edge of scale s makes on average, m = 1 / (2 sinh(spacing / 2 s));
    others report a range between both sides.
-4. **Runs of outliers**: what remains of the residuals beyond ``OUTLIER`` robust deviations. Short ones by the density of unmapped things per
-   metre that gives the counted number, sum(1 - exp(-density * r)) = n; long ones by their share; the mean length
-   L of runs of equal sign from that of the run that an outlier is in, 2 L - 1 if lengths are geometric, so that the long
-   runs, which hold most outliers, come right; clutter from the covariance of being an outlier at two lags, as that of a
-   chain of two states; sizes by L-moments of the Weibull distribution, shape = -ln 2 / ln(1 - l2 / l1) and scale = l1 /
-   Gamma(1 + 1 / shape) (Hosking, *L-moments*, 1990), which keep the mean.
+4. **Runs of outliers**: what remains of the residuals beyond ``OUTLIER`` robust deviations. Short ones by the density
+   of unmapped things per metre that gives the counted number, sum(1 - exp(-density * r)) = n; long ones by their share.
+   The mean length L of runs of equal sign from that of the run that an outlier is in, 2 L - 1 if lengths are geometric,
+   so that the long runs, which hold most outliers, come right. Sizes by L-moments of the Weibull distribution, shape =
+   -ln 2 / ln(1 - l2 / l1) and scale = l1 / Gamma(1 + 1 / shape) (Hosking, *L-moments*, 1990), which keep the mean.
+   Clutter from the covariance of being an outlier at two lags, as that of a chain of two states.
 5. **Dropout**: by least squares, not below 0, on dropout + grazing_dropout * (1 - cos(incidence))^4.
 
 Both variances of the core may grow with range: v(r) = a^2 + (g r)^2, by least squares, not below 0, over bins of range.
@@ -349,9 +349,7 @@ def _line_variance(samples: Sequence[NoiseSample], core: Sequence[FloatArray], s
     return float(np.quantile(every, 0.25) / chi2(LINE_BEAMS - 2).ppf(0.25))
 
 
-def _growing(
-    values: FloatArray, ranges: FloatArray, variance: Callable[[FloatArray], float]
-) -> tuple[float, float]:
+def _growing(values: FloatArray, ranges: FloatArray, variance: Callable[[FloatArray], float]) -> tuple[float, float]:
     """Return a^2 and g^2 of a variance a^2 + (g r)^2 over bins of range, not below 0."""
     if len(values) == 0:
         return 0.0, 0.0
@@ -373,9 +371,7 @@ def _growing(
     return float(solution[0]), float(solution[1])
 
 
-def _shared(
-    samples: Sequence[NoiseSample], core: Sequence[FloatArray], local: tuple[float, float]
-) -> dict[str, float]:
+def _shared(samples: Sequence[NoiseSample], core: Sequence[FloatArray], local: tuple[float, float]) -> dict[str, float]:
     """Return the size of the shared error: what the core's variance has beyond the local one."""
     errors = np.concatenate([e.ravel() for e in core])
     ranges = np.concatenate([sample.expected.ravel() for sample in samples])
@@ -434,7 +430,9 @@ def _runs(
     samples: Sequence[NoiseSample], plain: Sequence[NDArray[np.bool_]], least: float
 ) -> tuple[dict[str, float], dict[str, bool]]:
     """Return the fields of runs of outliers among the ``plain`` beams of each sample, and which of them are known."""
-    error = np.concatenate([np.where(part, each.error, np.nan).ravel() for each, part in zip(samples, plain, strict=True)])
+    error = np.concatenate(
+        [np.where(part, each.error, np.nan).ravel() for each, part in zip(samples, plain, strict=True)]
+    )
     expected = np.concatenate([sample.expected.ravel() for sample in samples])
     seen = np.isfinite(error)
     short, long = seen & (error < -least), seen & (error > least)
@@ -463,9 +461,7 @@ def _runs(
     return values, known
 
 
-def _run_length(
-    samples: Sequence[NoiseSample], plain: Sequence[NDArray[np.bool_]], least: float
-) -> tuple[int, float]:
+def _run_length(samples: Sequence[NoiseSample], plain: Sequence[NDArray[np.bool_]], least: float) -> tuple[int, float]:
     """Return the number of runs of outliers of one sign, and the mean length [beams] of geometric ones like them."""
     lengths = []
     for sample, part in zip(samples, plain, strict=True):

@@ -167,7 +167,9 @@ def judge(held: HeldScans, *, twin: Twin | None = None, seed: int = 0, perfect: 
         expected = Expected(found.expected[picked], found.surface[picked]) if aligned else held.map.expected(poses)
         simulated = simulate_scans(config, held.map, poses, expected, scans, seed=seed)
         ranges = expected.ranges.astype(np.float64)
-        pairs = ScanPairs(scans.angles, ranges, scans.ranges.astype(np.float64), simulated, found.stretch[picked], poses)
+        pairs = ScanPairs(
+            scans.angles, ranges, scans.ranges.astype(np.float64), simulated, found.stretch[picked], poses
+        )
         rows = scan_metrics(pairs, name, local_noise=found.noise, seed=seed)
         rows.append(_told_apart(pairs, name, seed))
         metrics += rows if aligned else [_renamed(row) for row in rows]
@@ -201,9 +203,7 @@ def _told_apart(pairs: ScanPairs, name: str, seed: int) -> Metric:
 def _as_metric(result: TwoSample, floor: TwoSample, name: str) -> Metric:
     base = floor.accuracy if np.isfinite(floor.accuracy) else None
     ratio = result.accuracy / base if base else None
-    return Metric(
-        "lidar_c2st", name, None, result.accuracy, result.ci_low, result.ci_high, result.n, base, ratio, "1"
-    )
+    return Metric("lidar_c2st", name, None, result.accuracy, result.ci_low, result.ci_high, result.n, base, ratio, "1")
 
 
 def _short_metric(held: HeldScans) -> Metric:
@@ -237,13 +237,9 @@ def _notes(held: HeldScans, model: str) -> list[str]:
     ]
     if held.own_map:
         notes.append(
-            f"{name}: the map was made of the scans of every other 3 m of path; {len(held.picked)} of the others are judged"
+            f"{name}: the map was made of the scans of every other 3 m of path; {len(held.picked)} others are judged"
         )
-    if found.changed:
-        notes.append(
-            f"{name}: the scene changed or is not all mapped: {found.short.value:.1%} of the beams are short for no "
-            "reason that the map knows (5 % are usual)"
-        )
+    notes += [f"{name}: {line}" for line in found.notes]
     core = residuals(found.scans.ranges, found.expected)
     core = core[np.abs(core) < found.core]
     if len(core):

@@ -1,4 +1,4 @@
-"""Errors that neighbouring beams of a lidar share: their moments against closed forms, and that they are off by default."""
+"""Errors that neighbouring beams of a lidar share: moments against closed forms, and nothing of them by default."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def errors_of(frames=30, **settings):
 
 
 def test_shared_noise_is_smooth_and_of_the_asked_deviation_and_angle():
-    error, true = errors_of(shared_noise=0.05, shared_angle=0.06)
+    error, _ = errors_of(shared_noise=0.05, shared_angle=0.06)
     spacing = 2 * np.pi / 720
     assert error.std() == pytest.approx(0.05, rel=0.02)
     assert abs(error.mean()) < 0.001
@@ -110,7 +110,7 @@ def test_clutter_gathers_the_outliers_and_keeps_their_share():
     error, _ = errors_of(clutter_share=share, clutter_angle=angle, outlier_long=0.05, outlier_angle=1e-6)
     out = error > 1e-3
     assert out.mean() == pytest.approx(0.05, rel=0.12)
-    # Runs of one beam each in the on state of a chain of two states: covariance p^2 (1 - c) / c exp(-lag / ((1 - c) w)).
+    # Runs of one beam in one state of a chain of two: covariance p^2 (1 - c) / c exp(-lag / ((1 - c) width)).
     for lag in (8, 25):
         found = ((out[:, :-lag] - 0.05) * (out[:, lag:] - 0.05)).mean()
         expected = 0.05**2 * (1 - share) / share * np.exp(-lag * beams / ((1 - share) * angle))

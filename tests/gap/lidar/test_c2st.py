@@ -1,4 +1,4 @@
-"""The classifier two-sample test: calibrated where there is nothing to tell, sharp where there is, blind where it says."""
+"""The classifier two-sample test: fair where there is nothing to tell, sharp where there is, blind where it says."""
 
 import numpy as np
 import pytest

@@ -104,7 +104,8 @@ def test_a_bias_shows_only_against_a_map_from_elsewhere():
 
 def test_a_quiet_lidar_comes_out_quiet():
     quiet = dict.fromkeys(
-        ("outlier_short", "outlier_long", "edge_shift", "edge_mixed", "shared_noise", "dropout", "range_resolution"), 0.0
+        ("outlier_short", "outlier_long", "edge_shift", "edge_mixed", "shared_noise", "dropout", "range_resolution"),
+        0.0,
     )
     found = fit_noise([sample(2, **quiet)], seed=0)
     assert found["range_noise"].value == pytest.approx(0.008, rel=0.08)
@@ -139,7 +140,7 @@ def test_the_step_of_ranges_is_found(step, found):
 
 def test_too_few_beams_are_refused_and_few_stretches_give_no_interval():
     part = sample().take(np.arange(3))
-    with pytest.raises(InputError, match="1[0-9]* lidar beams|lidar beams"):
+    with pytest.raises(InputError, match="lidar beams can be held"):
         fit_noise([part], seed=0)
     few = fit_noise([sample().take(np.arange(25))], seed=0)
     assert few["range_noise"].ci_low is None

@@ -21,7 +21,7 @@ ANGLES = np.linspace(-np.pi / 2, np.pi / 2, 91)
 
 
 def pairs(noise=0.02, simulated_noise=0.02, bias=0.0, lost=0.03, outliers=0.05, scans=240, seed=0):
-    """Scans of rooms of different sizes: real ones with noise, outliers and dropout; simulated ones with noise alone."""
+    """Scans of rooms: real ones with noise, outliers and dropout; simulated ones with noise alone."""
     rng = np.random.default_rng(seed)
     expected = rng.uniform(2.0, 8.0, (scans, 1)) * (1 + 0.2 * np.cos(3 * ANGLES + rng.uniform(0, 6, (scans, 1))))
     expected[:, :4] = np.nan
@@ -83,7 +83,9 @@ def test_metrics_equal_independent_computations():
     back = np.isfinite(given.real)
     assert found["lidar_coverage"].value == pytest.approx((back & known).sum() / back.sum())
     assert found["lidar_inliers"].value == pytest.approx((np.abs(e) < 0.5).mean())
-    halves = [e_half[np.isfinite(e_half)] for e_half in (residuals(given.real[m], given.expected[m]) for m in given.halves())]
+    halves = [
+        e_half[np.isfinite(e_half)] for e_half in (residuals(given.real[m], given.expected[m]) for m in given.halves())
+    ]
     assert found["lidar_w1_all"].floor == pytest.approx(wasserstein_distance(*halves))
     assert found["lidar_w1_core"].floor == pytest.approx(wasserstein_distance(*(core_of(half) for half in halves)))
 
