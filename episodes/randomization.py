@@ -27,7 +27,7 @@ from .distributions import Sampler
 from .drivers import Driver
 from .people import Walker
 from .scenario import DRIVE_QUANTITIES, MATERIAL_QUANTITIES, RECIPE_QUANTITIES, DriveRanges, Scenario
-from .sensor_ranges import CAMERA_ELEMENTS
+from .sensor_ranges import CAMERA_ELEMENTS, LidarRanges
 
 if TYPE_CHECKING:
     from ..robots.twin import Twin, TwinParameter
@@ -125,7 +125,7 @@ def sample_scenario(scenario: Scenario, seed: int, index: int, twin: Twin | None
         seed, index: what identifies the episode.
         twin: calibrated parameters. Its identifiable drive parameters are drawn from their 95 % intervals (a normal
             around the value, cut at the interval's ends), in place of the scenario's absolute ranges; ranges in
-            ``unit: nominal`` multiply what the twin says.
+            ``unit: nominal`` multiply what the twin says. Its lidar noise likewise, for the lidar of all robots.
 
     Returns:
         The episode; equal arguments give an equal one, whatever was drawn before.
@@ -371,22 +371,30 @@ def _drawn(draw: _Draw, label: str, parameter: TwinParameter) -> float:
     return value
 
 
-def _calibrated_lidar(lidar: LidarConfig, draw: _Draw, twin: Twin | None) -> LidarConfig:
-    """Return the lidar with the noise of the twin, if it has any: what the log identified drawn from its interval."""
+def _calibrated_lidar(
+    lidar: LidarConfig, vary: LidarRanges, draw: _Draw, twin: Twin | None
+) -> tuple[LidarConfig, LidarRanges]:
+    """Return the lidar with the noise of the twin, if it has any: what the log identified drawn from its interval.
+
+    Of the ranges, absolute ones of what the log identified are left out.
+    """
     if twin is None or not twin.lidar:
-        return lidar
+        return lidar, vary
     values = {
         name: _drawn(draw, f"sensors.lidar.{name}", parameter) if parameter.identifiable else parameter.value
         for name, parameter in sorted(twin.lidar.items())
     }
     try:
-        return lidar.calibrated(values)
+        calibrated = lidar.calibrated(values)
     except ValueError as error:
         raise InputError(
             f"the lidar section of twin '{twin.name}' does not fit the scenario's lidar: {error}",
             where="sensors.lidar",
             mend="calibrate the lidar again, or leave its section out of the twin",
         ) from error
+    ranges = {name: getattr(vary, name, None) for name, item in twin.lidar.items() if item.identifiable}
+    known = {name: None for name, source in ranges.items() if source is not None and source.dimension != "nominal"}
+    return calibrated, vary.model_copy(update=known)
 
 
 def _sensors(
@@ -396,8 +404,9 @@ def _sensors(
     imu = sensors.imu
     gyroscope = _varied(scenario, draw, "sensors.imu.gyroscope", imu.gyroscope, vary.imu.gyroscope)
     accelerometer = _varied(scenario, draw, "sensors.imu.accelerometer", imu.accelerometer, vary.imu.accelerometer)
+    lidar, lidar_ranges = _calibrated_lidar(sensors.lidar, vary.lidar, draw, twin)
     return (
-        _varied(scenario, draw, "sensors.lidar", _calibrated_lidar(sensors.lidar, draw, twin), vary.lidar),
+        _varied(scenario, draw, "sensors.lidar", lidar, lidar_ranges),
         _varied(scenario, draw, "sensors.camera", sensors.camera, vary.camera, CAMERA_ELEMENTS),
         imu.model_copy(
             update={

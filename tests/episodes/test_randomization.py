@@ -123,6 +123,27 @@ def test_twin_intervals_replace_absolute_ranges_and_nominal_ranges_multiply():
     assert 0.5 <= sample_scenario(scenario, 0, 0).drives[0].motor_lag <= 0.6
 
 
+def test_a_twins_lidar_noise_takes_the_place_of_the_scenarios():
+    noise = {
+        "range_noise": {"value": 0.02, "ci_low": 0.015, "ci_high": 0.03, "identifiable": True, "unit": "m"},
+        "shared_noise": {"value": 0.04, "identifiable": False, "unit": "m"},
+        "outlier_long": {"value": 0.05, "ci_low": 0.05, "ci_high": 0.05, "identifiable": True, "unit": "1"},
+    }
+    site = Twin.model_validate({**twin().model_dump(), "lidar": noise})
+    base = SMALL.sensors.lidar.model_copy(update={"crosstalk": 0.1, "dropout": 0.07})
+    scenario = SMALL.model_copy(update={"sensors": SMALL.sensors.model_copy(update={"lidar": base})})
+    drawn = [sample_scenario(scenario, 0, index, site).lidar for index in range(8)]
+    assert all(0.015 <= lidar.range_noise <= 0.03 for lidar in drawn)
+    assert len({lidar.range_noise for lidar in drawn}) == 8
+    assert {(x.shared_noise, x.outlier_long, x.dropout, x.beams) for x in drawn} == {(0.04, 0.05, 0.07, base.beams)}
+    # What a fit has measured together with all else must not act a second time.
+    assert {lidar.crosstalk for lidar in drawn} == {0.0}
+    assert sample_scenario(scenario, 0, 0, twin()).lidar.crosstalk == 0.1
+    wrong = Twin.model_validate({**twin().model_dump(), "lidar": {"fog": noise["shared_noise"]}})
+    with pytest.raises(InputError, match="fog"):
+        sample_scenario(scenario, 0, 0, wrong)
+
+
 def test_payload_never_exceeds_what_the_robot_carries():
     tasks = SMALL.tasks.model_copy(update={"payload": Constant(value=500, unit="kg")})
     sampled = sample_scenario(SMALL.model_copy(update={"tasks": tasks}), 0, 0)
