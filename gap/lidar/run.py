@@ -11,7 +11,7 @@ from ...common.errors import InputError
 from ...common.geometry import FloatArray
 from ...perception.config import LidarConfig
 from ...robots.twin import Twin, TwinParameter
-from ..fieldlog import FieldLog
+from ..fieldlog import FieldLog, IntArray
 from ..metrics import Metric
 from .c2st import TwoSample, scan_windows, two_sample_test
 from .map import Expected, LidarMap, build_map, split_stretches
@@ -44,7 +44,7 @@ class HeldScans:
     map: LidarMap
     own_map: bool
     residuals: Residuals
-    picked: np.ndarray
+    picked: IntArray
     sensor: SensorClass
 
 
@@ -116,10 +116,14 @@ def hold_scans(log: FieldLog, *, layout: LidarMap | None = None, seed: int = 0) 
         lidar_map, judged = build_map(log, of_map), ~of_map
     else:
         lidar_map, judged = layout, np.ones_like(of_map)
-    found = measure_residuals(log, lidar_map, judged, seed=seed)
+    return held_scans(log, lidar_map, measure_residuals(log, lidar_map, judged, seed=seed), own_map=layout is None)
+
+
+def held_scans(log: FieldLog, lidar_map: LidarMap, found: Residuals, *, own_map: bool) -> HeldScans:
+    """Take residuals that were measured elsewhere; ``own_map``: whether the map was made of the same log."""
     count = len(found.scans)
     picked = np.unique(np.linspace(0, count - 1, min(count, MOST_SCANS)).astype(np.int64))
-    return HeldScans(log, lidar_map, layout is None, found, picked, sensor_class(found.scans))
+    return HeldScans(log, lidar_map, own_map, found, picked, sensor_class(found.scans))
 
 
 def fit_held(held: Sequence[HeldScans], seed: int) -> dict[str, TwinParameter]:

@@ -51,14 +51,15 @@ def test_features_equal_plain_formulas():
     assert linregress(points[:, 0], points[:, 1]).stderr > 0  # not a degenerate cloud
 
 
+@pytest.mark.slow
 def test_what_is_the_same_cannot_be_told_apart():
     inside, values = 0, []
-    for seed in range(10):
+    for seed in range(8):
         true = rooms(seed)
         result = told(sensed(true, 100 + seed), sensed(true, 200 + seed), seed)
         inside += result.ci_low <= 0.5 <= result.ci_high
         values.append(result.accuracy)
-    assert inside >= 8
+    assert inside >= 7
     assert np.mean(values) == pytest.approx(0.5, abs=0.01)
 
 

@@ -108,6 +108,7 @@ def test_intervals_hold_the_truth_and_widen_with_what_a_stretch_shares():
     assert np.isfinite(few.value)
 
 
+@pytest.mark.slow
 def test_each_metric_sees_its_own_fault():
     base = pairs(outliers=0.0)
     plain = by_name(base)
