@@ -422,9 +422,11 @@ def report_one_by_one(settings, quantiles, key, columns, truth, echoes, out, fla
 
 @njit(error_model="numpy")
 def report_together(settings, quantiles, key, columns, truth, echoes, out, flags):
+    row = np.zeros(truth.size, np.int32)
     signal.report_returns(
-        settings, quantiles, key, np.uint64(2), 0.01, columns, truth, echoes, out[0], out[1], out[2], out[3], flags
-    )
+        settings, quantiles, key, np.uint64(2), np.uint64(3), 0.01, columns, truth, row, echoes, out[0], out[1], out[2],
+        out[3], flags,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("mode", ["strongest", "first", "last"])
