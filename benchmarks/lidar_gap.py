@@ -40,7 +40,9 @@ def main() -> None:
         print(f"{name}: fit {time.process_time() - begun:.1f} s", flush=True)
         for field, item in twins[name].lidar.items():
             interval = "-" if item.ci_low is None else f"{item.ci_low:.4g} to {item.ci_high:.4g}"
-            print(f"  {field} {item.value:.4g} ({interval}) {item.unit}{'' if item.identifiable else ' not identified'}")
+            print(
+                f"  {field} {item.value:.4g} ({interval}) {item.unit}{'' if item.identifiable else ' not identified'}"
+            )
     for fitted, judged in PAIRS:
         compare(fitted, held[judged], twins[fitted], twins[judged])
 
@@ -51,7 +53,9 @@ def compare(fitted: str, held: HeldScans, twin: Twin, own: Twin) -> None:
     gaps = [judge(held, perfect=True), judge(held), judge(held, twin=twin), judge(held, twin=own)]
     name = held.log.name
     short = held.residuals.short
-    print(f"\n{fitted} -> {name} (unexplained short {short.value:.1%}), {time.process_time() - begun:.1f} s", flush=True)
+    print(
+        f"\n{fitted} -> {name} (unexplained short {short.value:.1%}), {time.process_time() - begun:.1f} s", flush=True
+    )
     print("| figure | no noise | data sheet | fitted elsewhere | interval | floor | raw poses | fitted here |")
     for row in ROWS:
         after = gaps[2].metric(f"lidar_{row}")
