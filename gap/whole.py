@@ -16,6 +16,7 @@ from .fieldlog import FieldLog
 from .lidar.map import LidarMap, build_map, require_scans, split_stretches
 from .lidar.map_layout import layout_map
 from .lidar.residuals import Residuals, measure_residuals
+from .lidar.run import held_scans, judge
 from .metrics import Metric
 from .motion_sources import split_motion
 from .odometry import OdometryGap, measure_odometry
@@ -141,7 +142,7 @@ def measure_whole(
     """
     missing: list[Missing] = []
     motion = _motion(logs, twin, seed, missing)
-    lidar = _lidar(logs, layout, seed, missing)
+    lidar = _lidar(logs, layout, twin, seed, missing)
     odometry = _odometry(logs, twin, seed, missing)
     orders = {log.name: measure_orders(log, seed=seed) for log in logs if has_orders(log)}
     if not motion and not lidar and not odometry and not any(gap.metrics for gap in orders.values()):
@@ -175,7 +176,9 @@ def _motion(logs: Sequence[FieldLog], twin: Twin | None, seed: int, missing: lis
     return found
 
 
-def _lidar(logs: Sequence[FieldLog], layout: Layout | None, seed: int, missing: list[Missing]) -> dict[str, LidarPart]:
+def _lidar(
+    logs: Sequence[FieldLog], layout: Layout | None, twin: Twin | None, seed: int, missing: list[Missing]
+) -> dict[str, LidarPart]:
     found = {}
     for log in logs:
         if log.scans is None or len(log.scans) < 2 or len(log.pose_t_ns) < 2:
@@ -183,21 +186,26 @@ def _lidar(logs: Sequence[FieldLog], layout: Layout | None, seed: int, missing: 
             missing.append(Missing("lidar", log.name, lacks))
             continue
         try:
-            found[log.name] = _held(log, layout, seed)
+            found[log.name] = _held(log, layout, twin, seed)
         except InputError as error:
             missing.append(Missing("lidar", log.name, said(error)))
     return found
 
 
-def _held(log: FieldLog, layout: Layout | None, seed: int) -> LidarPart:
-    """Hold a log's scans against the layout, or every other stretch of them against a map of the others."""
+def _held(log: FieldLog, layout: Layout | None, twin: Twin | None, seed: int) -> LidarPart:
+    """Hold a log's scans, and simulated ones, against the layout, or every other stretch against a map of the rest."""
     scans, of_map = require_scans(log), split_stretches(log)
     if layout is not None:
         lidar_map, judged = layout_map(layout, scans), np.ones_like(of_map)
     else:
         lidar_map, judged = build_map(log, of_map), ~of_map
     found = measure_residuals(log, lidar_map, judged, seed=seed)
-    metrics, notes = residual_metrics(found, log.name), []
+    simulated = judge(held_scans(log, lidar_map, found, own_map=layout is None), twin=twin, seed=seed)
+    metrics = residual_metrics(found, log.name)
+    # Of inliers and coverage the residuals' own shares are shown, which count all judged beams.
+    known = {metric.name for metric in metrics} | {"lidar_raw_inliers", "lidar_raw_coverage"}
+    metrics += [metric for metric in simulated.metrics if metric.name not in known]
+    notes = [f"{log.name}: the simulated lidar is {simulated.model}."]
     if layout is None:
         notes.append(f"{log.name}: the map was made of the scans of every other 3 m of path; the others are judged.")
     if found.changed:
