@@ -1,0 +1,355 @@
+"""Fit of the parameters of ``MotionSpread`` that say how much motion differs from its mean.
+
+To first order the error of a window's end is a linear function of the processes that cause it, so that its covariance
+is a sum over causes of variance times a matrix that depends on the window and on the cause's correlation time. The
+matrices are computed once for a grid of times, by propagation along the mean path; the one of the hold by sampling.
+Then the parameters maximise a composite likelihood (Varin, Reid and Firth, *Statistica Sinica* 21, 2011): all windows
+and horizons as if they were independent, each a Student's t in x, y and yaw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import gammaln
+
+from ..common.geometry import FloatArray, relative, wrap_angle
+from ..common.kernels import compiled
+from ..robots.motion_spread import GRID, MOVING_V, MOVING_W, PATH_STEP, VALUE_NAMES, sample_ends
+from .fieldlog import SECOND, FieldLog, IntArray
+from .replay import Windows
+from .spread_response import Response, TimedCommands, aged, at_places, cumulate, fit_timing, lagged
+
+HOLDS = (0.0, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4)
+"""Mean times for which a command may be held [s]."""
+TIMES = np.array([0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2])
+"""Grid of correlation times [s]; between them covariances are interpolated on a logarithmic axis."""
+NAMES = (
+    "turn_sd", "turn_time", "travel_sd", "travel_time", "veer_sd", "veer_time",
+    "turn_robot", "travel_robot", "veer_robot", "crab_robot", "rock_position", "rock_yaw", "tail",
+)  # fmt: skip
+"""What the likelihood is maximised over."""
+START = np.array([0.05, 1.0, 0.02, 2.0, 0.05, 0.5, 0.01, 0.01, 0.01, 0.01, 7e-4, 3e-3, 6.0])
+_PRIOR = 2.0
+"""Standard deviation of the weak normal prior of the logarithms, around ``START``."""
+_TAIL_ABOVE = 2.2
+_HOLD_SAMPLES = 48
+_ITERATIONS = 40
+_CAUSES = ("turn", "travel", "veer")
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Ends of the windows of one log in the frame of their starts.
+
+    Attributes:
+        log: where they come from.
+        truth: (K, H, 3) measured.
+        valid: (K, H) bool.
+        rate: (G, 2) mean response every ``GRID``, neither held, delayed nor lagged; ``place`` (K,): starts in it, with
+            the delay taken off.
+        mean: (K, H, 3) of the mean path.
+        travel, heading: (K, T) of the mean path: travel of each step [m], heading in its middle [rad].
+        turn: (K, T) of the mean path [rad].
+        moving: (K, 1 + H) 1 where the mean path moves, at the start and at the ends, else 0.
+    """
+
+    log: FieldLog
+    truth: FloatArray
+    valid: NDArray[np.bool_]
+    rate: FloatArray
+    place: FloatArray
+    mean: FloatArray
+    travel: FloatArray
+    heading: FloatArray
+    turn: FloatArray
+    moving: FloatArray
+    steps: IntArray
+
+
+def ends_of(windows: Windows, commands: TimedCommands, response: Response) -> Ends:
+    """Return true and mean ends of windows."""
+    rate = commands.rate(response.respond(commands.log.cmd))
+    start, truth = windows.truth[:, :1], windows.truth[:, windows.horizon_steps]
+    found = relative(start, truth)
+    steps = path_steps(windows)
+    place = (windows.start_ns - windows.log.cmd_t_ns[0]) / SECOND / GRID - response.delay / GRID
+    total = cumulate(lagged(aged(rate, response.hold), response.lag))
+    grid = place[:, None] + np.arange(steps[-1] + 1)[None, :] * round(PATH_STEP / GRID)
+    moved = np.diff(at_places(total, grid), axis=1)
+    yaw = np.cumsum(moved[..., 1], axis=1)
+    heading = yaw - 0.5 * moved[..., 1]
+    travel = moved[..., 0]
+    path = np.stack(
+        [np.cumsum(travel * np.cos(heading), axis=1), np.cumsum(travel * np.sin(heading), axis=1), yaw], axis=-1
+    )
+    now = moved / PATH_STEP
+    moves = ((np.abs(now[..., 0]) > MOVING_V) | (np.abs(now[..., 1]) > MOVING_W)).astype(np.float64)
+    return Ends(
+        log=windows.log, truth=found, valid=windows.valid, rate=rate, place=place, mean=path[:, steps - 1],
+        travel=np.ascontiguousarray(travel), heading=heading, turn=moved[..., 1],
+        moving=np.concatenate([moves[:, :1], moves[:, steps - 1]], axis=1), steps=steps,
+    )  # fmt: skip
+
+
+def path_steps(windows: Windows) -> IntArray:
+    """Return the horizons (H,) of windows in steps of ``PATH_STEP``, at least one."""
+    return np.maximum(np.round(np.array(windows.horizons) / PATH_STEP).astype(np.int64), 1)
+
+
+@dataclass(frozen=True)
+class Covariances:
+    """Covariances (K, H, 3, 3) of the ends of windows, for causes of unit variance.
+
+    Attributes:
+        error: (K, H, 3) true minus expected end; the heading wrapped.
+        valid: (K, H) bool.
+        causes: by cause, one for each of ``TIMES``, then one for a constant.
+        crab: of a constant crab.
+        hold: of the hold, as it is.
+        rock: (2, ...) of rocking in position and in heading. truth: the same of the tracker.
+    """
+
+    error: FloatArray
+    valid: NDArray[np.bool_]
+    causes: dict[str, list[FloatArray]]
+    crab: FloatArray
+    hold: FloatArray
+    rock: FloatArray
+    truth: FloatArray
+
+    def where(self, keep: NDArray[np.bool_]) -> Covariances:
+        """Return the windows of a mask (K,) bool."""
+        return replace(
+            self, error=self.error[keep], valid=self.valid[keep],
+            causes={name: [item[keep] for item in parts] for name, parts in self.causes.items()},
+            crab=self.crab[keep], hold=self.hold[keep], rock=self.rock[:, keep], truth=self.truth[:, keep],
+        )  # fmt: skip
+
+    def of(self, values: dict[str, float], truth: tuple[float, float], hold: float = 1.0) -> FloatArray:
+        """Return the covariances for parameter values and the tracker's noise [m, rad]."""
+        total = hold * self.hold + values["crab_robot"] ** 2 * self.crab
+        for name in _CAUSES:
+            parts = self.causes[name]
+            total = total + values[f"{name}_sd"] ** 2 * _between(parts, values[f"{name}_time"])
+            total += values[f"{name}_robot"] ** 2 * parts[-1]
+        total += values["rock_position"] ** 2 * self.rock[0] + values["rock_yaw"] ** 2 * self.rock[1]
+        total += truth[0] ** 2 * self.truth[0] + truth[1] ** 2 * self.truth[1]
+        return total
+
+
+def covariances(parts: Sequence[Ends], hold: float, lag: float, seed_key: np.uint64) -> Covariances:
+    """Compute the covariances of the windows of some logs."""
+    found = [_covariances(item, hold, lag, seed_key) for item in parts]
+    return Covariances(
+        error=np.concatenate([item.error for item in found]),
+        valid=np.concatenate([item.valid for item in found]),
+        causes={
+            name: [np.concatenate(each) for each in zip(*(item.causes[name] for item in found), strict=True)]
+            for name in _CAUSES
+        },
+        crab=np.concatenate([item.crab for item in found]),
+        hold=np.concatenate([item.hold for item in found]),
+        rock=np.concatenate([item.rock for item in found], axis=1),
+        truth=np.concatenate([item.truth for item in found], axis=1),
+    )
+
+
+def _covariances(ends: Ends, hold: float, lag: float, key: np.uint64) -> Covariances:
+    v, omega = ends.travel / PATH_STEP, ends.turn / PATH_STEP
+    zero = np.zeros_like(v)
+    shapes = {
+        "turn": np.stack([zero, zero, omega], axis=-1),
+        "travel": np.stack([v, zero, zero], axis=-1),
+        "veer": np.stack([zero, zero, np.abs(v)], axis=-1),
+    }
+    keeps = [*np.exp(-PATH_STEP / TIMES), 1.0]
+
+    def spread(shape: FloatArray, keep: float) -> FloatArray:
+        result: FloatArray = propagate(shape, ends.travel, ends.heading, ends.steps, keep, PATH_STEP)
+        return result
+
+    mean, held = ends.mean, np.zeros((*ends.mean.shape, 3))
+    if hold > 0.0:
+        mean, held = hold_moments(ends, hold, lag, key)
+    error = ends.truth - mean
+    error[..., 2] = wrap_angle(error[..., 2])
+    swing, ends_only = _measured(ends.mean)
+    start, stop = ends.moving[:, :1, None, None], ends.moving[:, 1:, None, None]
+    rock = np.stack([start * ends_only[0] + stop * ends_only[0], start * swing + stop * ends_only[1]])
+    return Covariances(
+        error=error,
+        valid=ends.valid,
+        causes={name: [spread(shape, float(keep)) for keep in keeps] for name, shape in shapes.items()},
+        crab=spread(np.stack([zero, v, zero], axis=-1), 1.0),
+        hold=held,
+        rock=rock,
+        truth=np.stack([2.0 * ends_only[0] + 0.0 * swing, swing + ends_only[1]]),
+    )
+
+
+def hold_moments(ends: Ends, hold: float, lag: float, key: np.uint64) -> tuple[FloatArray, FloatArray]:
+    """Return mean (K, H, 3) and covariance (K, H, 3, 3) of the ends for random holds alone, from samples."""
+    values = np.zeros(len(VALUE_NAMES))
+    values[VALUE_NAMES.index("hold")], values[VALUE_NAMES.index("lag")] = hold, lag
+    values[VALUE_NAMES.index("tail")] = 100.0
+    for name in ("turn_time", "travel_time", "veer_time"):
+        values[VALUE_NAMES.index(name)] = 1.0
+    drawn = sample_ends(ends.rate, ends.place, ends.steps, values, _HOLD_SAMPLES, key)
+    mean = drawn.mean(axis=2)
+    off = drawn - mean[:, :, None]
+    # The mean is one of samples too, and errors are counted from it.
+    share = (1.0 + 1.0 / _HOLD_SAMPLES) / (_HOLD_SAMPLES - 1)
+    return mean, np.einsum("khni,khnj->khij", off, off) * share
+
+
+def _measured(mean: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return what noise of unit variance in the measured poses does to ends.
+
+    Returns:
+        (K, H, 3, 3) of the heading at the start, which swings the path; (2, 1, 1, 3, 3) of position and of heading at
+        the end.
+    """
+    lever = np.stack([mean[..., 1], -mean[..., 0], -np.ones(mean.shape[:2])], axis=-1)
+    only = np.zeros((2, 1, 1, 3, 3))
+    only[0, ..., 0, 0] = only[0, ..., 1, 1] = only[1, ..., 2, 2] = 1.0
+    return lever[..., :, None] * lever[..., None, :], only
+
+
+def _between(parts: list[FloatArray], time: float) -> FloatArray:
+    """Interpolate covariances over the logarithm of the correlation time."""
+    place = float(np.interp(np.log(time), np.log(TIMES), np.arange(len(TIMES))))
+    low = min(int(place), len(TIMES) - 2)
+    result: FloatArray = (low + 1 - place) * parts[low] + (place - low) * parts[low + 1]
+    return result
+
+
+@compiled
+def propagate(
+    shape: FloatArray, travel: FloatArray, heading: FloatArray, steps: IntArray, keep: float, step: float
+) -> FloatArray:
+    """Covariance of a path's end, to first order, when a stationary process of unit variance disturbs its speeds.
+
+    Args:
+        shape: (K, T, 3) how much of it disturbs forward speed [m/s], lateral speed [m/s] and yaw rate [rad/s].
+        travel: (K, T) [m] and heading (K, T) [rad] of the mean path.
+        steps: (H,) ascending numbers of steps.
+        keep: correlation of the process from step to step; 1: it is constant.
+        step: [s].
+
+    Returns:
+        (K, H, 3, 3) covariance of x, y [m] and yaw [rad] in the frame of the start.
+    """
+    out = np.zeros((len(travel), len(steps), 3, 3))
+    for k in range(len(travel)):
+        xx = xy = xt = yy = yt = tt = 0.0
+        cx = cy = ct = 0.0  # covariances with the process as it is now
+        h = 0
+        for i in range(steps[-1]):
+            c, s = np.cos(heading[k, i]), np.sin(heading[k, i])
+            bx = (shape[k, i, 0] * c - shape[k, i, 1] * s) * step
+            by = (shape[k, i, 0] * s + shape[k, i, 1] * c) * step
+            bt = shape[k, i, 2] * step
+            fx, fy = -travel[k, i] * s, travel[k, i] * c
+            # The turn of this step acts on half of its travel.
+            bx += 0.5 * fx * bt
+            by += 0.5 * fy * bt
+            nxx = xx + 2.0 * (bx * cx + fx * xt + bx * fx * ct) + bx * bx + fx * fx * tt
+            nyy = yy + 2.0 * (by * cy + fy * yt + by * fy * ct) + by * by + fy * fy * tt
+            nxy = xy + bx * cy + by * cx + fx * yt + fy * xt + bx * by + (bx * fy + by * fx) * ct + fx * fy * tt
+            nxt = xt + bx * ct + fx * tt + bt * cx + bx * bt + bt * fx * ct
+            nyt = yt + by * ct + fy * tt + bt * cy + by * bt + bt * fy * ct
+            ntt = tt + 2.0 * bt * ct + bt * bt
+            cx, cy, ct = keep * (cx + bx + fx * ct), keep * (cy + by + fy * ct), keep * (ct + bt)
+            xx, xy, xt, yy, yt, tt = nxx, nxy, nxt, nyy, nyt, ntt
+            if i + 1 == steps[h]:
+                o = out[k, h]
+                o[0, 0], o[0, 1], o[0, 2] = xx, xy, xt
+                o[1, 0], o[1, 1], o[1, 2] = xy, yy, yt
+                o[2, 0], o[2, 1], o[2, 2] = xt, yt, tt
+                h += 1
+    return out
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Fitted parameters: by ``NAMES``, with the tracker's noise [m, rad] and the loss (negative log likelihood)."""
+
+    values: dict[str, float]
+    truth: tuple[float, float]
+    loss: float
+
+
+def fit_noise(table: Covariances, truth: tuple[float, float], start: FloatArray | None = None) -> Noise:
+    """Maximise the composite likelihood.
+
+    Args:
+        table: of the training windows. truth: the tracker's noise [m, rad]. start: (P,) logarithms to begin at.
+    """
+    centre = np.log(START)
+    error = table.error[table.valid]
+
+    def loss(point: FloatArray) -> float:
+        values = _named(point)
+        total = table.of(values, truth)[table.valid]
+        lower = np.linalg.cholesky(total + 1e-12 * np.eye(3))
+        white = np.linalg.solve(lower, error[..., None])[..., 0]
+        size = np.log(np.einsum("nii->ni", lower)).sum(axis=1)
+        freedom = values["tail"]
+        constant = gammaln(0.5 * (freedom + 3.0)) - gammaln(0.5 * freedom) - 1.5 * np.log(freedom * np.pi)
+        likelihood = constant - size - 0.5 * (freedom + 3.0) * np.log1p((white * white).sum(axis=1) / freedom)
+        return float(-likelihood.sum() + 0.5 * (((point - centre) / _PRIOR) ** 2).sum())
+
+    found = minimize(
+        loss, centre if start is None else start, method="L-BFGS-B",
+        bounds=[(value - 7.0, value + 7.0) for value in centre], options={"maxiter": _ITERATIONS},
+    )  # fmt: skip
+    return Noise(_named(found.x), truth, float(found.fun))
+
+
+def _named(point: FloatArray) -> dict[str, float]:
+    values = dict(zip(NAMES, np.exp(point).tolist(), strict=True))
+    values["tail"] += _TAIL_ABOVE
+    return values
+
+
+def logarithms(noise: Noise) -> FloatArray:
+    """Return fitted values as a point that ``fit_noise`` may begin at."""
+    values = {**noise.values, "tail": noise.values["tail"] - _TAIL_ABOVE}
+    return np.log(np.array([values[name] for name in NAMES]))
+
+
+def tracker_noise(log: FieldLog) -> tuple[float, float]:
+    """Return the standard deviation of one true pose's noise [m, rad], from second differences of neighbours.
+
+    Motion hardly bends within two samples; the second difference of white noise has six times its variance. The median
+    is used, so that short starts, stops and turns do not count. Noise slower than the samples is not seen.
+    """
+    pose = log.pose
+    bend = pose[2:] - 2.0 * pose[1:-1] + pose[:-2]
+    bend[:, 2] = wrap_angle(bend[:, 2])
+    scale = 1.4826 * np.median(np.abs(bend), axis=0) / np.sqrt(6.0)
+    return max(float(np.hypot(scale[0], scale[1]) / np.sqrt(2.0)), 1e-5), max(float(scale[2]), 1e-5)
+
+
+def choose_hold(
+    windows: Sequence[Windows], commands: Sequence[TimedCommands], response: Response, key: np.uint64,
+    holds: Sequence[float] = HOLDS,
+) -> tuple[Response, Noise]:  # fmt: skip
+    """Fit delay, lag and noise for each hold and return those of the likeliest."""
+    truth = np.array([tracker_noise(item.log) for item in windows]).mean(axis=0)
+    best: tuple[Response, Noise] | None = None
+    point: FloatArray | None = None
+    for hold in holds:
+        timed = fit_timing(commands, response, hold)
+        parts = [ends_of(w, c, timed) for w, c in zip(windows, commands, strict=True)]
+        noise = fit_noise(covariances(parts, hold, timed.lag, key), (float(truth[0]), float(truth[1])), point)
+        point = logarithms(noise)
+        if best is None or noise.loss < best[1].loss:
+            best = (timed, noise)
+    assert best is not None
+    return best

@@ -1,0 +1,342 @@
+"""The predicted distribution of a robot's motion: what it does on average with a command, and what differs each time.
+
+Commands become motion in five steps, each with parameters that a log can tell:
+
+1. **Response.** What a command does on average, as a table of cells in the plane of forward speed and yaw rate: gain
+   times command plus the cell's correction. Drives round, saturate and cut corners; a table says so without a formula.
+2. **Hold.** The robot takes a new command over only now and then: each is held for a random time, uniform between a
+   half and one and a half times ``hold``. Short commands are missed or stretched. What comes out at a given time is the
+   command of a random age; the ages are those of a renewal process (Cox, *Renewal Theory*, 1962, section 5.2).
+3. **Delay and lag.** A fixed delay and a first-order lag.
+4. **Gains that wander.** The gain of turning and of travelling, and the veer (curvature while travelling), are
+   Ornstein-Uhlenbeck processes with standard deviation and correlation time; each robot has its own constant offsets of
+   them, and its own crab (direction of travel against heading). All are multiplied by one factor a path, the square
+   root of ``tail`` over a chi-square number with that many degrees of freedom, so that ends are Student's t, not normal.
+5. **What the tracker sees.** The body rocks while it drives, and the tracker has noise.
+
+A robot that is told to stand, and stood, stands: steps 2 to 4 multiply what the command asks for.
+"""
+
+from __future__ import annotations
+
+from math import cos, exp, log, pi, sin, sqrt
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from ..common.config import StrictModel
+from ..common.geometry import FloatArray
+from ..common.kernels import compiled
+
+GRID = 0.02
+"""Step of the streams of mean speeds [s]."""
+PATH_STEP = 0.2
+"""Step of the gains that wander, and of the path [s]."""
+_SUB = round(PATH_STEP / GRID)
+_FAR = 100.0
+"""Distance between cells whose commands differ in sign; larger than any within (spans count as 1)."""
+
+
+class Estimate(StrictModel):
+    """A fitted number with its 95 % interval; ends are None where the log is too short to tell."""
+
+    value: float
+    ci_low: float | None = None
+    ci_high: float | None = None
+    unit: str
+
+    @model_validator(mode="after")
+    def _interval_in_order(self) -> Estimate:
+        if (self.ci_low is None) != (self.ci_high is None):
+            raise ValueError("ci_low and ci_high must both be given or both be left out")
+        if self.ci_low is not None and self.ci_high is not None and self.ci_low > self.ci_high:
+            raise ValueError(f"the interval is upside down: {self.ci_low} > {self.ci_high}")
+        return self
+
+
+class ResponseCell(StrictModel):
+    """What a command does on average: asked and done, forward speed [m/s] and yaw rate [rad/s]."""
+
+    v: float
+    omega: float
+    v_done: float
+    omega_done: float
+    seconds: float = Field(ge=0)
+    """Time that the training logs hold of it."""
+
+
+class MotionSpread(StrictModel):
+    """Parameters of the predicted distribution of motion (see the module's docstring)."""
+
+    linear_gain: Estimate
+    angular_gain: Estimate
+    cells: list[ResponseCell] = Field(default_factory=list)
+    span: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (1.0, 1.0)
+    """Greatest forward speed [m/s] and yaw rate [rad/s] in the training logs: the scale of distances between cells."""
+    reach: float = Field(default=0.1, gt=0)
+    """Distance in spans over which a cell's correction fades, away from its own commands."""
+    hold: Estimate
+    """Mean time for which a command is held [s]; 0: every command is taken over at once."""
+    delay: Estimate
+    lag: Estimate
+    turn_sd: Estimate
+    turn_time: Estimate
+    travel_sd: Estimate
+    travel_time: Estimate
+    veer_sd: Estimate
+    veer_time: Estimate
+    turn_robot: Estimate
+    travel_robot: Estimate
+    veer_robot: Estimate
+    crab_robot: Estimate
+    rock_position: Estimate
+    rock_yaw: Estimate
+    truth_position: Estimate
+    truth_yaw: Estimate
+    tail: Estimate
+    """Degrees of freedom; above 2."""
+    widening: float = Field(default=1.0, gt=0)
+    """Factor on the noise of step 4 that makes bands hold on training robots that were left out of the fit."""
+    trained_on: list[str] = Field(default_factory=list)
+
+    def values(self) -> FloatArray:
+        """Return the numbers of steps 2 to 5 as an array, in the order of ``VALUE_NAMES``, widening applied."""
+        scale = self.widening
+        return np.array(
+            [getattr(self, name).value * (scale if name in _WIDENED else 1.0) for name in VALUE_NAMES]
+        )
+
+    def respond(self, commands: FloatArray) -> FloatArray:
+        """Return what commands (M, 2) forward speed [m/s], yaw rate [rad/s] do on average, of the same shape."""
+        gained = commands * np.array([self.linear_gain.value, self.angular_gain.value])
+        if not self.cells:
+            return gained
+        asked = np.array([[cell.v, cell.omega] for cell in self.cells])
+        done = np.array([[cell.v_done, cell.omega_done] for cell in self.cells])
+        place, weight = nearest_cells(np.ascontiguousarray(commands), asked, np.array(self.span), self.reach)
+        gain = np.array([self.linear_gain.value, self.angular_gain.value])
+        result: FloatArray = gained + weight[:, None] * (done - gain * asked)[place]
+        return result
+
+
+VALUE_NAMES = (
+    "hold", "lag",
+    "turn_sd", "turn_time", "travel_sd", "travel_time", "veer_sd", "veer_time",
+    "turn_robot", "travel_robot", "veer_robot", "crab_robot",
+    "rock_position", "rock_yaw", "truth_position", "truth_yaw", "tail",
+)  # fmt: skip
+_WIDENED = frozenset(
+    {"turn_sd", "travel_sd", "veer_sd", "turn_robot", "travel_robot", "veer_robot", "crab_robot"}
+)
+(
+    _HOLD, _LAG, _TURN, _TURN_TIME, _TRAVEL, _TRAVEL_TIME, _VEER, _VEER_TIME, _TURN_ROBOT, _TRAVEL_ROBOT, _VEER_ROBOT,
+    _CRAB_ROBOT, _ROCK_POSITION, _ROCK_YAW, _TRUTH_POSITION, _TRUTH_YAW, _TAIL,
+) = range(len(VALUE_NAMES))  # fmt: skip
+
+
+@compiled
+def nearest_cells(
+    commands: FloatArray, asked: FloatArray, span: FloatArray, reach: float
+) -> tuple[NDArray[np.int64], FloatArray]:
+    """Find the cell of each command: the nearest one among those with the same signs, else among all.
+
+    Args:
+        commands: (M, 2). asked: (C, 2) centres. span: (2,) scale of distances. reach: fading length, in spans.
+
+    Returns:
+        (M,) index, and (M,) weight of its correction in 0..1: ``exp(-d^2 / (2 reach^2))``; 0 where the signs differ.
+    """
+    count = len(commands)
+    place, weight = np.empty(count, np.int64), np.empty(count)
+    for i in range(count):
+        if i > 0 and commands[i, 0] == commands[i - 1, 0] and commands[i, 1] == commands[i - 1, 1]:
+            place[i], weight[i] = place[i - 1], weight[i - 1]
+            continue
+        best, chosen = np.inf, 0
+        for j in range(len(asked)):
+            a, b = (commands[i, 0] - asked[j, 0]) / span[0], (commands[i, 1] - asked[j, 1]) / span[1]
+            distance = a * a + b * b
+            if np.sign(commands[i, 0]) != np.sign(asked[j, 0]):
+                distance += _FAR
+            if np.sign(commands[i, 1]) != np.sign(asked[j, 1]):
+                distance += _FAR
+            if distance < best:
+                best, chosen = distance, j
+        place[i], weight[i] = chosen, exp(-0.5 * best / (reach * reach))
+    return place, weight
+
+
+def age_weights(hold: float) -> FloatArray:
+    """Return how likely the command in force is so many steps of ``GRID`` old: (A,), sum 1.
+
+    The density of the age of a renewal process is its survival function over its mean (Cox 1962): 1 up to half the
+    mean ``hold``, then falling to 0 at one and a half of it.
+    """
+    if hold <= 0.0:
+        return np.ones(1)
+    age = np.arange(int(np.ceil(1.5 * hold / GRID))) * GRID
+    survival = np.clip(1.5 - age / hold, 0.0, 1.0)
+    weights: FloatArray = survival / survival.sum()
+    return weights
+
+
+@compiled
+def _mix(state: np.uint64) -> np.uint64:
+    """Return the output of SplitMix64 (Steele, Lea and Flood 2014) for a state."""
+    z = state
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+@compiled
+def _uniform(state: NDArray[np.uint64]) -> float:
+    """Return the next number in (0, 1] of a SplitMix64 sequence and move its state (1,) on."""
+    state[0] += np.uint64(0x9E3779B97F4A7C15)
+    return (float(_mix(state[0]) >> np.uint64(11)) + 1.0) * 2.0**-53
+
+
+@compiled
+def _pair(state: NDArray[np.uint64]) -> tuple[float, float]:
+    """Return two independent standard normal numbers (Box and Muller 1958)."""
+    size, angle = sqrt(-2.0 * log(_uniform(state))), 2.0 * pi * _uniform(state)
+    return size * cos(angle), size * sin(angle)
+
+
+@compiled
+def _tail_factor(state: NDArray[np.uint64], freedom: float) -> float:
+    """Return the square root of ``freedom`` over a chi-square number with that many degrees of freedom.
+
+    Gamma numbers after Marsaglia and Tsang, *A Simple Method for Generating Gamma Variables*, 2000; the shape, half
+    the degrees of freedom, is above 1.
+    """
+    d = 0.5 * freedom - 1.0 / 3.0
+    c = 1.0 / sqrt(9.0 * d)
+    while True:
+        x, _ = _pair(state)
+        v = (1.0 + c * x) ** 3
+        if v > 0.0 and log(_uniform(state)) < 0.5 * x * x + d - d * v + d * log(v):
+            return sqrt(0.5 * freedom / (d * v))
+
+
+@compiled
+def sample_ends(
+    rate: FloatArray, start: FloatArray, steps: NDArray[np.int64], values: FloatArray, samples: int, key: np.uint64
+) -> FloatArray:
+    """Sample where the robot ends, in the frame of its measured starting pose.
+
+    Args:
+        rate: (G, 2) mean response [m/s, rad/s] to the commands every ``GRID``, neither held, delayed nor lagged.
+        start: (K,) place of each window's start in ``rate``, the delay taken off; may be a fraction.
+        steps: (H,) ascending horizons in steps of ``PATH_STEP``.
+        values: see ``MotionSpread.values``.
+        samples: paths a window, N.
+        key: of the random numbers: window k and sample n have a sequence of their own.
+
+    Returns:
+        (K, H, N, 3) x, y [m], yaw [rad] as the tracker measures it; yaw runs on past half a turn.
+    """
+    windows, horizons = len(start), len(steps)
+    out = np.empty((windows, horizons, samples, 3))
+    state = np.empty(1, np.uint64)
+    for k in range(windows):
+        window_key = _mix(key + np.uint64(k + 1) * np.uint64(0xBF58476D1CE4E5B9))
+        for n in range(samples):
+            state[0] = _mix(window_key ^ (np.uint64(n + 1) * np.uint64(0x94D049BB133111EB)))
+            _sample_path(rate, start[k], steps, values, state, out[k, :, n])
+    return out
+
+
+@compiled
+def _sample_path(
+    rate: FloatArray,
+    start: float,
+    steps: NDArray[np.int64],
+    p: FloatArray,
+    state: NDArray[np.uint64],
+    out: FloatArray,
+) -> None:
+    """Sample one path; ``out`` (H, 3) gets its ends."""
+    last, hold = len(rate) - 1, p[_HOLD] / GRID
+    blend = 1.0 - exp(-GRID / p[_LAG]) if p[_LAG] > 0.0 else 1.0
+    factor = _tail_factor(state, p[_TAIL])
+    turn_own, travel_own = _pair(state)
+    veer_own, crab = _pair(state)
+    turn_own *= p[_TURN_ROBOT] * factor
+    travel_own *= p[_TRAVEL_ROBOT] * factor
+    veer_own *= p[_VEER_ROBOT] * factor
+    crab *= p[_CRAB_ROBOT] * factor
+    turn, travel = _pair(state)
+    veer, spare = _pair(state)
+    keep_turn = exp(-PATH_STEP / p[_TURN_TIME])
+    keep_travel, keep_veer = exp(-PATH_STEP / p[_TRAVEL_TIME]), exp(-PATH_STEP / p[_VEER_TIME])
+    new_turn, new_travel = sqrt(1.0 - keep_turn * keep_turn), sqrt(1.0 - keep_travel * keep_travel)
+    new_veer = sqrt(1.0 - keep_veer * keep_veer)
+
+    # Long enough before the start that the first hold and the lag have forgotten how they began.
+    warm = int(3.0 * hold + 5.0 * p[_LAG] / GRID) + 2
+    first = int(np.floor(start)) - warm
+    at = min(max(first, 0), last)
+    held_v, held_w = rate[at, 0], rate[at, 1]
+    v, w = held_v, held_w
+    left = 0.0
+    x = y = yaw = 0.0
+    moved_v = moved_w = 0.0
+    rock = moving = 0.0
+    h = 0
+    for i in range(-warm, steps[-1] * _SUB):
+        left -= 1.0
+        if left <= 0.0:
+            at = min(max(first + warm + i, 0), last)
+            held_v, held_w = rate[at, 0], rate[at, 1]
+            left = left + hold * (0.5 + _uniform(state)) if hold > 0.0 else 0.0
+        v += blend * (held_v - v)
+        w += blend * (held_w - w)
+        if i < 0:
+            continue
+        if i == 0:
+            moving = 1.0 if abs(v) > MOVING_V or abs(w) > MOVING_W else 0.0
+            # The first pose is measured too: an error of its heading swings the whole path.
+            a, b = _pair(state)
+            start_x, start_y = a * _noise(p, moving, _TRUTH_POSITION), b * _noise(p, moving, _TRUTH_POSITION)
+            a, b = _pair(state)
+            rock = a * _noise(p, moving, _TRUTH_YAW)
+            yaw = -rock
+            x, y = -start_x, -start_y
+        moved_v += v * GRID
+        moved_w += w * GRID
+        if (i + 1) % _SUB:
+            continue
+        swung = moved_w * (1.0 + turn_own + p[_TURN] * factor * turn)
+        swung += abs(moved_v) * (veer_own + p[_VEER] * factor * veer)
+        along = moved_v * (1.0 + travel_own + p[_TRAVEL] * factor * travel)
+        middle = yaw + 0.5 * swung + crab
+        x += along * cos(middle)
+        y += along * sin(middle)
+        yaw += swung
+        if i + 1 == steps[h] * _SUB:
+            moving = 1.0 if abs(v) > MOVING_V or abs(w) > MOVING_W else 0.0
+            a, b = _pair(state)
+            out[h, 0] = x + a * _noise(p, moving, _TRUTH_POSITION)
+            out[h, 1] = y + b * _noise(p, moving, _TRUTH_POSITION)
+            a, b = _pair(state)
+            out[h, 2] = yaw + a * _noise(p, moving, _TRUTH_YAW)
+            h += 1
+        moved_v = moved_w = 0.0
+        a, b = _pair(state)
+        turn, travel = keep_turn * turn + new_turn * a, keep_travel * travel + new_travel * b
+        a, spare = _pair(state)
+        veer = keep_veer * veer + new_veer * a
+
+
+MOVING_V, MOVING_W = 0.003, 0.01
+"""Speeds [m/s, rad/s] above which the body counts as moving, so that it rocks."""
+
+
+@compiled
+def _noise(p: FloatArray, moving: float, truth: int) -> float:
+    """Return the standard deviation of a measured pose: tracker, and rocking while moving."""
+    rock = moving * p[truth - _TRUTH_POSITION + _ROCK_POSITION]
+    return sqrt(p[truth] * p[truth] + rock * rock)
