@@ -19,13 +19,11 @@ from scipy.special import gammaln
 
 from ..common.geometry import FloatArray, relative, wrap_angle
 from ..common.kernels import compiled
-from ..robots.motion_spread import GRID, MOVING_V, MOVING_W, PATH_STEP, VALUE_NAMES, sample_ends
+from ..robots.motion_spread import GRID, MOVING_V, MOVING_W, PATH_STEP, VALUE_NAMES, WIDENED, sample_ends, sync_edges
 from .fieldlog import SECOND, FieldLog, IntArray
 from .replay import Windows
-from .spread_response import Response, TimedCommands, aged, at_places, cumulate, fit_timing, lagged
+from .spread_response import Response, TimedCommands, aged, at_places, cumulate, lagged
 
-HOLDS = (0.0, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4)
-"""Mean times for which a command may be held [s]."""
 TIMES = np.array([0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2])
 """Grid of correlation times [s]; between them covariances are interpolated on a logarithmic axis."""
 NAMES = (
@@ -39,7 +37,29 @@ _PRIOR = 2.0
 _TAIL_ABOVE = 2.2
 _HOLD_SAMPLES = 48
 _ITERATIONS = 40
+_STILL = {name: 1.0 if name.endswith("_time") else 0.0 for name in NAMES} | {"tail": 100.0}
 _CAUSES = ("turn", "travel", "veer")
+
+
+@dataclass(frozen=True)
+class Clock:
+    """By what clock commands are taken over; fields as in ``MotionSpread``."""
+
+    hold: float
+    hold_jitter: float
+    sync_share: float
+    sync_delay: float
+    sync_jitter: float
+    delay: float
+    lag: float
+    stall_rate: float = 0.0
+    stall_time: float = 0.0
+
+
+def value_array(clock: Clock, noise: dict[str, float], truth: tuple[float, float], widening: float = 1.0) -> FloatArray:
+    """Return the array that ``sample_ends`` takes."""
+    given = {**noise, **vars(clock), "truth_position": truth[0], "truth_yaw": truth[1]}
+    return np.array([given[name] * (widening if name in WIDENED else 1.0) for name in VALUE_NAMES])
 
 
 @dataclass(frozen=True)
@@ -50,8 +70,8 @@ class Ends:
         log: where they come from.
         truth: (K, H, 3) measured.
         valid: (K, H) bool.
-        rate: (G, 2) mean response every ``GRID``, neither held, delayed nor lagged; ``place`` (K,): starts in it, with
-            the delay taken off.
+        rate: (G, 2) mean response every ``GRID``, neither held, delayed nor lagged; place: (K,) starts in it; edges:
+            (E,) as ``sample_ends`` takes them.
         mean: (K, H, 3) of the mean path.
         travel, heading: (K, T) of the mean path: travel of each step [m], heading in its middle [rad].
         turn: (K, T) of the mean path [rad].
@@ -63,6 +83,7 @@ class Ends:
     valid: NDArray[np.bool_]
     rate: FloatArray
     place: FloatArray
+    edges: FloatArray
     mean: FloatArray
     travel: FloatArray
     heading: FloatArray
@@ -71,15 +92,15 @@ class Ends:
     steps: IntArray
 
 
-def ends_of(windows: Windows, commands: TimedCommands, response: Response) -> Ends:
+def ends_of(windows: Windows, commands: TimedCommands, response: Response, clock: Clock) -> Ends:
     """Return true and mean ends of windows."""
     rate = commands.rate(response.respond(commands.log.cmd))
     start, truth = windows.truth[:, :1], windows.truth[:, windows.horizon_steps]
     found = relative(start, truth)
     steps = path_steps(windows)
-    place = (windows.start_ns - windows.log.cmd_t_ns[0]) / SECOND / GRID - response.delay / GRID
-    total = cumulate(lagged(aged(rate, response.hold), response.lag))
-    grid = place[:, None] + np.arange(steps[-1] + 1)[None, :] * round(PATH_STEP / GRID)
+    place = (windows.start_ns - windows.log.cmd_t_ns[0]) / SECOND / GRID
+    total = cumulate(lagged(aged(rate, clock.hold, clock.hold_jitter), clock.lag))
+    grid = place[:, None] - clock.delay / GRID + np.arange(steps[-1] + 1)[None, :] * round(PATH_STEP / GRID)
     moved = np.diff(at_places(total, grid), axis=1)
     yaw = np.cumsum(moved[..., 1], axis=1)
     heading = yaw - 0.5 * moved[..., 1]
@@ -90,7 +111,8 @@ def ends_of(windows: Windows, commands: TimedCommands, response: Response) -> En
     now = moved / PATH_STEP
     moves = ((np.abs(now[..., 0]) > MOVING_V) | (np.abs(now[..., 1]) > MOVING_W)).astype(np.float64)
     return Ends(
-        log=windows.log, truth=found, valid=windows.valid, rate=rate, place=place, mean=path[:, steps - 1],
+        log=windows.log, truth=found, valid=windows.valid, rate=rate, place=place,
+        edges=sync_edges(commands.seconds, windows.log.cmd, response.span) / GRID, mean=path[:, steps - 1],
         travel=np.ascontiguousarray(travel), heading=heading, turn=moved[..., 1],
         moving=np.concatenate([moves[:, :1], moves[:, steps - 1]], axis=1), steps=steps,
     )  # fmt: skip
@@ -142,9 +164,9 @@ class Covariances:
         return total
 
 
-def covariances(parts: Sequence[Ends], hold: float, lag: float, seed_key: np.uint64) -> Covariances:
+def covariances(parts: Sequence[Ends], clock: Clock, key: np.uint64) -> Covariances:
     """Compute the covariances of the windows of some logs."""
-    found = [_covariances(item, hold, lag, seed_key) for item in parts]
+    found = [_covariances(item, clock, key) for item in parts]
     return Covariances(
         error=np.concatenate([item.error for item in found]),
         valid=np.concatenate([item.valid for item in found]),
@@ -159,7 +181,7 @@ def covariances(parts: Sequence[Ends], hold: float, lag: float, seed_key: np.uin
     )
 
 
-def _covariances(ends: Ends, hold: float, lag: float, key: np.uint64) -> Covariances:
+def _covariances(ends: Ends, clock: Clock, key: np.uint64) -> Covariances:
     v, omega = ends.travel / PATH_STEP, ends.turn / PATH_STEP
     zero = np.zeros_like(v)
     shapes = {
@@ -174,8 +196,8 @@ def _covariances(ends: Ends, hold: float, lag: float, key: np.uint64) -> Covaria
         return result
 
     mean, held = ends.mean, np.zeros((*ends.mean.shape, 3))
-    if hold > 0.0:
-        mean, held = hold_moments(ends, hold, lag, key)
+    if clock.hold > 0.0:
+        mean, held = hold_moments(ends, clock, key)
     error = ends.truth - mean
     error[..., 2] = wrap_angle(error[..., 2])
     swing, ends_only = _measured(ends.mean)
@@ -192,14 +214,10 @@ def _covariances(ends: Ends, hold: float, lag: float, key: np.uint64) -> Covaria
     )
 
 
-def hold_moments(ends: Ends, hold: float, lag: float, key: np.uint64) -> tuple[FloatArray, FloatArray]:
+def hold_moments(ends: Ends, clock: Clock, key: np.uint64) -> tuple[FloatArray, FloatArray]:
     """Return mean (K, H, 3) and covariance (K, H, 3, 3) of the ends for random holds alone, from samples."""
-    values = np.zeros(len(VALUE_NAMES))
-    values[VALUE_NAMES.index("hold")], values[VALUE_NAMES.index("lag")] = hold, lag
-    values[VALUE_NAMES.index("tail")] = 100.0
-    for name in ("turn_time", "travel_time", "veer_time"):
-        values[VALUE_NAMES.index(name)] = 1.0
-    drawn = sample_ends(ends.rate, ends.place, ends.steps, values, _HOLD_SAMPLES, key)
+    values = value_array(clock, _STILL, (0.0, 0.0))
+    drawn = sample_ends(ends.rate, ends.edges, ends.place, ends.steps, values, _HOLD_SAMPLES, key)
     mean = drawn.mean(axis=2)
     off = drawn - mean[:, :, None]
     # The mean is one of samples too, and errors are counted from it.
@@ -334,22 +352,3 @@ def tracker_noise(log: FieldLog) -> tuple[float, float]:
     bend[:, 2] = wrap_angle(bend[:, 2])
     scale = 1.4826 * np.median(np.abs(bend), axis=0) / np.sqrt(6.0)
     return max(float(np.hypot(scale[0], scale[1]) / np.sqrt(2.0)), 1e-5), max(float(scale[2]), 1e-5)
-
-
-def choose_hold(
-    windows: Sequence[Windows], commands: Sequence[TimedCommands], response: Response, key: np.uint64,
-    holds: Sequence[float] = HOLDS,
-) -> tuple[Response, Noise]:  # fmt: skip
-    """Fit delay, lag and noise for each hold and return those of the likeliest."""
-    truth = np.array([tracker_noise(item.log) for item in windows]).mean(axis=0)
-    best: tuple[Response, Noise] | None = None
-    point: FloatArray | None = None
-    for hold in holds:
-        timed = fit_timing(commands, response, hold)
-        parts = [ends_of(w, c, timed) for w, c in zip(windows, commands, strict=True)]
-        noise = fit_noise(covariances(parts, hold, timed.lag, key), (float(truth[0]), float(truth[1])), point)
-        point = logarithms(noise)
-        if best is None or noise.loss < best[1].loss:
-            best = (timed, noise)
-    assert best is not None
-    return best

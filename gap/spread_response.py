@@ -32,6 +32,8 @@ RIDGE = 1.0
 """Weight of the pull towards gain times command: as much as so many fully occupied true steps."""
 REACH = 0.1
 """See ``MotionSpread.reach``."""
+HOLD_JITTER = 0.2
+"""Relative deviation of holds that the table is fitted with; it hardly matters for a mean."""
 LONGEST_COMMAND = 2.0
 """A command counts as in force for at most so long without another [s]."""
 _TRUTH_SAMPLES = 3
@@ -131,9 +133,9 @@ def at_places(total: FloatArray, place: FloatArray) -> FloatArray:
     return result
 
 
-def aged(rate: FloatArray, hold: float) -> FloatArray:
+def aged(rate: FloatArray, hold: float, jitter: float = HOLD_JITTER) -> FloatArray:
     """Return the mean over random ages of the command in force (``age_weights``) of a rate (G, C)."""
-    weights = age_weights(hold)
+    weights = age_weights(hold, jitter)
     result: FloatArray = lfilter(weights, [1.0], rate, axis=0)
     return result
 

@@ -19,7 +19,7 @@ A robot that is told to stand, and stood, stands: steps 2 to 4 multiply what the
 
 from __future__ import annotations
 
-from math import cos, exp, log, pi, sin, sqrt
+from math import cos, erfc, exp, log, pi, sin, sqrt
 from typing import Annotated
 
 import numpy as np
@@ -35,6 +35,12 @@ GRID = 0.02
 PATH_STEP = 0.2
 """Step of the gains that wander, and of the path [s]."""
 _SUB = round(PATH_STEP / GRID)
+FALL = 0.25
+"""Share of the span by which a command must fall back to count as an edge that tells the clock."""
+LASTING = 0.06
+"""Time that a command must have lasted before such an edge, and must last after it [s]."""
+MOVING_V, MOVING_W = 0.003, 0.01
+"""Speeds [m/s, rad/s] above which the body counts as moving, so that it rocks."""
 _FAR = 100.0
 """Distance between cells whose commands differ in sign; larger than any within (spans count as 1)."""
 
@@ -79,8 +85,14 @@ class MotionSpread(StrictModel):
     """Distance in spans over which a cell's correction fades, away from its own commands."""
     hold: Estimate
     """Mean time for which a command is held [s]; 0: every command is taken over at once."""
+    hold_jitter: Estimate
+    sync_share: Estimate
+    sync_delay: Estimate
+    sync_jitter: Estimate
     delay: Estimate
     lag: Estimate
+    stall_rate: Estimate
+    stall_time: Estimate
     turn_sd: Estimate
     turn_time: Estimate
     travel_sd: Estimate
@@ -105,7 +117,7 @@ class MotionSpread(StrictModel):
         """Return the numbers of steps 2 to 5 as an array, in the order of ``VALUE_NAMES``, widening applied."""
         scale = self.widening
         return np.array(
-            [getattr(self, name).value * (scale if name in _WIDENED else 1.0) for name in VALUE_NAMES]
+            [getattr(self, name).value * (scale if name in WIDENED else 1.0) for name in VALUE_NAMES]
         )
 
     def respond(self, commands: FloatArray) -> FloatArray:
@@ -122,16 +134,16 @@ class MotionSpread(StrictModel):
 
 
 VALUE_NAMES = (
-    "hold", "lag",
+    "hold", "hold_jitter", "sync_share", "sync_delay", "sync_jitter", "delay", "lag", "stall_rate", "stall_time",
     "turn_sd", "turn_time", "travel_sd", "travel_time", "veer_sd", "veer_time",
     "turn_robot", "travel_robot", "veer_robot", "crab_robot",
     "rock_position", "rock_yaw", "truth_position", "truth_yaw", "tail",
 )  # fmt: skip
-_WIDENED = frozenset(
+WIDENED = frozenset(
     {"turn_sd", "travel_sd", "veer_sd", "turn_robot", "travel_robot", "veer_robot", "crab_robot"}
 )
 (
-    _HOLD, _LAG, _TURN, _TURN_TIME, _TRAVEL, _TRAVEL_TIME, _VEER, _VEER_TIME, _TURN_ROBOT, _TRAVEL_ROBOT, _VEER_ROBOT,
+    _HOLD, _HOLD_JITTER, _SYNC_SHARE, _SYNC_DELAY, _SYNC_JITTER, _DELAY, _LAG, _STALL_RATE, _STALL_TIME, _TURN, _TURN_TIME, _TRAVEL, _TRAVEL_TIME, _VEER, _VEER_TIME, _TURN_ROBOT, _TRAVEL_ROBOT, _VEER_ROBOT,
     _CRAB_ROBOT, _ROCK_POSITION, _ROCK_YAW, _TRUTH_POSITION, _TRUTH_YAW, _TAIL,
 ) = range(len(VALUE_NAMES))  # fmt: skip
 
@@ -168,18 +180,39 @@ def nearest_cells(
     return place, weight
 
 
-def age_weights(hold: float) -> FloatArray:
+def age_weights(hold: float, jitter: float) -> FloatArray:
     """Return how likely the command in force is so many steps of ``GRID`` old: (A,), sum 1.
 
-    The density of the age of a renewal process is its survival function over its mean (Cox 1962): 1 up to half the
-    mean ``hold``, then falling to 0 at one and a half of it.
+    The density of the age of a renewal process is its survival function over its mean (Cox 1962): with holds that are
+    normal about ``hold`` [s] with relative deviation ``jitter``, 1 up to about the mean, then falling to 0.
     """
     if hold <= 0.0:
         return np.ones(1)
-    age = np.arange(int(np.ceil(1.5 * hold / GRID))) * GRID
-    survival = np.clip(1.5 - age / hold, 0.0, 1.0)
+    age = np.arange(int(np.ceil((1.0 + 3.0 * jitter) * hold / GRID)) + 1) * GRID
+    survival = np.array([0.5 * erfc((value / hold - 1.0) / (sqrt(2.0) * max(jitter, 1e-3))) for value in age.tolist()])
     weights: FloatArray = survival / survival.sum()
     return weights
+
+
+def sync_edges(seconds: FloatArray, commands: FloatArray, span: FloatArray) -> FloatArray:
+    """Return the times (E,) [s] at which commands (M, 2) fall back: clear drops that last, after a level that lasted.
+
+    Args:
+        seconds: (M,) stamps. commands: (M, 2). span: (2,) scale of the commands.
+    """
+    level = np.abs(commands) / span
+    drop = (level[:-1] - level[1:]).max(axis=1) > FALL
+    rows = np.flatnonzero(drop) + 1
+    if len(rows) == 0:
+        return np.empty(0)
+    changed = np.flatnonzero((np.abs(np.diff(commands, axis=0)) > 0.5 * FALL * span).any(axis=1)) + 1
+    stamps = np.concatenate([[seconds[0]], seconds[changed], [seconds[-1]]])
+    place = np.searchsorted(stamps, seconds[rows])
+    lasted = (seconds[rows] - stamps[np.maximum(place - 1, 0)] >= LASTING) & (
+        stamps[np.minimum(place + 1, len(stamps) - 1)] - seconds[rows] >= LASTING
+    )
+    result: FloatArray = seconds[rows[lasted]]
+    return result
 
 
 @compiled
@@ -223,13 +256,20 @@ def _tail_factor(state: NDArray[np.uint64], freedom: float) -> float:
 
 @compiled
 def sample_ends(
-    rate: FloatArray, start: FloatArray, steps: NDArray[np.int64], values: FloatArray, samples: int, key: np.uint64
+    rate: FloatArray,
+    edges: FloatArray,
+    start: FloatArray,
+    steps: NDArray[np.int64],
+    values: FloatArray,
+    samples: int,
+    key: np.uint64,
 ) -> FloatArray:
     """Sample where the robot ends, in the frame of its measured starting pose.
 
     Args:
         rate: (G, 2) mean response [m/s, rad/s] to the commands every ``GRID``, neither held, delayed nor lagged.
-        start: (K,) place of each window's start in ``rate``, the delay taken off; may be a fraction.
+        edges: (E,) ascending, see ``sync_edges``, in steps of ``GRID``.
+        start: (K,) place of each window's start in ``rate``; may be a fraction.
         steps: (H,) ascending horizons in steps of ``PATH_STEP``.
         values: see ``MotionSpread.values``.
         samples: paths a window, N.
@@ -241,25 +281,81 @@ def sample_ends(
     windows, horizons = len(start), len(steps)
     out = np.empty((windows, horizons, samples, 3))
     state = np.empty(1, np.uint64)
+    warm = _warm(values)
+    length = steps[-1] * _SUB + warm
+    held = np.empty((length, 2))
     for k in range(windows):
         window_key = _mix(key + np.uint64(k + 1) * np.uint64(0xBF58476D1CE4E5B9))
         for n in range(samples):
             state[0] = _mix(window_key ^ (np.uint64(n + 1) * np.uint64(0x94D049BB133111EB)))
-            _sample_path(rate, start[k], steps, values, state, out[k, :, n])
+            take_over(rate, edges, start[k] - warm, values, state, held)
+            _sample_path(held, warm, steps, values, state, out[k, :, n])
     return out
 
 
 @compiled
-def _sample_path(
+def _warm(p: FloatArray) -> int:
+    """Return after how many steps of ``GRID`` a path has forgotten how it began."""
+    return int((2.0 * p[_HOLD] + 5.0 * p[_LAG]) / GRID) + 2
+
+
+@compiled
+def take_over(
     rate: FloatArray,
-    start: float,
+    edges: FloatArray,
+    begin: float,
+    p: FloatArray,
+    state: NDArray[np.uint64],
+    held: FloatArray,
+) -> None:
+    """Fill ``held`` (L, 2) with the responses in force from the place ``begin`` in ``rate`` on.
+
+    The clock by which commands are taken over is drawn backwards in time: an edge tells where the clock stood when the
+    command before it was taken over, which is what makes short commands come out a whole period long.
+    """
+    length, last = len(held), len(rate) - 1
+    delay = p[_DELAY] / GRID
+    if p[_HOLD] <= 0.0:
+        for i in range(length):
+            place = begin + i - delay
+            low = min(max(int(np.floor(place)), 0), last)
+            held[i, 0], held[i, 1] = rate[low, 0], rate[low, 1]
+        return
+    hold, sync = p[_HOLD] / GRID, p[_SYNC_DELAY] / GRID
+    end = begin + length
+    edge = np.searchsorted(edges, end - sync) - 1
+    tick, upper = end + hold * (1.0 - _uniform(state)), length
+    share, blur, jitter = p[_SYNC_SHARE], p[_SYNC_JITTER] / GRID, p[_HOLD_JITTER]
+    a, spare = 0.0, 0.0
+    while upper > 0:
+        if jitter > 0.0:
+            a, spare = _pair(state)
+        tick -= hold * max(1.0 + jitter * a, 0.2)
+        while edge >= 0 and edges[edge] + sync > tick + 0.5 * hold:
+            edge -= 1
+        if edge >= 0 and edges[edge] + sync > tick - 0.5 * hold:
+            if share >= 1.0 or _uniform(state) < share:
+                if blur > 0.0:
+                    a, spare = _pair(state)
+                tick = edges[edge] + sync + blur * a
+            edge -= 1
+        lower = max(int(np.ceil(tick - begin)), 0)
+        low = min(max(int(np.floor(tick - delay)), 0), last)
+        for i in range(lower, upper):
+            held[i, 0], held[i, 1] = rate[low, 0], rate[low, 1]
+        upper = min(upper, lower)
+
+
+@compiled
+def _sample_path(
+    held: FloatArray,
+    warm: int,
     steps: NDArray[np.int64],
     p: FloatArray,
     state: NDArray[np.uint64],
     out: FloatArray,
 ) -> None:
-    """Sample one path; ``out`` (H, 3) gets its ends."""
-    last, hold = len(rate) - 1, p[_HOLD] / GRID
+    """Sample one path from the responses in force, ``warm`` steps before its start; ``out`` (H, 3) gets its ends."""
     blend = 1.0 - exp(-GRID / p[_LAG]) if p[_LAG] > 0.0 else 1.0
     factor = _tail_factor(state, p[_TAIL])
     turn_own, travel_own = _pair(state)
@@ -275,40 +371,33 @@ def _sample_path(
     new_turn, new_travel = sqrt(1.0 - keep_turn * keep_turn), sqrt(1.0 - keep_travel * keep_travel)
     new_veer = sqrt(1.0 - keep_veer * keep_veer)
 
-    # Long enough before the start that the first hold and the lag have forgotten how they began.
-    warm = int(3.0 * hold + 5.0 * p[_LAG] / GRID) + 2
-    first = int(np.floor(start)) - warm
-    at = min(max(first, 0), last)
-    held_v, held_w = rate[at, 0], rate[at, 1]
-    v, w = held_v, held_w
-    left = 0.0
-    x = y = yaw = 0.0
+    v, w = held[0, 0], held[0, 1]
+    for i in range(warm):
+        v += blend * (held[i, 0] - v)
+        w += blend * (held[i, 1] - w)
+    # The first pose is measured too: an error of its heading swings the whole path.
+    size = _noise(p, v, w, _TRUTH_POSITION)
+    a, b = _pair(state)
+    x, y = -a * size, -b * size
+    a, spare = _pair(state)
+    yaw = -a * _noise(p, v, w, _TRUTH_YAW)
     moved_v = moved_w = 0.0
-    rock = moving = 0.0
+    stalled = 0.0
     h = 0
-    for i in range(-warm, steps[-1] * _SUB):
-        left -= 1.0
-        if left <= 0.0:
-            at = min(max(first + warm + i, 0), last)
-            held_v, held_w = rate[at, 0], rate[at, 1]
-            left = left + hold * (0.5 + _uniform(state)) if hold > 0.0 else 0.0
-        v += blend * (held_v - v)
-        w += blend * (held_w - w)
-        if i < 0:
-            continue
-        if i == 0:
-            moving = 1.0 if abs(v) > MOVING_V or abs(w) > MOVING_W else 0.0
-            # The first pose is measured too: an error of its heading swings the whole path.
-            a, b = _pair(state)
-            start_x, start_y = a * _noise(p, moving, _TRUTH_POSITION), b * _noise(p, moving, _TRUTH_POSITION)
-            a, b = _pair(state)
-            rock = a * _noise(p, moving, _TRUTH_YAW)
-            yaw = -rock
-            x, y = -start_x, -start_y
+    for i in range(steps[-1] * _SUB):
+        v += blend * (held[warm + i, 0] - v)
+        w += blend * (held[warm + i, 1] - w)
         moved_v += v * GRID
         moved_w += w * GRID
         if (i + 1) % _SUB:
             continue
+        if p[_STALL_RATE] > 0.0:
+            if _uniform(state) < p[_STALL_RATE] * PATH_STEP:
+                stalled -= p[_STALL_TIME] * log(_uniform(state))
+            lost = min(stalled, PATH_STEP)
+            stalled -= lost
+            moved_v *= 1.0 - lost / PATH_STEP
+            moved_w *= 1.0 - lost / PATH_STEP
         swung = moved_w * (1.0 + turn_own + p[_TURN] * factor * turn)
         swung += abs(moved_v) * (veer_own + p[_VEER] * factor * veer)
         along = moved_v * (1.0 + travel_own + p[_TRAVEL] * factor * travel)
@@ -317,12 +406,11 @@ def _sample_path(
         y += along * sin(middle)
         yaw += swung
         if i + 1 == steps[h] * _SUB:
-            moving = 1.0 if abs(v) > MOVING_V or abs(w) > MOVING_W else 0.0
+            size = _noise(p, v, w, _TRUTH_POSITION)
             a, b = _pair(state)
-            out[h, 0] = x + a * _noise(p, moving, _TRUTH_POSITION)
-            out[h, 1] = y + b * _noise(p, moving, _TRUTH_POSITION)
-            a, b = _pair(state)
-            out[h, 2] = yaw + a * _noise(p, moving, _TRUTH_YAW)
+            out[h, 0], out[h, 1] = x + a * size, y + b * size
+            a, spare = _pair(state)
+            out[h, 2] = yaw + a * _noise(p, v, w, _TRUTH_YAW)
             h += 1
         moved_v = moved_w = 0.0
         a, b = _pair(state)
@@ -331,12 +419,9 @@ def _sample_path(
         veer = keep_veer * veer + new_veer * a
 
 
-MOVING_V, MOVING_W = 0.003, 0.01
-"""Speeds [m/s, rad/s] above which the body counts as moving, so that it rocks."""
-
-
 @compiled
-def _noise(p: FloatArray, moving: float, truth: int) -> float:
+def _noise(p: FloatArray, v: float, omega: float, truth: int) -> float:
     """Return the standard deviation of a measured pose: tracker, and rocking while moving."""
+    moving = 1.0 if abs(v) > MOVING_V or abs(omega) > MOVING_W else 0.0
     rock = moving * p[truth - _TRUTH_POSITION + _ROCK_POSITION]
     return sqrt(p[truth] * p[truth] + rock * rock)
