@@ -88,27 +88,48 @@ def in_central_band(samples: FloatArray, truth: FloatArray, level: float = BAND)
     return result
 
 
+def central_ratio(samples: FloatArray, truth: FloatArray, level: float = BAND) -> FloatArray:
+    """Distance (...) of the truth from the samples' mean, over that of the central band's end on its side."""
+    low, high = np.quantile(samples, [0.5 - 0.5 * level, 0.5 + 0.5 * level], axis=-1)
+    mean = samples.mean(axis=-1)
+    reach = np.where(truth < mean, mean - low, high - mean)
+    result: FloatArray = np.abs(truth - mean) / np.maximum(reach, 1e-12)
+    return result
+
+
 def in_region(samples: FloatArray, truth: FloatArray, level: float = BAND) -> NDArray[np.bool_]:
     """Tell whether points (..., 2) lie in the region that holds a share of the samples (..., N, 2).
 
     The region is the ellipse about the samples' mean, with the shape of their covariance, that is just wide enough:
     truth and samples are ranked by Mahalanobis distance.
     """
-    centre = samples.mean(axis=-2, keepdims=True)
-    off, away = samples - centre, (truth[..., None, :] - centre)
+    own, away = _distances(samples, truth)
+    found: NDArray[np.bool_] = pit(own, away) <= level
+    return found
+
+
+def region_ratio(samples: FloatArray, truth: FloatArray, level: float = BAND) -> FloatArray:
+    """Distance (...) of the truth from the samples' mean, over that of the region's border in its direction."""
+    own, away = _distances(samples, truth)
+    result: FloatArray = np.sqrt(away / np.maximum(np.quantile(own, level, axis=-1), 1e-300))
+    return result
+
+
+def _distances(samples: FloatArray, truth: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Squared Mahalanobis distances from the samples' mean: (..., N) of the samples, (...) of the truth."""
+    centre = samples.mean(axis=-2)
+    off, away = samples - centre[..., None, :], truth - centre
     xx, yy = (off[..., 0] ** 2).mean(axis=-1), (off[..., 1] ** 2).mean(axis=-1)
     xy = (off[..., 0] * off[..., 1]).mean(axis=-1)
     determinant = np.maximum(xx * yy - xy * xy, 1e-300)
+    inverse = np.stack([yy, -xy, xx], axis=-1) / determinant[..., None]
 
-    def distance(point: FloatArray) -> FloatArray:
-        x, y = point[..., 0], point[..., 1]
-        result: FloatArray = (
-            yy[..., None] * x * x - 2.0 * xy[..., None] * x * y + xx[..., None] * y * y
-        ) / determinant[..., None]
+    def squared(x: FloatArray, y: FloatArray, part: FloatArray) -> FloatArray:
+        result: FloatArray = part[..., 0] * x * x + 2.0 * part[..., 1] * x * y + part[..., 2] * y * y
         return result
 
-    found: NDArray[np.bool_] = pit(distance(off), distance(away)[..., 0]) <= level
-    return found
+    own = squared(off[..., 0], off[..., 1], inverse[..., None, :])
+    return own, squared(away[..., 0], away[..., 1], inverse)
 
 
 @compiled

@@ -28,29 +28,37 @@ STALLS = (0.01, 0.03)
 SAMPLES = 32
 PASSES = 3
 _FREE_JITTER, _SYNC_JITTER, _SYNC_SHARE = 0.3, 0.12, 0.6
+_LOCAL_REACH = 0.5
+_TRUTH = (1e-4, 3e-4)
 _LEAST_GAIN = 1e-3
 """A change must lower the score by so much (0.1 %) to be taken: simpler clocks win ties."""
 
 
 def fit_clock(
-    windows: Sequence[Windows], commands: Sequence[TimedCommands], response: Response, key: np.uint64
+    windows: Sequence[Windows],
+    commands: Sequence[TimedCommands],
+    response: Response,
+    key: np.uint64,
+    start: Clock | None = None,
 ) -> Clock:
     """Search the clock.
 
     Args:
         windows: of the training logs. commands: of the same. response: the mean. key: of the samples.
+        start: search near this one only.
     """
     noise = dict(zip(NAMES, START.tolist(), strict=True))
-
     # Only the mean path depends on the clock, and samples do not need it.
     still = Clock(0.0, 0.0, 0.0, 0.0, 0.0, response.delay, response.lag)
     parts = [ends_of(w, c, response, still) for w, c in zip(windows, commands, strict=True)]
 
     def score(clock: Clock) -> float:
-        values = value_array(clock, noise, (1e-4, 3e-4))
-        return score_of(parts, [_sampled(part, values, SAMPLES, key) for part in parts])
+        values = value_array(clock, noise, _TRUTH)
+        return score_of(parts, [sampled(part, values, SAMPLES, key) for part in parts])
 
-    best, least = Clock(0.0, 0.0, 0.0, 0.0, 0.0, response.delay, response.lag), np.inf
+    if start is not None:
+        return _descend(score, start, score(start), _LOCAL_REACH, 1)
+    best, least = still, np.inf
     for hold in HOLDS:
         timed = fit_timing(commands, response, hold)
         free = Clock(hold, _FREE_JITTER if hold > 0 else 0.0, 0.0, 0.0, 0.0, timed.delay, timed.lag)
@@ -63,9 +71,14 @@ def fit_clock(
         ]  # fmt: skip
         best, least = _better(score, best, least, told)
     best, least = _better(score, best, least, [replace(best, stall_rate=rate, stall_time=0.3) for rate in STALLS])
-    for number in range(PASSES):
+    return _descend(score, best, least, 1.0, PASSES)
+
+
+def _descend(score: Callable[[Clock], float], best: Clock, least: float, reach: float, passes: int) -> Clock:
+    """Search along one parameter at a time, with steps that halve from pass to pass."""
+    for number in range(passes):
         before = least
-        for group in _neighbours(best, 0.5**number):
+        for group in _neighbours(best, reach * 0.5**number):
             best, least = _better(score, best, least, group(best))
         if before - least < _LEAST_GAIN:
             break
@@ -89,7 +102,8 @@ def score_of(parts: Sequence[Ends], samples: Sequence[FloatArray]) -> float:
     return total / max(count, 1)
 
 
-def _sampled(ends: Ends, values: FloatArray, samples: int, key: np.uint64) -> FloatArray:
+def sampled(ends: Ends, values: FloatArray, samples: int, key: np.uint64) -> FloatArray:
+    """Return samples (K, H, N, 3) of the ends of windows, in the frames of their starts."""
     drawn: FloatArray = sample_ends(ends.rate, ends.edges, ends.place, ends.steps, values, samples, key)
     return drawn
 

@@ -19,7 +19,7 @@ from scipy.special import gammaln
 
 from ..common.geometry import FloatArray, relative, wrap_angle
 from ..common.kernels import compiled
-from ..robots.motion_spread import GRID, MOVING_V, MOVING_W, PATH_STEP, VALUE_NAMES, WIDENED, sample_ends, sync_edges
+from ..robots.motion_spread import GRID, MOVING_V, MOVING_W, PATH_STEP, VALUE_NAMES, sample_ends, sync_edges
 from .fieldlog import SECOND, FieldLog, IntArray
 from .replay import Windows
 from .spread_response import Response, TimedCommands, aged, at_places, cumulate, lagged
@@ -56,10 +56,10 @@ class Clock:
     stall_time: float = 0.0
 
 
-def value_array(clock: Clock, noise: dict[str, float], truth: tuple[float, float], widening: float = 1.0) -> FloatArray:
+def value_array(clock: Clock, noise: dict[str, float], truth: tuple[float, float]) -> FloatArray:
     """Return the array that ``sample_ends`` takes."""
     given = {**noise, **vars(clock), "truth_position": truth[0], "truth_yaw": truth[1]}
-    return np.array([given[name] * (widening if name in WIDENED else 1.0) for name in VALUE_NAMES])
+    return np.array([given[name] for name in VALUE_NAMES])
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,7 @@ class Ends:
         travel, heading: (K, T) of the mean path: travel of each step [m], heading in its middle [rad].
         turn: (K, T) of the mean path [rad].
         moving: (K, 1 + H) 1 where the mean path moves, at the start and at the ends, else 0.
+        steps: (H,) horizons in steps of ``PATH_STEP``.
     """
 
     log: FieldLog
@@ -90,6 +91,13 @@ class Ends:
     turn: FloatArray
     moving: FloatArray
     steps: IntArray
+
+    def first(self, count: int) -> Ends:
+        """Return the first so many horizons."""
+        return replace(
+            self, truth=self.truth[:, :count], valid=self.valid[:, :count], mean=self.mean[:, :count],
+            moving=self.moving[:, : count + 1], steps=self.steps[:count],
+        )  # fmt: skip
 
 
 def ends_of(windows: Windows, commands: TimedCommands, response: Response, clock: Clock) -> Ends:

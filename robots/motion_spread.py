@@ -73,6 +73,15 @@ class ResponseCell(StrictModel):
     """Time that the training logs hold of it."""
 
 
+class Widening(StrictModel):
+    """Factors on the distance of samples from their mean, after so long, that make the 95 % bands hold on training
+    robots (or stretches) that were left out of the fit."""
+
+    horizon_s: float = Field(gt=0)
+    position: float = Field(gt=0)
+    heading: float = Field(gt=0)
+
+
 class MotionSpread(StrictModel):
     """Parameters of the predicted distribution of motion (see the module's docstring)."""
 
@@ -109,16 +118,21 @@ class MotionSpread(StrictModel):
     truth_yaw: Estimate
     tail: Estimate
     """Degrees of freedom; above 2."""
-    widening: float = Field(default=1.0, gt=0)
-    """Factor on the noise of step 4 that makes bands hold on training robots that were left out of the fit."""
+    widening: list[Widening] = Field(default_factory=list)
+    """By ascending horizon; none: samples stand as they are."""
     trained_on: list[str] = Field(default_factory=list)
 
     def values(self) -> FloatArray:
-        """Return the numbers of steps 2 to 5 as an array, in the order of ``VALUE_NAMES``, widening applied."""
-        scale = self.widening
-        return np.array(
-            [getattr(self, name).value * (scale if name in WIDENED else 1.0) for name in VALUE_NAMES]
-        )
+        """Return the numbers of steps 2 to 5 as an array, in the order of ``VALUE_NAMES``."""
+        return np.array([getattr(self, name).value for name in VALUE_NAMES])
+
+    def widening_at(self, horizons: FloatArray) -> FloatArray:
+        """Return the factors (H, 2) of position and heading after horizons (H,) [s], over the logarithm of time."""
+        if not self.widening:
+            return np.ones((len(horizons), 2))
+        known = np.log([item.horizon_s for item in self.widening])
+        columns = [[item.position for item in self.widening], [item.heading for item in self.widening]]
+        return np.column_stack([np.interp(np.log(horizons), known, column) for column in columns])
 
     def respond(self, commands: FloatArray) -> FloatArray:
         """Return what commands (M, 2) forward speed [m/s], yaw rate [rad/s] do on average, of the same shape."""
@@ -139,9 +153,6 @@ VALUE_NAMES = (
     "turn_robot", "travel_robot", "veer_robot", "crab_robot",
     "rock_position", "rock_yaw", "truth_position", "truth_yaw", "tail",
 )  # fmt: skip
-WIDENED = frozenset(
-    {"turn_sd", "travel_sd", "veer_sd", "turn_robot", "travel_robot", "veer_robot", "crab_robot"}
-)
 (
     _HOLD, _HOLD_JITTER, _SYNC_SHARE, _SYNC_DELAY, _SYNC_JITTER, _DELAY, _LAG, _STALL_RATE, _STALL_TIME, _TURN, _TURN_TIME, _TRAVEL, _TRAVEL_TIME, _VEER, _VEER_TIME, _TURN_ROBOT, _TRAVEL_ROBOT, _VEER_ROBOT,
     _CRAB_ROBOT, _ROCK_POSITION, _ROCK_YAW, _TRUTH_POSITION, _TRUTH_YAW, _TAIL,

@@ -1,0 +1,369 @@
+"""The predicted distribution of a robot's motion: fitted to logs, sampled for windows, judged by proper scores.
+
+``fit_spread`` fits ``robots.motion_spread.MotionSpread`` in three stages, each on the training logs alone: the mean
+response to commands (``spread_response``), the clock by which they are taken over (``spread_clock``), and the processes
+that make motion differ from its mean (``spread_fit``). Then each robot (of a single log: each stretch) is left out
+once, all stages are done again on the others, and the left-out one is predicted:
+
+- parameters get jackknife intervals (as in ``calibration``) from how much they move;
+- at each horizon, samples are spread by the factor with which the 95 % band would have held 95 % of the left-out ends
+  (conformal prediction, Vovk, Gammerman and Shafer, *Algorithmic Learning in a Random World*, 2005; leave-one-robot-out
+  in place of leave-one-out, because windows of one robot are not exchangeable with those of another).
+
+Position is judged as a point (energy score, elliptic 95 % region of the samples), heading as an angle (CRPS, central
+95 % interval); see ``scores``.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import t as student_t
+
+from ..common.errors import InputError
+from ..common.geometry import FloatArray, wrap_angle
+from ..common.seeding import seed_sequence
+from ..robots.motion_spread import Estimate, MotionSpread, ResponseCell, Widening
+from .fieldlog import SECOND, FieldLog
+from .metrics import Metric, Samples, block_length, measure, pool
+from .replay import VELOCITY_BASE, Windows, make_windows
+from .scores import BAND, central_ratio, crps_angle, energy_score, in_central_band, in_region, pit, region_ratio
+from .spread_clock import fit_clock, sampled
+from .spread_fit import NAMES, Clock, Ends, Noise, covariances, ends_of, fit_noise, tracker_noise, value_array
+from .spread_response import Response, TimedCommands, fit_response
+
+HORIZONS = (1.0, 2.0, 5.0, 10.0, 30.0)
+CLOCK_HORIZONS = (1.0, 2.0, 5.0, 10.0)
+"""Longer ones tell little of the clock and cost the most."""
+CLOCK_EVERY = 10.0
+SAMPLES = 200
+LEAST_DRIVING = 180.0
+"""Time that the robots must be told to move, over all training logs [s]."""
+LONGEST = 3600.0
+"""Of a longer log the first hour is used [s]."""
+STRETCHES = 3
+"""Parts that a single log is cut into."""
+_FIRST_HOLD = 0.2
+_NARROWEST, _WIDEST = 0.8, 4.0
+_UNITS = {
+    "hold": "s", "hold_jitter": "-", "sync_share": "-", "sync_delay": "s", "sync_jitter": "s", "delay": "s", "lag": "s",
+    "stall_rate": "1/s", "stall_time": "s",
+    "turn_sd": "-", "turn_time": "s", "travel_sd": "-", "travel_time": "s", "veer_sd": "rad/m", "veer_time": "s",
+    "turn_robot": "-", "travel_robot": "-", "veer_robot": "rad/m", "crab_robot": "rad",
+    "rock_position": "m", "rock_yaw": "rad", "truth_position": "m", "truth_yaw": "rad", "tail": "-",
+    "linear_gain": "-", "angular_gain": "-",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """One fit of all stages."""
+
+    response: Response
+    clock: Clock
+    noise: Noise
+
+    def numbers(self) -> dict[str, float]:
+        """Return all parameters but the cells, by their names in ``MotionSpread``."""
+        gain = {"linear_gain": float(self.response.gain[0]), "angular_gain": float(self.response.gain[1])}
+        truth = {"truth_position": self.noise.truth[0], "truth_yaw": self.noise.truth[1]}
+        return {**gain, **vars(self.clock), **self.noise.values, **truth}
+
+
+class _Part:
+    """A training log, or a stretch of the only one, with its windows."""
+
+    def __init__(self, log: FieldLog, name: str) -> None:
+        self.name = name
+        self.commands = TimedCommands(log)
+        self.windows = make_windows(log, _fitting(HORIZONS, log))
+        self.short = make_windows(log, _fitting(CLOCK_HORIZONS, log), every=CLOCK_EVERY)
+
+
+def fit_spread(logs: Sequence[FieldLog], seed: int = 0) -> MotionSpread:
+    """Fit the distribution of motion to the logs of one or more robots with commands and true poses.
+
+    Args:
+        logs: of a differential drive, one for each robot; a single one is cut into stretches.
+        seed: of the samples that the fit rests on.
+
+    Raises:
+        InputError: not a differential drive, no commands, or less than ``LEAST_DRIVING`` of driving.
+    """
+    parts = _parts(logs)
+    key = _key(seed, "fit")
+    whole = _fit(parts, key)
+    if len(parts) < 2:
+        return _described(whole, whole.numbers(), {}, [], [part.name for part in parts])
+    left = [_fit([p for p in parts if p is not part], key, near=whole) for part in parts]
+    widening = _widening(parts, left, _key(seed, "widening"))
+    reach = _jackknife(whole, left)
+    return _described(whole, whole.numbers(), reach, widening, [part.name for part in parts])
+
+
+def predict(windows: Windows, spread: MotionSpread, *, samples: int = SAMPLES, seed: int = 0) -> FloatArray:
+    """Sample where the robot is after each horizon of each window.
+
+    Args:
+        windows: of a log with commands (M, 2). spread: the distribution. samples: N. seed: of the samples.
+
+    Returns:
+        (K, H, N, 3) x, y [m], yaw [rad] as the tracker would measure them, in the frame of the measured pose at the
+        window's start.
+
+    Raises:
+        InputError: the log has no commands of forward speed and yaw rate.
+    """
+    return _predicted(_ends(windows, spread), windows, spread, samples, _key(seed, "predict", windows.log.name))
+
+
+def _ends(windows: Windows, spread: MotionSpread) -> Ends:
+    _require_commands(windows.log)
+    return ends_of(windows, TimedCommands(windows.log), response_of(spread), clock_of(spread))
+
+
+def _predicted(ends: Ends, windows: Windows, spread: MotionSpread, samples: int, key: np.uint64) -> FloatArray:
+    drawn = sampled(ends, spread.values(), samples, key)
+    return widened(drawn, spread.widening_at(np.array(windows.horizons)))
+
+
+def widened(samples: FloatArray, factor: FloatArray) -> FloatArray:
+    """Return samples (K, H, N, 3) whose distance from their mean is multiplied by factors (H, 2)."""
+    mean = samples.mean(axis=2, keepdims=True)
+    result: FloatArray = mean + (samples - mean) * factor[None, :, None, [0, 0, 1]]
+    return result
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Scores of the windows of one log at one horizon: (n,) each.
+
+    Attributes:
+        robot, horizon, block: as in ``metrics.Samples``.
+        position, heading: CRPS [m, rad]. along, across: CRPS of x and y in the frame of the start [m].
+        in_position, in_heading: whether the 95 % band holds the truth.
+        rank: (n, 3) probability integral transform of x, y, yaw.
+    """
+
+    robot: str
+    horizon: float
+    block: int
+    position: FloatArray
+    heading: FloatArray
+    along: FloatArray
+    across: FloatArray
+    in_position: NDArray[np.bool_]
+    in_heading: NDArray[np.bool_]
+    rank: FloatArray
+
+
+def judge(windows: Windows, truth: FloatArray, samples: FloatArray) -> list[Judged]:
+    """Score samples (K, H, N, 3) against true ends (K, H, 3), both in the frames of the windows' starts."""
+    found = []
+    for number, horizon in enumerate(windows.horizons):
+        valid = windows.valid[:, number]
+        if not valid.any():
+            continue
+        drawn, true = samples[valid, number], truth[valid, number]
+        off = wrap_angle(drawn[..., 2] - true[:, None, 2])
+        zero = np.zeros(len(true))
+        x, y = (crps_angle(drawn[..., axis], true[:, axis]) for axis in range(2))
+        ranks = [pit(drawn[..., 0], true[:, 0]), pit(drawn[..., 1], true[:, 1]), pit(off, zero)]
+        found.append(
+            Judged(
+                robot=windows.log.name, horizon=horizon, block=block_length(horizon, windows.every, int(valid.sum())),
+                position=energy_score(drawn[..., :2], true[:, :2]), heading=crps_angle(drawn[..., 2], true[:, 2]),
+                along=x, across=y,
+                in_position=in_region(drawn[..., :2], true[:, :2]), in_heading=in_central_band(off, zero),
+                rank=np.column_stack(ranks),
+            )
+        )  # fmt: skip
+    return found
+
+
+def measure_spread(
+    logs: Sequence[FieldLog], spread: MotionSpread, *, seed: int = 0, resamples: int = 1000, samples: int = SAMPLES
+) -> list[Metric]:
+    """Judge a predicted distribution on logs.
+
+    Returns:
+        ``crps_pos`` [m], ``crps_yaw`` [rad], and ``band95_pos``, ``band95_yaw`` (share of ends inside the 95 % band) by
+        horizon, for each log and, of several, for ``all``. Floors are unknown: a robot that is told the same twice
+        shows how far two motions differ, not how sharp a distribution could be.
+
+    Raises:
+        InputError: a log has no commands of forward speed and yaw rate.
+    """
+    by_log = []
+    for log in logs:
+        windows = make_windows(log, _fitting(HORIZONS, log))
+        ends = _ends(windows, spread)
+        drawn = _predicted(ends, windows, spread, samples, _key(seed, "predict", log.name))
+        by_log.append([part for item in judge(windows, ends.truth, drawn) for part in _as_samples(item)])
+    found = []
+    for log, parts in zip(logs, by_log, strict=True):
+        found += [measure(part, log.name, seed=seed, resamples=resamples) for part in parts]
+    if len(logs) > 1:
+        found += [measure(part, "all", seed=seed, resamples=resamples) for part in pool(by_log)]
+    return found
+
+
+def mean_of(values: FloatArray) -> FloatArray:
+    """Mean over windows of the first column."""
+    result: FloatArray = values[..., 0].mean(axis=-1)
+    return result
+
+
+def _as_samples(item: Judged) -> list[Samples]:
+    named = (
+        ("crps_pos", "m", item.position),
+        ("crps_yaw", "rad", item.heading),
+        ("band95_pos", "-", item.in_position.astype(np.float64)),
+        ("band95_yaw", "-", item.in_heading.astype(np.float64)),
+    )
+    return [
+        Samples(name, item.horizon, unit, item.block, mean_of, (values[:, None],)) for name, unit, values in named
+    ]
+
+
+def response_of(spread: MotionSpread) -> Response:
+    """Return the mean response of a fitted distribution."""
+    gain = np.array([spread.linear_gain.value, spread.angular_gain.value])
+    asked = np.array([[cell.v, cell.omega] for cell in spread.cells]).reshape(-1, 2)
+    done = np.array([[cell.v_done, cell.omega_done] for cell in spread.cells]).reshape(-1, 2)
+    seconds = np.array([cell.seconds for cell in spread.cells])
+    if len(asked) == 0:
+        asked, done, seconds = np.zeros((1, 2)), np.zeros((1, 2)), np.zeros(1)
+    return Response(
+        gain, asked, done, seconds, np.array(spread.span), spread.hold.value, spread.delay.value, spread.lag.value
+    )
+
+
+def clock_of(spread: MotionSpread) -> Clock:
+    """Return the clock of a fitted distribution."""
+    return Clock(**{name: getattr(spread, name).value for name in Clock.__dataclass_fields__})
+
+
+def _parts(logs: Sequence[FieldLog]) -> list[_Part]:
+    for log in logs:
+        _require_commands(log)
+    driving = sum(_driving_seconds(log) for log in logs)
+    if driving < LEAST_DRIVING:
+        raise InputError(
+            f"the robots are told to move for {driving:.0f} s in all: too little to learn how much motion differs "
+            f"({LEAST_DRIVING:.0f} s are needed)",
+            mend="give longer logs, or more of them",
+        )
+    begins = [log.span_ns[0] for log in logs]
+    used = [
+        log.cut(int(log.pose_t_ns[0]), begin + round(LONGEST * SECOND)) if log.duration > LONGEST else log
+        for log, begin in zip(logs, begins, strict=True)
+    ]
+    if len(used) > 1:
+        return [_Part(log, log.name) for log in used]
+    start, end = used[0].span_ns
+    borders = np.linspace(start, end, STRETCHES + 1).astype(np.int64)
+    return [
+        _Part(used[0].cut(int(a), int(b) - 1), f"{used[0].name}, part {number + 1}")
+        for number, (a, b) in enumerate(itertools.pairwise(borders))
+    ]
+
+
+def _require_commands(log: FieldLog) -> None:
+    if log.drive != "differential" or log.cmd.shape[1:] != (2,) or len(log.cmd) < 2:
+        raise InputError(
+            "the distribution of motion needs the commands (forward speed and yaw rate) of a differential drive",
+            where=log.name,
+            mend="give a log with commands; encoder ticks and wheel commands are replayed without a distribution",
+        )
+
+
+def _driving_seconds(log: FieldLog) -> float:
+    moving = np.abs(log.cmd[:-1]).max(axis=1) > 0.0
+    return float(np.minimum(np.diff(log.cmd_t_ns) / SECOND, 2.0)[moving].sum())
+
+
+def _fitting(horizons: Sequence[float], log: FieldLog) -> tuple[float, ...]:
+    room = log.duration - VELOCITY_BASE
+    return tuple(value for value in horizons if value <= room) or tuple(horizons[:1])
+
+
+def _fit(parts: Sequence[_Part], key: np.uint64, near: _Fitted | None = None) -> _Fitted:
+    """Do all stages; near another fit only the neighbourhood of its clock is searched."""
+    commands = [part.commands for part in parts]
+    hold = _FIRST_HOLD if near is None else near.clock.hold
+    response = fit_response(commands, hold, rounds=2 if near is None else 1)
+    clock = fit_clock([part.short for part in parts], commands, response, key, near.clock if near else None)
+    ends = [ends_of(part.windows, part.commands, response, clock) for part in parts]
+    position, heading = np.mean([tracker_noise(part.commands.log) for part in parts], axis=0).tolist()
+    count = min(len(item.steps) for item in ends)
+    noise = fit_noise(covariances([item.first(count) for item in ends], clock, key), (position, heading))
+    return _Fitted(response, clock, noise)
+
+
+def _widening(parts: Sequence[_Part], left: Sequence[_Fitted], key: np.uint64) -> list[Widening]:
+    """Return, by horizon, the factors with which the bands hold 95 % of the ends of the left-out parts."""
+    ratios: dict[float, list[tuple[FloatArray, FloatArray]]] = {}
+    for part, fitted in zip(parts, left, strict=True):
+        ends = ends_of(part.windows, part.commands, fitted.response, fitted.clock)
+        drawn = sampled(ends, value_array(fitted.clock, fitted.noise.values, fitted.noise.truth), SAMPLES, key)
+        for number, horizon in enumerate(part.windows.horizons):
+            valid = ends.valid[:, number]
+            x, true = drawn[valid, number], ends.truth[valid, number]
+            off = wrap_angle(x[..., 2] - true[:, None, 2])
+            pair = region_ratio(x[..., :2], true[:, :2]), central_ratio(off, np.zeros(len(true)))
+            ratios.setdefault(horizon, []).append(pair)
+    found = []
+    for horizon, pairs in sorted(ratios.items()):
+        factors = [_conformal([pair[axis] for pair in pairs]) for axis in range(2)]
+        found.append(Widening(horizon_s=horizon, position=factors[0], heading=factors[1]))
+    return found
+
+
+def _conformal(parts: Sequence[FloatArray]) -> float:
+    """Return the level's quantile of ratios, with one more than their number for the end that is to come."""
+    values = np.concatenate(parts)
+    if len(values) == 0:
+        return 1.0
+    level = min(BAND * (len(values) + 1) / len(values), 1.0)
+    return float(np.clip(np.quantile(values, level), _NARROWEST, _WIDEST))
+
+
+def _jackknife(whole: _Fitted, left: Sequence[_Fitted]) -> dict[str, float]:
+    """Return half the 95 % interval of each parameter, from fits with one part left out each."""
+    centre = whole.numbers()
+    count = len(left)
+    factor = float(student_t.ppf(0.975, count - 1)) * np.sqrt((count - 1) / count)
+    return {
+        name: float(factor * np.sqrt(sum((item.numbers()[name] - value) ** 2 for item in left)))
+        for name, value in centre.items()
+    }
+
+
+def _described(
+    whole: _Fitted, numbers: dict[str, float], reach: dict[str, float], widening: list[Widening], names: list[str]
+) -> MotionSpread:
+    estimates = {}
+    for name, value in numbers.items():
+        low = None if name not in reach else max(value - reach[name], 0.0)
+        high = None if name not in reach else value + reach[name]
+        estimates[name] = Estimate(value=value, ci_low=low, ci_high=high, unit=_UNITS[name])
+    response = whole.response
+    cells = [
+        ResponseCell(v=asked[0], omega=asked[1], v_done=done[0], omega_done=done[1], seconds=seconds)
+        for asked, done, seconds in zip(
+            response.asked.tolist(), response.done.tolist(), response.seconds.tolist(), strict=True
+        )
+    ]
+    span = (float(response.span[0]), float(response.span[1]))
+    return MotionSpread.model_validate(
+        {**estimates, "cells": cells, "span": span, "widening": widening, "trained_on": names}
+    )
+
+
+def _key(seed: int, *path: str) -> np.uint64:
+    return np.uint64(seed_sequence(seed, "gap.spread", *path).generate_state(1, np.uint64)[0])
