@@ -28,6 +28,10 @@ LEAST_SECONDS = 4.0
 """Time that a cell must hold [s]."""
 NARROW = 0.02
 """A box narrower than this share of the span is not cut again."""
+WIDE = 0.1
+"""A wider one is cut even where it holds less time than that, so that a dead band is not mixed with what lies above."""
+FEWEST_SECONDS = 0.5
+"""Time that a cell must hold even then [s]."""
 RIDGE = 1.0
 """Weight of the pull towards gain times command: as much as so many fully occupied true steps."""
 REACH = 0.1
@@ -247,7 +251,7 @@ def command_cells(logs: Sequence[FieldLog]) -> tuple[FloatArray, FloatArray, Flo
     boxes: list[IntArray] = []
     for sign in np.unique(signs):
         boxes += _cut(np.flatnonzero(signs == sign), command / span, seconds, least)
-    boxes = [box for box in boxes if seconds[box].sum() > 0.25 * least]
+    boxes = [box for box in boxes if seconds[box].sum() >= FEWEST_SECONDS] or boxes
     centre = [np.average(command[box], axis=0, weights=seconds[box]) for box in boxes]
     return np.array(centre), np.array([seconds[box].sum() for box in boxes]), span
 
@@ -257,13 +261,14 @@ def _cut(rows: IntArray, place: FloatArray, seconds: FloatArray, least: float) -
     inside = place[rows]
     extent = inside.max(axis=0) - inside.min(axis=0)
     axis = int(extent.argmax())
-    if seconds[rows].sum() < 2.0 * least or extent[axis] < NARROW:
+    needed = FEWEST_SECONDS if extent[axis] > WIDE else least
+    if seconds[rows].sum() < 2.0 * needed or extent[axis] < NARROW:
         return [rows]
     order = rows[np.argsort(inside[:, axis], kind="stable")]
     time = np.cumsum(seconds[order])
     change = np.flatnonzero(np.diff(place[order, axis]) > 0)
     middle = int(change[np.abs(time[change] - 0.5 * time[-1]).argmin()])
-    if min(time[middle], time[-1] - time[middle]) < least:
+    if min(time[middle], time[-1] - time[middle]) < needed:
         return [rows]
     return _cut(order[: middle + 1], place, seconds, least) + _cut(order[middle + 1 :], place, seconds, least)
 
