@@ -47,6 +47,8 @@ LONGEST = 3600.0
 """Of a longer log the first hour is used [s]."""
 STRETCHES = 3
 """Parts that a single log is cut into."""
+RESOLUTION = 0.1
+"""Least half width of a parameter's interval, as a share of its value."""
 _FIRST_HOLD = 0.2
 _NARROWEST, _WIDEST = 0.8, 4.0
 _UNITS = {
@@ -118,7 +120,7 @@ def predict(windows: Windows, spread: MotionSpread, *, samples: int = SAMPLES, s
     Raises:
         InputError: the log has no commands of forward speed and yaw rate.
     """
-    return _predicted(_ends(windows, spread), windows, spread, samples, _key(seed, "predict", windows.log.name))
+    return _predicted(_ends(windows, spread), windows, spread, samples, predict_key(seed, windows.log.name))
 
 
 def _ends(windows: Windows, spread: MotionSpread) -> Ends:
@@ -202,7 +204,7 @@ def measure_spread(
     for log in logs:
         windows = make_windows(log, _fitting(HORIZONS, log))
         ends = _ends(windows, spread)
-        drawn = _predicted(ends, windows, spread, samples, _key(seed, "predict", log.name))
+        drawn = _predicted(ends, windows, spread, samples, predict_key(seed, log.name))
         by_log.append([part for item in judge(windows, ends.truth, drawn) for part in _as_samples(item)])
     found = []
     for log, parts in zip(logs, by_log, strict=True):
@@ -225,9 +227,7 @@ def _as_samples(item: Judged) -> list[Samples]:
         ("band95_pos", "-", item.in_position.astype(np.float64)),
         ("band95_yaw", "-", item.in_heading.astype(np.float64)),
     )
-    return [
-        Samples(name, item.horizon, unit, item.block, mean_of, (values[:, None],)) for name, unit, values in named
-    ]
+    return [Samples(name, item.horizon, unit, item.block, mean_of, (values[:, None],)) for name, unit, values in named]
 
 
 def response_of(spread: MotionSpread) -> Response:
@@ -238,9 +238,11 @@ def response_of(spread: MotionSpread) -> Response:
     seconds = np.array([cell.seconds for cell in spread.cells])
     if len(asked) == 0:
         asked, done, seconds = np.zeros((1, 2)), np.zeros((1, 2)), np.zeros(1)
+    scatter = np.array([[cell.v_scatter, cell.omega_scatter] for cell in spread.cells]).reshape(-1, 2)
     return Response(
-        gain, asked, done, seconds, np.array(spread.span), spread.hold.value, spread.delay.value, spread.lag.value
-    )
+        gain, asked, done, seconds, np.array(spread.span), spread.hold.value, spread.delay.value, spread.lag.value,
+        scatter=scatter if len(scatter) else np.zeros((1, 2)), novel=np.array(spread.novel),
+    )  # fmt: skip
 
 
 def clock_of(spread: MotionSpread) -> Clock:
@@ -349,20 +351,37 @@ def _described(
 ) -> MotionSpread:
     estimates = {}
     for name, value in numbers.items():
-        low = None if name not in reach else max(value - reach[name], 0.0)
-        high = None if name not in reach else value + reach[name]
+        # A value that no refit moved is known no better than the steps of its search.
+        half = max(reach[name], RESOLUTION * value) if name in reach else None
+        low, high = (max(value - half, 0.0), value + half) if half is not None else (None, None)
         estimates[name] = Estimate(value=value, ci_low=low, ci_high=high, unit=_UNITS[name])
     response = whole.response
     cells = [
-        ResponseCell(v=asked[0], omega=asked[1], v_done=done[0], omega_done=done[1], seconds=seconds)
-        for asked, done, seconds in zip(
-            response.asked.tolist(), response.done.tolist(), response.seconds.tolist(), strict=True
+        ResponseCell(
+            v=asked[0], omega=asked[1], v_done=done[0], omega_done=done[1], v_scatter=scatter[0],
+            omega_scatter=scatter[1], seconds=seconds,
         )
-    ]
+        for asked, done, scatter, seconds in zip(
+            response.asked.tolist(), response.done.tolist(), response.scatter.tolist(), response.seconds.tolist(),
+            strict=True,
+        )
+    ]  # fmt: skip
     span = (float(response.span[0]), float(response.span[1]))
     return MotionSpread.model_validate(
-        {**estimates, "cells": cells, "span": span, "widening": widening, "trained_on": names}
+        {
+            **estimates,
+            "cells": cells,
+            "span": span,
+            "novel": tuple(response.novel.tolist()),
+            "widening": widening,
+            "trained_on": names,
+        }
     )
+
+
+def predict_key(seed: int, name: str) -> np.uint64:
+    """Return the key of the random numbers with which a log is predicted."""
+    return _key(seed, "predict", name)
 
 
 def _key(seed: int, *path: str) -> np.uint64:

@@ -136,7 +136,9 @@ def _replayed(windows: Windows, drive: DriveParameters) -> tuple[FloatArray, Flo
 def _scaled(values: FloatArray, asked: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return means and variances (K, 3) of errors; values (3, 5), asked (K, 3)."""
     mean = asked[:, :1] * values[:, 3] + asked[:, 2:] * values[:, 4]
-    variance = np.exp(values[:, 0]) + np.exp(values[:, 1]) * asked[:, :1] ** 2 + np.exp(values[:, 2]) * asked[:, 1:2] ** 2
+    variance = (
+        np.exp(values[:, 0]) + np.exp(values[:, 1]) * asked[:, :1] ** 2 + np.exp(values[:, 2]) * asked[:, 1:2] ** 2
+    )
     return mean, variance
 
 

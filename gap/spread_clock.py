@@ -108,9 +108,7 @@ def sampled(ends: Ends, values: FloatArray, samples: int, key: np.uint64) -> Flo
     return drawn
 
 
-def _better(
-    score: Callable[[Clock], float], best: Clock, least: float, others: Sequence[Clock]
-) -> tuple[Clock, float]:
+def _better(score: Callable[[Clock], float], best: Clock, least: float, others: Sequence[Clock]) -> tuple[Clock, float]:
     for other in others:
         found = score(other)
         if found < least - _LEAST_GAIN:

@@ -19,7 +19,16 @@ from scipy.special import gammaln
 
 from ..common.geometry import FloatArray, relative, wrap_angle
 from ..common.kernels import compiled
-from ..robots.motion_spread import GRID, MOVING_V, MOVING_W, PATH_STEP, VALUE_NAMES, sample_ends, sync_edges
+from ..robots.motion_spread import (
+    GRID,
+    MOVING_V,
+    MOVING_W,
+    PATH_STEP,
+    SCATTER_TIME,
+    VALUE_NAMES,
+    sample_ends,
+    sync_edges,
+)
 from .fieldlog import SECOND, FieldLog, IntArray
 from .replay import Windows
 from .spread_response import Response, TimedCommands, aged, at_places, cumulate, lagged
@@ -70,11 +79,12 @@ class Ends:
         log: where they come from.
         truth: (K, H, 3) measured.
         valid: (K, H) bool.
-        rate: (G, 2) mean response every ``GRID``, neither held, delayed nor lagged; place: (K,) starts in it; edges:
+        rate: (G, 4) mean response and its scatter every ``GRID``, neither held, delayed nor lagged; place: (K,) starts in it; edges:
             (E,) as ``sample_ends`` takes them.
         mean: (K, H, 3) of the mean path.
         travel, heading: (K, T) of the mean path: travel of each step [m], heading in its middle [rad].
         turn: (K, T) of the mean path [rad].
+        odd: (K, T, 2) scatter of the mean path's speeds [m/s, rad/s].
         moving: (K, 1 + H) 1 where the mean path moves, at the start and at the ends, else 0.
         steps: (H,) horizons in steps of ``PATH_STEP``.
     """
@@ -89,6 +99,7 @@ class Ends:
     travel: FloatArray
     heading: FloatArray
     turn: FloatArray
+    odd: FloatArray
     moving: FloatArray
     steps: IntArray
 
@@ -102,7 +113,7 @@ class Ends:
 
 def ends_of(windows: Windows, commands: TimedCommands, response: Response, clock: Clock) -> Ends:
     """Return true and mean ends of windows."""
-    rate = commands.rate(response.respond(commands.log.cmd))
+    rate = commands.rate(response.with_scatter(commands.log.cmd))
     start, truth = windows.truth[:, :1], windows.truth[:, windows.horizon_steps]
     found = relative(start, truth)
     steps = path_steps(windows)
@@ -120,6 +131,7 @@ def ends_of(windows: Windows, commands: TimedCommands, response: Response, clock
     moves = ((np.abs(now[..., 0]) > MOVING_V) | (np.abs(now[..., 1]) > MOVING_W)).astype(np.float64)
     return Ends(
         log=windows.log, truth=found, valid=windows.valid, rate=rate, place=place,
+        odd=moved[..., 2:] / PATH_STEP,
         edges=sync_edges(commands.seconds, windows.log.cmd, response.span) / GRID, mean=path[:, steps - 1],
         travel=np.ascontiguousarray(travel), heading=heading, turn=moved[..., 1],
         moving=np.concatenate([moves[:, :1], moves[:, steps - 1]], axis=1), steps=steps,
@@ -139,7 +151,7 @@ class Covariances:
         error: (K, H, 3) true minus expected end; the heading wrapped.
         valid: (K, H) bool.
         causes: by cause, one for each of ``TIMES``, then one for a constant.
-        crab: of a constant crab.
+        odd: of the scatter of what cells do, as it is. crab: of a constant crab.
         hold: of the hold, as it is.
         rock: (2, ...) of rocking in position and in heading. truth: the same of the tracker.
     """
@@ -147,6 +159,7 @@ class Covariances:
     error: FloatArray
     valid: NDArray[np.bool_]
     causes: dict[str, list[FloatArray]]
+    odd: FloatArray
     crab: FloatArray
     hold: FloatArray
     rock: FloatArray
@@ -157,12 +170,12 @@ class Covariances:
         return replace(
             self, error=self.error[keep], valid=self.valid[keep],
             causes={name: [item[keep] for item in parts] for name, parts in self.causes.items()},
-            crab=self.crab[keep], hold=self.hold[keep], rock=self.rock[:, keep], truth=self.truth[:, keep],
+            odd=self.odd[keep], crab=self.crab[keep], hold=self.hold[keep], rock=self.rock[:, keep], truth=self.truth[:, keep],
         )  # fmt: skip
 
-    def of(self, values: dict[str, float], truth: tuple[float, float], hold: float = 1.0) -> FloatArray:
+    def of(self, values: dict[str, float], truth: tuple[float, float]) -> FloatArray:
         """Return the covariances for parameter values and the tracker's noise [m, rad]."""
-        total = hold * self.hold + values["crab_robot"] ** 2 * self.crab
+        total = self.hold + self.odd + values["crab_robot"] ** 2 * self.crab
         for name in _CAUSES:
             parts = self.causes[name]
             total = total + values[f"{name}_sd"] ** 2 * _between(parts, values[f"{name}_time"])
@@ -182,6 +195,7 @@ def covariances(parts: Sequence[Ends], clock: Clock, key: np.uint64) -> Covarian
             name: [np.concatenate(each) for each in zip(*(item.causes[name] for item in found), strict=True)]
             for name in _CAUSES
         },
+        odd=np.concatenate([item.odd for item in found]),
         crab=np.concatenate([item.crab for item in found]),
         hold=np.concatenate([item.hold for item in found]),
         rock=np.concatenate([item.rock for item in found], axis=1),
@@ -199,6 +213,8 @@ def _covariances(ends: Ends, clock: Clock, key: np.uint64) -> Covariances:
     }
     keeps = [*np.exp(-PATH_STEP / TIMES), 1.0]
 
+    keep_odd = float(np.exp(-PATH_STEP / SCATTER_TIME))
+
     def spread(shape: FloatArray, keep: float) -> FloatArray:
         result: FloatArray = propagate(shape, ends.travel, ends.heading, ends.steps, keep, PATH_STEP)
         return result
@@ -215,6 +231,8 @@ def _covariances(ends: Ends, clock: Clock, key: np.uint64) -> Covariances:
         error=error,
         valid=ends.valid,
         causes={name: [spread(shape, float(keep)) for keep in keeps] for name, shape in shapes.items()},
+        odd=spread(np.stack([ends.odd[..., 0], zero, zero], axis=-1), keep_odd)
+        + spread(np.stack([zero, zero, ends.odd[..., 1]], axis=-1), keep_odd),
         crab=spread(np.stack([zero, v, zero], axis=-1), 1.0),
         hold=held,
         rock=rock,
@@ -225,7 +243,8 @@ def _covariances(ends: Ends, clock: Clock, key: np.uint64) -> Covariances:
 def hold_moments(ends: Ends, clock: Clock, key: np.uint64) -> tuple[FloatArray, FloatArray]:
     """Return mean (K, H, 3) and covariance (K, H, 3, 3) of the ends for random holds alone, from samples."""
     values = value_array(clock, _STILL, (0.0, 0.0))
-    drawn = sample_ends(ends.rate, ends.edges, ends.place, ends.steps, values, _HOLD_SAMPLES, key)
+    sure = ends.rate * np.array([1.0, 1.0, 0.0, 0.0])
+    drawn = sample_ends(sure, ends.edges, ends.place, ends.steps, values, _HOLD_SAMPLES, key)
     mean = drawn.mean(axis=2)
     off = drawn - mean[:, :, None]
     # The mean is one of samples too, and errors are counted from it.

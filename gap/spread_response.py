@@ -10,7 +10,7 @@ gain times command, weighted by Cauchy's function of the residuals against outli
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from scipy.signal import lfilter
 from ..common.errors import InputError
 from ..common.geometry import FloatArray, relative
 from ..common.kernels import compiled
-from ..robots.motion_spread import GRID, age_weights, nearest_cells
+from ..robots.motion_spread import GRID, SCATTER_TIME, age_weights, nearest_cells
 from .fieldlog import SECOND, FieldLog, IntArray, interpolate_pose
 
 STEP = 0.2
@@ -32,8 +32,13 @@ WIDE = 0.1
 """A wider one is cut even where it holds less time than that, so that a dead band is not mixed with what lies above."""
 FEWEST_SECONDS = 0.5
 """Time that a cell must hold even then [s]."""
-RIDGE = 1.0
-"""Weight of the pull towards gain times command: as much as so many fully occupied true steps."""
+RIDGE = (1.0, 3.0)
+"""Weight of the pull towards gain times command, of forward speed and yaw rate: as so many fully occupied true steps.
+"""
+SCATTER_BLOCK = 1.0
+PRIOR_BLOCKS = 2.0
+SCATTER_KNOWN = 10.0
+"""See ``_with_scatter``; block and the last in [s]."""
 REACH = 0.1
 """See ``MotionSpread.reach``."""
 HOLD_JITTER = 0.2
@@ -56,6 +61,7 @@ class Response:
         seconds: (C,) time in the training logs.
         span: (2,) scale of the commands.
         hold, delay, lag: [s]
+        scatter: (C, 2) of what cells do, and novel: (2,) of commands far from all of them (see ``ResponseCell``).
         score: sum over logs and axes of the logarithm of the mean absolute residual of true steps.
     """
 
@@ -68,12 +74,22 @@ class Response:
     delay: float
     lag: float
     score: float = np.inf
+    scatter: FloatArray = field(default_factory=lambda: np.zeros((1, 2)))
+    novel: FloatArray = field(default_factory=lambda: np.zeros(2))
 
     def respond(self, commands: FloatArray) -> FloatArray:
         """Return what commands (M, 2) do on average, of the same shape."""
         place, weight = nearest_cells(commands, self.asked, self.span, REACH)
         result: FloatArray = commands * self.gain + weight[:, None] * (self.done - self.gain * self.asked)[place]
         return result
+
+    def with_scatter(self, commands: FloatArray) -> FloatArray:
+        """Return (M, 4) what commands (M, 2) do on average, and the scatter of it; standing does not scatter."""
+        place, weight = nearest_cells(commands, self.asked, self.span, REACH)
+        known = np.broadcast_to(self.scatter, self.asked.shape)[place]
+        scatter = weight[:, None] * known + (1.0 - weight)[:, None] * self.novel
+        told = np.abs(commands).max(axis=1, keepdims=True) > 0.0
+        return np.column_stack([self.respond(commands), np.where(told, scatter, 0.0)])
 
 
 class TimedCommands:
@@ -153,14 +169,16 @@ def lagged(rate: FloatArray, lag: float) -> FloatArray:
     return result
 
 
-def fit_response(logs: Sequence[TimedCommands], hold: float, *, ridge: float = RIDGE, rounds: int = 2) -> Response:
+def fit_response(
+    logs: Sequence[TimedCommands], hold: float, *, ridge: tuple[float, float] = RIDGE, rounds: int = 2
+) -> Response:
     """Fit gains, cells, delay and lag for a given hold.
 
     Raises:
         InputError: the robot is never told to move.
     """
     asked, seconds, span = command_cells([item.log for item in logs])
-    gain = np.ones(2)
+    gain: FloatArray = np.ones(2)
     found = Response(gain, asked, asked * gain, seconds, span, hold, 0.1, 0.05)
     places = [nearest_cells(item.log.cmd, asked, span, REACH)[0] for item in logs]
     shares = [aged(item.cells(place, len(asked)), hold) for item, place in zip(logs, places, strict=True)]
@@ -168,7 +186,42 @@ def fit_response(logs: Sequence[TimedCommands], hold: float, *, ridge: float = R
     for _ in range(rounds):
         found = fit_timing(logs, found)
         found = _solve(logs, shares, given, found, ridge)
-    return fit_timing(logs, found)
+    return _with_scatter(logs, shares, fit_timing(logs, found))
+
+
+def _with_scatter(logs: Sequence[TimedCommands], shares: Sequence[FloatArray], found: Response) -> Response:
+    """Estimate how much what cells do scatters, and draw cells whose scatter leaves them unsure to gain times command.
+
+    Errors over ``SCATTER_BLOCK`` that lie in one cell, beyond the typical ones, have a variance s^2; they hang together
+    for ``SCATTER_TIME``, so that a cell of t seconds holds n = t / ``SCATTER_TIME`` of them. Responses differ from gain
+    times command with mean square p^2 over cells: a cell's correction is multiplied by p^2 / (p^2 + s^2 / n), the
+    posterior mean. Its scatter is s, as far as few seconds were seen (the wandering gains have learnt of the others),
+    and p for what was hardly seen at all.
+    """
+    count = round(SCATTER_BLOCK / STEP)
+    squares, weights = [], []
+    for item, share in zip(logs, shares, strict=True):
+        rate = lagged(aged(item.rate(found.respond(item.log.cmd)), found.hold), found.lag)
+        error = item.true_steps - item.steps_of(rate, found.delay)
+        blocks = len(error) // count
+        sums = error[: blocks * count].reshape(blocks, count, 2).sum(axis=1) / SCATTER_BLOCK
+        inside = item.steps_of(lagged(share, found.lag), found.delay)[: blocks * count]
+        squares.append(sums**2)
+        weights.append(inside.reshape(blocks, count, -1).sum(axis=1) / SCATTER_BLOCK)
+    square, weight = np.concatenate(squares), np.concatenate(weights)
+    typical = np.median(square, axis=0) / 0.455  # the median of a chi-square number with one degree of freedom
+    novel = np.sqrt(((found.done - found.gain * found.asked) ** 2).mean(axis=0))
+    # Blocks that lie mostly within a cell tell of it; others tell of the change.
+    weight = np.where(weight > 0.5, weight, 0.0)
+    inside_only = weight.sum(axis=0)[:, None]
+    excess = np.maximum((weight.T @ square - inside_only * 2.0 * typical) / (inside_only + PRIOR_BLOCKS), 0.0)
+    seen = found.seconds[:, None]
+    trust = novel**2 / (novel**2 + excess * SCATTER_TIME / seen + 1e-12)
+    asked = found.gain * found.asked
+    scatter = np.sqrt(
+        excess * SCATTER_KNOWN / (SCATTER_KNOWN + seen) + novel**2 * PRIOR_BLOCKS / (PRIOR_BLOCKS + seen)
+    )
+    return replace(found, done=asked + trust * (found.done - asked), scatter=scatter, novel=novel)
 
 
 def fit_timing(logs: Sequence[TimedCommands], response: Response, hold: float | None = None) -> Response:
@@ -189,7 +242,11 @@ def fit_timing(logs: Sequence[TimedCommands], response: Response, hold: float | 
         totals = [cumulate(lagged(rate, lag)) for rate in rates]
         coarse = [(score(delay, totals), delay) for delay in np.arange(0.0, 0.501, 0.08)]
         near = min(coarse)[1]
-        fine = [(score(delay, totals), delay) for delay in near + np.array([-0.06, -0.04, -0.02, 0.0, 0.02, 0.04, 0.06]) if delay >= 0.0]
+        fine = [
+            (score(delay, totals), delay)
+            for delay in near + np.array([-0.06, -0.04, -0.02, 0.0, 0.02, 0.04, 0.06])
+            if delay >= 0.0
+        ]
         value, delay = min(fine)
         best = min(best, (value, float(delay), float(lag)))
     return replace(response, hold=hold, score=best[0], delay=best[1], lag=best[2])
@@ -200,7 +257,7 @@ def _solve(
     shares: Sequence[FloatArray],
     given: Sequence[FloatArray],
     found: Response,
-    ridge: float,
+    ridge: tuple[float, float],
 ) -> Response:
     """Fit gains and cells for the delay and the lag of ``found``."""
     cells = np.concatenate([i.steps_of(lagged(s, found.lag), found.delay) for i, s in zip(logs, shares, strict=True)])
@@ -208,7 +265,7 @@ def _solve(
     true = np.concatenate([item.true_steps for item in logs])
     gain, done = np.ones(2), found.asked.copy()
     for axis in range(2):
-        gain[axis], extra = _robust_ridge(cells, asked[:, axis], true[:, axis], ridge * STEP**2)
+        gain[axis], extra = _robust_ridge(cells, asked[:, axis], true[:, axis], ridge[axis] * STEP**2)
         done[:, axis] = gain[axis] * found.asked[:, axis] + extra
     return replace(found, gain=gain, done=done)
 

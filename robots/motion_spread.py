@@ -10,7 +10,7 @@ Commands become motion in five steps, each with parameters that a log can tell:
 3. **Delay and lag.** A fixed delay and a first-order lag.
 4. **Gains that wander.** The gain of turning and of travelling, and the veer (curvature while travelling), are
    Ornstein-Uhlenbeck processes with standard deviation and correlation time; each robot has its own constant offsets of
-   them, and its own crab (direction of travel against heading). All are multiplied by one factor a path, the square
+   them, and its own crab (direction of travel against heading). What a cell does scatters for ``SCATTER_TIME``. All are multiplied by one factor a path, the square
    root of ``tail`` over a chi-square number with that many degrees of freedom, so that ends are Student's t, not normal.
 5. **What the tracker sees.** The body rocks while it drives, and the tracker has noise.
 
@@ -34,6 +34,8 @@ GRID = 0.02
 """Step of the streams of mean speeds [s]."""
 PATH_STEP = 0.2
 """Step of the gains that wander, and of the path [s]."""
+SCATTER_TIME = 5.0
+"""Correlation time of what cells do beyond the wandering gains [s]."""
 _SUB = round(PATH_STEP / GRID)
 FALL = 0.25
 """Share of the span by which a command must fall back to count as an edge that tells the clock."""
@@ -69,6 +71,10 @@ class ResponseCell(StrictModel):
     omega: float
     v_done: float
     omega_done: float
+    v_scatter: float = Field(default=0.0, ge=0)
+    omega_scatter: float = Field(default=0.0, ge=0)
+    """Standard deviation of what it does [m/s, rad/s] beyond what steps 2 to 5 explain: a robot that sometimes does not
+    start to turn in place, a command that was hardly ever seen."""
     seconds: float = Field(ge=0)
     """Time that the training logs hold of it."""
 
@@ -92,6 +98,8 @@ class MotionSpread(StrictModel):
     """Greatest forward speed [m/s] and yaw rate [rad/s] in the training logs: the scale of distances between cells."""
     reach: float = Field(default=0.1, gt=0)
     """Distance in spans over which a cell's correction fades, away from its own commands."""
+    novel: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]] = (0.0, 0.0)
+    """Scatter [m/s, rad/s] of commands that are far from every cell."""
     hold: Estimate
     """Mean time for which a command is held [s]; 0: every command is taken over at once."""
     hold_jitter: Estimate
@@ -278,7 +286,8 @@ def sample_ends(
     """Sample where the robot ends, in the frame of its measured starting pose.
 
     Args:
-        rate: (G, 2) mean response [m/s, rad/s] to the commands every ``GRID``, neither held, delayed nor lagged.
+        rate: (G, 4) mean response [m/s, rad/s] to the commands every ``GRID`` and its scatter, neither held, delayed
+            nor lagged.
         edges: (E,) ascending, see ``sync_edges``, in steps of ``GRID``.
         start: (K,) place of each window's start in ``rate``; may be a fraction.
         steps: (H,) ascending horizons in steps of ``PATH_STEP``.
@@ -294,7 +303,7 @@ def sample_ends(
     state = np.empty(1, np.uint64)
     warm = _warm(values)
     length = steps[-1] * _SUB + warm
-    held = np.empty((length, 2))
+    held = np.empty((length, 4))
     for k in range(windows):
         window_key = _mix(key + np.uint64(k + 1) * np.uint64(0xBF58476D1CE4E5B9))
         for n in range(samples):
@@ -319,7 +328,7 @@ def take_over(
     state: NDArray[np.uint64],
     held: FloatArray,
 ) -> None:
-    """Fill ``held`` (L, 2) with the responses in force from the place ``begin`` in ``rate`` on.
+    """Fill ``held`` (L, 4) with the responses in force from the place ``begin`` in ``rate`` on.
 
     The clock by which commands are taken over is drawn backwards in time: an edge tells where the clock stood when the
     command before it was taken over, which is what makes short commands come out a whole period long.
@@ -330,7 +339,8 @@ def take_over(
         for i in range(length):
             place = begin + i - delay
             low = min(max(int(np.floor(place)), 0), last)
-            held[i, 0], held[i, 1] = rate[low, 0], rate[low, 1]
+            for c in range(4):
+                held[i, c] = rate[low, c]
         return
     hold, sync = p[_HOLD] / GRID, p[_SYNC_DELAY] / GRID
     end = begin + length
@@ -353,7 +363,8 @@ def take_over(
         lower = max(int(np.ceil(tick - begin)), 0)
         low = min(max(int(np.floor(tick - delay)), 0), last)
         for i in range(lower, upper):
-            held[i, 0], held[i, 1] = rate[low, 0], rate[low, 1]
+            for c in range(4):
+                held[i, c] = rate[low, c]
         upper = min(upper, lower)
 
 
@@ -381,6 +392,9 @@ def _sample_path(
     keep_travel, keep_veer = exp(-PATH_STEP / p[_TRAVEL_TIME]), exp(-PATH_STEP / p[_VEER_TIME])
     new_turn, new_travel = sqrt(1.0 - keep_turn * keep_turn), sqrt(1.0 - keep_travel * keep_travel)
     new_veer = sqrt(1.0 - keep_veer * keep_veer)
+    keep_scatter = exp(-PATH_STEP / SCATTER_TIME)
+    new_scatter = sqrt(1.0 - keep_scatter * keep_scatter)
+    scatter_v, scatter_w = _pair(state)
 
     v, w = held[0, 0], held[0, 1]
     for i in range(warm):
@@ -392,7 +406,7 @@ def _sample_path(
     x, y = -a * size, -b * size
     a, spare = _pair(state)
     yaw = -a * _noise(p, v, w, _TRUTH_YAW)
-    moved_v = moved_w = 0.0
+    moved_v = moved_w = odd_v = odd_w = 0.0
     stalled = 0.0
     h = 0
     for i in range(steps[-1] * _SUB):
@@ -400,6 +414,8 @@ def _sample_path(
         w += blend * (held[warm + i, 1] - w)
         moved_v += v * GRID
         moved_w += w * GRID
+        odd_v += held[warm + i, 2] * GRID
+        odd_w += held[warm + i, 3] * GRID
         if (i + 1) % _SUB:
             continue
         if p[_STALL_RATE] > 0.0:
@@ -410,8 +426,8 @@ def _sample_path(
             moved_v *= 1.0 - lost / PATH_STEP
             moved_w *= 1.0 - lost / PATH_STEP
         swung = moved_w * (1.0 + turn_own + p[_TURN] * factor * turn)
-        swung += abs(moved_v) * (veer_own + p[_VEER] * factor * veer)
-        along = moved_v * (1.0 + travel_own + p[_TRAVEL] * factor * travel)
+        swung += abs(moved_v) * (veer_own + p[_VEER] * factor * veer) + scatter_w * odd_w
+        along = moved_v * (1.0 + travel_own + p[_TRAVEL] * factor * travel) + scatter_v * odd_v
         middle = yaw + 0.5 * swung + crab
         x += along * cos(middle)
         y += along * sin(middle)
@@ -423,7 +439,9 @@ def _sample_path(
             a, spare = _pair(state)
             out[h, 2] = yaw + a * _noise(p, v, w, _TRUTH_YAW)
             h += 1
-        moved_v = moved_w = 0.0
+        moved_v = moved_w = odd_v = odd_w = 0.0
+        a, b = _pair(state)
+        scatter_v, scatter_w = keep_scatter * scatter_v + new_scatter * a, keep_scatter * scatter_w + new_scatter * b
         a, b = _pair(state)
         turn, travel = keep_turn * turn + new_turn * a, keep_travel * travel + new_travel * b
         a, spare = _pair(state)
