@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ from .metrics import Metric, Samples, block_length, measure, pool
 from .replay import VELOCITY_BASE, Windows, make_windows
 from .scores import BAND, central_ratio, crps_angle, energy_score, in_central_band, in_region, pit, region_ratio
 from .spread_clock import fit_clock, sampled
-from .spread_fit import NAMES, Clock, Ends, Noise, covariances, ends_of, fit_noise, tracker_noise, value_array
+from .spread_fit import Clock, Ends, Noise, covariances, ends_of, fit_noise, tracker_noise, value_array
 from .spread_response import Response, TimedCommands, fit_response
 
 HORIZONS = (1.0, 2.0, 5.0, 10.0, 30.0)

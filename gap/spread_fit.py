@@ -79,8 +79,8 @@ class Ends:
         log: where they come from.
         truth: (K, H, 3) measured.
         valid: (K, H) bool.
-        rate: (G, 4) mean response and its scatter every ``GRID``, neither held, delayed nor lagged; place: (K,) starts in it; edges:
-            (E,) as ``sample_ends`` takes them.
+        rate: (G, 4) mean response and its scatter every ``GRID``, neither held, delayed nor lagged; place: (K,) starts
+            in it; edges: (E,) as ``sample_ends`` takes them.
         mean: (K, H, 3) of the mean path.
         travel, heading: (K, T) of the mean path: travel of each step [m], heading in its middle [rad].
         turn: (K, T) of the mean path [rad].
@@ -164,14 +164,6 @@ class Covariances:
     hold: FloatArray
     rock: FloatArray
     truth: FloatArray
-
-    def where(self, keep: NDArray[np.bool_]) -> Covariances:
-        """Return the windows of a mask (K,) bool."""
-        return replace(
-            self, error=self.error[keep], valid=self.valid[keep],
-            causes={name: [item[keep] for item in parts] for name, parts in self.causes.items()},
-            odd=self.odd[keep], crab=self.crab[keep], hold=self.hold[keep], rock=self.rock[:, keep], truth=self.truth[:, keep],
-        )  # fmt: skip
 
     def of(self, values: dict[str, float], truth: tuple[float, float]) -> FloatArray:
         """Return the covariances for parameter values and the tracker's noise [m, rad]."""

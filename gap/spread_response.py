@@ -218,9 +218,7 @@ def _with_scatter(logs: Sequence[TimedCommands], shares: Sequence[FloatArray], f
     seen = found.seconds[:, None]
     trust = novel**2 / (novel**2 + excess * SCATTER_TIME / seen + 1e-12)
     asked = found.gain * found.asked
-    scatter = np.sqrt(
-        excess * SCATTER_KNOWN / (SCATTER_KNOWN + seen) + novel**2 * PRIOR_BLOCKS / (PRIOR_BLOCKS + seen)
-    )
+    scatter = np.sqrt(excess * SCATTER_KNOWN / (SCATTER_KNOWN + seen) + novel**2 * PRIOR_BLOCKS / (PRIOR_BLOCKS + seen))
     return replace(found, done=asked + trust * (found.done - asked), scatter=scatter, novel=novel)
 
 

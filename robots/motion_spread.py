@@ -4,14 +4,16 @@ Commands become motion in five steps, each with parameters that a log can tell:
 
 1. **Response.** What a command does on average, as a table of cells in the plane of forward speed and yaw rate: gain
    times command plus the cell's correction. Drives round, saturate and cut corners; a table says so without a formula.
-2. **Hold.** The robot takes a new command over only now and then: each is held for a random time, uniform between a
-   half and one and a half times ``hold``. Short commands are missed or stretched. What comes out at a given time is the
-   command of a random age; the ages are those of a renewal process (Cox, *Renewal Theory*, 1962, section 5.2).
+2. **Hold.** The robot takes a new command over only when a clock ticks, every ``hold`` on average; short commands are
+   missed or stretched. Nobody logs that clock, but commands that fall back (the end of a turn) often come a fixed time
+   before a tick, because the controller answers what it saw at the last one: with probability ``sync_share`` such an
+   edge tells the next tick, ``sync_delay`` later. Between ticks so told the phase is random.
 3. **Delay and lag.** A fixed delay and a first-order lag.
 4. **Gains that wander.** The gain of turning and of travelling, and the veer (curvature while travelling), are
    Ornstein-Uhlenbeck processes with standard deviation and correlation time; each robot has its own constant offsets of
-   them, and its own crab (direction of travel against heading). What a cell does scatters for ``SCATTER_TIME``. All are multiplied by one factor a path, the square
-   root of ``tail`` over a chi-square number with that many degrees of freedom, so that ends are Student's t, not normal.
+   them, and its own crab (direction of travel against heading). All are multiplied
+   by one factor a path, the square root of ``tail`` over a chi-square number with that many degrees of freedom, so that
+   ends are Student's t, not normal. What a cell does scatters, for ``SCATTER_TIME``; and rarely the robot stalls.
 5. **What the tracker sees.** The body rocks while it drives, and the tracker has noise.
 
 A robot that is told to stand, and stood, stands: steps 2 to 4 multiply what the command asks for.
@@ -162,7 +164,8 @@ VALUE_NAMES = (
     "rock_position", "rock_yaw", "truth_position", "truth_yaw", "tail",
 )  # fmt: skip
 (
-    _HOLD, _HOLD_JITTER, _SYNC_SHARE, _SYNC_DELAY, _SYNC_JITTER, _DELAY, _LAG, _STALL_RATE, _STALL_TIME, _TURN, _TURN_TIME, _TRAVEL, _TRAVEL_TIME, _VEER, _VEER_TIME, _TURN_ROBOT, _TRAVEL_ROBOT, _VEER_ROBOT,
+    _HOLD, _HOLD_JITTER, _SYNC_SHARE, _SYNC_DELAY, _SYNC_JITTER, _DELAY, _LAG, _STALL_RATE, _STALL_TIME,
+    _TURN, _TURN_TIME, _TRAVEL, _TRAVEL_TIME, _VEER, _VEER_TIME, _TURN_ROBOT, _TRAVEL_ROBOT, _VEER_ROBOT,
     _CRAB_ROBOT, _ROCK_POSITION, _ROCK_YAW, _TRUTH_POSITION, _TRUTH_YAW, _TAIL,
 ) = range(len(VALUE_NAMES))  # fmt: skip
 
@@ -347,17 +350,17 @@ def take_over(
     edge = np.searchsorted(edges, end - sync) - 1
     tick, upper = end + hold * (1.0 - _uniform(state)), length
     share, blur, jitter = p[_SYNC_SHARE], p[_SYNC_JITTER] / GRID, p[_HOLD_JITTER]
-    a, spare = 0.0, 0.0
+    a = 0.0
     while upper > 0:
         if jitter > 0.0:
-            a, spare = _pair(state)
+            a, _rest = _pair(state)
         tick -= hold * max(1.0 + jitter * a, 0.2)
         while edge >= 0 and edges[edge] + sync > tick + 0.5 * hold:
             edge -= 1
         if edge >= 0 and edges[edge] + sync > tick - 0.5 * hold:
             if share >= 1.0 or _uniform(state) < share:
                 if blur > 0.0:
-                    a, spare = _pair(state)
+                    a, _rest = _pair(state)
                 tick = edges[edge] + sync + blur * a
             edge -= 1
         lower = max(int(np.ceil(tick - begin)), 0)
@@ -387,7 +390,7 @@ def _sample_path(
     veer_own *= p[_VEER_ROBOT] * factor
     crab *= p[_CRAB_ROBOT] * factor
     turn, travel = _pair(state)
-    veer, spare = _pair(state)
+    veer, _rest = _pair(state)
     keep_turn = exp(-PATH_STEP / p[_TURN_TIME])
     keep_travel, keep_veer = exp(-PATH_STEP / p[_TRAVEL_TIME]), exp(-PATH_STEP / p[_VEER_TIME])
     new_turn, new_travel = sqrt(1.0 - keep_turn * keep_turn), sqrt(1.0 - keep_travel * keep_travel)
@@ -404,7 +407,7 @@ def _sample_path(
     size = _noise(p, v, w, _TRUTH_POSITION)
     a, b = _pair(state)
     x, y = -a * size, -b * size
-    a, spare = _pair(state)
+    a, _rest = _pair(state)
     yaw = -a * _noise(p, v, w, _TRUTH_YAW)
     moved_v = moved_w = odd_v = odd_w = 0.0
     stalled = 0.0
@@ -436,7 +439,7 @@ def _sample_path(
             size = _noise(p, v, w, _TRUTH_POSITION)
             a, b = _pair(state)
             out[h, 0], out[h, 1] = x + a * size, y + b * size
-            a, spare = _pair(state)
+            a, _rest = _pair(state)
             out[h, 2] = yaw + a * _noise(p, v, w, _TRUTH_YAW)
             h += 1
         moved_v = moved_w = odd_v = odd_w = 0.0
@@ -444,7 +447,7 @@ def _sample_path(
         scatter_v, scatter_w = keep_scatter * scatter_v + new_scatter * a, keep_scatter * scatter_w + new_scatter * b
         a, b = _pair(state)
         turn, travel = keep_turn * turn + new_turn * a, keep_travel * travel + new_travel * b
-        a, spare = _pair(state)
+        a, _rest = _pair(state)
         veer = keep_veer * veer + new_veer * a
 
 

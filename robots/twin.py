@@ -10,6 +10,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, mode
 from ..common.config import StrictModel, load_model, save_model
 from ..common.errors import InputError
 from .model import DRIVE_OF, RobotKind, RobotModel
+from .motion_spread import MotionSpread
 from .tricycle import TRICYCLE_PARAMETERS, TricycleParameters
 from .wheels import WHEEL_PARAMETERS, WheelParameters
 
@@ -24,7 +25,7 @@ _DRIVE_NAME = {"axis_length": "wheel_base", "steer_offset": "steering_offset"}
 (``k_steer``, ``k_traction``) say how they are geared, which is not the drive's affair."""
 
 
-_SECTIONS = frozenset({"odometry", "lidar", "family", "correlation", "monitor"})
+_SECTIONS = frozenset({"odometry", "lidar", "family", "correlation", "monitor", "spread"})
 """Parts of a twin that may be absent."""
 
 
@@ -191,6 +192,8 @@ class Twin(StrictModel):
     """Of the errors of ``parameters``; None if not known."""
     monitor: dict[str, MonitorNoise] = Field(default_factory=dict)
     """What a sound robot's errors are like, by what is monitored (``motion``); empty if not fitted."""
+    spread: MotionSpread | None = None
+    """How motion differs from its mean, each time and from robot to robot; None if not fitted."""
     provenance: TwinProvenance
 
     @model_serializer(mode="wrap")
