@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from scipy.stats import t as student_t
 
 from ..common.errors import InputError
-from ..common.geometry import FloatArray, wrap_angle
+from ..common.geometry import FloatArray, relative, wrap_angle
 from ..common.seeding import seed_sequence
 from ..robots.motion_spread import Estimate, MotionSpread, ResponseCell, Widening
 from .fieldlog import SECOND, FieldLog
@@ -47,8 +47,8 @@ LONGEST = 3600.0
 """Of a longer log the first hour is used [s]."""
 STRETCHES = 3
 """Parts that a single log is cut into."""
-RESOLUTION = 0.1
-"""Least half width of a parameter's interval, as a share of its value."""
+RESOLUTION = 0.25
+"""Least half width of a parameter's interval, as a share of its value: on made logs the clock is found so closely."""
 _FIRST_HOLD = 0.2
 _NARROWEST, _WIDEST = 0.8, 4.0
 _UNITS = {
@@ -121,6 +121,11 @@ def predict(windows: Windows, spread: MotionSpread, *, samples: int = SAMPLES, s
         InputError: the log has no commands of forward speed and yaw rate.
     """
     return _predicted(_ends(windows, spread), windows, spread, samples, predict_key(seed, windows.log.name))
+
+
+def true_ends(windows: Windows) -> FloatArray:
+    """Return the measured ends (K, H, 3) of windows in the frames of their measured starts."""
+    return relative(windows.truth[:, :1], windows.truth[:, windows.horizon_steps])
 
 
 def _ends(windows: Windows, spread: MotionSpread) -> Ends:

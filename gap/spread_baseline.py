@@ -22,7 +22,7 @@ from ..common.seeding import generator
 from ..robots.model import DriveParameters
 from .metrics import Metric, Samples, measure, pool
 from .replay import STEP, DriveReplay, Windows
-from .spread import Judged, judge
+from .spread import Judged, judge, true_ends
 
 Kind = Literal["plain", "scaled"]
 
@@ -67,7 +67,7 @@ def fit_normal_errors(windows: Sequence[Windows], drive: DriveParameters) -> Nor
         rows = [item.valid[:, number] for item in windows]
         error = np.concatenate(
             [
-                relative(ends[row, number], _truth(item)[row, number])
+                relative(ends[row, number], true_ends(item)[row, number])
                 for item, (ends, _), row in zip(windows, replays, rows, strict=True)
             ]
         )
@@ -80,7 +80,7 @@ def fit_normal_errors(windows: Sequence[Windows], drive: DriveParameters) -> Nor
 
 def judge_normal(windows: Windows, errors: NormalErrors, kind: Kind, count: int, seed: int) -> list[Judged]:
     """Score the windows of one log."""
-    return judge(windows, _truth(windows), errors.samples(windows, kind, count, seed))
+    return judge(windows, true_ends(windows), errors.samples(windows, kind, count, seed))
 
 
 def gains(
@@ -116,10 +116,6 @@ def share_saved(values: FloatArray) -> FloatArray:
     mean = values.mean(axis=-2)
     result: FloatArray = 1.0 - mean[..., 0] / mean[..., 1]
     return result
-
-
-def _truth(windows: Windows) -> FloatArray:
-    return relative(windows.truth[:, :1], windows.truth[:, windows.horizon_steps])
 
 
 def _replayed(windows: Windows, drive: DriveParameters) -> tuple[FloatArray, FloatArray]:

@@ -81,26 +81,37 @@ class ErrorSplit:
 
 
 def split_motion_error(
-    logs: Sequence[FieldLog], spread: MotionSpread, *, horizon: float = 10.0, seed: int = 0
+    logs: Sequence[FieldLog],
+    spread: MotionSpread,
+    *,
+    horizon: float = 10.0,
+    others: Sequence[FieldLog] = (),
+    seed: int = 0,
 ) -> dict[str, float]:
     """Return the shares [%] of ``SHARES`` at one horizon, the mean of those of position and heading."""
-    both = motion_error_splits(logs, spread, horizons=(horizon,), seed=seed)
+    both = motion_error_splits(logs, spread, horizons=(horizon,), others=others, seed=seed)
     return {name: float(np.mean([item.shares[name] for item in both])) for name in SHARES}
 
 
 def motion_error_splits(
-    logs: Sequence[FieldLog], spread: MotionSpread, *, horizons: Sequence[float] = HORIZONS, seed: int = 0
+    logs: Sequence[FieldLog],
+    spread: MotionSpread,
+    *,
+    horizons: Sequence[float] = HORIZONS,
+    others: Sequence[FieldLog] = (),
+    seed: int = 0,
 ) -> list[ErrorSplit]:
     """Split the error of logs, for position and heading at each horizon.
 
     Args:
         logs: to be explained; if they are of several robots at the same time in one frame, contacts are found.
-        spread: fitted to other logs. horizons: [s]. seed: of samples and bootstrap.
+        spread: fitted to other logs. horizons: [s]. others: logs of robots that may have been in contact with them, in
+            the same frame. seed: of samples and bootstrap.
 
     Raises:
         InputError: a log is too short, or has no commands of forward speed and yaw rate.
     """
-    parts = [_Part(log, logs, spread, tuple(horizons), seed) for log in logs]
+    parts = [_Part(log, [*logs, *others], spread, tuple(horizons), seed) for log in logs]
     found = []
     for number, horizon in enumerate(parts[0].windows.horizons):
         rows = [item.windows.valid[:, number] for item in parts]
@@ -181,12 +192,15 @@ class _Part:
         key = predict_key(seed, self.windows.log.name)
         found = []
         every = [name for names in _CAUSES.values() for name in names]
-        for names in _CAUSES.values():
+        sure = replace(ends, rate=ends.rate * np.array([1.0, 1.0, 0.0, 0.0]))
+        for cause, names in _CAUSES.items():
             values = spread.values()
             for name in every:
                 if name not in names:
                     values[VALUE_NAMES.index(name)] = 0.0
-            found.append(sampled(ends, values, SAMPLES, key).var(axis=2, ddof=1))
+            # What cells do scatters because wheels slip, stick or answer differently: it counts as slip.
+            part = ends if cause == "slip" else sure
+            found.append(sampled(part, values, SAMPLES, key).var(axis=2, ddof=1))
         return found
 
 
