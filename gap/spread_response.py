@@ -272,14 +272,15 @@ def _robust_ridge(cells: FloatArray, asked: FloatArray, true: FloatArray, pull: 
     """Fit ``true = gain asked + cells extra`` with Cauchy's weights; ``extra`` is drawn to 0. Returns gain, extra."""
     strong = np.abs(asked) > 0.5 * np.abs(asked).max()
     gain = float(np.median(true[strong] / asked[strong])) if strong.any() and np.abs(asked).max() > 0 else 1.0
-    extra = np.zeros(cells.shape[1])
-    weight = np.ones(len(true))
+    extra: FloatArray = np.zeros(cells.shape[1])
+    weight: FloatArray = np.ones(len(true))
     for number in range(_ROUNDS):
         if number > 0:
             power = float((weight * asked * asked).sum())
             gain = float((weight * asked * (true - cells @ extra)).sum()) / power if power > 0 else 1.0
         heavy = cells * weight[:, None]
-        extra = np.linalg.solve(heavy.T @ cells + pull * np.eye(cells.shape[1]), heavy.T @ (true - gain * asked))
+        normal = heavy.T @ cells + pull * np.eye(cells.shape[1])
+        extra = np.asarray(np.linalg.solve(normal, heavy.T @ (true - gain * asked)), dtype=np.float64)
         residual = true - gain * asked - cells @ extra
         scale = 3.0 * (1.4826 * float(np.median(np.abs(residual))) + 1e-5)
         weight = 1.0 / (1.0 + (residual / scale) ** 2)

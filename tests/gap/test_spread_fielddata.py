@@ -9,7 +9,7 @@ from floorcast.gap.replay import make_windows
 from floorcast.gap.spread import HORIZONS, fit_spread, judge, measure_spread, predict, true_ends
 from floorcast.gap.spread_baseline import fit_normal_errors, gains, judge_normal
 
-from .test_fielddata import FIELDDATA
+from .test_fielddata import ROOT as FIELDDATA
 
 pytestmark = [
     pytest.mark.fielddata,
@@ -34,7 +34,8 @@ def test_crps_is_15_percent_below_constant_gains_with_normal_errors_and_bands_ho
     assert len(found) == 2 * len(HORIZONS)
     for item in found:
         assert item.value >= 0.15, (item.name, item.horizon_s, item.value)
-        assert item.ci_low is not None and item.ci_low > 0.0, (item.name, item.horizon_s, item.ci_low)
+        assert item.ci_low is not None
+        assert item.ci_low > 0.0, (item.name, item.horizon_s, item.ci_low)
     for item in measure_spread(logs[3:], spread):
         if item.robot == "all" and item.name.startswith("band95"):
             # 0.953 to 0.980 when this was written.
