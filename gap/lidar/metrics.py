@@ -23,7 +23,6 @@ noise; of ``lidar_dcd`` a real scan against the next one, moved by the poses.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -47,7 +46,6 @@ _BINS = 2000
 _NEAR_STEP, _NEAR_TURN = 0.25, 0.2
 
 Mask = NDArray[np.bool_]
-Reduce = Callable[[FloatArray, FloatArray], FloatArray]
 
 
 @dataclass(frozen=True)
