@@ -23,6 +23,7 @@ from ..layouts.recipe import LayoutRecipe
 from ..perception.appearance import Appearance, MaterialTexture
 from ..perception.config import CameraConfig, ImuConfig, LidarConfig, Lighting, WheelOdometryConfig
 from ..robots.model import DriveParameters, RobotModel
+from ..robots.twin_draw import CONFIDENCE_WIDTH, draw_drive, draw_names
 from .distributions import Sampler
 from .drivers import Driver
 from .people import Walker
@@ -39,8 +40,6 @@ _KEPT = 4
 _hashes: dict[int, tuple[Layout, str]] = {}
 _RECIPE_ATTEMPTS = 50
 """Draws of a recipe before its ranges count as impossible."""
-_CONFIDENCE_WIDTH = 2 * 1.959964
-"""Standard deviations of a normal between the ends of its 95 % interval."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,9 @@ def sample_scenario(scenario: Scenario, seed: int, index: int, twin: Twin | None
         seed, index: what identifies the episode.
         twin: calibrated parameters. Its identifiable drive parameters are drawn from their 95 % intervals (a normal
             around the value, cut at the interval's ends), in place of the scenario's absolute ranges; ranges in
-            ``unit: nominal`` multiply what the twin says. Its lidar noise likewise, for the lidar of all robots.
+            ``unit: nominal`` multiply what the twin says. ``twin_draw: posterior`` draws them together, and what the
+            log did not identify as well (see ``robots.twin_draw``). Its lidar noise likewise, for the lidar of all
+            robots.
 
     Returns:
         The episode; equal arguments give an equal one, whatever was drawn before.
@@ -327,10 +328,11 @@ def _drive(
     """Draw the true drive of one robot around the model's values, or the twin's."""
     twin = twin if model is scenario.robots.model else None
     base = (twin.apply(model) if twin is not None else model).drive
-    changed: dict[str, float] = {}
+    posterior = twin is not None and scenario.robots.twin_draw == "posterior"
+    changed: dict[str, float] = _posterior(draw, robot, twin) if posterior and twin is not None else {}
     for name in DRIVE_QUANTITIES:
         label = f"robots.{robot}.drive.{name}"
-        calibrated = _from_twin(draw, label, name, twin)
+        calibrated = changed.get(name) if posterior else _from_twin(draw, label, name, twin)
         source = getattr(ranges, name)
         if calibrated is not None:
             changed[name] = calibrated
@@ -352,6 +354,16 @@ def _drive(
         ) from error
 
 
+def _posterior(draw: _Draw, robot: int, twin: Twin) -> dict[str, float]:
+    """Draw a robot that the twin allows: what all have in common, and what this one differs by."""
+    count = len(draw_names(twin))
+    common = generator(draw.seed, draw.index, "robots.twin").standard_normal(count)
+    own = generator(draw.seed, draw.index, f"robots.{robot}.twin").standard_normal(count)
+    drawn = draw_drive(twin, common, own)
+    draw.values.update({f"robots.{robot}.drive.{name}": value for name, value in drawn.items()})
+    return drawn
+
+
 def _from_twin(draw: _Draw, label: str, name: str, twin: Twin | None) -> float | None:
     """Draw a parameter from the twin's interval, if the log identified it."""
     parameter = twin.parameters.get(name) if twin is not None else None
@@ -364,7 +376,7 @@ def _drawn(draw: _Draw, label: str, parameter: TwinParameter) -> float:
     """Draw a calibrated parameter from its interval."""
     low = parameter.value if parameter.ci_low is None else parameter.ci_low
     high = parameter.value if parameter.ci_high is None else parameter.ci_high
-    spread = (high - low) / _CONFIDENCE_WIDTH
+    spread = (high - low) / CONFIDENCE_WIDTH
     normal = float(generator(draw.seed, draw.index, label).standard_normal())
     value = min(max(parameter.value + spread * normal, low), high)
     draw.values[label] = value

@@ -225,13 +225,19 @@ class RobotRanges(StrictModel):
     twin's) value."""
     others: tuple[OtherRobots, ...] = ()
     """Robots of other models; numbered after those above, in order. A twin does not apply to them."""
+    twin_draw: Literal["interval", "posterior"] = "interval"
+    """How a twin's parameters are drawn. ``interval``: identified ones for each robot from their intervals, each by
+    itself. ``posterior``: what robots have in common once an episode, with the fit's correlations and unidentified ones
+    over their whole interval; what each differs by from the spread of the twin's family (``robots.twin_draw``)."""
 
     @model_serializer(mode="wrap")
     def _without_what_is_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # A fleet of one model keeps the hash that it had before there were mixed ones.
+        # A fleet of one model, drawn as ever, keeps the hash that it had before there was a choice.
         content: dict[str, Any] = handler(self)
         if not self.others:
             content.pop("others", None)
+        if self.twin_draw == "interval":
+            content.pop("twin_draw", None)
         return content
 
     @property

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from floorcast.common.config import config_hash
 from floorcast.common.errors import InputError
 from floorcast.episodes.distributions import Constant, Uniform, UniformInteger
 from floorcast.episodes.randomization import layout_hash, sample_scenario
@@ -254,3 +255,29 @@ def test_materials_are_drawn_for_each_episode():
     assert len({one.appearance.seed for one in drawn}) == 3
     plain = sample_scenario(Scenario(), 3, 0).appearance
     assert plain == Appearance(seed=plain.seed)
+
+
+def test_posterior_draws_share_what_robots_have_in_common_and_differ_by_the_family():
+    robots = SMALL.robots.model_copy(update={"count": Constant(value=2, unit="1"), "twin_draw": "posterior"})
+    scenario = SMALL.model_copy(update={"robots": robots})
+    site = twin(
+        command_delay=(0.2, 0.1, 0.3, True), motor_lag=(0.2, 0.1, 0.3, False), linear_gain=(1.0, 0.9, 1.1, True)
+    )
+    document = site.model_dump(mode="json")
+    document["correlation"] = {"names": ["command_delay", "motor_lag"], "rows": [[1.0, -0.95], [-0.95, 1.0]]}
+    document["family"] = {"linear_gain": {"mean": 1.0, "spread": 0.05, "robots": {}, "unit": "-"}}
+    site = Twin.model_validate(document)
+    drives = [sample_scenario(scenario, 0, index, site).drives for index in range(150)]
+    first = np.array([[pair[0].command_delay, pair[0].motor_lag, pair[0].linear_gain] for pair in drives])
+    second = np.array([[pair[1].command_delay, pair[1].motor_lag, pair[1].linear_gain] for pair in drives])
+    assert np.array_equal(first[:, :2], second[:, :2])
+    assert np.corrcoef(first[:, 0], first[:, 1])[0, 1] < -0.85
+    assert first[:, 1].std() == pytest.approx(0.2 / math.sqrt(12.0), rel=0.15)  # not identified: even over its interval
+    assert (first[:, 2] - second[:, 2]).std() == pytest.approx(0.05 * math.sqrt(2.0), rel=0.2)
+    assert sample_scenario(scenario, 0, 3, site).drives == drives[3]
+
+
+def test_a_scenario_that_draws_as_ever_keeps_its_hash():
+    chosen = SMALL.robots.model_copy(update={"twin_draw": "posterior"})
+    assert "twin_draw" not in SMALL.model_dump()["robots"]
+    assert config_hash(SMALL) != config_hash(SMALL.model_copy(update={"robots": chosen}))
