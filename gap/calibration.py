@@ -47,7 +47,7 @@ PART_HORIZONS = 4.0
 """Least length of a stretch in longest horizons, where the log is long enough for more than the fewest."""
 MAX_CORRELATION = 0.99
 """Two parameters whose refits move together more than this cannot be told apart."""
-HARDLY_APART = 0.9
+HARDLY_APART = 0.8
 """Two parameters whose errors hang together more than this are told of together."""
 _REFITS_PER_TASK = 10
 

@@ -20,7 +20,7 @@ from scipy.stats import norm
 from ..common.errors import InputError
 from ..common.geometry import FloatArray, relative, wrap_angle
 from ..robots.twin import MonitorNoise, Twin, TwinParameter
-from .drift_filter import Crossing, Noise, Stream, follow, run_filter, threshold
+from .drift_filter import Crossing, Noise, Stream, follow, run_filter, step_at, threshold
 from .drift_noise import fit_noise
 from .fieldlog import SECOND, FieldLog
 from .problems import problem_for
@@ -35,6 +35,8 @@ FEWEST_WINDOWS = 30
 ALIKE = 4.0
 """Two parameters whose statistics differ by less than this could both be what moved: twice the log of the ratio of
 their likelihoods."""
+REFINEMENTS = 4
+"""Most replays in which the size of a change is sought."""
 MOTION = "motion"
 _UNKNOWN_SHARE = 0.05
 _DIFFERENCE = 0.01
@@ -172,7 +174,25 @@ def watch(log: FieldLog, twin: Twin, seed: int = 0, *, false_alarms: float = FAL
     hit = np.flatnonzero(crossing.statistic > limit)
     if len(hit) == 0:
         return DriftReport(False, None, None, (), None, None, None, None, rows, notes)
-    return _alarm(stream, crossing, int(hit[0]), rows, notes)
+    at = int(hit[0])
+    size, error = _size(log, expected, stream, noise, prior, crossing, at)
+    number, strength = int(crossing.parameter[at]), crossing.by_parameter[at]
+    return DriftReport(
+        alarm=True,
+        at_s=float(stream.time[at]),
+        parameter=stream.names[number],
+        also=tuple(
+            stream.names[other]
+            for other in np.argsort(-strength)
+            if other != number and strength[number] - strength[other] < ALIKE
+        ),
+        change=size,
+        change_low=size - _REACH * error,
+        change_high=size + _REACH * error,
+        began_s=_start(stream, int(crossing.onset[at])),
+        rows=rows,
+        notes=notes,
+    )
 
 
 def motion_stream(log: FieldLog, values: Mapping[str, float], *, window: float = WINDOW) -> Stream:
@@ -290,27 +310,39 @@ def _prior(names: Sequence[str], expected: Mapping[str, TwinParameter], twin: Tw
     return correlation * np.outer(spread, spread)
 
 
-def _alarm(stream: Stream, crossing: Crossing, at: int, rows: list[DriftRow], notes: list[str]) -> DriftReport:
-    number = int(crossing.parameter[at])
-    strength = crossing.by_parameter[at]
-    also = tuple(
-        stream.names[other]
-        for other in np.argsort(-strength)
-        if other != number and strength[number] - strength[other] < ALIKE
-    )
+def _size(
+    log: FieldLog,
+    expected: Mapping[str, TwinParameter],
+    stream: Stream,
+    noise: Noise,
+    prior: FloatArray,
+    crossing: Crossing,
+    at: int,
+) -> tuple[float, float]:
+    """Return by how much the parameter moved and the standard error of that.
+
+    The test itself takes errors to be proportional to a move, which is right for small ones only: the log is replayed
+    with the parameter moved until the size of the move fits (Gauss-Newton).
+    """
+    number, onset = int(crossing.parameter[at]), int(crossing.onset[at])
     size, error = float(crossing.size[at, number]), float(crossing.error[at, number])
-    return DriftReport(
-        alarm=True,
-        at_s=float(stream.time[at]),
-        parameter=stream.names[number],
-        also=also,
-        change=size,
-        change_low=size - _REACH * error,
-        change_high=size + _REACH * error,
-        began_s=_start(stream, int(crossing.onset[at])),
-        rows=rows,
-        notes=notes,
-    )
+    values = {name: item.value for name, item in expected.items()}
+    name, window = stream.names[number], float(np.median(np.diff(stream.time)))
+    after = np.arange(len(stream.time)) >= onset
+    for _ in range(REFINEMENTS):
+        moved = motion_stream(log, {**values, name: values.get(name, 0.0) + size}, window=window)
+        joined = Stream(
+            stream.names,
+            stream.time[: at + 1],
+            np.where(after[:, None], moved.error, stream.error)[: at + 1],
+            stream.slope[: at + 1],
+            stream.whole[: at + 1],
+        )
+        step, error = step_at(joined, noise, run_filter(joined, noise, prior), number, onset)
+        size += step
+        if abs(step) < 0.1 * error:
+            break
+    return size, error
 
 
 def _rows(stream: Stream, crossing: Crossing, expected: Mapping[str, TwinParameter], limit: float) -> list[DriftRow]:

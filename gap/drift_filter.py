@@ -134,6 +134,16 @@ def follow(stream: Stream, noise: Noise, filtered: Filtered, every: int) -> Cros
     return Crossing(best[rows, parameter], parameter, began[rows, parameter], best, size, deviation, began)
 
 
+def step_at(stream: Stream, noise: Noise, filtered: Filtered, parameter: int, onset: int) -> tuple[float, float]:
+    """Return the step of one parameter at one onset that fits the whole stream best, and its standard error."""
+    signature = _signatures(stream, noise, filtered, np.array([onset]))[0, parameter]
+    information = _information(noise.tails, stream.error.shape[1])
+    energy = float((signature**2).sum()) * information
+    if energy <= 0.0:
+        return 0.0, float("inf")
+    return float((signature * filtered.score).sum()) / energy, 1.0 / float(np.sqrt(energy))
+
+
 def threshold(stream: Stream, noise: Noise, filtered: Filtered, every: int, *, rate: float, seed: int) -> float:
     """Return what the statistic exceeds in a share ``rate`` of sound logs with these windows.
 

@@ -11,7 +11,7 @@ import numpy as np
 from ..common.errors import InputError
 from ..common.geometry import FloatArray, relative, wrap_angle
 from ..common.seeding import generator
-from ..robots.twin import GapRow, MonitorNoise, Twin
+from ..robots.twin import GapRow, MonitorNoise, Twin, TwinParameter
 from .calibration import Fit, Refit, fit, refit_problem
 from .drift import fit_monitor
 from .fieldlog import SECOND, FieldLog
@@ -26,6 +26,7 @@ from .metrics import (
     reduce_drawn,
     window_samples,
 )
+from .odometry import fit_odometry
 from .problems import Problem, fitting_horizons, problem_for
 from .repeats import run_end_metrics
 from .replay import MAX_TRUTH_GAP, STEP, VELOCITY_BASE, Windows, commands_body, commands_wheels, make_windows
@@ -151,7 +152,10 @@ def calibrate(
     monitor, lacking = _monitor(split.trained, found, members, evaluate_many)
     notes = calibration_notes(found, held_out, split, make_family(found, members)) + lacking
     origin = Origin(name, date, seed, parent, command, version)
-    twin = carry_over(make_twin(found, split, members, monitor, origin, notes), parent)
+    odometry, said = _odometry(split.trained, seed)
+    notes += said
+    twin = make_twin(found, split, members, monitor, origin, notes).model_copy(update={"odometry": odometry})
+    twin = carry_over(twin, parent)
     stage("judging on the held-out data")
     options: dict[str, Any] = {
         "horizons": horizons, "seed": seed, "resamples": resamples, "anchor_every": anchor_every
@@ -215,6 +219,17 @@ def _monitor(
         return evaluate_many(monitor_task, values, [list(trained)])[0], []
     except InputError as error:
         return None, [f"The twin has no section for the drift monitor: {error}"]
+
+
+def _odometry(trained: Sequence[FieldLog], seed: int) -> tuple[dict[str, TwinParameter], list[str]]:
+    """Fit what the robot's own odometry gets wrong, where a training log has it; says of which log, or why not."""
+    log = next((log for log in trained if len(log.odom_t_ns) > 1), None)
+    if log is None:
+        return {}, []
+    try:
+        return fit_odometry(log, share=0.999, seed=seed), [f"The odometry's errors are those of {log.name} alone."]
+    except InputError as error:
+        return {}, [f"The twin has no section for odometry: {error}"]
 
 
 def monitor_task(values: Mapping[str, Mapping[str, float]], logs: Sequence[FieldLog]) -> MonitorNoise:

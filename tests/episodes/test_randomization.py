@@ -267,13 +267,13 @@ def test_posterior_draws_share_what_robots_have_in_common_and_differ_by_the_fami
     document["correlation"] = {"names": ["command_delay", "motor_lag"], "rows": [[1.0, -0.95], [-0.95, 1.0]]}
     document["family"] = {"linear_gain": {"mean": 1.0, "spread": 0.05, "robots": {}, "unit": "-"}}
     site = Twin.model_validate(document)
-    drives = [sample_scenario(scenario, 0, index, site).drives for index in range(150)]
+    drives = [sample_scenario(scenario, 0, index, site).drives for index in range(60)]
     first = np.array([[pair[0].command_delay, pair[0].motor_lag, pair[0].linear_gain] for pair in drives])
     second = np.array([[pair[1].command_delay, pair[1].motor_lag, pair[1].linear_gain] for pair in drives])
     assert np.array_equal(first[:, :2], second[:, :2])
-    assert np.corrcoef(first[:, 0], first[:, 1])[0, 1] < -0.85
-    assert first[:, 1].std() == pytest.approx(0.2 / math.sqrt(12.0), rel=0.15)  # not identified: even over its interval
-    assert (first[:, 2] - second[:, 2]).std() == pytest.approx(0.05 * math.sqrt(2.0), rel=0.2)
+    assert np.corrcoef(first[:, 0], first[:, 1])[0, 1] < -0.8
+    assert first[:, 1].std() == pytest.approx(0.2 / math.sqrt(12.0), rel=0.25)  # not identified: even over its interval
+    assert (first[:, 2] - second[:, 2]).std() == pytest.approx(0.05 * math.sqrt(2.0), rel=0.3)
     assert sample_scenario(scenario, 0, 3, site).drives == drives[3]
 
 
