@@ -35,7 +35,7 @@ EXPANSION_STEP = 0.02
 """Of the unit cube, for the differences of the expansion."""
 EXPANSION_REACH = 0.12
 """How far from its centre the expansion is trusted, in the unit cube."""
-_DIFFERENCE = 2e-3
+_DIFFERENCE = 1e-2
 _SMALLEST_STEP = 5e-5
 _SMALLEST_GAIN = 1e-8
 _STALE = 0.01
@@ -117,11 +117,15 @@ class Scoring:
         return float(loss_of(self.residuals(cube)).mean())
 
     def derivative(self, cube: FloatArray) -> FloatArray:
-        """Return the derivatives (K, 3 H, P) by forward differences, backward at the end of the range."""
-        here, columns = self.residuals(cube), []
+        """Return the derivatives (K, 3 H, P) by central differences, shorter ones at the ends of a range.
+
+        Steps span some milliseconds of delay: commands come in steps, so that shorter ones would see their edges.
+        """
+        columns = []
         for number, place in enumerate(cube):
-            step = _DIFFERENCE if place + _DIFFERENCE <= 1.0 else -_DIFFERENCE
-            columns.append((self.residuals(_moved(cube, number, step)) - here) / step)
+            above, below = min(place + _DIFFERENCE, 1.0) - place, max(place - _DIFFERENCE, 0.0) - place
+            rise = self.residuals(_moved(cube, number, above)) - self.residuals(_moved(cube, number, below))
+            columns.append(rise / (above - below))
         return np.stack(columns, axis=-1)
 
     def polish(self, cube: FloatArray, weight: FloatArray | None = None) -> FloatArray:
