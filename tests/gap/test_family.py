@@ -74,9 +74,9 @@ def test_refits_on_the_expansion_are_those_on_the_replay():
     scoring = scoring.scaled_at(best)
     best = scoring.polish(best)
     expansion = Expansion(scoring, best, in_process)
-    weight = scoring.only(np.arange(3, len(scoring.truth)))
+    weight = scoring.only(np.arange(len(scoring.truth) // 3, len(scoring.truth)))
     there, near = scoring.polish(best, weight), expansion.refit(best, weight)
-    assert np.abs(near - there)[:2].max() < 3e-3
+    assert np.abs(near - there)[:2].max() < 6e-3
     # Along the valley of delay against lag both stop where little is left to gain; what the log knows is their sum.
     values, close = scoring.problem.values(there), scoring.problem.values(near)
     together = [item["command_delay"] + item["motor_lag"] for item in (values, close)]
@@ -101,7 +101,7 @@ def test_a_family_holds_each_robot_and_a_new_version_names_its_parent():
         make_log(DRIVE.model_copy(update={"linear_gain": gain}), seconds=64, seed=number, robot=f"robot{number}")
         for number, gain in enumerate((0.9, 1.0, 0.95))
     ]
-    options = {"seed": 0, "refits": 20, "resamples": 20, "horizons": (1.0, 5.0)}
+    options = {"seed": 0, "refits": 20, "resamples": 20, "horizons": (1.0, 5.0), "anchor_every": 5.0}
     first = calibrate(logs, train=["robot0", "robot1"], **options).twin
     gain = first.family["linear_gain"]
     assert gain.robots["robot0"].value == pytest.approx(0.9, abs=0.04)
