@@ -23,8 +23,8 @@ def test_no_workers_one_and_two_give_the_same_twin(tmp_path):
     for workers in (0, 1, 2):
         with evaluating(workers) as evaluate_many:
             found = calibrate(
-                logs, train=["robot0", "robot1"], seed=3, refits=20, resamples=50, horizons=(1.0, 5.0), anchor_every=5.0,
-                evaluate_many=evaluate_many,
+                logs, train=["robot0", "robot1"], seed=3, refits=20, resamples=50, horizons=(1.0, 5.0),
+                anchor_every=5.0, evaluate_many=evaluate_many,
             )  # fmt: skip
             save_twin(found.twin, tmp_path / f"{workers}.yaml")
             written.append((tmp_path / f"{workers}.yaml").read_bytes())
