@@ -104,8 +104,11 @@ def calibration_page(
 
 def calibration_section(result: CalibrationResult, *, source: str = "") -> GapSection:
     """Return the driving before and after a calibration, on held-out data."""
-    before = [item for item in result.before.metrics if item.name in ON_PAGE]
-    after = [item for item in result.after.metrics if item.name in ON_PAGE]
+    # Delays have a sign: what is left of one is no smaller error for being below zero.
+    before, after = (
+        [item for item in side.metrics if item.name in ON_PAGE and item.unit != "ms"]
+        for side in (result.before, result.after)
+    )
     return GapSection(
         source=source
         or f"Replays of logged commands on data that the calibration never saw: {', '.join(result.test)}. 'Before' is "
@@ -275,7 +278,7 @@ def _drift(reports: Mapping[str, DriftReport]) -> Drift | None:
         DriftRow(
             name if len(reports) > 1 else "",
             row.parameter,
-            row.unit.replace("-", ""),
+            row.unit,
             Estimate(row.expected, row.expected_low, row.expected_high),
             Estimate(row.now, row.now_low, row.now_high),
             row.statistic > row.limit,

@@ -21,7 +21,7 @@ from ..common.errors import InputError
 from ..common.files import write_text_atomic
 from . import gap_plots, wording
 from .gap_plots import Bars
-from .gap_section import GapMetric, GapSection, gap_view, parameter_label
+from .gap_section import GapMetric, GapSection, gap_view, parameter_label, plain_unit
 from .plots import Estimate
 from .templates import page_environment, read_template
 
@@ -356,8 +356,8 @@ def _drift_view(drift: Drift) -> dict[str, Any]:
     rows = [
         {
             "name": (f"{row.robot}: " if row.robot else "") + parameter_label(row.parameter),
-            "expected": _text(row.expected, row.unit),
-            "now": _text(row.now, row.unit),
+            "expected": _text(row.expected, plain_unit(row.unit)),
+            "now": _text(row.now, plain_unit(row.unit)),
             "moved": row.moved,
         }
         for row in drift.rows
@@ -380,14 +380,14 @@ def _family_view(row: FamilyRow) -> dict[str, Any]:
     low, high = min(ends), max(ends)
     robots = []
     for name, e in row.robots.items():
-        text = wording.value_text(e.value, row.unit, interval=(e.low, e.high))
+        text = wording.value_text(e.value, plain_unit(row.unit), interval=(e.low, e.high))
         bounds = (e.value if e.low is None else e.low, e.value if e.high is None else e.high)
         alt = f"{row.name} of {name}: {text}"
         bar = gap_plots.parameter_bar(e.value, *bounds, low, high, alt=alt)
         robots.append({"name": name, "value": text, "bar": Markup(bar)})
     return {
         "name": parameter_label(row.name),
-        "mean": wording.value_text(row.mean, row.unit),
-        "spread": wording.value_text(row.spread, row.unit),
+        "mean": wording.value_text(row.mean, plain_unit(row.unit)),
+        "spread": wording.value_text(row.spread, plain_unit(row.unit)),
         "robots": robots,
     }

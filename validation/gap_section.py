@@ -276,7 +276,7 @@ def _change(metric: GapMetric) -> tuple[str, str]:
 
 def _in_degrees(metric: GapMetric) -> GapMetric:
     """Return a metric as people read it: angles in degrees, ratios without a unit."""
-    if metric.unit in ("1", "-"):
+    if plain_unit(metric.unit) != metric.unit:
         return replace(metric, unit="")
     if not metric.unit.startswith("rad"):
         return metric
@@ -386,10 +386,16 @@ def parameter_label(name: str) -> str:
     return PARAMETER_LABELS.get(name, name.replace("_", " "))
 
 
+def plain_unit(unit: str) -> str:
+    """Return a unit as people read it: nothing for a ratio."""
+    return "" if unit in ("1", "-") else unit
+
+
 def _parameter_view(parameter: TwinParameter) -> dict[str, Any]:
+    unit = plain_unit(parameter.unit)
     return {
         "name": parameter_label(parameter.name),
-        "value": wording.value_text(parameter.value, parameter.unit, interval=(parameter.ci_low, parameter.ci_high)),
-        "interval": wording.interval_text(parameter.ci_low, parameter.ci_high, parameter.unit),
+        "value": wording.value_text(parameter.value, unit, interval=(parameter.ci_low, parameter.ci_high)),
+        "interval": wording.interval_text(parameter.ci_low, parameter.ci_high, unit),
         "identifiable": parameter.identifiable,
     }
