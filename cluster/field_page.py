@@ -191,9 +191,9 @@ def _lidar(parts: Mapping[str, LidarPart]) -> Block | None:
             )
         )
     return Block(
-        lead="Real scans against a map. Where no layout was given, the map is made of the scans of every "
-        "other 3 m of path, and the others are judged by it. At the log's poses the figures hold the errors of these "
-        "poses too; laid on the map they are those of the lidar and the map.",
+        lead="Real scans against a map, and simulated ones against the real. Without a layout the map is made of the "
+        "scans of every other 3 m of path, and the others are judged by it. At the log's poses the figures hold the "
+        "errors of these poses too; laid on the map they are those of the lidar and the map.",
         metrics=pair_metrics([m for part in parts.values() for m in part.metrics if m.name in LIDAR_ON_PAGE], []),
         histograms=histograms,
         maps=maps,

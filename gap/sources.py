@@ -214,9 +214,9 @@ def motion_fixes(split: MotionSplit, *, with_twin: bool, has_spread: bool) -> li
             Fix(
                 "model_spread",
                 "Let the simulated robot scatter as the real one does",
-                "The robot does not do the same twice. No value of any parameter removes that, but a twin with a "
-                "spread shows a policy all that may happen: gates then count the bad turns too.",
-                "comes with 'floorcast calibrate'; run the gates with the new twin",
+                "The robot does not do the same twice. No value of any parameter removes that, but a simulated robot "
+                "with a spread shows a policy all that may happen: gates then count the bad turns too.",
+                "ranges for gains and slip in the scenario, as wide as this log shows them",
                 "stretches in which the robot was told the same at different times",
                 scatter,
                 *_ends(split.intervals, "scatter"),
