@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rosbags.rosbag1 import Writer as Writer1
@@ -130,14 +131,15 @@ def write(folder: Path, form: str, seconds: float, pictures: float) -> Path:
     if form == "mcap-zstd":
         return _write_packed(path.with_suffix(".mcap"), seconds, pictures)
     if ros == 1:
-        writer: Writer1 | Writer2 = Writer1(path)
+        # Both writers have the same methods and no common type.
+        writer: Any = Writer1(path)
         if form == "bag-lz4":
             writer.set_compression(Writer1.CompressionFormat.LZ4)
     else:
         plugin = StoragePlugin.SQLITE3 if form == "db3" else StoragePlugin.MCAP
         writer = Writer2(path, version=9, storage_plugin=plugin)
     store = _store(ros)
-    connections: dict[str, object] = {}
+    connections: dict[str, Any] = {}
     with writer:
         for topic, kind, t_ns, data in messages(ros, seconds, pictures):
             if topic not in connections:

@@ -24,6 +24,8 @@ _GRID = 0.1
 """Step of the search over whole logs [s]."""
 MIN_CORRELATION = 0.5
 """Below, two tables are not said to tell the same motion."""
+_BETTER = 0.2
+"""A far offset must correlate by so much more than the best near one: laps that repeat look alike."""
 
 
 @dataclass(frozen=True)
@@ -131,10 +133,24 @@ def _lowest(cost: FloatArray, shifts: FloatArray) -> FloatArray:
     return result
 
 
+def is_far(reference: tuple[IntArray, FloatArray], track: tuple[IntArray, FloatArray]) -> bool:
+    """Tell whether some offset beyond ``REACH`` makes both turn alike where none within it does."""
+    found = coarse_offset(reference, track)
+    if found is None or abs(found[0]) <= REACH + _GRID:
+        return False
+    near = coarse_offset(reference, track, REACH + _GRID)
+    return near is None or found[1] > near[1] + _BETTER
+
+
 def coarse_offset(
-    reference: tuple[IntArray, FloatArray], track: tuple[IntArray, FloatArray]
+    reference: tuple[IntArray, FloatArray], track: tuple[IntArray, FloatArray], within: float = np.inf
 ) -> tuple[float, float] | None:
     """Find the offset of a track's clock, whatever its size, by correlating yaw rates every 0.1 s over both tables.
+
+    Args:
+        reference: stamps and running heading [rad] that are right.
+        track: those whose clock is sought.
+        within: offsets are sought up to this [s].
 
     Returns:
         seconds to add to the track's stamps and the correlation there, or None if no overlap of at least a third of the
@@ -156,11 +172,13 @@ def coarse_offset(
     other = energy[1][end - lags] - energy[1][start - lags]
     enough = end - start >= max(100, min(map(len, rates)) // 3)
     scale = np.sqrt(own * other)
+    seconds = (begin[0] - begin[1]) / SECOND + lags * _GRID
+    enough &= np.abs(seconds) <= within
     correlation = np.where(enough & (scale > 1e-12), product[lags] / np.where(scale > 1e-12, scale, 1.0), 0.0)
     best = int(correlation.argmax())
     if correlation[best] < MIN_CORRELATION:
         return None
-    return float((begin[0] - begin[1]) / SECOND + lags[best] * _GRID), float(correlation[best])
+    return float(seconds[best]), float(correlation[best])
 
 
 def _rate(t_ns: IntArray, yaw: FloatArray) -> FloatArray:

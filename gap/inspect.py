@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..common.geometry import wrap_angle
-from .clocks import Offset, coarse_offset, fine_offset, yaw_track
+from .clocks import REACH, Offset, coarse_offset, fine_offset, is_far, yaw_track
 from .fieldlog import SECOND, FieldLog, IntArray
 from .readers.sanity import suspicions
 
@@ -17,6 +17,8 @@ TABLES = ("pose", "odom", "cmd", "wheel_cmd", "ticks", "scans", "events")
 _HOLE = 5.0
 """A pause so many times the median is a hole, if it is longer than ``_LEAST_HOLE`` [s]."""
 _LEAST_HOLE = 0.5
+_EDGE = 0.05
+"""An offset so near the end of the search [s] is none."""
 _STANDING = 0.01
 """Below this speed a robot stands [m/s]."""
 MIN_TRAVEL = 25.0
@@ -153,7 +155,8 @@ class Inspection:
                 if value is not None:
                     add(log.name, "motion" if unit not in ("1",) or "time" in item else "scans", item, value, unit)
             for clock in log.clocks:
-                add(log.name, "clock", f"{clock.table} to poses", clock.offset_s, "s", clock.why)
+                offset_s = None if clock.offset_s is None else round(clock.offset_s, 4) + 0.0
+                add(log.name, "clock", f"{clock.table} to poses", offset_s, "s", clock.why)
             for text in log.jumps:
                 add(log.name, "leap", text, None, note="nothing is measured across it")
             for text in log.units:
@@ -297,18 +300,25 @@ def _clock(log: FieldLog, table: str, seed: int) -> ClockFacts | None:
         return None
     overlap = min(track[0][-1], reference[0][-1]) > max(track[0][0], reference[0][0])
     offset = fine_offset(reference, track, seed=seed) if overlap else None
-    if offset is not None and offset.after < 0.3:
+    # An interval that comes near the end of what was searched, or fills it, says that the offset is elsewhere.
+    within = offset is not None and offset.low > -REACH + _EDGE and offset.high < REACH - _EDGE
+    if offset is not None and within and offset.after < 0.3 and not is_far(reference, track):
         return _fine(table, offset)
     coarse = coarse_offset(reference, track)
     if coarse is None:
-        why = "too little turning in both to compare clocks" if overlap else "no common time, and no offset found"
+        why = (
+            "the turns of both agree under no offset, or are too few"
+            if overlap
+            else "no common time, and no offset found"
+        )
         return ClockFacts(table, None, None, None, False, why)
     why = f"turns agree (correlation {coarse[1]:.2f}) with shift_s: {{{table}: {coarse[0]:.1f}}}"
     return ClockFacts(table, coarse[0], None, None, abs(coarse[0]) > 1.0, why)
 
 
 def _fine(table: str, offset: Offset) -> ClockFacts:
-    interval = f"95 % interval {offset.low * 1e3:.0f} to {offset.high * 1e3:.0f} ms"
+    # Whole numbers, lest a small negative one read "-0".
+    interval = f"95 % interval {round(offset.low * 1e3)} to {round(offset.high * 1e3)} ms"
     if not offset.clear:
         return ClockFacts(table, offset.seconds, offset.low, offset.high, False, f"{interval}: no clear offset")
     late = "earlier" if offset.seconds > 0 else "later"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import replace
 from pathlib import Path
 
 from ...common.errors import InputError
-from ..fieldlog import FieldLog
+from ..fieldlog import FieldLog, Finding, LogReport
 from .formats import READERS, Reader
 from .opening import head_of
 from .options import ReadOptions, load_options
@@ -25,6 +27,10 @@ FORMATS: dict[str, str] = {reader.name: reader.what for reader in READERS}
 """Known formats and what they look like."""
 BUNDLED = ("tricycle",)
 """Logs that come with the package, by name."""
+_BAGS = ("rosbag", "mcap")
+"""Formats that are read together from one folder."""
+_LOOKED_AT = 200
+"""Files of a folder that are looked at for logs of other formats."""
 _KNOWN = "known formats: " + "; ".join(f"{name}: {what}" for name, what in FORMATS.items())
 
 
@@ -66,7 +72,39 @@ def read_log(path: str | Path, robot: str | int | None = None, *, options: ReadO
         path = bundled_log(str(path))
     path, options = Path(path), options or ReadOptions()
     reader = _named(options.format, path) if options.format is not None else _detect(path, options)
-    return [examine(log, options) for log in _read(reader, path, robot, options)]
+    logs = [examine(log, options) for log in _read(reader, path, robot, options)]
+    return _with_unread(logs, path, reader)
+
+
+def _with_unread(logs: list[FieldLog], path: Path, reader: Reader) -> list[FieldLog]:
+    """Note logs of other formats that lie beside those that were read: a folder is read as one format."""
+    if not path.is_dir() or reader.name == "stored" or not logs:
+        return logs
+    read = {Path(item.path).name for log in logs for item in log.report.files}
+    own = _BAGS if reader.name in _BAGS else (reader.name,)
+    beside = [(file, name) for file, name in _logs_in(path) if name not in own and file.name not in read]
+    if not beside:
+        return logs
+    told = f"{_listed(beside)} beside it not read: a folder is read as one format ({reader.name} here)"
+    first, *others = logs[0].report.files
+    report = LogReport((replace(first, notes=(*first.notes, Finding(told, len(beside), 1))), *others))
+    return [replace(logs[0], report=report), *logs[1:]]
+
+
+def _logs_in(folder: Path) -> list[tuple[Path, str]]:
+    """Return the log files right in a folder, with their formats."""
+    found = []
+    for file in sorted(folder.iterdir())[:_LOOKED_AT]:
+        # A file that cannot be looked into is no log that anybody misses.
+        with contextlib.suppress(InputError):
+            if file.is_file():
+                found.append((file, _detect(file, ReadOptions()).name))
+    return found
+
+
+def _listed(files: list[tuple[Path, str]]) -> str:
+    told = ", ".join(f"{file.name} ({name})" for file, name in files[:5])
+    return told + (f" and {len(files) - 5} more" if len(files) > 5 else "")
 
 
 def _read(reader: Reader, path: Path, robot: str | int | None, options: ReadOptions) -> list[FieldLog]:
@@ -77,7 +115,8 @@ def _read(reader: Reader, path: Path, robot: str | int | None, options: ReadOpti
     logs = reader.read(path, options)
     found = [log for log in logs if str(robot) in (log.robot, log.name)]
     if not found:
-        names = ", ".join(f"'{name}'" for name in dict.fromkeys(log.robot for log in logs))
+        known = list(dict.fromkeys(name for log in logs for name in (log.robot, log.name)))
+        names = ", ".join(f"'{name}'" for name in known[:8]) + (", ..." if len(known) > 8 else "")
         raise InputError(f"no robot '{robot}' in this log", where=str(path), mend=f"the log holds {names}")
     return found
 
@@ -98,6 +137,12 @@ def _detect(path: Path, options: ReadOptions) -> Reader:
         if not any(path.iterdir()):
             raise InputError("the folder is empty", where=str(path), mend=f"give a folder with a log; {_KNOWN}")
         head = b""
+    elif not path.is_file():
+        raise InputError(
+            "this is no file but a pipe or a device, which cannot be read twice",
+            where=str(path),
+            mend="write it into a file first",
+        )
     else:
         head = head_of(path)
         if not head.strip():
@@ -107,8 +152,11 @@ def _detect(path: Path, options: ReadOptions) -> Reader:
             return reader
     if options.columns and path.is_file():
         return _named("csv", path)
-    what = "no field log of a known format in this folder" if path.is_dir() else "not a field log of a known format"
-    raise InputError(what, where=str(path), mend=_KNOWN)
+    if path.is_dir():
+        files = _logs_in(path)
+        mend = f"it holds single logs: give them by name: {_listed(files)}" if files else _KNOWN
+        raise InputError("this folder is no field log of a known format", where=str(path), mend=mend)
+    raise InputError("not a field log of a known format", where=str(path), mend=_KNOWN)
 
 
 def _nowhere(path: Path) -> InputError:

@@ -37,6 +37,10 @@ _STEPS = {180: 1.0, 181: 1.0, 360: 0.5, 361: 0.5, 400: 0.25, 401: 0.25}
 _PASSED_OVER = (b"NEFF", b"PARAM", b"SYNC", b"VERTEX2", b"EDGE2", b"TRUEPOS", b"GPS", b"SONAR", b"BUMPER", b"MARKER")
 _SAMPLED = 20_000
 """Scans that are looked at for the reading that means no return, evenly spread."""
+_MAX_ODOM = 1_000_000
+"""Rows of odometry that are kept; beyond, every second one is let go (see ``Rows``)."""
+_CHUNK = 4096
+"""Scans that are looked at a time, lest masks and copies of all take as much memory as the ranges."""
 _MAX_STEP_BACK = 5.0
 """Stamps that run backwards by more [s] are damage, not jitter."""
 
@@ -70,10 +74,11 @@ class _Count:
 
 @dataclass
 class _Laser:
-    """Scans of one laser: rows of stamp, logger stamp, laser pose, robot pose, line; and their ranges."""
+    """Scans of one laser: rows of stamp, logger stamp, laser pose, robot pose, line, line of the odometry that it was
+    logged with (0: none); and their ranges."""
 
     beams: int = 0
-    rows: Rows = field(default_factory=lambda: Rows(9))
+    rows: Rows = field(default_factory=lambda: Rows(10))
     ranges: Rows = field(default_factory=lambda: Rows(1))
     start: float = -0.5 * pi
     step: float = 0.0
@@ -82,7 +87,25 @@ class _Laser:
         self.beams = beams
         self.ranges = Rows(beams, np.float32)
         # Both tables must let go the same rows.
-        self.rows = Rows(9, limit=self.ranges.limit)
+        self.rows = Rows(10, limit=self.ranges.limit)
+
+
+class _Clock:
+    """Stamps of the odometry that is used, by the line that it stood in.
+
+    Attributes:
+        t_ns: (N,) int64 stamps [ns].
+    """
+
+    def __init__(self, lines: FloatArray, t_ns: IntArray) -> None:
+        self._lines, self.t_ns = lines, t_ns
+
+    def of(self, lines: FloatArray) -> tuple[NDArray[np.bool_], IntArray]:
+        """Return which lines (M,) have a stamp, (M,) bool, and those stamps [ns], (M,) int64."""
+        if len(self.t_ns) == 0:
+            return np.zeros(len(lines), dtype=bool), np.zeros(len(lines), dtype=np.int64)
+        place = np.minimum(np.searchsorted(self._lines, lines), len(self.t_ns) - 1)
+        return self._lines[place] == lines, self.t_ns[place]
 
 
 class _Parser:
@@ -95,8 +118,7 @@ class _Parser:
         self.notes: dict[str, _Count] = {}
         self.skipped: dict[str, _Count] = {}
         self.lasers = {b"FLASER": _Laser(), b"RLASER": _Laser(), b"ROBOTLASER1": _Laser()}
-        self.odom = Rows(6)
-        self.odom_of: dict[int, int] = {}
+        self.odom = Rows(6, limit=_MAX_ODOM)
         self.corrected: bool | None = None
         self.rebased = 0
         self.graph = False
@@ -188,12 +210,11 @@ class _Parser:
         if laser.beams == 0 and beams > 0:
             laser.begin(beams)
             laser.step = _STEPS.get(beams, 180.0 / beams) * pi / 180.0
-        self._add_scan(key, beams, numbers[:beams], [numbers[beams + 6], logged, *numbers[beams : beams + 6]])
+        x, y, yaw, *robot, stamp = numbers[beams:].tolist()
+        odom = self._odom_at[0] if key == b"FLASER" and self._odom_at[1] == stamp else 0
+        self._add_scan(key, beams, numbers[:beams], [stamp, logged, x, y, yaw, *robot], odom)
         if key == b"FLASER":
-            x, y, yaw = numbers[beams : beams + 3].tolist()
             self._laser_pose = (x, y, yaw)
-            if self._odom_at[1] == numbers[beams + 6]:
-                self.odom_of[self.line] = self._odom_at[0]
 
     def _read_new_laser(self, text: bytes) -> None:
         words = text.split(None, 9)
@@ -209,14 +230,14 @@ class _Parser:
             b"ROBOTLASER1", beams, numbers[:beams], [numbers[after + 11], logged, *numbers[after : after + 6]]
         )
 
-    def _add_scan(self, key: bytes, beams: int, ranges: FloatArray, numbers: list[float]) -> None:
+    def _add_scan(self, key: bytes, beams: int, ranges: FloatArray, numbers: list[float], odom: int = 0) -> None:
         if beams != self.lasers[key].beams or beams <= 0 or len(numbers) != 8:
             self._skip("scan with another number of beams than the first")
             return
         if not all(map(isfinite, numbers)):
             raise ValueError
         rows, stack = self._scans[key]
-        rows.append([*numbers, self.line])
+        rows.append([*numbers, self.line, odom])
         stack.append(ranges.astype(np.float32))
 
     def _read_parameter(self, text: bytes) -> None:
@@ -296,11 +317,11 @@ def _build(parser: _Parser, stream: LineStream, options: ReadOptions) -> FieldLo
         )
     tables: dict[str, Any] = {}
     rows = parser.odom.values()
-    preferred = np.isin(rows[:, 5], list(parser.odom_of.values())) if parser.corrected else None
+    preferred = np.isin(rows[:, 5], parser.lasers[b"FLASER"].rows.values()[:, 9]) if parser.corrected else None
     t_ns, keep = _stamps(rows[:, 0], rows[:, 5], "ODOM", parser.odom, notes, preferred)
     tables["odom_t_ns"], tables["odom"] = t_ns, rows[keep, 2:5].copy()
     tables["odom"][:, 2] = wrap_angle(tables["odom"][:, 2])
-    clock = dict(zip(rows[keep, 5].astype(int).tolist(), t_ns.tolist(), strict=True))
+    clock = _Clock(rows[keep, 5], t_ns)
     if key is not None:
         laser = parser.lasers[key]
         used += laser.rows.seen
@@ -338,30 +359,33 @@ def _laser_tables(
     laser: _Laser,
     notes: list[Finding],
     options: ReadOptions,
-    clock: dict[int, int],
+    clock: _Clock,
 ) -> dict[str, Any]:
     rows, ranges = laser.rows.values(), laser.ranges.values()
     kind = key.decode()
     seconds = rows[:, 0].copy()
     if parser.corrected:
         # A scan was logged with the odometry of the line before it, whose stamp may have been mended.
-        stamps = [clock.get(parser.odom_of.get(int(line), 0)) for line in rows[:, 8]]
-        seconds = np.array([own if t is None else t / SECOND for own, t in zip(seconds, stamps, strict=True)])
+        known, stamps = clock.of(rows[:, 9])
+        seconds[known] = stamps[known] / SECOND
     t_ns, keep = _stamps(seconds, rows[:, 8], kind, laser.rows, notes)
     if not keep.all():
-        rows, ranges = rows[keep], ranges[keep]
+        rows, ranges = rows[keep], _compact(ranges, keep)
     shift = np.median(rows[:, 0] - rows[:, 1])
     if abs(shift) > 1e-3:
         told = f"{kind} stamped by the sensor's clock, which leads the logger's by {shift:.6f} s"
         notes.append(Finding(told, len(rows), int(rows[0, 8])))
     # In place: ranges are most of the memory.
     seen, range_max = no_return(ranges[:: max(1, len(ranges) // _SAMPLED)])
-    ranges[~(ranges > 0.0)] = np.nan
+    beyond = 0
+    for start in range(0, len(ranges), _CHUNK):
+        part = ranges[start : start + _CHUNK]
+        part[~(part > 0.0)] = np.nan
+        far = (part >= seen) & np.isfinite(part)
+        beyond += int(far.sum())
+        part[far] = np.inf
     if np.isfinite(seen):
-        far = ranges >= seen
-        told = f"range of {seen:g} m or more, read as no return"
-        notes.append(Finding(told, int(far.sum() - np.isposinf(ranges).sum()), int(rows[0, 8])))
-        ranges[far] = np.inf
+        notes.append(Finding(f"range of {seen:g} m or more, read as no return", beyond, int(rows[0, 8])))
     mount = np.median(relative(rows[:, 5:8], rows[:, 2:5]), axis=0)
     if key == b"RLASER":
         mount = np.array([mount[0], mount[1], mount[2] + pi if abs(mount[2]) < 0.5 * pi else mount[2]])
@@ -384,7 +408,7 @@ def _laser_tables(
     found: dict[str, Any] = {"scans": scans}
     events = [LogEvent(int(t_ns[0]), "parameters", dict(parser.parameters))] if parser.parameters else []
     if parser.corrected:
-        events += _hidden(t_ns, rows[:, 8], parser, clock, notes)
+        events += _hidden(t_ns, rows[:, 8:10], clock, notes)
     found["events"] = tuple(events)
     if parser.corrected or (key == b"ROBOTLASER1" and parser.graph):
         pose = rows[:, 5:8].copy()
@@ -397,12 +421,20 @@ def _laser_tables(
     return found
 
 
-def _hidden(
-    t_ns: IntArray, lines: FloatArray, parser: _Parser, clock: dict[int, int], notes: list[Finding]
-) -> list[LogEvent]:
+def _compact(ranges: NDArray[np.float32], keep: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Move the kept scans to the front, in place, and return them."""
+    end = 0
+    for start in range(0, len(ranges), _CHUNK):
+        part = ranges[start : start + _CHUNK][keep[start : start + _CHUNK]]
+        ranges[end : end + len(part)] = part
+        end += len(part)
+    return ranges[:end]
+
+
+def _hidden(t_ns: IntArray, lines: FloatArray, clock: _Clock, notes: list[Finding]) -> list[LogEvent]:
     """Mark scans that no ``ODOM`` line goes with: what the odometry did before them is lost by the re-basing."""
-    known = np.array(sorted(clock.values()), dtype=np.int64)
-    alone = [i for i, line in enumerate(lines.astype(int).tolist()) if line not in parser.odom_of]
+    known = np.sort(clock.t_ns)
+    alone = np.flatnonzero(lines[:, 1] == 0).tolist()
     events = []
     for index in alone:
         place = int(np.searchsorted(known, t_ns[index]))
@@ -411,7 +443,7 @@ def _hidden(
         events.append(LogEvent(int(t_ns[index]), "jump", {"table": "odom", "what": what, "from_ns": begin}))
     if alone:
         reason = "scan without odometry of its time: the raw odometry is broken there"
-        notes.append(Finding(reason, len(alone), int(lines[alone[0]])))
+        notes.append(Finding(reason, len(alone), int(lines[alone[0], 0])))
     return events
 
 

@@ -139,14 +139,29 @@ class Rows:
             self._parts.append(np.array(part, dtype=self._dtype))
             self._kept += len(part)
         while self._kept > self.limit:
-            self._parts = [self.values()[::2].copy()]
-            self._kept = len(self._parts[0])
-            self.stride *= 2
+            self._halve()
+
+    def _halve(self) -> None:
+        # Part by part: joined first they would be in memory twice.
+        place = kept = 0
+        for index, part in enumerate(self._parts):
+            self._parts[index] = part[place % 2 :: 2].copy()
+            place += len(part)
+            kept += len(self._parts[index])
+        self._parts = [part for part in self._parts if len(part)]
+        self._kept = kept
+        self.stride *= 2
 
     def values(self) -> NDArray[Any]:
         """Return the kept rows (n, columns)."""
         if not self._parts:
             return np.empty((0, self._columns), dtype=self._dtype)
         if len(self._parts) > 1:
-            self._parts = [np.concatenate(self._parts)]
+            # Each part is let go once it is copied: its memory is taken page by page as the table's is filled.
+            joined, end = np.empty((self._kept, self._columns), dtype=self._dtype), self._kept
+            while self._parts:
+                part = self._parts.pop()
+                joined[end - len(part) : end] = part
+                end -= len(part)
+            self._parts = [joined]
         return self._parts[0]

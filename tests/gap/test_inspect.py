@@ -69,6 +69,17 @@ def test_a_clock_an_hour_off_is_named_and_shifted():
     assert mended.duration == pytest.approx(log.duration)
 
 
+def test_a_clock_off_by_more_than_the_fine_search_is_no_offset_at_its_end():
+    # So slow that no wrong clock makes turns over a second differ by much.
+    log = make_log(90.0, seed=6)
+    log = replace(log, pose_t_ns=log.pose_t_ns[0] + 4 * (log.pose_t_ns - log.pose_t_ns[0]), cmd=0.25 * log.cmd)
+    stamps = log.cmd_t_ns[0] + 4 * (log.cmd_t_ns - log.cmd_t_ns[0])
+    for late in (1.5, 20.0):
+        told = facts(replace(log, cmd_t_ns=stamps + round(late * 1e9)))
+        assert told.clocks[0].offset_s == pytest.approx(-late, abs=0.2)
+        assert not next(item for item in told.measurable if item.what == "motion replay").possible
+
+
 def test_a_heading_jump_is_found_told_and_left_out_by_who_asks():
     log = make_run(1, count=3000)
     odom = log.odom.copy()

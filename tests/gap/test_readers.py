@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 
@@ -145,13 +147,31 @@ def test_folders_and_files_that_are_no_logs(tmp_path):
     with pytest.raises(InputError, match="the folder is empty"):
         read_log(tmp_path)
     (tmp_path / "notes.txt").write_text("nothing of use\n")
-    with pytest.raises(InputError, match="no field log of a known format in this folder"):
+    with pytest.raises(InputError, match="this folder is no field log"):
         read_log(tmp_path)
     with pytest.raises(InputError, match="not a field log of a known format"):
         read_log(tmp_path / "notes.txt")
     (tmp_path / "empty.txt").write_text("")
     with pytest.raises(InputError, match="the file is empty"):
         read_log(tmp_path / "empty.txt")
+
+
+def test_a_folder_of_single_logs_names_them_and_logs_left_unread_are_told(tmp_path):
+    table = "t,x,y,yaw\n" + "".join(f"{0.1 * k:.1f},{0.05 * k:.2f},0,0\n" for k in range(30))
+    for name in ("a b.csv", "c.csv"):
+        (tmp_path / name).write_text(table)
+    with pytest.raises(InputError, match="this folder is no field log") as caught:
+        read_log(tmp_path)
+    assert "a b.csv (csv), c.csv (csv)" in caught.value.mend
+    write_mrclam(tmp_path)
+    (log,) = read_log(tmp_path)
+    assert "a b.csv (csv), c.csv (csv) beside it not read" in "\n".join(log.report.lines())
+
+
+def test_a_pipe_is_refused_for_it_cannot_be_read_twice(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="a pipe or a device"):
+        read_log(tmp_path / "pipe")
 
 
 def test_unknown_robots_are_refused_with_those_there_are(tmp_path):

@@ -57,6 +57,17 @@ def test_rows_beyond_the_limit_are_thinned_evenly():
     np.testing.assert_array_equal(kept, np.arange(0, 1000, rows.stride))
 
 
+def test_thinning_and_joining_hold_no_second_copy():
+    rows = Rows(4, limit=100_000)
+    tracemalloc.start()
+    for start in range(0, 150_000, 1000):
+        rows.add(np.full((1000, 4), float(start)))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1.2 * 100_000 * 4 * 8
+    np.testing.assert_array_equal(rows.values()[:, 0], np.repeat(1000.0 * np.arange(150), 500))
+
+
 def test_a_table_larger_than_its_memory_is_read_in_it(tmp_path, monkeypatch):
     monkeypatch.setattr(stream, "MAX_TABLE_BYTES", 130_000)
     monkeypatch.setattr(stream, "BLOCK", 50_000)
