@@ -76,7 +76,7 @@ def run_calibrate(
         page = calibration_page(
             logs,
             result,
-            judged_sources(result.judged, result.twin, every=result.after.anchor_every, seed=seed),
+            judged_sources(result.judged, result.twin, result.textbook, every=result.after.anchor_every, seed=seed),
             command=command,
         )
         for place in (folder.path / "report.html", *([html] if html is not None else [])):

@@ -21,6 +21,8 @@ from scipy.stats import t as student_t
 from ..common.geometry import FloatArray
 
 CONFIDENCE = 0.95
+_LEAST_GAIN = 1e-6
+"""Of minus twice the log-likelihood: a spread that gains less is none, only the search's own step off zero."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,8 @@ def random_effects(values: ArrayLike, errors: ArrayLike) -> RandomEffects:
     found = minimize_scalar(_restricted, bounds=(0.0, most), args=(value, variance), method="bounded",
                             options={"xatol": 1e-7 * most})  # fmt: skip
     # The search does not look at the end of its range itself.
-    spread = float(found.x) if found.fun < _restricted(0.0, value, variance) else 0.0
+    gain = _restricted(0.0, value, variance) - found.fun
+    spread = float(found.x) if gain > _LEAST_GAIN else 0.0
     mean, share = _weighted(value, variance, spread)
     scatter = float((share * (value - mean) ** 2).sum()) / (count - 1)
     error = np.sqrt(max(scatter, 1.0) / float(share.sum()))

@@ -2,7 +2,8 @@
 
 Intervals: windows overlap and neighbours share conditions, so single windows must not be resampled. A circular
 moving-block bootstrap (Politis and Romano 1992) resamples runs of neighbouring windows, each run twice as long as a
-horizon, apart for each robot; 95 % percentile intervals. Fewer than four runs give no interval.
+horizon, apart for each log, or whole logs where they are too short for that; 95 % percentile intervals. Fewer than
+four give no interval.
 
 Floor: how far the real robot differs from itself where it was told the same twice (see ``floor.py``); None where the
 log holds too few repeats. ``ratio`` is value over floor. The tracker's own noise is told apart, as ``truth_`` rows:
@@ -107,7 +108,10 @@ def root_mean(values: FloatArray) -> FloatArray:
 
 
 def block_indices(lengths: Sequence[int], block: int, resamples: int, rng: np.random.Generator) -> IntArray:
-    """Draw circular moving blocks within each group.
+    """Draw circular moving blocks within each group; groups too short for two blocks are drawn from all such groups.
+
+    A block as long as its group is always the same windows: resampled on its own, a short run would show no spread at
+    all. Such runs are drawn like blocks instead, each in proportion to its windows (a cluster bootstrap).
 
     Args:
         lengths: windows of each group; indices run on from group to group.
@@ -118,15 +122,46 @@ def block_indices(lengths: Sequence[int], block: int, resamples: int, rng: np.ra
     Returns:
         (resamples, sum(lengths)) int64 indices.
     """
-    parts, first = [], 0
-    for length in lengths:
+    firsts = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64)
+    short = [number for number, length in enumerate(lengths) if length < 2 * block]
+    short = short if len(short) > 1 else []
+    parts = []
+    for number, length in enumerate(lengths):
+        if number in short:
+            continue
         size = min(block, length)
         blocks = -(-length // size)
         begin = rng.integers(0, length, size=(resamples, blocks))
         run = (begin[..., None] + np.arange(size)).reshape(resamples, -1)[:, :length] % length
-        parts.append(run + first)
-        first += length
+        parts.append(run + firsts[number])
+    if short:
+        parts.append(_drawn_from_all(firsts[short], np.array(lengths)[short], block, resamples, rng))
     return np.concatenate(parts, axis=1)
+
+
+def _drawn_from_all(
+    firsts: IntArray, lengths: IntArray, block: int, resamples: int, rng: np.random.Generator
+) -> IntArray:
+    """Draw blocks from any of several short groups until there are as many windows as they hold together."""
+    total = int(lengths.sum())
+    group = rng.choice(len(lengths), size=(resamples, total), p=lengths / total)
+    sizes = np.minimum(lengths, block)[group]
+    begin = rng.integers(0, lengths[group])
+    ends = np.cumsum(sizes, axis=1)
+    starts = np.zeros((resamples, total), dtype=np.int64)
+    rows, columns = np.nonzero(ends < total)
+    starts[rows, ends[rows, columns]] = 1  # a new block begins here
+    number = np.cumsum(starts, axis=1)
+    place = np.arange(total) - np.take_along_axis(ends - sizes, number, axis=1)
+    chosen = np.take_along_axis(group, number, axis=1)
+    within = (np.take_along_axis(begin, number, axis=1) + place) % lengths[chosen]
+    result: IntArray = firsts[chosen] + within
+    return result
+
+
+def enough_blocks(lengths: Sequence[int], block: int) -> bool:
+    """Tell whether groups of windows hold ``MIN_BLOCKS`` independent ones; a short group counts as one."""
+    return sum(max(1.0, length / block) for length in lengths) >= MIN_BLOCKS
 
 
 def block_length(horizon: float, every: float, count: int) -> int:
@@ -137,7 +172,7 @@ def block_length(horizon: float, every: float, count: int) -> int:
 def interval(samples: Samples, *, seed: int, path: Sequence[str | int], resamples: int) -> tuple[float, float] | None:
     """Return the 95 % interval of a metric, or None with too few independent windows."""
     lengths = [len(part) for part in samples.values]
-    if sum(lengths) < MIN_BLOCKS * samples.block:
+    if not enough_blocks(lengths, samples.block):
         return None
     index = block_indices(lengths, samples.block, resamples, generator(seed, "bootstrap", *path))
     drawn = reduce_drawn(samples, np.concatenate(samples.values), index)

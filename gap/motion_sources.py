@@ -33,11 +33,13 @@ from ..common.errors import InputError
 from ..common.geometry import FloatArray, relative
 from ..common.seeding import generator
 from ..robots.twin import Twin
+from ..robots.wheels import WheelParameters
 from .fieldlog import SECOND, FieldLog, interpolate_pose
-from .metrics import MIN_BLOCKS, block_indices, block_length, truth_halves
+from .metrics import block_indices, block_length, enough_blocks, truth_halves
 from .problems import Problem, problem_for
 from .replay import Windows
 from .scoring import Scoring
+from .wheel_start import textbook_wheels
 
 SPLIT_HORIZON = 10.0
 """Windows of this length are split, or the longest that the log has below it [s]."""
@@ -93,13 +95,20 @@ class _Errors:
 
 
 def split_motion(
-    logs: Sequence[FieldLog], *, twin: Twin | None = None, every: float, seed: int = 0, resamples: int = 500
+    logs: Sequence[FieldLog],
+    *,
+    twin: Twin | None = None,
+    textbook: WheelParameters | None = None,
+    every: float,
+    seed: int = 0,
+    resamples: int = 500,
 ) -> MotionSplit:
     """Split the replay's error of logs of one kind of drive by its causes.
 
     Args:
         logs: of one kind of drive.
         twin: whose values are put in; None fits them here, crosswise.
+        textbook: wheels as they were known without the twin; None takes those of the logs fitted on.
         every: time between windows [s].
         seed: of the bootstrap.
         resamples: of the bootstrap.
@@ -111,21 +120,23 @@ def split_motion(
     reference: list[float] = []
     horizon = 0.0
     for train, judged in _folds(logs, twin):
-        problem = problem_for(judged, every)
-        values = _of_twin(twin, problem) if twin is not None else _fitted(problem_for(train, every))
+        known = textbook or (textbook_wheels(train) if train else None)
+        problem = problem_for(judged, every, textbook=known)
+        values = _of_twin(twin, problem) if twin is not None else _fitted(problem_for(train, every, textbook=known))
         number = _horizon_number(problem)
         horizon = problem.windows[0].horizons[number]
         found += _errors(problem, values, number, logs)
         reference += [_reference(item, number) for item in problem.windows]
     noise = float(np.mean([value for value in reference if np.isfinite(value)] or [0.0]))
     paired = sum(int(np.isfinite(item.unrepeated).sum()) for item in found) >= MIN_PAIRS
-    shares = _shares(found, [np.arange(len(item.none)) for item in found], noise, paired)
+    joined = _joined(found)
+    shares = _shares(joined, np.arange(len(joined.none)), noise, paired)
     return MotionSplit(
         horizon_s=horizon,
-        total=float(np.concatenate([item.none for item in found]).mean()),
+        total=float(joined.none.mean()),
         shares=shares,
         intervals=_intervals(found, noise, paired, seed, resamples),
-        windows=sum(len(item.none) for item in found),
+        windows=len(joined.none),
         held_out=twin is None,
         logs=tuple(log.name for log in logs),
     )
@@ -271,20 +282,20 @@ def _reference(item: Windows, number: int) -> float:
     return float(0.25 * (differ**2).sum(axis=1).mean())
 
 
-def _shares(
-    found: Sequence[_Errors], rows: Sequence[NDArray[np.int64]], noise: float, paired: bool
-) -> dict[str, float]:
-    """Return the shares of chosen windows of each log."""
+def _joined(found: Sequence[_Errors]) -> _Errors:
+    names = ("none", "drive", "delay", "both", "unrepeated", "touched")
+    tables = {name: np.concatenate([getattr(item, name) for item in found]) for name in names}
+    return _Errors(**tables, block=max(item.block for item in found))
 
-    def joined(name: str) -> FloatArray:
-        return np.concatenate([getattr(item, name)[pick] for item, pick in zip(found, rows, strict=True)])
 
-    none, drive, delay, both = (float(joined(name).mean()) for name in ("none", "drive", "delay", "both"))
+def _shares(found: _Errors, rows: NDArray[np.int64], noise: float, paired: bool) -> dict[str, float]:
+    """Return the shares of chosen windows."""
+    none, drive, delay, both = (float(item[rows].mean()) for item in (found.none, found.drive, found.delay, found.both))
     if none <= 0.0:
         raise InputError("the replay does not err at all", mend="is the log made by this simulator?")
     left = both
     parts = {"drive": 0.5 * ((none - drive) + (delay - both)), "delay": 0.5 * ((none - delay) + (drive - both))}
-    touched, after = joined("touched").astype(np.bool_), joined("both")
+    touched, after = found.touched[rows], found.both[rows]
     parts["contact"] = 0.0
     if touched.any() and not touched.all():
         excess = float(touched.mean() * (after[touched].mean() - after[~touched].mean()))
@@ -293,7 +304,7 @@ def _shares(
     parts["reference"] = min(noise, left)
     left -= parts["reference"]
     if paired:
-        unrepeated = joined("unrepeated")
+        unrepeated = found.unrepeated[rows]
         known = np.isfinite(unrepeated)
         share = min(float(unrepeated[known].mean() / max(after[known].mean(), 1e-12)), 1.0) if known.any() else 0.0
         # The tracker's noise does not repeat either, and is counted already.
@@ -306,11 +317,11 @@ def _shares(
 def _intervals(
     found: Sequence[_Errors], noise: float, paired: bool, seed: int, resamples: int
 ) -> dict[str, tuple[float, float]]:
-    if sum(len(item.none) / item.block for item in found) < MIN_BLOCKS:
+    lengths, joined = [len(item.none) for item in found], _joined(found)
+    if not enough_blocks(lengths, joined.block):
         return {}
-    rng = generator(seed, "bootstrap", "motion sources")
-    index = [block_indices([len(item.none)], item.block, resamples, rng) for item in found]
-    drawn = [_shares(found, [part[number] for part in index], noise, paired) for number in range(resamples)]
+    index = block_indices(lengths, joined.block, resamples, generator(seed, "bootstrap", "motion sources"))
+    drawn = [_shares(joined, rows, noise, paired) for rows in index]
     ends = {}
     for shares in drawn:
         shares["values"] = shares["drive"] + shares["delay"]

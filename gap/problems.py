@@ -11,7 +11,7 @@ from ..common.errors import InputError
 from ..common.geometry import FloatArray
 from ..robots.model import DriveParameters, MecanumDrive, TricycleDrive
 from ..robots.tricycle import TricycleParameters
-from ..robots.wheels import WHEEL_GAINS
+from ..robots.wheels import WHEEL_GAINS, WheelParameters
 from .fieldlog import FieldLog
 from .replay import (
     VELOCITY_BASE,
@@ -71,13 +71,20 @@ class Problem:
         return np.clip(np.array(places), 0.0, 1.0)
 
 
-def problem_for(logs: Sequence[FieldLog], every: float, *, horizons: Sequence[float] = FIT_HORIZONS) -> Problem:
+def problem_for(
+    logs: Sequence[FieldLog],
+    every: float,
+    *,
+    horizons: Sequence[float] = FIT_HORIZONS,
+    textbook: WheelParameters | None = None,
+) -> Problem:
     """Return what can be fitted to logs of one kind of drive.
 
     Args:
         logs: of robots of one kind; several runs of a robot are several logs.
         every: time between windows [s].
         horizons: lengths at which ends are compared [s].
+        textbook: wheels at which a search begins and which are the robot as it came; None takes those of these logs.
 
     Raises:
         InputError: the logs do not hold what the kind of drive needs.
@@ -89,7 +96,7 @@ def problem_for(logs: Sequence[FieldLog], every: float, *, horizons: Sequence[fl
         return drive_problem(windows, first.model.drive)
     if first.drive == "tricycle":
         return tricycle_problem(windows, nominal_tricycle(first))
-    return wheel_problem(windows)
+    return wheel_problem(windows, textbook or closed_form_wheels(logs))
 
 
 def fitting_horizons(horizons: Sequence[float], log: FieldLog) -> tuple[float, ...]:
@@ -158,14 +165,14 @@ def tricycle_problem(windows: Sequence[Windows], nominal: TricycleParameters) ->
     return Problem(ranges, tuple(windows), simulate, simulate({}))
 
 
-def wheel_problem(windows: Sequence[Windows]) -> Problem:
-    """Fit two or four wheels: gains by wheel, reach, mount of the tracked mark and delay; begins at the closed form.
+def wheel_problem(windows: Sequence[Windows], start: WheelParameters) -> Problem:
+    """Fit two or four wheels: gains by wheel, reach, mount of the tracked mark and delay; begins at textbook wheels.
 
     From raw commands also what lies between command and speed (dead band, lag), and how the wheels' contradictions are
     settled (``robots.wheels``), which stands for the sideways gain as well: counts cannot tell it from the gains. Where
     the mark sits is left at the middle, within a millimetre, unless a robot turns more than ``TURNED`` in a log.
     """
-    replay, start = WheelReplay(windows), closed_form_wheels(windows)
+    replay = WheelReplay(windows)
     steps, log = windows[0].horizon_steps, windows[0].log
     told = commands_wheels(log)
     wheels = (log.wheel_cmd if told else log.ticks).shape[1]
@@ -195,7 +202,7 @@ def wheel_problem(windows: Sequence[Windows]) -> Problem:
             ranges.append(ParameterRange("roller_drag", 0.0, 0.5, 0.05, "-"))
     else:
         ranges.append(ParameterRange("tick_delay", -0.2, 0.4, 0.0, "s"))
-    reach = 0.3 if most_turned(windows) > TURNED else 0.001
+    reach = 0.3 if most_turned([item.log for item in windows]) > TURNED else 0.001
     ranges += [ParameterRange(name, -reach, reach, 0.0, "m") for name in ("sensor_x", "sensor_y")]
     ranges.append(
         ParameterRange("sensor_yaw", start.sensor_yaw - 0.15, start.sensor_yaw + 0.15, start.sensor_yaw, "rad")

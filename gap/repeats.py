@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from ..common.geometry import FloatArray, relative, wrap_angle
 from ..common.seeding import generator
 from ..robots.twin import Twin
+from ..robots.wheels import WheelParameters
 from .fieldlog import FieldLog
 from .floor import repeated_runs, told_alike
 from .metrics import CONFIDENCE, MIN_BLOCKS, Metric
@@ -16,12 +17,20 @@ from .replay import commands_wheels, whole_run
 from .replay_of import replay_of
 
 
-def run_end_metrics(logs: Sequence[FieldLog], twin: Twin | None, *, seed: int, resamples: int) -> list[Metric]:
+def run_end_metrics(
+    logs: Sequence[FieldLog],
+    twin: Twin | None,
+    *,
+    seed: int,
+    resamples: int,
+    wheels: Mapping[str, WheelParameters | None],
+) -> list[Metric]:
     """Return how far replays of whole runs end from the truth; nothing unless all logs are runs of raw wheel commands.
 
     Args:
         logs: runs, replayed from their first input until the robot has rolled out.
         twin: as in ``replay_of``.
+        wheels: textbook wheels by robot; of robots that are not in it, they are fitted to each run alone.
         seed: of the bootstrap. resamples: of it.
 
     Returns:
@@ -32,7 +41,7 @@ def run_end_metrics(logs: Sequence[FieldLog], twin: Twin | None, *, seed: int, r
     """
     if len(logs) < 2 or not all(commands_wheels(log) for log in logs):
         return []
-    errors = np.array([_end_error(log, twin) for log in logs])
+    errors = np.array([_end_error(log, twin, wheels.get(log.robot)) for log in logs])
     apart = np.array([error for _, _, error in repeated_runs(logs)]).reshape(-1, 3)
     groups = told_alike(logs)
     found = []
@@ -48,10 +57,10 @@ def run_end_metrics(logs: Sequence[FieldLog], twin: Twin | None, *, seed: int, r
     return found
 
 
-def _end_error(log: FieldLog, twin: Twin | None) -> FloatArray:
+def _end_error(log: FieldLog, twin: Twin | None, textbook: WheelParameters | None) -> FloatArray:
     """Return the error (3,) of the replayed end as seen from the true one: x, y [m], yaw [rad]."""
     windows = whole_run(log)
-    before, after = replay_of(windows, twin)
+    before, after = replay_of(windows, twin, textbook)
     error = relative(windows.truth[0, -1], (before if twin is None else after)[0, -1])
     error[2] = wrap_angle(error[2])
     return error

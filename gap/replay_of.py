@@ -11,12 +11,20 @@ from .replay import DriveReplay, TricycleReplay, WheelReplay, Windows, commands_
 from .wheel_start import closed_form_wheels
 
 
-def replay_of(windows: Windows, twin: Twin | None) -> tuple[FloatArray, FloatArray]:
+def replay_of(
+    windows: Windows, twin: Twin | None, textbook: WheelParameters | None = None
+) -> tuple[FloatArray, FloatArray]:
     """Replay the windows of a log without and with a twin.
 
     Commands v, omega (or vx, vy, omega) are dead-reckoned as they stand, and with a twin driven by the traction model.
     Encoder counts and raw wheel commands are dead-reckoned; without a twin with the tricycle of the log's header, or
-    with textbook wheels whose gain and reach are fitted to this very log in closed form, which flatters them.
+    with textbook wheels.
+
+    Args:
+        windows: of one log.
+        twin: calibrated parameters, or None.
+        textbook: what is known of the wheels without a twin (``wheel_start.textbook_wheels`` of other logs); None
+            fits them to this very log, which flatters them.
 
     Returns:
         Poses (K, T + 1, 3) without and with it; the same array twice if there is none.
@@ -34,15 +42,15 @@ def replay_of(windows: Windows, twin: Twin | None) -> tuple[FloatArray, FloatArr
         before = tricycle.simulate(nominal)
         return before, tricycle.simulate(twin.apply_tricycle(nominal)) if twin else before
     wheels = WheelReplay([windows])
-    before = wheels.simulate(closed_form_wheels([windows]))
+    before = wheels.simulate(textbook or closed_form_wheels([log]))
     return before, wheels.simulate(twin.apply_wheels(WheelParameters(), log.drive)) if twin else before
 
 
-def raw_replay(log: FieldLog) -> str:
-    """Name what ``replay_of`` does with a log without a twin."""
+def raw_replay(log: FieldLog, fitted_to: str) -> str:
+    """Name what ``replay_of`` does with a log without a twin; ``fitted_to``: which logs textbook wheels come from."""
     if commands_body(log):
         return "raw commands, dead-reckoned"
     if log.drive == "tricycle":
         return "encoder ticks, dead-reckoned with the parameters of the log's header"
     what = "raw wheel commands" if commands_wheels(log) else "wheel counts"
-    return f"{what}, dead-reckoned with textbook wheels whose gain and reach are fitted to the log itself"
+    return f"{what}, dead-reckoned with textbook wheels whose gain and reach are fitted to {fitted_to}"

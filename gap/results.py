@@ -7,6 +7,7 @@ from typing import Any
 
 from ..common.geometry import FloatArray
 from ..robots.twin import Twin
+from ..robots.wheels import WheelParameters
 from .calibration import Fit
 from .fieldlog import FieldLog
 from .metrics import Metric
@@ -127,6 +128,7 @@ class CalibrationResult:
         train, test: names of what was trained on and judged on.
         judged: the logs, or parts of logs, that were judged on.
         paths: held-out stretches for drawing.
+        textbook: wheels as the training logs give them without a calibration; None for other logs.
         notes: what to beware of.
     """
 
@@ -140,6 +142,7 @@ class CalibrationResult:
     test: list[str]
     judged: list[FieldLog]
     paths: list[ReplayPath]
+    textbook: WheelParameters | None
     notes: list[str]
 
     def to_summary(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from ..common.errors import InputError
 from ..common.geometry import FloatArray, relative, wrap_angle
 from ..common.seeding import generator
 from ..robots.twin import GapRow, MonitorNoise, Twin, TwinParameter
+from ..robots.wheels import WheelParameters
 from .calibration import Fit, Refit, fit, refit_problem
 from .drift import fit_monitor
 from .fieldlog import SECOND, FieldLog
@@ -21,6 +22,7 @@ from .metrics import (
     Metric,
     Samples,
     block_indices,
+    enough_blocks,
     measure,
     pool,
     reduce_drawn,
@@ -34,6 +36,7 @@ from .replay_of import raw_replay, replay_of
 from .results import CalibrationResult, Comparison, GapResult, ReplayPath, WindowCount
 from .tasks import Evaluate, in_process
 from .twins import Origin, calibration_notes, carry_over, make_family, make_twin
+from .wheel_start import textbook_wheels
 
 HORIZONS = (1.0, 2.0, 5.0, 10.0, 30.0)
 SHORT_LOG = 300.0
@@ -41,6 +44,7 @@ SHORT_LOG = 300.0
 """
 MIN_MATCHED = 0.8
 """Share of the time of commands or ticks over which the truth must be known."""
+_FITTED_HERE, _FITTED_BEFORE = "these very logs, which flatters them", "the training logs"
 COMPARED = ("pos_end_err", "yaw_end_err", "ate_rmse", "v_rmse", "omega_rmse", "rpe_1m")
 
 
@@ -52,6 +56,7 @@ def measure_gap(
     seed: int = 0,
     resamples: int = 1000,
     anchor_every: float | None = None,
+    textbook: WheelParameters | None = None,
 ) -> GapResult:
     """Replay logs open loop and measure how far the replay ends from reality.
 
@@ -67,13 +72,19 @@ def measure_gap(
         seed: of the bootstrap.
         resamples: of the bootstrap.
         anchor_every: time between windows [s]; None takes 5 s, or 1 s where a log is shorter than ``SHORT_LOG``.
+        textbook: wheels of counts and raw wheel commands as known without a twin, from other logs; None fits them to
+            all logs of each robot, which flatters them.
 
     Raises:
         InputError: no logs, logs of different drives, a twin of another kind, or truth for less than 80 % of the time.
     """
     _check_logs(logs)
     every = _anchor(logs, anchor_every)
-    replays = [_Replay(log, horizons, every, twin) for log in logs]
+    wheels = {
+        robot: textbook or textbook_wheels([log for log in logs if log.robot == robot])
+        for robot in dict.fromkeys(log.robot for log in logs)
+    }
+    replays = [_Replay(log, horizons, every, twin, wheels[log.robot]) for log in logs]
     samples = [window_samples(item.windows, item.after if twin else item.before) for item in replays]
     metrics = []
     for item, part in zip(replays, samples, strict=True):
@@ -81,7 +92,7 @@ def measure_gap(
         metrics += item.whole_path_metrics(twin is not None)
     if len(logs) > 1:
         metrics += [measure(each, "all", seed=seed, resamples=resamples) for each in pool(samples)]
-    metrics += run_end_metrics(logs, twin, seed=seed, resamples=resamples)
+    metrics += run_end_metrics(logs, twin, seed=seed, resamples=resamples, wheels=wheels)
     return GapResult(
         metrics=metrics,
         windows=[count for item in replays for count in item.counts()],
@@ -89,7 +100,9 @@ def measure_gap(
         paths=[path for item in replays for path in item.paths()],
         notes=_gap_notes(replays, every),
         reports=[line for log in logs for line in log.report.lines()],
-        model=f"twin {twin.name} version {twin.version}" if twin else raw_replay(logs[0]),
+        model=f"twin {twin.name} version {twin.version}"
+        if twin
+        else raw_replay(logs[0], _FITTED_HERE if textbook is None else _FITTED_BEFORE),
         anchor_every=every,
         seed=seed,
     )
@@ -160,6 +173,8 @@ def calibrate(
     options: dict[str, Any] = {
         "horizons": horizons, "seed": seed, "resamples": resamples, "anchor_every": anchor_every
     }  # fmt: skip
+    known = textbook_wheels(split.trained)
+    options["textbook"] = known
     before, after = measure_gap(split.judged, **options), measure_gap(split.judged, twin=twin, **options)
     rows = {
         "gap_before": [GapRow.model_validate(item.to_row()) for item in before.metrics],
@@ -170,13 +185,14 @@ def calibrate(
         twin=twin,
         before=before,
         after=after,
-        comparison=_compare(split.judged, twin, horizons, before.anchor_every, seed, resamples),
+        comparison=_compare(split.judged, twin, known, horizons, before.anchor_every, seed, resamples),
         fit=found,
         held_out_fit=held_out.values,
         train=[log.name for log in split.trained],
         test=[log.name for log in split.judged],
         judged=list(split.judged),
         paths=after.paths,
+        textbook=known,
         notes=notes,
     )
 
@@ -218,7 +234,7 @@ def _monitor(
     try:
         return evaluate_many(monitor_task, values, [list(trained)])[0], []
     except InputError as error:
-        return None, [f"The twin has no section for the drift monitor: {error}"]
+        return None, [f"The twin has no section for the drift monitor: {error.what} ({error.mend})."]
 
 
 def _odometry(trained: Sequence[FieldLog], seed: int) -> tuple[dict[str, TwinParameter], list[str]]:
@@ -229,7 +245,7 @@ def _odometry(trained: Sequence[FieldLog], seed: int) -> tuple[dict[str, TwinPar
     try:
         return fit_odometry(log, share=0.999, seed=seed), [f"The odometry's errors are those of {log.name} alone."]
     except InputError as error:
-        return {}, [f"The twin has no section for odometry: {error}"]
+        return {}, [f"The twin has no section for odometry: {error.what} ({error.mend})."]
 
 
 def monitor_task(values: Mapping[str, Mapping[str, float]], logs: Sequence[FieldLog]) -> MonitorNoise:
@@ -240,7 +256,14 @@ def monitor_task(values: Mapping[str, Mapping[str, float]], logs: Sequence[Field
 class _Replay:
     """One log with its windows and their replays without (``before``) and with a twin (``after``)."""
 
-    def __init__(self, log: FieldLog, horizons: Sequence[float], every: float, twin: Twin | None) -> None:
+    def __init__(
+        self,
+        log: FieldLog,
+        horizons: Sequence[float],
+        every: float,
+        twin: Twin | None,
+        textbook: WheelParameters | None,
+    ) -> None:
         self.log = log
         self.matched = matched_share(log)
         if self.matched < MIN_MATCHED:
@@ -251,12 +274,12 @@ class _Replay:
             )
         self.windows = make_windows(log, fitting_horizons(horizons, log), every=every)
         self._twin = twin
-        self.before, self.after = replay_of(self.windows, twin)
+        self.before, self.after = replay_of(self.windows, twin, textbook)
         self.whole: tuple[Windows, FloatArray, FloatArray] | None = None
         if log.duration < SHORT_LOG:
             length = np.floor((log.duration - VELOCITY_BASE) / STEP) * STEP
             whole = make_windows(log, (float(length),), every=float(length))
-            self.whole = (whole, *replay_of(whole, twin))
+            self.whole = (whole, *replay_of(whole, twin, textbook))
 
     def counts(self) -> list[WindowCount]:
         """Return the windows used and left out."""
@@ -352,12 +375,18 @@ def _anchor(logs: Sequence[FieldLog], every: float | None) -> float:
 
 
 def _compare(
-    logs: Sequence[FieldLog], twin: Twin, horizons: Sequence[float], every: float, seed: int, resamples: int
+    logs: Sequence[FieldLog],
+    twin: Twin,
+    textbook: WheelParameters | None,
+    horizons: Sequence[float],
+    every: float,
+    seed: int,
+    resamples: int,
 ) -> list[Comparison]:
     """Compare before and after on the same windows: every resample draws the same windows for both."""
     befores, afters, rows = [], [], []
     for log in logs:
-        item = _Replay(log, horizons, every, twin)
+        item = _Replay(log, horizons, every, twin, textbook)
         befores.append(window_samples(item.windows, item.before))
         afters.append(window_samples(item.windows, item.after))
     groups = [(log.name, befores[i], afters[i]) for i, log in enumerate(logs)]
@@ -373,7 +402,7 @@ def _paired(robot: str, before: Samples, after: Samples, seed: int, resamples: i
     one, other = np.concatenate(before.values), np.concatenate(after.values)
     lengths = [len(part) for part in before.values]
     low = high = None
-    if sum(lengths) >= MIN_BLOCKS * before.block:
+    if enough_blocks(lengths, before.block):
         rng = generator(seed, "paired", before.name, robot, str(before.horizon))
         index = block_indices(lengths, before.block, resamples, rng)
         drawn = reduce_drawn(after, other, index) - reduce_drawn(before, one, index)
@@ -398,7 +427,8 @@ def _paired(robot: str, before: Samples, after: Samples, seed: int, resamples: i
 def _gap_notes(replays: Sequence[_Replay], every: float) -> list[str]:
     notes = [
         f"Windows start on the true pose every {every:g} s and overlap; intervals (95 %) come from a moving-block "
-        "bootstrap over windows within each robot, blocks twice as long as the horizon. "
+        "bootstrap over windows within each log, blocks twice as long as the horizon; of shorter logs, whole logs are "
+        "drawn. "
         f"Fewer than {MIN_BLOCKS} blocks give no interval.",
         "The interval of 'all' holds for these robots; it does not cover robots that were not logged.",
     ]

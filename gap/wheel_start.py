@@ -23,7 +23,7 @@ from ..common.errors import InputError
 from ..common.geometry import FloatArray, relative, wrap_angle
 from ..robots.wheels import WHEEL_GAINS, WheelParameters, body_matrix
 from .fieldlog import SECOND, FieldLog, interpolate_pose
-from .replay import MAX_TRUTH_GAP, Windows, commands_wheels, crosses_gap
+from .replay import MAX_TRUTH_GAP, commands_body, commands_wheels, crosses_gap
 
 STRETCH = 2.0
 """Length of the stretches that are set against each other [s]."""
@@ -38,18 +38,28 @@ _WORST = 0.5
 have."""
 
 
-def closed_form_wheels(windows: Sequence[Windows]) -> WheelParameters:
+def textbook_wheels(logs: Sequence[FieldLog]) -> WheelParameters | None:
+    """Return the textbook wheels of logs that hold wheel counts or raw wheel commands; None for other logs.
+
+    Raises:
+        InputError: as in ``closed_form_wheels``.
+    """
+    first = logs[0]
+    return None if commands_body(first) or first.drive == "tricycle" else closed_form_wheels(logs)
+
+
+def closed_form_wheels(logs: Sequence[FieldLog]) -> WheelParameters:
     """Return textbook wheels that fit logs best: equal gains but for the sign, no delay, no slip.
 
     Raises:
         InputError: the robot hardly moves; or the wheels' numbers do not explain half of its motion.
     """
-    pairs = [_stretches(item.log) for item in windows]
+    pairs = [_stretches(log) for log in logs]
     counted = np.concatenate([pair[0] for pair in pairs])
     screw = np.concatenate([pair[1] for pair in pairs])
     moving = np.abs(screw).max(axis=1) > _STILL
     if moving.sum() < 3:
-        raise InputError("the robot hardly moves", where=windows[0].log.name, mend="give a log in which it drives")
+        raise InputError("the robot hardly moves", where=logs[0].name, mend="give a log in which it drives")
     counted, screw = counted[moving], screw[moving]
     wheels = counted.shape[1]
     found = []
@@ -64,7 +74,7 @@ def closed_form_wheels(windows: Sequence[Windows]) -> WheelParameters:
     if least > _WORST * total:
         raise InputError(
             "the wheels' numbers do not explain how the robot moved",
-            where=windows[0].log.name,
+            where=logs[0].name,
             mend="give the columns in the order front left, front right, rear left, rear right",
         )
     good = [item for item in found if item[0] <= _AS_GOOD * least + 1e-6 * total]
@@ -80,9 +90,9 @@ def closed_form_wheels(windows: Sequence[Windows]) -> WheelParameters:
     return WheelParameters.model_validate({**named, "wheel_reach": reach, "sensor_yaw": float(wrap_angle(turned))})
 
 
-def most_turned(windows: Sequence[Windows]) -> float:
+def most_turned(logs: Sequence[FieldLog]) -> float:
     """Return the greatest angle [rad] that a robot turned through in a log, left and right added up."""
-    return float(max(np.abs(_stretches(item.log)[1][:, 2]).sum() for item in windows))
+    return float(max(np.abs(_stretches(log)[1][:, 2]).sum() for log in logs))
 
 
 def _turned(screw: FloatArray, angle: float) -> FloatArray:

@@ -11,6 +11,7 @@ import numpy as np
 from ..common.errors import InputError
 from ..layouts.model import Layout
 from ..robots.twin import Twin
+from ..robots.wheels import WheelParameters
 from .drift import DriftReport, watch
 from .fieldlog import FieldLog
 from .lidar.map import LidarMap, build_map, require_scans, split_stretches
@@ -287,16 +288,19 @@ def _splits_and_fixes(
     return splits, fixes
 
 
-def judged_sources(judged: Sequence[FieldLog], twin: Twin, *, every: float, seed: int = 0) -> SourceSplit:
+def judged_sources(
+    judged: Sequence[FieldLog], twin: Twin, textbook: WheelParameters | None, *, every: float, seed: int = 0
+) -> SourceSplit:
     """Split the gap that a calibration leaves on the logs it was judged on.
 
     Args:
         judged: logs of one kind of drive that the twin was not fitted to.
         twin: the calibrated one.
+        textbook: wheels as they were known without it, where the logs have wheels.
         every: time between windows [s].
         seed: of the bootstrap.
     """
-    found = split_motion(judged, twin=twin, every=every, seed=seed)
+    found = split_motion(judged, twin=twin, textbook=textbook, every=every, seed=seed)
     return split_by_source([motion_error(found)], motion_fixes(found, with_twin=True, has_spread=False))
 
 

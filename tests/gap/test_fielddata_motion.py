@@ -57,7 +57,7 @@ def test_the_repeats_of_the_mecanum_base_are_pairs_and_give_the_known_floor():
 def test_mecanum_wheels_are_calibrated_on_one_take_of_each_command_and_judged_on_the_other():
     logs = read_log(MECANUM)
     problem = problem_for(logs[0::2], 1.0)
-    start = closed_form_wheels(problem.windows)
+    start = closed_form_wheels(logs[0::2])
     found = fit(problem, seed=0, refits=20, max_evaluations=500)
     ends = {}
     for name, wheels in (("before", start), ("after", start.model_copy(update=found.values))):

@@ -100,6 +100,24 @@ def test_blocks_are_runs_within_one_group():
     assert (steps == 1).all()
 
 
+def test_runs_shorter_than_two_blocks_are_drawn_whole_and_cover_the_truth():
+    rng, hits, trials = np.random.default_rng(3), 0, 120
+    for trial in range(trials):
+        # Twelve runs of one to four windows, each run with an error of its own.
+        runs = tuple(np.full((count, 1), rng.standard_normal()) for count in [1, 2, 3, 4] * 3)
+        samples = Samples("x", None, "m", 10, lambda values: values[..., 0].mean(axis=-1), runs)
+        low, high = interval(samples, seed=trial, path=("short",), resamples=200)
+        hits += low <= 0.0 <= high
+    assert 0.8 < hits / trials < 0.99
+    index = block_indices([3, 40, 2], 10, 50, np.random.default_rng(0))
+    assert index.shape == (50, 45)
+    drawn = np.concatenate([index[:, 40:]]).ravel()
+    assert set(drawn) <= {0, 1, 2, 43, 44}
+    assert (index[:, :40] >= 3).all()
+    few = Samples("x", None, "m", 10, median, tuple(np.zeros((3, 1)) for _ in range(3)))
+    assert interval(few, seed=0, path=("few",), resamples=20) is None
+
+
 def test_intervals_of_overlapping_windows_cover_the_truth_where_naive_ones_do_not():
     # Moving averages stand in for windows of 30 s laid every 5 s: neighbours share five sixths of their content.
     rng = np.random.default_rng(7)

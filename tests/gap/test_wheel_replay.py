@@ -9,10 +9,12 @@ from floorcast.common.geometry import compose, relative, wrap_angle
 from floorcast.gap.calibration import fit
 from floorcast.gap.fieldlog import FieldLog, FileReport, LogReport
 from floorcast.gap.floor import repeated_runs
+from floorcast.gap.motion_sources import split_motion
 from floorcast.gap.problems import problem_for
 from floorcast.gap.repeats import run_end_metrics
 from floorcast.gap.replay import WheelReplay, make_windows, wheel_chain, whole_run
-from floorcast.gap.wheel_start import closed_form_wheels
+from floorcast.gap.run import measure_gap
+from floorcast.gap.wheel_start import closed_form_wheels, textbook_wheels
 from floorcast.robots.drive_mecanum import body_speed
 from floorcast.robots.wheels import WheelParameters, body_matrix, count_motion
 
@@ -107,10 +109,25 @@ def test_counts_lead_along_the_path_that_was_driven():
 def test_signs_gain_reach_and_turn_of_the_mark_are_found_from_the_data(signs):
     gains = 1e-3 * np.array(signs)
     log = counting_log(gains, 0.4, seed=2, mount=(0.0, 0.0, 0.5 * np.pi + 0.1), seconds=60.0)
-    found = closed_form_wheels([make_windows(log, (1,), every=1.0)])
+    found = closed_form_wheels([log])
     np.testing.assert_allclose(found.gains(4), gains, rtol=0.08)
     assert abs(found.wheel_reach / 0.4 - 1) < 0.07  # the grid of reaches
     assert abs(found.sensor_yaw - 0.5 * np.pi - 0.1) < 0.06  # screws of two seconds: a start
+
+
+def test_wheels_before_a_calibration_are_those_of_the_training_logs():
+    worn = counting_log([1.0e-3, 1.0e-3], 0.2, seed=6, wheels=2, seconds=60.0)
+    judged = replace(counting_log([0.8e-3, 0.8e-3], 0.2, seed=7, wheels=2, seconds=60.0), run="2")
+    known = textbook_wheels([worn])
+    flattered, honest = (
+        measure_gap([judged], horizons=(2.0, 5.0), resamples=10, textbook=wheels).metric(
+            "pos_end_err", judged.name, 5.0
+        )
+        for wheels in (None, known)
+    )
+    assert honest.value > 5.0 * flattered.value
+    split = split_motion([judged], twin=None, textbook=known, every=1.0, resamples=10)
+    assert split.total > 25.0 * flattered.value**2
 
 
 def test_two_wheels_are_calibrated_from_their_counts():
@@ -206,14 +223,14 @@ def test_ends_of_runs_are_held_against_those_of_repeats():
         base = told_log(np.full((1, 4), level), 7.0, told_parameters(), run=f"{number}a")
         nudged = compose(base.pose[-1], [0.01 * (number + 1), 0.0, 0.02])
         runs += [base, replace(base, run=f"{number}b", pose=np.vstack([base.pose[:-1], nudged]))]
-    found = {item.name: item for item in run_end_metrics(runs, None, seed=0, resamples=200)}
+    found = {item.name: item for item in run_end_metrics(runs, None, seed=0, resamples=200, wheels={})}
     position = found["run_end_pos_err"]
     assert abs(position.floor - 0.025) < 1e-9  # the median of 1, 2, 3 and 4 cm
     assert abs(found["run_end_yaw_err"].floor - 0.02) < 1e-9
     # Independently: the textbook wheels of each run alone, from its start to its end.
     ends = []
     for run in runs:
-        times, chain = wheel_chain(run, wheels := closed_form_wheels([whole_run(run)]))
+        times, chain = wheel_chain(run, wheels := closed_form_wheels([run]))
         assert times[-1] >= 8.0
         mark = compose(chain, wheels.sensor_pose)
         end = compose(run.pose[0], relative(mark[0], mark[400]))
@@ -221,6 +238,6 @@ def test_ends_of_runs_are_held_against_those_of_repeats():
     assert abs(position.value - np.median(ends)) < 2e-3
     assert position.ci_low <= position.value <= position.ci_high
     assert position.ratio == position.value / position.floor
-    few = run_end_metrics(runs[:4], None, seed=0, resamples=200)
+    few = run_end_metrics(runs[:4], None, seed=0, resamples=200, wheels={})
     assert few[0].ci_low is None
-    assert run_end_metrics(runs[:1], None, seed=0, resamples=200) == []
+    assert run_end_metrics(runs[:1], None, seed=0, resamples=200, wheels={}) == []
