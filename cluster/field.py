@@ -13,7 +13,7 @@ from ..gap.run import STAGES, CalibrationResult, calibrate
 from ..gap.whole import judged_sources
 from ..robots.twin import Twin, family_member, load_twin, save_twin
 from ..validation.gap_page import write_gap_page
-from .field_logs import FieldRun, Rows, command_line, identity_of, is_called, number_cell, read_logs
+from .field_logs import FieldRun, Rows, command_line, first_findings, identity_of, is_called, number_cell, read_logs
 from .field_page import calibration_page
 from .progress import progress
 from .run_folder import open_run
@@ -72,7 +72,9 @@ def run_calibrate(
     identity |= {"parent": config_hash(parent)} if parent is not None else {}
     with open_run(out, "calibrate", identity) as folder:
         members = save_twins(result.twin, folder.path)
+        findings = [line for log in logs for line in log.report.lines()]
         summary = {**result.to_summary(), "log": ", ".join(path.name for path in paths), "twin": TWIN_FILE}
+        summary["log_findings"] = findings
         page = calibration_page(
             logs,
             result,
@@ -86,6 +88,7 @@ def run_calibrate(
         *(f"{p.name} = {p.value:.4g} {p.unit} ({p.ci_low:.4g} to {p.ci_high:.4g})"
           + ("" if p.identifiable else f"; not identifiable: {p.reason}") for p in result.fit.parameters),
         *result.notes,
+        *first_findings(findings),
         f"twin: {folder.path / TWIN_FILE}",
         f"page: {folder.path / 'report.html'}",
     ]  # fmt: skip

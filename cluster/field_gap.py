@@ -14,7 +14,7 @@ from ..gap.whole import WholeGap, measure_whole
 from ..layouts.model import Layout
 from ..robots.twin import load_twin
 from ..validation.gap_page import write_gap_page
-from .field_logs import FieldRun, Rows, command_line, identity_of, metric_cells, number_cell, read_logs
+from .field_logs import FieldRun, Rows, command_line, first_findings, identity_of, metric_cells, number_cell, read_logs
 from .field_page import gap_page
 from .run_folder import open_run
 
@@ -28,7 +28,6 @@ SHOWN = (
 """Metrics of the short table, where a summary holds all."""
 MOST_LOGS = 8
 """Logs that the short table shows one by one; of more only all together."""
-MOST_FINDINGS = 12
 PART_WORDS = {"motion": "driving", "lidar": "lidar", "odometry": "wheel odometry", "drift": "drift"}
 
 
@@ -79,11 +78,8 @@ def run_gap(
         for place in (folder.path / "report.html", *([html] if html is not None else [])):
             write_gap_page(place, page)
         folder.write_summary(summary)
-    findings = result.reports[:MOST_FINDINGS]
-    if len(result.reports) > MOST_FINDINGS:
-        findings.append(f"{len(result.reports) - MOST_FINDINGS} more findings of the import are in summary.json")
     missing = [f"not measured: {what}: {why}" for what, why in missing_lines(result)]
-    notes = [*missing, *result.all_notes(), *findings, f"page: {folder.path / 'report.html'}"]
+    notes = [*missing, *result.all_notes(), *first_findings(result.reports), f"page: {folder.path / 'report.html'}"]
     alarms = [f"{name}: {report.sentence()}" for name, report in result.drift.items() if report.alarm]
     return FieldRun(folder.path, gap_rows(result.metrics), summary, notes, alarms)
 

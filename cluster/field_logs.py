@@ -15,6 +15,8 @@ from ..gap.metrics import Metric
 from ..gap.readers import load_options, read_log
 
 Rows = list[tuple[str, ...]]
+MOST_FINDINGS = 12
+"""Findings of the import that a terminal shows; the summary holds all."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,13 @@ def command_line(command: str, paths: Sequence[Path], **options: Any) -> str:
         if value is not True:
             words.append(",".join(value) if isinstance(value, list | tuple) else getattr(value, "name", str(value)))
     return shlex.join(words)
+
+
+def first_findings(findings: Sequence[str]) -> list[str]:
+    """Return the first findings of the import, and how many more there are."""
+    rest = len(findings) - MOST_FINDINGS
+    more = [f"{rest} more findings of the import are in summary.json"] if rest > 0 else []
+    return [*findings[:MOST_FINDINGS], *more]
 
 
 def metric_cells(metric: Metric) -> tuple[str, ...]:

@@ -93,7 +93,7 @@ def calibration_page(
         splits=_splits(split),
         motion=calibration_section(result),
         families=_families(result.twin),
-        findings=result.after.reports,
+        findings=[line for log in logs for line in log.report.lines()],
         command=command,
         conditions=[
             *_conditions(logs, result.after.seed),

@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 
 from ..common.geometry import FloatArray, relative, wrap_angle
 from .fieldlog import SECOND, FieldLog, IntArray, interpolate_pose
-from .replay import Windows, lay_windows, mean_commands
+from .replay import Windows, commands_body, lay_windows, mean_commands
 
 HISTORY = 1.0
 """Commands must agree from this long before the window on [s], because delay and lag carry them over."""
@@ -35,13 +35,13 @@ def repeatability(windows: Windows) -> dict[float, tuple[float, float]]:
     rather too low than too high.
 
     Args:
-        windows: of a differential-drive log.
+        windows: of a log; of others than differential drives under commands of the body nothing is returned.
 
     Returns:
         By horizon [s]: position [m] and heading [rad]. Horizons with fewer than ``MIN_WINDOWS`` repeated windows are
         not in it.
     """
-    if windows.log.drive != "differential":
+    if windows.log.drive != "differential" or not commands_body(windows.log):
         return {}
     log = windows.log
     found = {}

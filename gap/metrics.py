@@ -22,7 +22,7 @@ from ..common.geometry import FloatArray, relative, wrap_angle
 from ..common.seeding import generator
 from .fieldlog import IntArray, interpolate_pose
 from .floor import repeatability
-from .replay import STEP, VELOCITY_BASE, Windows
+from .replay import STEP, VELOCITY_BASE, Windows, commands_body
 
 CONFIDENCE = 0.95
 MIN_BLOCKS = 4
@@ -326,7 +326,7 @@ def _rate_samples(windows: Windows, simulated: FloatArray) -> list[Samples]:
     ]
     offset, table = lag_table(replay[..., 1], real[..., 1])
     wanted = [("offset_ms", _best_offset, offset)]
-    if windows.log.drive == "differential":
+    if windows.log.drive == "differential" and commands_body(windows.log):
         wanted += [("delay_ms", _best_delay, table), ("tau_ms", _best_lag, table)]
     return found + [
         Samples(name, RATE_HORIZON, "ms", block, statistic, (values,), additive=True)

@@ -168,8 +168,8 @@ def calibration_notes(found: Fit, held_out: Refit, split: Holdout, family: Mappi
         notes.append("This is a fit to a single run.")
     if split.share is not None:
         notes.append("Judged on the later part of the same log: same robot, same day, same floor.")
-    elif robots == 1:
-        notes.append("Judged on other runs of the same robot.")
+    elif {log.robot for log in trained} & {log.robot for log in split.judged}:
+        notes.append("Judged on other runs of a robot that was trained on.")
     notes += [f"{item.sentence()}." for item in found.together]
     for item in found.parameters:
         if not item.identifiable:
