@@ -21,6 +21,9 @@ MAX_LINE = 64 << 20
 MAX_TABLE_BYTES = 192 << 20
 """Rows kept of one table take at most so much memory; beyond, every second one is let go (see ``Rows``)."""
 
+_CHUNK = 4096
+"""Rows that are moved at a time."""
+
 
 class LineStream:
     """Iterate over a file's content in blocks of whole lines; only the last may lack its line end.
@@ -124,7 +127,7 @@ class Rows:
     def __init__(self, columns: int, dtype: Any = np.float64, *, limit: int | None = None) -> None:
         self._columns, self._dtype = columns, np.dtype(dtype)
         self.limit = max(2, limit or MAX_TABLE_BYTES // max(1, columns * self._dtype.itemsize))
-        self._parts: list[NDArray[Any]] = []
+        self._table: NDArray[Any] = np.empty((0, columns), dtype=self._dtype)
         self._kept = 0
         self.stride = 1
         self.seen = 0
@@ -134,34 +137,35 @@ class Rows:
         first = -self.seen % self.stride
         self.seen += len(rows)
         part = rows[first :: self.stride]
-        if len(part):
-            # A copy, lest a kept slice hold a whole block in memory.
-            self._parts.append(np.array(part, dtype=self._dtype))
-            self._kept += len(part)
-        while self._kept > self.limit:
-            self._halve()
+        while len(part):
+            fits = part[: self.limit - self._kept]
+            self._reserve(self._kept + len(fits))
+            self._table[self._kept : self._kept + len(fits)] = fits
+            self._kept += len(fits)
+            part = part[len(fits) :]
+            if len(part):
+                # The first of the rest is due only if as many rows as are kept are an even number.
+                part = part[self._kept % 2 :: 2]
+                self._halve()
+
+    def _reserve(self, count: int) -> None:
+        # One table that grows: joined of parts at the end it would be in memory twice.
+        if count > len(self._table):
+            size = max(2 * len(self._table), count)
+            # The last step is from at most half: the old table and the new, filled as far, are within the limit.
+            size = self.limit if 2 * size > self.limit else size
+            table = np.empty((size, self._columns), dtype=self._dtype)
+            table[: self._kept] = self._table[: self._kept]
+            self._table = table
 
     def _halve(self) -> None:
-        # Part by part: joined first they would be in memory twice.
-        place = kept = 0
-        for index, part in enumerate(self._parts):
-            self._parts[index] = part[place % 2 :: 2].copy()
-            place += len(part)
-            kept += len(self._parts[index])
-        self._parts = [part for part in self._parts if len(part)]
+        kept = (self._kept + 1) // 2
+        for start in range(0, kept, _CHUNK):
+            end = min(start + _CHUNK, kept)
+            self._table[start:end] = self._table[2 * start : 2 * end : 2]
         self._kept = kept
         self.stride *= 2
 
     def values(self) -> NDArray[Any]:
-        """Return the kept rows (n, columns)."""
-        if not self._parts:
-            return np.empty((0, self._columns), dtype=self._dtype)
-        if len(self._parts) > 1:
-            # Each part is let go once it is copied: its memory is taken page by page as the table's is filled.
-            joined, end = np.empty((self._kept, self._columns), dtype=self._dtype), self._kept
-            while self._parts:
-                part = self._parts.pop()
-                joined[end - len(part) : end] = part
-                end -= len(part)
-            self._parts = [joined]
-        return self._parts[0]
+        """Return the kept rows (n, columns), not to be added to after that."""
+        return self._table[: self._kept]
