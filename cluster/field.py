@@ -21,7 +21,7 @@ from .tasks import evaluating
 
 WHOLE_PATH = ("mean_pos_err", "mean_yaw_err")
 WHOLE_RUNS = ("run_end_pos_err", "run_end_yaw_err")
-COMPARED = ("pos_end_err", "yaw_end_err", "ate_rmse", "delay_ms", *WHOLE_PATH)
+COMPARED = ("pos_end_err", "yaw_end_err", "ate_rmse", "delay_ms", "crps_pos", "crps_yaw", *WHOLE_PATH)
 TWIN_FILE, MEMBER_FOLDER = "twin.yaml", "robots"
 
 
@@ -78,7 +78,9 @@ def run_calibrate(
         page = calibration_page(
             logs,
             result,
-            judged_sources(result.judged, result.twin, result.textbook, every=result.after.anchor_every, seed=seed),
+            judged_sources(
+                result.judged, result.twin, result.textbook, every=result.after.anchor_every, others=logs, seed=seed
+            ),
             command=command,
         )
         for place in (folder.path / "report.html", *([html] if html is not None else [])):

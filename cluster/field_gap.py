@@ -20,7 +20,8 @@ from .run_folder import open_run
 
 SHOWN = (
     "pos_end_err", "yaw_end_err", "ate_rmse", "delay_ms", "mean_pos_err", "mean_yaw_err", "run_end_pos_err",
-    "run_end_yaw_err", "lidar_bias", "lidar_sigma", "lidar_w1_core", "lidar_w1_all", "lidar_dropout_diff", "lidar_c2st",
+    "run_end_yaw_err", "crps_pos", "crps_yaw", "band95_pos", "band95_yaw",
+    "lidar_bias", "lidar_sigma", "lidar_w1_core", "lidar_w1_all", "lidar_dropout_diff", "lidar_c2st",
     "lidar_inliers", "lidar_unexplained_short", "odom_pos_per_m_5m",
     "odom_yaw_per_m_5m", "odom_pos_coverage_5m", "odom_yaw_coverage_5m", "order_time_s",
     "order_gap_s", "order_waiting_share", "route_ratio",

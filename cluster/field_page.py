@@ -15,13 +15,14 @@ from ..gap.lidar.residuals import CHANGED_SHARE, MAP, MOVING, POSE, SENSOR, SHOR
 from ..gap.metrics import Metric
 from ..gap.odometry import OdometryGap
 from ..gap.orders import OrderGap
-from ..gap.results import CalibrationResult, ReplayPath
+from ..gap.results import CalibrationResult, Comparison, ReplayPath
 from ..gap.sources import SourceSplit
 from ..gap.whole import LidarPart, WholeGap
 from ..robots.twin import Twin
 from ..validation.gap_page import (
     Action,
     Block,
+    Coverage,
     Drift,
     DriftRow,
     FamilyRow,
@@ -48,6 +49,7 @@ LIDAR_ON_PAGE = (
     "lidar_bias", "lidar_sigma", "lidar_sigma_sim", "lidar_dropout_diff", "lidar_w1_core", "lidar_w1_all", "lidar_c2st",
     "lidar_inliers", "lidar_coverage", "lidar_unexplained_short", "lidar_raw_bias", "lidar_raw_sigma",
 )  # fmt: skip
+PREDICTED = ("crps_pos", "crps_yaw", "band95_pos", "band95_yaw")
 MAX_PATHS = 4
 """Trajectories drawn, typical ones of several robots before unusual ones of one."""
 
@@ -70,6 +72,7 @@ def gap_page(
         splits=_splits(result.sources),
         drift=_drift(result.drift),
         motion=_motion(result, twin) if result.motion else None,
+        predicted=predicted_block(result.motion_metrics),
         lidar=_lidar(result.lidar),
         odometry=_odometry(result.odometry),
         tasks=_tasks(result.orders),
@@ -92,6 +95,7 @@ def calibration_page(
         actions=_actions(split),
         splits=_splits(split),
         motion=calibration_section(result),
+        predicted=predicted_block(result.after.metrics, result.before.metrics, result.comparison),
         families=_families(result.twin),
         findings=[line for log in logs for line in log.report.lines()],
         command=command,
@@ -135,6 +139,55 @@ def _motion(result: WholeGap, twin: Twin | None) -> GapSection:
         trajectories=_trajectories(result.paths),
         parameters=parameters,
         notes=[note for item in result.motion[:1] for note in item.notes],
+    )
+
+
+def predicted_block(
+    metrics: Sequence[Metric], normal: Sequence[Metric] = (), comparison: Sequence[Comparison] = ()
+) -> Block | None:
+    """Return how often the real robot ended within the twin's 95 % band, and how far the prediction was off.
+
+    Args:
+        metrics: of the twin's spread among others; without them there is nothing to show.
+        normal: of normal errors about the replay. comparison: of both, paired.
+    """
+    after, before = ([item for item in side if item.name in PREDICTED] for side in (metrics, normal))
+    if not after:
+        return None
+    names = list(dict.fromkeys(item.robot for item in after))
+    whose = "all" if "all" in names else names[0]
+    of = "all robots together" if whose == "all" else whose
+    pictures = [
+        _coverage(title, [item for item in after if (item.name, item.robot) == (name, whose)],
+                  [item for item in before if (item.name, item.robot) == (name, whose)], of)
+        for title, name in (("Position", "band95_pos"), ("Heading", "band95_yaw"))
+    ]  # fmt: skip
+    lead = (
+        "The twin does not say one place where the robot will be, but how likely each is. If it is right, the real "
+        "robot ends within the 95 % band 95 times in 100: fewer means that the simulated robot is too sure of itself, "
+        "more that it scatters too much. The score (CRPS) is the distance of the prediction from what happened; it is "
+        "small for a narrow prediction that is right."
+    )
+    if before:
+        lead += (
+            " Compared with it: the calibrated robot with bell-shaped errors as wide as on the data it was fitted to."
+        )
+    return Block(lead=lead, metrics=pair_metrics(before, after, comparison), coverage=pictures)
+
+
+def _coverage(title: str, after: Sequence[Metric], before: Sequence[Metric], of: str) -> Coverage:
+    horizons = sorted({item.horizon_s for item in after if item.horizon_s is not None})
+    series = [("The twin's spread", "s-after", after), ("Bell-shaped errors", "s-before", before)]
+
+    def at(side: Sequence[Metric], horizon: float) -> Estimate | None:
+        found = next((item for item in side if item.horizon_s == horizon), None)
+        return Estimate(found.value, found.ci_low, found.ci_high) if found is not None else None
+
+    return Coverage(
+        f"{title}: how often the real robot ended within the 95 % band",
+        horizons,
+        [(name, style, [at(side, horizon) for horizon in horizons]) for name, style, side in series if side],
+        f"{of[:1].upper()}{of[1:]}. Shaded: 93 to 97 %. Lines are 95 % intervals.",
     )
 
 

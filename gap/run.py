@@ -29,6 +29,7 @@ from .metrics import (
     window_samples,
 )
 from .odometry import fit_odometry
+from .predicted import NORMAL, Prediction, fit_if_possible, judge_prediction
 from .problems import Problem, fitting_horizons, problem_for
 from .repeats import run_end_metrics
 from .replay import MAX_TRUTH_GAP, STEP, VELOCITY_BASE, Windows, commands_body, commands_wheels, make_windows
@@ -46,6 +47,8 @@ MIN_MATCHED = 0.8
 """Share of the time of commands or ticks over which the truth must be known."""
 _FITTED_HERE, _FITTED_BEFORE = "these very logs, which flatters them", "the training logs"
 COMPARED = ("pos_end_err", "yaw_end_err", "ate_rmse", "v_rmse", "omega_rmse", "rpe_1m")
+SCORED = ("crps_pos", "crps_yaw")
+"""Scores of predictions that are compared."""
 
 
 def measure_gap(
@@ -123,6 +126,7 @@ def calibrate(
     date: str | None = None,
     parent: Twin | None = None,
     command: str | None = None,
+    spread: bool = True,
     evaluate_many: Evaluate = in_process,
     stage: Callable[[str], None] = lambda what: None,
 ) -> CalibrationResult:
@@ -147,6 +151,8 @@ def calibrate(
         parent: the twin that the new one is the next version of: the search begins at its values, and what is not
             calibrated anew is taken over.
         command: what was called; written into the twin.
+        spread: whether the distribution of motion is fitted too, which takes about a minute for three robots. It needs
+            commands of a differential drive; where there are none, or too few, a note says so.
         evaluate_many: does the independent pieces of work; the result does not depend on it.
         stage: told what is being done, ``STAGES`` times.
 
@@ -167,7 +173,11 @@ def calibrate(
     origin = Origin(name, date, seed, parent, command, version)
     odometry, said = _odometry(split.trained, seed)
     notes += said
-    twin = make_twin(found, split, members, monitor, origin, notes).model_copy(update={"odometry": odometry})
+    stage("learning how much motion differs from its mean")
+    predicted, said = fit_if_possible(split.trained, seed, evaluate_many=evaluate_many) if spread else (None, [])
+    notes += said
+    sections = {"odometry": odometry, "spread": predicted}
+    twin = make_twin(found, split, members, monitor, origin, notes).model_copy(update=sections)
     twin = carry_over(twin, parent)
     stage("judging on the held-out data")
     options: dict[str, Any] = {
@@ -176,6 +186,16 @@ def calibrate(
     known = textbook_wheels(split.trained)
     options["textbook"] = known
     before, after = measure_gap(split.judged, **options), measure_gap(split.judged, twin=twin, **options)
+    comparison = _compare(split.judged, twin, known, horizons, before.anchor_every, seed, resamples)
+    # One that was taken over from the parent may have seen these logs.
+    prediction = judge_prediction(split, twin, horizons=horizons, seed=seed) if predicted is not None else None
+    if prediction is not None:
+        normal, spreads = prediction.metrics(seed, resamples)
+        before, after = (
+            replace(side, metrics=side.metrics + more) for side, more in ((before, normal), (after, spreads))
+        )
+        comparison += _compare_predictions(prediction, seed, resamples)
+        notes.append(f"crps and band95 before calibration are those of {NORMAL}, after it those of the twin's spread.")
     rows = {
         "gap_before": [GapRow.model_validate(item.to_row()) for item in before.metrics],
         "gap_after": [GapRow.model_validate(item.to_row()) for item in after.metrics],
@@ -185,7 +205,7 @@ def calibrate(
         twin=twin,
         before=before,
         after=after,
-        comparison=_compare(split.judged, twin, known, horizons, before.anchor_every, seed, resamples),
+        comparison=comparison,
         fit=found,
         held_out_fit=held_out.values,
         train=[log.name for log in split.trained],
@@ -197,7 +217,7 @@ def calibrate(
     )
 
 
-STAGES = 4
+STAGES = 5
 """How often ``calibrate`` tells its stage."""
 
 
@@ -384,17 +404,34 @@ def _compare(
     resamples: int,
 ) -> list[Comparison]:
     """Compare before and after on the same windows: every resample draws the same windows for both."""
-    befores, afters, rows = [], [], []
+    befores, afters = [], []
     for log in logs:
         item = _Replay(log, horizons, every, twin, textbook)
         befores.append(window_samples(item.windows, item.before))
         afters.append(window_samples(item.windows, item.after))
-    groups = [(log.name, befores[i], afters[i]) for i, log in enumerate(logs)]
-    if len(logs) > 1:
+    return _compare_samples([log.name for log in logs], befores, afters, COMPARED, seed, resamples)
+
+
+def _compare_predictions(found: Prediction, seed: int, resamples: int) -> list[Comparison]:
+    """Compare the scores of normal errors and of the spread on the same windows."""
+    return _compare_samples(found.names, found.normal, found.spread, SCORED, seed, resamples)
+
+
+def _compare_samples(
+    names: Sequence[str],
+    befores: Sequence[Sequence[Samples]],
+    afters: Sequence[Sequence[Samples]],
+    compared: Sequence[str],
+    seed: int,
+    resamples: int,
+) -> list[Comparison]:
+    rows = []
+    groups = list(zip(names, befores, afters, strict=True))
+    if len(names) > 1:
         groups.append(("all", pool(befores), pool(afters)))
     for robot, before, after in groups:
         pairs = zip(before, after, strict=True)
-        rows += [_paired(robot, one, other, seed, resamples) for one, other in pairs if one.name in COMPARED]
+        rows += [_paired(robot, one, other, seed, resamples) for one, other in pairs if one.name in compared]
     return rows
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,7 @@ from .scores import BAND, central_ratio, crps_angle, energy_score, in_central_ba
 from .spread_clock import fit_clock, sampled
 from .spread_fit import Clock, Ends, Noise, covariances, ends_of, fit_noise, tracker_noise, value_array
 from .spread_response import Response, TimedCommands, fit_response
+from .tasks import Evaluate, in_process
 
 HORIZONS = (1.0, 2.0, 5.0, 10.0, 30.0)
 CLOCK_HORIZONS = (1.0, 2.0, 5.0, 10.0)
@@ -77,21 +78,28 @@ class _Fitted:
 
 
 class _Part:
-    """A training log, or a stretch of the only one, with its windows."""
+    """A training log, or a stretch of the only one, with its windows.
 
-    def __init__(self, log: FieldLog, name: str) -> None:
-        self.name = name
+    Attributes:
+        name: of the log or stretch. group: what is left out together: the robot; with one only, the log or stretch.
+    """
+
+    def __init__(self, log: FieldLog, name: str, group: str) -> None:
+        log = replace(log, scans=None)
+        self.name, self.group = name, group
         self.commands = TimedCommands(log)
         self.windows = make_windows(log, _fitting(HORIZONS, log))
         self.short = make_windows(log, _fitting(CLOCK_HORIZONS, log), every=CLOCK_EVERY)
 
 
-def fit_spread(logs: Sequence[FieldLog], seed: int = 0) -> MotionSpread:
+def fit_spread(logs: Sequence[FieldLog], seed: int = 0, *, evaluate_many: Evaluate = in_process) -> MotionSpread:
     """Fit the distribution of motion to the logs of one or more robots with commands and true poses.
 
     Args:
-        logs: of a differential drive, one for each robot; a single one is cut into stretches.
+        logs: of a differential drive; runs of one robot are left out together, those of a single robot one by one, and
+            a single log is cut into stretches.
         seed: of the samples that the fit rests on.
+        evaluate_many: does the fits with a part left out; the result does not depend on it.
 
     Raises:
         InputError: not a differential drive, no commands, or less than ``LEAST_DRIVING`` of driving.
@@ -101,9 +109,10 @@ def fit_spread(logs: Sequence[FieldLog], seed: int = 0) -> MotionSpread:
     whole = _fit(parts, key)
     if len(parts) < 2:
         return _described(whole, whole.numbers(), {}, [], [part.name for part in parts])
-    left = [_fit([p for p in parts if p is not part], key, near=whole) for part in parts]
-    widening = _widening(parts, left, _key(seed, "widening"))
-    reach = _jackknife(whole, left)
+    groups = list(dict.fromkeys(part.group for part in parts))
+    left = dict(zip(groups, evaluate_many(_left_out, (parts, whole, key), groups), strict=True))
+    widening = _widening(parts, [left[part.group] for part in parts], _key(seed, "widening"))
+    reach = _jackknife(whole, list(left.values()))
     return _described(whole, whole.numbers(), reach, widening, [part.name for part in parts])
 
 
@@ -208,15 +217,32 @@ def measure_spread(
     by_log = []
     for log in logs:
         windows = make_windows(log, _fitting(HORIZONS, log))
-        ends = _ends(windows, spread)
-        drawn = _predicted(ends, windows, spread, samples, predict_key(seed, log.name))
-        by_log.append([part for item in judge(windows, ends.truth, drawn) for part in _as_samples(item)])
+        by_log.append(scored(judge_spread(windows, spread, seed=seed, samples=samples)))
+    return measured([log.name for log in logs], by_log, seed=seed, resamples=resamples)
+
+
+def judge_spread(windows: Windows, spread: MotionSpread, *, seed: int = 0, samples: int = SAMPLES) -> list[Judged]:
+    """Score the windows of one log; raises as ``predict``."""
+    ends = _ends(windows, spread)
+    drawn = _predicted(ends, windows, spread, samples, predict_key(seed, windows.log.name))
+    return judge(windows, ends.truth, drawn)
+
+
+def measured(
+    names: Sequence[str], by_log: Sequence[Sequence[Samples]], *, seed: int = 0, resamples: int = 1000
+) -> list[Metric]:
+    """Reduce the scores of named logs to metrics, of each and, of several, of ``all``."""
     found = []
-    for log, parts in zip(logs, by_log, strict=True):
-        found += [measure(part, log.name, seed=seed, resamples=resamples) for part in parts]
-    if len(logs) > 1:
+    for name, parts in zip(names, by_log, strict=True):
+        found += [measure(part, name, seed=seed, resamples=resamples) for part in parts]
+    if len(names) > 1:
         found += [measure(part, "all", seed=seed, resamples=resamples) for part in pool(by_log)]
     return found
+
+
+def scored(items: Sequence[Judged]) -> list[Samples]:
+    """Return the scores of one log by name and horizon, ready to be reduced."""
+    return [part for item in items for part in _as_samples(item)]
 
 
 def mean_of(values: FloatArray) -> FloatArray:
@@ -271,12 +297,14 @@ def _parts(logs: Sequence[FieldLog]) -> list[_Part]:
         for log, begin in zip(logs, begins, strict=True)
     ]
     if len(used) > 1:
-        return [_Part(log, log.name) for log in used]
+        several = len({log.robot for log in used}) > 1
+        return [_Part(log, log.name, log.robot if several else log.name) for log in used]
     start, end = used[0].span_ns
     borders = np.linspace(start, end, STRETCHES + 1).astype(np.int64)
+    names = [f"{used[0].name}, part {number + 1}" for number in range(STRETCHES)]
     return [
-        _Part(used[0].cut(int(a), int(b) - 1), f"{used[0].name}, part {number + 1}")
-        for number, (a, b) in enumerate(itertools.pairwise(borders))
+        _Part(used[0].cut(int(a), int(b) - 1), name, name)
+        for name, (a, b) in zip(names, itertools.pairwise(borders), strict=True)
     ]
 
 
@@ -310,6 +338,12 @@ def _fit(parts: Sequence[_Part], key: np.uint64, near: _Fitted | None = None) ->
     count = min(len(item.steps) for item in ends)
     noise = fit_noise(covariances([item.first(count) for item in ends], clock, key), (position, heading))
     return _Fitted(response, clock, noise)
+
+
+def _left_out(shared: tuple[Sequence[_Part], _Fitted, np.uint64], group: str) -> _Fitted:
+    """Fit all but one group, near the fit of all: a task."""
+    parts, whole, key = shared
+    return _fit([part for part in parts if part.group != group], key, near=whole)
 
 
 def _widening(parts: Sequence[_Part], left: Sequence[_Fitted], key: np.uint64) -> list[Widening]:

@@ -26,7 +26,7 @@ from .family import random_effects
 from .fieldlog import FieldLog
 from .holdout import Holdout
 
-CARRIED = ("odometry", "lidar", "monitor")
+CARRIED = ("odometry", "lidar", "monitor", "spread")
 """Sections that a new version takes over from the twin it was calibrated from, where it has none of its own."""
 
 

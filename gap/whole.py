@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +22,7 @@ from .metrics import Metric
 from .motion_sources import split_motion
 from .odometry import OdometryGap, measure_odometry
 from .orders import OrderGap, has_orders, measure_orders
+from .predicted import measure_prediction
 from .results import GapResult, ReplayPath
 from .run import measure_gap
 from .sensor_sources import lidar_errors, lidar_fixes, odometry_error, odometry_fixes, residual_metrics
@@ -36,6 +37,7 @@ from .sources import (
     order_fixes,
     split_by_source,
 )
+from .spread_sources import split_by_spread, spread_error, spread_fixes
 
 Part = Literal["motion", "lidar", "odometry", "drift"]
 
@@ -171,7 +173,9 @@ def _motion(logs: Sequence[FieldLog], twin: Twin | None, seed: int, missing: lis
     found = []
     for group in groups.values():
         try:
-            found.append(measure_gap(group, twin=twin, seed=seed))
+            result = measure_gap(group, twin=twin, seed=seed)
+            scores, said_of_it = measure_prediction(group, twin, seed=seed)
+            found.append(replace(result, metrics=result.metrics + scores, notes=result.notes + said_of_it))
         except InputError as error:
             missing += [Missing("motion", log.name, said(error)) for log in group]
     return found
@@ -270,9 +274,9 @@ def _splits_and_fixes(
     fixes: list[Fix] = missing_fixes({item.part for item in missing if not there.get(item.part, True)})
     for result in motion:
         group = [log for log in logs if log.name in result.matched]
-        found = split_motion(group, twin=twin, every=result.anchor_every, seed=seed)
-        splits.append(motion_error(found))
-        fixes += motion_fixes(found, with_twin=twin is not None, has_spread=False)
+        driving, better = _driving(group, logs, twin, None, result.anchor_every, seed)
+        splits += driving
+        fixes += better
     for name, part in lidar.items():
         splits += lidar_errors(part.residuals, name)
         has_noise = twin is not None and bool(twin.lidar)
@@ -288,8 +292,31 @@ def _splits_and_fixes(
     return splits, fixes
 
 
+def _driving(
+    group: Sequence[FieldLog],
+    others: Sequence[FieldLog],
+    twin: Twin | None,
+    textbook: WheelParameters | None,
+    every: float,
+    seed: int,
+) -> tuple[list[ErrorSplit], list[Fix]]:
+    """Split the driving's error: by the twin's spread where it has one that applies, else by putting values right."""
+    by_spread = split_by_spread(group, twin, others=others, seed=seed)
+    if by_spread:
+        return [spread_error(item, [log.name for log in group]) for item in by_spread], spread_fixes(by_spread)
+    found = split_motion(group, twin=twin, textbook=textbook, every=every, seed=seed)
+    has_spread = twin is not None and twin.spread is not None
+    return [motion_error(found)], motion_fixes(found, with_twin=twin is not None, has_spread=has_spread)
+
+
 def judged_sources(
-    judged: Sequence[FieldLog], twin: Twin, textbook: WheelParameters | None, *, every: float, seed: int = 0
+    judged: Sequence[FieldLog],
+    twin: Twin,
+    textbook: WheelParameters | None,
+    *,
+    every: float,
+    others: Sequence[FieldLog] = (),
+    seed: int = 0,
 ) -> SourceSplit:
     """Split the gap that a calibration leaves on the logs it was judged on.
 
@@ -298,10 +325,10 @@ def judged_sources(
         twin: the calibrated one.
         textbook: wheels as they were known without it, where the logs have wheels.
         every: time between windows [s].
+        others: logs of robots that may have been in contact with them.
         seed: of the bootstrap.
     """
-    found = split_motion(judged, twin=twin, textbook=textbook, every=every, seed=seed)
-    return split_by_source([motion_error(found)], motion_fixes(found, with_twin=True, has_spread=False))
+    return split_by_source(*_driving(judged, others, twin, textbook, every, seed))
 
 
 def why_no_motion(log: FieldLog) -> str | None:

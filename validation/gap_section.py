@@ -67,6 +67,10 @@ GAP_LABELS = {
     "order_error_share": "Share of the orders' time: errors",
     "order_paused_share": "Share of the orders' time: paused",
     "route_ratio": "Way driven over the straight way",
+    "crps_pos": "Predicted position: distance from what happened (CRPS)",
+    "crps_yaw": "Predicted heading: distance from what happened (CRPS)",
+    "band95_pos": "Share of real positions within the predicted 95 % band",
+    "band95_yaw": "Share of real headings within the predicted 95 % band",
     "truth_pos_err": "Position noise of the reference",
     "truth_yaw_err": "Heading noise of the reference",
 }
