@@ -13,6 +13,7 @@ from ..gap.drift import DriftReport
 from ..gap.fieldlog import FieldLog
 from ..gap.lidar.residuals import CHANGED_SHARE, MAP, MOVING, POSE, SENSOR, SHORT
 from ..gap.metrics import Metric
+from ..gap.motion_sources import SPLIT_HORIZON
 from ..gap.odometry import OdometryGap
 from ..gap.orders import OrderGap
 from ..gap.results import CalibrationResult, Comparison, ReplayPath
@@ -168,11 +169,34 @@ def predicted_block(
         "more that it scatters too much. The score (CRPS) is the distance of the prediction from what happened; it is "
         "small for a narrow prediction that is right."
     )
+    lead += _share_within(after, whose)
     if before:
         lead += (
             " Compared with it: the calibrated robot with bell-shaped errors as wide as on the data it was fitted to."
         )
-    return Block(lead=lead, metrics=pair_metrics(before, after, comparison), coverage=pictures)
+    # Of a band more is not better and less is not worse: its share stands alone.
+    scores = [item for item in before if item.name not in ("band95_pos", "band95_yaw") and item.robot == whose]
+    rows = pair_metrics(scores, [item for item in after if item.robot == whose], _comparison_of(comparison, whose))
+    notes = ["The figures of each robot alone are in summary.json."] if len(names) > 1 else []
+    return Block(lead=lead, metrics=rows, coverage=pictures, notes=notes)
+
+
+def _comparison_of(rows: Sequence[Comparison], robot: str) -> list[Comparison]:
+    """Return the compared scores of predictions of one robot."""
+    return [row for row in rows if row.name in PREDICTED and row.robot == robot]
+
+
+def _share_within(metrics: Sequence[Metric], robot: str) -> str:
+    """Say how often the bands held, for the horizon that the error is split at or the longest below it."""
+    found = {name: [m for m in metrics if (m.name, m.robot) == (name, robot)] for name in ("band95_pos", "band95_yaw")}
+    fits = [m.horizon_s for m in found["band95_pos"] if m.horizon_s is not None and m.horizon_s <= SPLIT_HORIZON]
+    if not fits:
+        return ""
+    position, heading = (next(m for m in side if m.horizon_s == max(fits)) for side in found.values())
+    return (
+        f" Here it held {percent_text(round(position.value, 3))} of the positions and "
+        f"{percent_text(round(heading.value, 3))} of the headings after {number_text(max(fits))} s."
+    )
 
 
 def _coverage(title: str, after: Sequence[Metric], before: Sequence[Metric], of: str) -> Coverage:

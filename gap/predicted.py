@@ -94,7 +94,8 @@ def judge_prediction(split: Holdout, twin: Twin, *, horizons: Sequence[float], s
     ]
     if not enough:
         return None
-    normal = fit_normal_errors([make_windows(log, enough) for log in trained], twin.apply(trained[0].model).drive)
+    drive = twin.apply(trained[0].model).drive
+    normal = fit_normal_errors([make_windows(log, enough) for log in trained], drive, scaled=False)
     held = [make_windows(log, enough) for log in judged]
     return Prediction(
         tuple(log.name for log in judged),

@@ -59,10 +59,15 @@ class NormalErrors:
         return out
 
 
-def fit_normal_errors(windows: Sequence[Windows], drive: DriveParameters) -> NormalErrors:
-    """Fit the errors of a drive whose gains, delay and lag are fitted already."""
+def fit_normal_errors(windows: Sequence[Windows], drive: DriveParameters, *, scaled: bool = True) -> NormalErrors:
+    """Fit the errors of a drive whose gains, delay and lag are fitted already.
+
+    Args:
+        windows: of the training logs, all with the same horizons. drive: what is replayed. scaled: whether ``scaled``
+            is fitted too, which takes far longer than ``plain``; else its parameters are not a number.
+    """
     replays = [_replayed(item, drive) for item in windows]
-    means, covariances, scaled = [], [], []
+    means, covariances, likeliest = [], [], []
     for number in range(len(windows[0].horizons)):
         rows = [item.valid[:, number] for item in windows]
         error = np.concatenate(
@@ -74,8 +79,8 @@ def fit_normal_errors(windows: Sequence[Windows], drive: DriveParameters) -> Nor
         asked = np.concatenate([part[row, number] for (_, part), row in zip(replays, rows, strict=True)])
         means.append(error.mean(axis=0))
         covariances.append(np.cov(error.T))
-        scaled.append([_likeliest(error[:, axis], asked) for axis in range(3)])
-    return NormalErrors(drive, np.array(means), np.array(covariances), np.array(scaled))
+        likeliest.append([_likeliest(error[:, axis], asked) if scaled else np.full(5, np.nan) for axis in range(3)])
+    return NormalErrors(drive, np.array(means), np.array(covariances), np.array(likeliest))
 
 
 def judge_normal(windows: Windows, errors: NormalErrors, kind: Kind, count: int, seed: int) -> list[Judged]:

@@ -98,6 +98,8 @@ PARAMETER_LABELS = {
 }
 
 
+_DRAWN_AS_COVERAGE = frozenset({"band95_pos", "band95_yaw"})
+"""Shares that have a chart of their own, against what they should be."""
 _AXIS_UNITS = {"m": "metres", "°": "degrees"}
 
 
@@ -329,7 +331,7 @@ def _headlines(metrics: Sequence[GapMetric]) -> list[dict[str, str]]:
 def _horizon_charts(metrics: Sequence[GapMetric]) -> list[dict[str, Any]]:
     groups: dict[tuple[str, str], list[GapMetric]] = {}
     for metric in metrics:
-        if metric.horizon_s is not None and metric.horizon_s > 0:
+        if metric.horizon_s is not None and metric.horizon_s > 0 and metric.name not in _DRAWN_AS_COVERAGE:
             groups.setdefault((metric.name, metric.robot), []).append(metric)
     charts = []
     for group in groups.values():
