@@ -63,6 +63,7 @@ def coverage(make, trials):
     return reported / (2 * trials), bootstrap / (2 * trials)
 
 
+@pytest.mark.slow
 def test_intervals_of_one_log_with_correlated_slip_cover_the_truth():
     reported, bootstrap = coverage(
         lambda rng, true: [windows_of("robot1", true, correlated(rng, 180, 6.0, 0.05))], trials=30
@@ -71,6 +72,7 @@ def test_intervals_of_one_log_with_correlated_slip_cover_the_truth():
     assert bootstrap < 0.85  # what the quantiles of resampled blocks alone would have promised
 
 
+@pytest.mark.slow
 def test_intervals_of_three_robots_that_differ_cover_their_mean():
     def robots(rng, true):
         return [

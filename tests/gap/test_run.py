@@ -43,6 +43,7 @@ def test_calibration_finds_the_parameters_that_made_the_log(calibrated):
     assert calibrated.fit.parts == 2
 
 
+@pytest.mark.slow
 def test_the_verdict_rests_on_the_robot_that_was_held_out(calibrated, three_robots):
     assert (calibrated.train, calibrated.test) == (["robot1", "robot2"], ["robot3"])
     assert {item.robot for item in calibrated.after.metrics} == {"robot3"}
@@ -132,6 +133,7 @@ def test_a_twin_of_another_kind_is_refused(calibrated):
         measure_gap(read_log("tricycle"), twin=calibrated.twin)
 
 
+@pytest.mark.slow
 def test_tricycle_parameters_are_found_from_made_ticks():
     (log,) = read_log("tricycle")
     true = TricycleParameters(
@@ -158,6 +160,7 @@ def test_tricycle_parameters_are_found_from_made_ticks():
         assert found[name] == pytest.approx(getattr(true, name), abs=0.01), name
 
 
+@pytest.mark.slow
 def test_the_bundled_tricycle_after_calibration_on_the_part_held_out():
     result = calibrate(read_log("tricycle"), train=0.65, refits=20, resamples=200)
     length = next(item.horizon_s for item in result.after.metrics if item.name == "mean_pos_err")
@@ -174,6 +177,7 @@ def test_the_bundled_tricycle_after_calibration_on_the_part_held_out():
     assert np.hypot(*(path.real - path.after).T).mean() == pytest.approx(after, rel=0.05)
 
 
+@pytest.mark.slow
 def test_a_split_by_time_is_said_in_the_twin():
     log = make_log(60.0, **TRUE)
     result = calibrate([log], train=0.6, refits=20, resamples=50, anchor_every=2.0)
