@@ -14,7 +14,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -195,8 +195,19 @@ def _is_manifest(path: Path) -> bool:
 
 
 def load_logs(path: str | Path) -> list[FieldLog]:
-    """Read the stored log of a folder, or all in it."""
-    return [load_log(folder) for folder in log_folders(Path(path))]
+    """Return the stored log of a folder, or all in it.
+
+    One that came of no file names its manifest as its file, which tells it apart from others.
+    """
+    return [_with_file(load_log(folder), folder / MANIFEST) for folder in log_folders(Path(path))]
+
+
+def _with_file(log: FieldLog, manifest: Path) -> FieldLog:
+    if log.report.files:
+        return log
+    # The manifest holds the hashes of the tables, so that its own is one of everything.
+    records = len(log.pose_t_ns)
+    return replace(log, report=LogReport((FileReport(str(manifest), sha256_of(manifest), records, records),)))
 
 
 def import_log(path: str | Path, out: str | Path, options: ReadOptions | None = None) -> list[Path]:
