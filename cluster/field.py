@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..common.config import config_hash
 from ..gap.fieldlog import FieldLog
 from ..gap.run import STAGES, CalibrationResult, calibrate
+from ..gap.sensor_calibration import moves_untold
+from ..gap.twins import Origin
 from ..gap.whole import judged_sources
 from ..robots.twin import Twin, family_member, load_twin, save_twin
 from ..validation.gap_page import write_gap_page
 from .field_logs import FieldRun, Rows, command_line, first_findings, identity_of, is_called, number_cell, read_logs
 from .field_page import calibration_page
+from .field_sensors import run_calibrate_sensors
 from .progress import progress
 from .run_folder import open_run
+from .stages import Stages
 from .tasks import evaluating
 
 WHOLE_PATH = ("mean_pos_err", "mean_yaw_err")
@@ -61,11 +65,16 @@ def run_calibrate(
         "calibrate", paths, train=train, test=test, options=options, name=name, date=date, from_twin=from_twin,
         seed=seed,
     )  # fmt: skip
+    if moves_untold(logs):
+        return run_calibrate_sensors(
+            logs, paths, train=_named(logs, train), test=_named(logs, test),
+            origin=Origin(name, date, seed, parent, command), out=out, html=html,
+        )  # fmt: skip
     with progress("calibrating", STAGES, unit="stages") as advance, evaluating(workers, address) as evaluate_many:
         result = calibrate_split(
             logs, train=train, test=test, seed=seed, name=name, date=date, parent=parent,
             command=command,
-            evaluate_many=evaluate_many, stage=_Stages(advance),
+            evaluate_many=evaluate_many, stage=Stages(advance),
         )  # fmt: skip
         advance(1)
     identity = {**identity_of(logs, seed), "train": result.train, "test": result.test, "name": name, "date": date}
@@ -107,11 +116,7 @@ def calibrate_split(
 ) -> CalibrationResult:
     """Calibrate with the user's split (``robot4``, ``4`` or ``robot/run``), or the default one; options of
     ``calibrate``."""
-
-    def named(names: Sequence[str] | None) -> list[str | int] | None:
-        return None if names is None else [_spelled(logs, item) for item in names]
-
-    return calibrate(logs, train=named(train), test=named(test), seed=seed, **options)
+    return calibrate(logs, train=_named(logs, train), test=_named(logs, test), seed=seed, **options)
 
 
 def save_twins(twin: Twin, folder: Path) -> dict[str, str]:
@@ -126,16 +131,8 @@ def save_twins(twin: Twin, folder: Path) -> dict[str, str]:
     return files
 
 
-class _Stages:
-    """Moves the bar on when a stage begins: the one before is done."""
-
-    def __init__(self, advance: Callable[[int], None]) -> None:
-        self._advance, self._begun = advance, False
-
-    def __call__(self, what: str) -> None:
-        if self._begun:
-            self._advance(1)
-        self._begun = True
+def _named(logs: Sequence[FieldLog], names: Sequence[str] | None) -> list[str | int] | None:
+    return None if names is None else [_spelled(logs, item) for item in names]
 
 
 def _spelled(logs: Sequence[FieldLog], name: str) -> str:

@@ -258,12 +258,16 @@ class FieldLog:
         return replace(self, **changes)
 
     def split(self, share: float) -> tuple[FieldLog, FieldLog]:
-        """Return the first ``share`` (0..1) of the common time span and the rest; they share no record."""
+        """Return the first ``share`` (0..1) of the common time span and the rest; they share no record.
+
+        Of a log without commands and ticks, the time span of its true poses is divided.
+        """
         if not 0.0 < share < 1.0:
             raise InputError(
                 f"the share to train on is {share}", mend="give a number between 0 and 1, for example 0.65"
             )
-        start, end = self.span_ns
+        untold = len(self.input_t_ns) == 0 and len(self.pose_t_ns) > 1
+        start, end = (int(self.pose_t_ns[0]), int(self.pose_t_ns[-1])) if untold else self.span_ns
         border = start + round(share * (end - start))
         return self.cut(start, border), self.cut(border + 1, end)
 

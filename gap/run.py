@@ -11,7 +11,7 @@ import numpy as np
 from ..common.errors import InputError
 from ..common.geometry import FloatArray, relative, wrap_angle
 from ..common.seeding import generator
-from ..robots.twin import GapRow, MonitorNoise, Twin, TwinParameter
+from ..robots.twin import MonitorNoise, Twin
 from ..robots.wheels import WheelParameters
 from .calibration import Fit, Refit, fit, refit_problem
 from .drift import fit_monitor
@@ -28,15 +28,15 @@ from .metrics import (
     reduce_drawn,
     window_samples,
 )
-from .odometry import fit_odometry
 from .predicted import NORMAL, Prediction, fit_if_possible, judge_prediction
 from .problems import Problem, fitting_horizons, problem_for
 from .repeats import run_end_metrics
 from .replay import MAX_TRUTH_GAP, STEP, VELOCITY_BASE, Windows, commands_body, commands_wheels, make_windows
 from .replay_of import raw_replay, replay_of
 from .results import CalibrationResult, Comparison, GapResult, ReplayPath, WindowCount
+from .sensors import judge_lidar, lidar_section, odometry_section
 from .tasks import Evaluate, in_process
-from .twins import Origin, calibration_notes, carry_over, make_family, make_twin
+from .twins import Origin, calibration_notes, carry_over, make_family, make_twin, provenance_rows
 from .wheel_start import textbook_wheels
 
 HORIZONS = (1.0, 2.0, 5.0, 10.0, 30.0)
@@ -171,12 +171,14 @@ def calibrate(
     monitor, lacking = _monitor(split.trained, found, members, evaluate_many)
     notes = calibration_notes(found, held_out, split, make_family(found, members)) + lacking
     origin = Origin(name, date, seed, parent, command, version)
-    odometry, said = _odometry(split.trained, seed)
+    odometry, said = odometry_section(split.trained, seed)
+    notes += said
+    lidar, said = lidar_section(split.trained, seed)
     notes += said
     stage("learning how much motion differs from its mean")
     predicted, said = fit_if_possible(split.trained, seed, evaluate_many=evaluate_many) if spread else (None, [])
     notes += said
-    sections = {"odometry": odometry, "spread": predicted}
+    sections = {"odometry": odometry, "lidar": lidar, "spread": predicted}
     twin = make_twin(found, split, members, monitor, origin, notes).model_copy(update=sections)
     twin = carry_over(twin, parent)
     stage("judging on the held-out data")
@@ -196,11 +198,17 @@ def calibrate(
         )
         comparison += _compare_predictions(prediction, seed, resamples)
         notes.append(f"crps and band95 before calibration are those of {NORMAL}, after it those of the twin's spread.")
+    if lidar:
+        # One that was taken over from the parent may have seen these logs.
+        scans = judge_lidar(split.judged, twin, seed)
+        notes += scans.notes
+        before = replace(before, metrics=before.metrics + scans.before)
+        after = replace(after, metrics=after.metrics + scans.after)
     rows = {
-        "gap_before": [GapRow.model_validate(item.to_row()) for item in before.metrics],
-        "gap_after": [GapRow.model_validate(item.to_row()) for item in after.metrics],
+        "gap_before": provenance_rows(before.metrics),
+        "gap_after": provenance_rows(after.metrics),
     }
-    twin = twin.model_copy(update={"provenance": twin.provenance.model_copy(update=rows)})
+    twin = twin.model_copy(update={"provenance": twin.provenance.model_copy(update={**rows, "notes": notes})})
     return CalibrationResult(
         twin=twin,
         before=before,
@@ -255,17 +263,6 @@ def _monitor(
         return evaluate_many(monitor_task, values, [list(trained)])[0], []
     except InputError as error:
         return None, [f"The twin has no section for the drift monitor: {error.what} ({error.mend})."]
-
-
-def _odometry(trained: Sequence[FieldLog], seed: int) -> tuple[dict[str, TwinParameter], list[str]]:
-    """Fit what the robot's own odometry gets wrong, where a training log has it; says of which log, or why not."""
-    log = next((log for log in trained if len(log.odom_t_ns) > 1), None)
-    if log is None:
-        return {}, []
-    try:
-        return fit_odometry(log, share=0.999, seed=seed), [f"The odometry's errors are those of {log.name} alone."]
-    except InputError as error:
-        return {}, [f"The twin has no section for odometry: {error.what} ({error.mend})."]
 
 
 def monitor_task(values: Mapping[str, Mapping[str, float]], logs: Sequence[FieldLog]) -> MonitorNoise:

@@ -140,7 +140,7 @@ def lidar_fixes(residuals: Residuals, *, has_noise: bool, from_layout: bool) -> 
                 "Fit the lidar's noise",
                 "The simulated lidar has the noise of a data sheet. Fitted to this one, its scans look like the real "
                 "ones to a policy that was trained on them.",
-                "a log with scans and poses as this one, and the fit of the lidar's noise (docs/gap.md)",
+                "one command, 'floorcast calibrate', on a log with scans and poses as this one",
                 "what differs from scan to scan on the same wall",
                 sensor.value, sensor.ci_low, sensor.ci_high, of_range, at_most=True,
             )
@@ -190,7 +190,7 @@ def odometry_fixes(split: ErrorSplit | None, *, has_odometry: bool) -> list[Fix]
             "Calibrate the wheel odometry",
             "The robot believes to have turned or driven what it has not, always in the same way. The twin can err "
             "alike, and the robot can be corrected.",
-            "the fit of the odometry (docs/gap.md) for the twin; wheel sizes and track in the robot's settings",
+            "one command, 'floorcast calibrate', for the twin; wheel sizes and track in the robot's settings",
             "fitted to the first fifth of the run, judged on the rest",
             max(part.share, 0.0), part.ci_low, part.ci_high, "of the squared heading error of the odometry after 5 m",
         )

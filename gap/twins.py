@@ -14,6 +14,7 @@ from ..common.config import config_hash
 from ..common.errors import InputError
 from ..robots.twin import (
     FamilyParameter,
+    GapRow,
     LogSource,
     MonitorNoise,
     ParameterCorrelation,
@@ -25,6 +26,7 @@ from .calibration import Fit, FittedParameter, Refit
 from .family import random_effects
 from .fieldlog import FieldLog
 from .holdout import Holdout
+from .metrics import Metric
 
 CARRIED = ("odometry", "lidar", "monitor", "spread")
 """Sections that a new version takes over from the twin it was calibrated from, where it has none of its own."""
@@ -90,7 +92,7 @@ def make_twin(
             tool=f"floorcast {__version__}",
             date=origin.date,
             seed=origin.seed,
-            logs=_sources([*split.trained, *split.judged]),
+            logs=log_sources([*split.trained, *split.judged]),
             trained_on=trained_on,
             judged_on=judged_on,
             gap_before=[],
@@ -184,7 +186,13 @@ def _parameter(item: FittedParameter) -> TwinParameter:
     )
 
 
-def _sources(logs: Sequence[FieldLog]) -> list[LogSource]:
+def provenance_rows(metrics: Sequence[Metric]) -> list[GapRow]:
+    """Return the rows of the metrics that have a value: with too few scans or groups some have none."""
+    return [GapRow.model_validate(item.to_row()) for item in metrics if np.isfinite(item.value)]
+
+
+def log_sources(logs: Sequence[FieldLog]) -> list[LogSource]:
+    """Return the files of logs, each once, for a twin's provenance."""
     found = {
         (file.path, log.robot): LogSource(file=Path(file.path).name, robot=log.robot, sha256=file.sha256)
         for log in logs

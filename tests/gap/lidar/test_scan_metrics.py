@@ -68,7 +68,7 @@ def test_chamfer_distance_equals_brute_force():
 
 
 def test_metrics_equal_independent_computations():
-    given = pairs(noise=0.03, simulated_noise=0.02, bias=0.008)
+    given = pairs(noise=0.03, simulated_noise=0.02, bias=0.008, scans=120)
     found = by_name(given)
     e, s = (given.real - given.expected).ravel(), (given.simulated - given.expected).ravel()
     e, s = e[np.isfinite(e)], s[np.isfinite(s)]
@@ -90,6 +90,7 @@ def test_metrics_equal_independent_computations():
     assert found["lidar_w1_core"].floor == pytest.approx(wasserstein_distance(*(core_of(half) for half in halves)))
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_truth_and_widen_with_what_a_stretch_shares():
     given = pairs()
     found = by_name(given)
