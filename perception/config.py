@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from ..common.config import StrictModel
 from .profiles import with_profile
@@ -26,6 +26,27 @@ TOLD_BY_A_FIT = (
     "crosstalk",
 )
 """Causes of lidar errors that a fit to field data has measured together with all others: they must not act twice."""
+
+ABSENT_BY_DEFAULT = frozenset(
+    {
+        "shared_noise",
+        "shared_noise_growth",
+        "shared_angle",
+        "edge_shift",
+        "edge_mixed",
+        "outlier_short",
+        "outlier_long",
+        "outlier_angle",
+        "outlier_least",
+        "outlier_short_size",
+        "outlier_short_shape",
+        "outlier_long_size",
+        "outlier_long_shape",
+        "clutter_share",
+        "clutter_angle",
+    }
+)
+"""Fields left out of what is written while they have their defaults, so that settings without them keep their hash."""
 
 
 class LidarConfig(StrictModel):
@@ -71,6 +92,16 @@ class LidarConfig(StrictModel):
     """Standard deviation of the azimuth by which a unit is turned against its reported angles [rad], constant."""
     range_resolution: NonNegative = 0.0
     """Ranges are reported in whole steps of this [m]."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = type(self).model_fields
+        document: dict[str, Any] = handler(self)
+        return {
+            key: value
+            for key, value in document.items()
+            if key not in ABSENT_BY_DEFAULT or value != fields[key].default
+        }
 
     shared_noise: NonNegative = 0.0
     """Standard deviation of an error that neighbouring beams share on one solid [m]: walls that are not where their
