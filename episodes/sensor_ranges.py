@@ -10,10 +10,10 @@ import math
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 import annotated_types
-from pydantic import BaseModel, create_model
+from pydantic import BaseModel, SerializerFunctionWrapHandler, create_model, model_serializer
 
 from ..common.config import StrictModel
-from ..perception.config import CameraConfig, InertialErrors, LidarConfig, WheelOdometryConfig
+from ..perception.config import ABSENT_BY_DEFAULT, CameraConfig, InertialErrors, LidarConfig, WheelOdometryConfig
 from . import distributions as ranges
 from .distributions import Quantity
 
@@ -183,10 +183,19 @@ ACCELEROMETER_QUANTITIES = quantities(InertialErrors, ACCELEROMETER_UNITS)
 ODOMETRY_QUANTITIES = quantities(WheelOdometryConfig, ODOMETRY_UNITS)
 
 
+class _Ranges(StrictModel):
+    """Leaves ranges that are not given, of fields that came later, out of what is written: hashes stay."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        document: dict[str, Any] = handler(self)
+        return {key: value for key, value in document.items() if key not in ABSENT_BY_DEFAULT or value is not None}
+
+
 def optional_ranges(name: str, quantities: dict[str, Quantity], module: str) -> type[BaseModel]:
     """Return a strict model with one optional range for each quantity."""
     fields: dict[str, Any] = {key: (ranges.quantity(check) | None, None) for key, check in quantities.items()}
-    return create_model(name, __base__=StrictModel, __module__=module, **fields)
+    return create_model(name, __base__=_Ranges, __module__=module, **fields)
 
 
 if TYPE_CHECKING:
