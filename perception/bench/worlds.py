@@ -141,6 +141,9 @@ class PlainSettings(SimpleNamespace):
     angle_min = -np.pi
     angle_max = np.pi
     range_drift_time = 60.0
+    shared_angle = 0.05
+    outlier_short_shape = 1.0
+    outlier_long_shape = 1.0
 
     def __getattr__(self, name: str) -> float:
         if name.startswith("__"):

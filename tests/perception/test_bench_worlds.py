@@ -9,7 +9,9 @@ from typer.testing import CliRunner
 
 from floorcast.cli import app
 from floorcast.common.errors import InputError
+from floorcast.perception.bench import worlds
 from floorcast.perception.bench.worlds import FIELDS, main, read_hall, tiny_hall
+from floorcast.perception.lidar_signal import S_MAX, lidar_settings
 
 BARE = """
 import sys
@@ -47,6 +49,13 @@ def test_the_gpu_benchmark_runs_in_the_simulator_with_numpy_and_numba_alone(tmp_
     assert got["counts"]["lidar_2d"]["ray"] == 1.0
     assert 1.0 < got["counts"]["camera"]["ray"] <= 2.0
     assert got["counts"]["lidar_2d"]["body"] == 2.0
+
+
+def test_settings_without_pydantic_lack_nothing_that_must_not_be_zero(monkeypatch):
+    monkeypatch.setattr(worlds, "_have", lambda name: False)
+    settings = lidar_settings(worlds.lidar_of(24, (0.0, 0.1), 30.0).config)
+    assert np.isfinite(settings).all()
+    assert settings[S_MAX] == 30.0
 
 
 @pytest.mark.slow
