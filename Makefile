@@ -2,6 +2,9 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+# One process per processor, each with one thread for matrices. A process that has no test left takes half of another's,
+# so that long files do not run alone at the end. `pytest` without these options runs all in one process.
+PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
 
 .PHONY: demo test test-slow lint bench clean
 
@@ -9,10 +12,10 @@ demo: $(VENV)/.installed
 	$(BIN)/floorcast demo
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	$(PYTEST) -m "not slow and not gpu"
 
 test-slow: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m "slow and not gpu"
+	$(PYTEST) -m "slow and not gpu"
 
 # mypy takes a package's name from its folder; the link gives the checkout the name of the package.
 lint: $(VENV)/.installed-dev
