@@ -15,7 +15,17 @@ from ..gap.twins import Origin
 from ..gap.whole import judged_sources
 from ..robots.twin import Twin, family_member, load_twin, save_twin
 from ..validation.gap_page import write_gap_page
-from .field_logs import FieldRun, Rows, command_line, first_findings, identity_of, is_called, number_cell, read_logs
+from .field_logs import (
+    FieldRun,
+    Rows,
+    command_line,
+    first_findings,
+    identity_of,
+    is_called,
+    number_cell,
+    read_logs,
+    robot_cell,
+)
 from .field_page import calibration_page
 from .field_sensors import run_calibrate_sensors
 from .progress import progress
@@ -158,7 +168,7 @@ def comparison_rows(result: CalibrationResult) -> Rows:
         rows.append(
             (
                 item.name,
-                item.robot,
+                robot_cell(item, result.comparison),
                 number_cell(item.horizon_s),
                 number_cell(item.before),
                 number_cell(item.after),

@@ -14,7 +14,17 @@ from ..gap.whole import WholeGap, measure_whole
 from ..layouts.model import Layout
 from ..robots.twin import load_twin
 from ..validation.gap_page import write_gap_page
-from .field_logs import FieldRun, Rows, command_line, first_findings, identity_of, metric_cells, number_cell, read_logs
+from .field_logs import (
+    FieldRun,
+    Rows,
+    command_line,
+    first_findings,
+    identity_of,
+    metric_cells,
+    number_cell,
+    read_logs,
+    robot_cell,
+)
 from .field_page import gap_page
 from .run_folder import open_run
 
@@ -107,7 +117,9 @@ def gap_rows(metrics: Sequence[Metric]) -> Rows:
     shown = set(logs if len(logs) <= MOST_LOGS or "all" not in logs else ["all"])
     for metric in metrics:
         if metric.name in SHOWN and metric.robot in shown:
-            rows.append((metric.name, metric.robot, number_cell(metric.horizon_s), *metric_cells(metric)))
+            rows.append(
+                (metric.name, robot_cell(metric, metrics), number_cell(metric.horizon_s), *metric_cells(metric))
+            )
     return rows
 
 

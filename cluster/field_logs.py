@@ -13,6 +13,8 @@ from ..common.errors import InputError
 from ..gap.fieldlog import FieldLog
 from ..gap.metrics import Metric
 from ..gap.readers import load_options, read_log
+from ..gap.results import Comparison
+from ..validation.gap_section import pooled_logs
 
 Rows = list[tuple[str, ...]]
 MOST_FINDINGS = 12
@@ -112,6 +114,12 @@ def metric_cells(metric: Metric) -> tuple[str, ...]:
         number_cell(metric.ratio),
         metric.unit or "-",
     )
+
+
+def robot_cell(item: Metric | Comparison, beside: Sequence[Metric] | Sequence[Comparison]) -> str:
+    """Return whose a figure is; of all logs together with their number where some lack it: ``all (2 of 3)``."""
+    found = pooled_logs((item.name, item.robot, item.horizon_s), [(m.name, m.robot, m.horizon_s) for m in beside])
+    return item.robot if found is None else f"{item.robot} ({found[0]} of {found[1]})"
 
 
 def number_cell(value: float | None) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import __version__
+from ..common.change import WORDS
 from ..gap.drift import DriftReport
 from ..gap.fieldlog import FieldLog
 from ..gap.lidar.residuals import CHANGED_SHARE, MAP, MOVING, POSE, SENSOR, SHORT
@@ -437,12 +438,7 @@ def _calibration_answers(result: CalibrationResult) -> list[str]:
     rows = [row for row in rows if row.ci_low is not None] or rows
     if rows:
         row = max(rows, key=lambda item: item.horizon_s or 0.0)
-        verdict = {
-            "better": "clearly better",
-            "worse": "clearly worse",
-            "no difference shown": "no difference is shown",
-            "too few windows": "too few stretches to be sure",
-        }[row.verdict]
+        verdict = WORDS[row.verdict]
         answers.append(
             f"On data that the calibration never saw, the simulated robot ends {value_text(row.after, 'm')} from the "
             f"real one after {number_text(row.horizon_s)} s; before it was {value_text(row.before, 'm')} ({verdict})."

@@ -230,18 +230,20 @@ def window_samples(windows: Windows, simulated: FloatArray) -> list[Samples]:
 
 
 def pool(parts: Sequence[Sequence[Samples]]) -> list[Samples]:
-    """Join the samples of several logs: metrics that all of them have. The floor is the mean of theirs."""
-    first, rest = parts[0], parts[1:]
+    """Join the samples of several logs: each metric over those that have it, which short logs may not at long horizons.
+
+    The floor is the mean of theirs, None where one of them has none.
+    """
+    groups: dict[tuple[str, float | None], list[Samples]] = {}
+    for part in parts:
+        for item in part:
+            groups.setdefault((item.name, item.horizon), []).append(item)
     joined = []
-    for item in first:
-        others = [[o for o in part if (o.name, o.horizon) == (item.name, item.horizon)] for part in rest]
-        if not all(others):
-            continue
-        group = [item, *(found[0] for found in others)]
+    for group in groups.values():
         floors = [each.floor for each in group if each.floor is not None]
         joined.append(
             replace(
-                item,
+                group[0],
                 block=max(each.block for each in group),
                 values=tuple(value for each in group for value in each.values),
                 floor=sum(floors) / len(floors) if len(floors) == len(group) else None,

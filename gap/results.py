@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ..common.change import Verdict, judge_change
 from ..common.geometry import FloatArray
 from ..robots.twin import Twin
 from ..robots.wheels import WheelParameters
@@ -102,13 +103,9 @@ class Comparison:
     unit: str
 
     @property
-    def verdict(self) -> str:
-        """``better``, ``worse``, ``no difference shown`` or, without an interval, ``too few windows``."""
-        if self.ci_low is None or self.ci_high is None:
-            return "too few windows"
-        if self.ci_high < 0:
-            return "better"
-        return "worse" if self.ci_low > 0 else "no difference shown"
+    def verdict(self) -> Verdict:
+        """Whether the change counts: see ``common.change.judge_change``."""
+        return judge_change(self.before, self.ci_low, self.ci_high, self.unit)
 
     def to_row(self) -> dict[str, Any]:
         """Return the fields and the verdict as a JSON-safe row."""

@@ -15,6 +15,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from ..common.change import WORDS, Verdict, judge_change
 from ..common.errors import InputError
 from . import plots, wording
 from .plots import Estimate, HorizonSeries, Series
@@ -98,6 +99,8 @@ PARAMETER_LABELS = {
 }
 
 
+ALL = "all"
+"""Stands for the robot in figures of several logs together."""
 _DRAWN_AS_COVERAGE = frozenset({"band95_pos", "band95_yaw"})
 """Shares that have a chart of their own, against what they should be."""
 _AXIS_UNITS = {"m": "metres", "°": "degrees"}
@@ -123,7 +126,8 @@ class GapMetric:
 
     ``floor`` is the real half against the real half: no simulator can be closer. ``horizon_s`` is the length of the
     replay [s], or None. ``change`` is after - before with the interval of the paired difference; without it a change is
-    called clear only if the two intervals are apart, which asks for more.
+    called clear only if the two intervals are apart, which asks for more. ``logs`` says of a figure of all logs how
+    many of how many it is of, where some lack it.
     """
 
     name: str
@@ -135,6 +139,7 @@ class GapMetric:
     n: int | None = None
     floor: float | None = None
     change: Estimate | None = None
+    logs: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -176,8 +181,9 @@ def pair_metrics(before: Iterable[Any], after: Iterable[Any], changes: Iterable[
         for item in items:
             robot = _get(item, "robot")
             side[(str(_get(item, "name")), "" if robot is None else str(robot), _get(item, "horizon_s"))] = item
+    keys = list(dict.fromkeys([*sides[0], *sides[1]]))
     rows = []
-    for key in dict.fromkeys([*sides[0], *sides[1]]):
+    for key in keys:
         first, second = sides[0].get(key), sides[1].get(key)
         either = second if second is not None else first
         rows.append(
@@ -191,9 +197,29 @@ def pair_metrics(before: Iterable[Any], after: Iterable[Any], changes: Iterable[
                 n=_get(either, "n"),
                 floor=_finite(_get(either, "floor")),
                 change=_estimate(sides[2].get(key), "difference"),
+                logs=pooled_logs(key, keys),
             )
         )
     return rows
+
+
+def pooled_logs(
+    key: tuple[str, str, float | None], keys: Iterable[tuple[str, str, float | None]]
+) -> tuple[int, int] | None:
+    """Say of a figure of all logs together how many logs it is of, and of how many.
+
+    Args:
+        key: name, robot and horizon of the figure. keys: of all figures beside it.
+
+    Returns:
+        None where it is of one log, or of all of them.
+    """
+    if key[1] != ALL:
+        return None
+    single = [other for other in keys if other[1] != ALL]
+    have = sum((name, horizon) == (key[0], key[2]) for name, _, horizon in single)
+    names = {robot for name, robot, _ in single if name == key[0]}
+    return (have, len(names)) if 0 < have < len(names) else None
 
 
 def _get(item: Any, name: str) -> Any:
@@ -220,14 +246,15 @@ def gap_view(gap: GapSection) -> dict[str, Any]:
     metrics = [_in_degrees(replace(m, robot="") if len(robots) == 1 else m) for m in gap.metrics]
     rows = []
     for metric in metrics:
-        change, trend = _change(metric)
+        change, verdict = _change(metric)
         rows.append(
             {
                 "label": _metric_label(metric),
                 "before": _estimate_view(metric.before, metric.unit),
                 "after": _estimate_view(metric.after, metric.unit),
                 "change": change,
-                "trend": trend,
+                "trend": verdict,
+                "verdict": WORDS[verdict] if change != wording.MISSING else "",
                 "floor": wording.value_text(metric.floor, metric.unit),
                 "n": "–" if metric.n is None else f"{metric.n:,}".replace(",", " "),
             }
@@ -250,6 +277,8 @@ def _metric_label(metric: GapMetric, *, with_horizon: bool = True) -> str:
     label = GAP_LABELS.get(metric.name, metric.name.replace("_", " "))
     if metric.horizon_s is not None and with_horizon:
         label += f" after {wording.number_text(metric.horizon_s)} s"
+    if metric.logs is not None:
+        return f"{label} ({metric.robot}: {metric.logs[0]} of {metric.logs[1]} logs)"
     return f"{label} ({metric.robot})" if metric.robot else label
 
 
@@ -261,23 +290,18 @@ def _estimate_view(estimate: Estimate | None, unit: str) -> dict[str, str]:
     return {"value": value, "interval": "" if ends == "–" else ends}
 
 
-def _change(metric: GapMetric) -> tuple[str, str]:
-    """Return the relative change and whether it is "better", "worse", "open", or "untold" for want of an interval."""
+def _change(metric: GapMetric) -> tuple[str, Verdict]:
+    """Return the relative change and the verdict on it; without a paired difference, from the two intervals."""
     before, after = metric.before, metric.after
     if before is None or after is None or before.value == 0:
-        return "–", "untold"
+        return wording.MISSING, "too few windows"
     share = after.value / before.value - 1.0
     text = f"{'+' if share >= 0 else '−'}{abs(100 * share):.0f} %"
-    ends = (metric.change.low, metric.change.high) if metric.change is not None else (before.low, after.low)
-    if None in ends:
-        return text, "untold"
     if metric.change is not None:
-        falls = metric.change.high is not None and metric.change.high < 0
-        rises = metric.change.low is not None and metric.change.low > 0
-    else:
-        falls = after.high is not None and before.low is not None and after.high < before.low
-        rises = after.low is not None and before.high is not None and after.low > before.high
-    return text, "better" if falls else "worse" if rises else "open"
+        return text, judge_change(before.value, metric.change.low, metric.change.high, metric.unit)
+    if before.low is None or before.high is None or after.low is None or after.high is None:
+        return text, "too few windows"
+    return text, judge_change(before.value, after.low - before.high, after.high - before.low, metric.unit)
 
 
 def _in_degrees(metric: GapMetric) -> GapMetric:
@@ -315,14 +339,15 @@ def _headlines(metrics: Sequence[GapMetric]) -> list[dict[str, str]]:
     for metric in chosen:
         if metric.before is None or metric.after is None:
             continue
-        change, trend = _change(metric)
+        change, verdict = _change(metric)
         views.append(
             {
                 "label": _metric_label(metric),
                 "before": wording.number_text(metric.before.value),
                 "after": wording.value_text(metric.after.value, metric.unit),
                 "change": change,
-                "trend": trend,
+                "trend": verdict,
+                "verdict": WORDS[verdict],
             }
         )
     return views

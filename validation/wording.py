@@ -12,7 +12,7 @@ _OUTCOME_WORDS = {
     "inconclusive": "Inconclusive",
     "not_applicable": "Not applicable",
 }
-_MISSING = "–"
+MISSING = "–"
 _COUNT_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
 
@@ -22,7 +22,7 @@ def number_text(value: float | None, *, digits: int = 3) -> str:
     Whole numbers keep no decimals: 16, not 16.0.
     """
     if value is None or not math.isfinite(value):
-        return _MISSING
+        return MISSING
     if value == round(value) and abs(value) < 1e7:
         return _minus(f"{value:.0f}") if value else "0"
     magnitude = math.floor(math.log10(abs(value)))
@@ -35,7 +35,7 @@ def number_text(value: float | None, *, digits: int = 3) -> str:
 def percent_text(share: float | None) -> str:
     """Return a share in percent with one decimal at most: "93.8 %", "100 %"; all but all is "> 99.9 %", not "100 %"."""
     if share is None or not math.isfinite(share):
-        return _MISSING
+        return MISSING
     if 0.9995 <= share < 1.0:
         return "> 99.9 %"
     if 0.0 < share < 0.0005:
@@ -60,7 +60,7 @@ def value_text(
     decimals = _decimals(*interval)
     known = value is not None and math.isfinite(value)
     text = _minus(f"{value:.{decimals}f}") if known and decimals is not None else number_text(value)
-    return f"{text} {unit}" if unit and text != _MISSING else text
+    return f"{text} {unit}" if unit and text != MISSING else text
 
 
 def interval_text(low: float | None, high: float | None, unit: str = "", *, proportion: bool = False) -> str:
@@ -69,7 +69,7 @@ def interval_text(low: float | None, high: float | None, unit: str = "", *, prop
     Decimals show two digits of the interval's width: more would be noise, fewer could make its ends equal.
     """
     if low is None and high is None:
-        return _MISSING
+        return MISSING
     if low is None:
         return f"at most {value_text(high, unit, proportion=proportion)}"
     if high is None:

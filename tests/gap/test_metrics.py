@@ -165,6 +165,12 @@ def test_pooling_keeps_robots_apart_in_the_bootstrap():
     assert (metric.value, metric.ci_low, metric.ci_high) == (1.0, 1.0, 1.0)
 
 
+def test_a_horizon_that_one_log_lacks_is_pooled_over_the_others():
+    short, long = (Samples("x", horizon, "m", 1, median, (np.ones((8, 1)),)) for horizon in (1.0, 30.0))
+    joined = {item.horizon: len(item.values) for item in pool([[short], [short, long], [short, long]])}
+    assert joined == {1.0: 3, 30.0: 2}
+
+
 def test_the_floor_is_what_the_robot_does_when_told_the_same_twice():
     # Twelve seconds of commands over and over; the robot's gains change from round to round by one in a hundred.
     times, commands = wander(12.0, 4)

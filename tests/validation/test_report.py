@@ -229,6 +229,25 @@ def test_a_paired_difference_decides_before_overlapping_intervals():
     assert "clearly better" in Page(render_report(ReportData(title="t", gap=GapSection(metrics=metrics)))).words
 
 
+def test_a_figure_of_all_logs_says_how_many_of_them_have_it():
+    rows = [
+        {"name": "pos_end_err", "robot": robot, "horizon_s": horizon, "value": 1.0, "unit": "m"}
+        for robot, horizon in (
+            ("a", 1.0),
+            ("b", 1.0),
+            ("c", 1.0),
+            ("all", 1.0),
+            ("a", 30.0),
+            ("c", 30.0),
+            ("all", 30.0),
+        )
+    ]
+    section = GapSection(metrics=pair_metrics(rows, []))
+    words = Page(render_report(ReportData(title="t", gap=section))).words
+    assert "Position error after 30 s (all: 2 of 3 logs)" in words
+    assert "Position error after 1 s (all)" in words
+
+
 def test_angles_are_shown_in_degrees():
     metric = GapMetric("yaw_end_err", "rad", Estimate(np.pi / 4), Estimate(np.pi / 180), 5.0, floor=np.pi / 360)
     words = Page(render_report(ReportData(title="t", gap=GapSection(metrics=[metric])))).words
