@@ -35,6 +35,7 @@ from .commands.shared import (
     tell,
 )
 from .common.errors import FloorcastError, InputError
+from .common.threads import limit_linear_algebra
 
 app = typer.Typer(
     name="floorcast",
@@ -63,6 +64,7 @@ PolicyName = Annotated[
 
 def main() -> NoReturn:
     """Run the command line; bad input ends with one screen of text and exit code 2."""
+    limit_linear_algebra()
     try:
         with _quiet_libraries():
             app(standalone_mode=True)

@@ -14,16 +14,12 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from ..common.errors import FloorcastError, InputError, OutputError
+from ..common.threads import ONE_BLAS_THREAD
 
 Job = TypeVar("Job")
 Value = TypeVar("Value")
 
-THREAD_LIMITS = {
-    "NUMBA_NUM_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-}
+THREAD_LIMITS = {"NUMBA_NUM_THREADS": "1", **ONE_BLAS_THREAD}
 """One thread in each worker: Ray already runs one worker on each core."""
 
 

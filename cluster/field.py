@@ -78,7 +78,7 @@ def run_calibrate(
     if moves_untold(logs):
         return run_calibrate_sensors(
             logs, paths, train=_named(logs, train), test=_named(logs, test),
-            origin=Origin(name, date, seed, parent, command), out=out, html=html,
+            origin=Origin(name, date, seed, parent, command), out=out, html=html, workers=workers, address=address,
         )  # fmt: skip
     with progress("calibrating", STAGES, unit="stages") as advance, evaluating(workers, address) as evaluate_many:
         result = calibrate_split(
@@ -146,10 +146,12 @@ def _named(logs: Sequence[FieldLog], names: Sequence[str] | None) -> list[str | 
 
 
 def _spelled(logs: Sequence[FieldLog], name: str) -> str:
-    """Return the robot or run that a user means; the name itself where none is meant."""
+    """Return the robot or run that a user means, also by the beginning of a name; the name itself where none is."""
     if any(name in (log.robot, log.name) for log in logs):
         return name
-    return next((log.robot for log in logs if is_called(log, name)), name)
+    called = next((log.robot for log in logs if is_called(log, name)), None)
+    begun = sorted({log.robot for log in logs if log.robot.startswith(name)})
+    return called or (begun[0] if len(begun) == 1 else name)
 
 
 def comparison_rows(result: CalibrationResult) -> Rows:

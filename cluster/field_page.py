@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import __version__
-from ..common.change import WORDS
 from ..gap.drift import DriftReport
 from ..gap.fieldlog import FieldLog
-from ..gap.lidar.residuals import CHANGED_SHARE, MAP, MOVING, POSE, SENSOR, SHORT
+from ..gap.lidar.residuals import MAP, MOVING, POSE, SENSOR, SHORT
 from ..gap.metrics import Metric
 from ..gap.motion_sources import SPLIT_HORIZON
 from ..gap.odometry import OdometryGap
@@ -34,9 +33,10 @@ from ..validation.gap_page import (
     Share,
     Split,
 )
-from ..validation.gap_section import GapSection, TrajectoryPlot, TwinParameter, pair_metrics, parameter_label
+from ..validation.gap_section import GapMetric, GapSection, TrajectoryPlot, TwinParameter, pair_metrics
 from ..validation.plots import Estimate
-from ..validation.wording import number_text, percent_text, value_text
+from ..validation.wording import number_text, percent_text
+from .field_answers import calibration_answers, compared_answers, gap_answers
 
 ON_PAGE = (
     "pos_end_err", "yaw_end_err", "ate_rmse", "v_rmse", "omega_rmse", "delay_ms", "rpe_1m", "mean_pos_err",
@@ -51,6 +51,18 @@ LIDAR_ON_PAGE = (
     "lidar_bias", "lidar_sigma", "lidar_sigma_sim", "lidar_dropout_diff", "lidar_w1_core", "lidar_w1_all", "lidar_c2st",
     "lidar_inliers", "lidar_coverage", "lidar_unexplained_short", "lidar_raw_bias", "lidar_raw_sigma",
 )  # fmt: skip
+_ODOMETRY_BEFORE = (
+    "'Before' is predicted by the first fifth of each held-out run itself, 'after' by the twin, which never saw the "
+    "run. Coverage should be 95 %, with a bound that is not much wider than it must be."
+)
+_LIDAR_HELD_OUT = (
+    "Simulated scans of held-out logs against the real ones, laid on a map that was made of every other 3 m of path. "
+    "'Before' is the data sheet of the device that the scans read most like, 'after' the twin."
+)
+_ODOMETRY_HELD_OUT = (
+    "What the robot believed to have driven on held-out logs, against where it really was: the error gathered per "
+    "metre. "
+)
 PREDICTED = ("crps_pos", "crps_yaw", "band95_pos", "band95_yaw")
 MAX_PATHS = 4
 """Trajectories drawn, typical ones of several robots before unusual ones of one."""
@@ -63,20 +75,29 @@ def gap_page(
     twin: Twin | None,
     command: str,
     missing: Sequence[tuple[str, str]],
+    before: WholeGap | None = None,
 ) -> GapPage:
-    """Return the page of a measured gap; ``missing`` says what could not be measured, and why."""
+    """Return the page of a measured gap.
+
+    Args:
+        logs: that were measured. result: what came out. twin: that was simulated, if any. command: of the run.
+        missing: what could not be measured, and why.
+        before: the same gap before a calibration; its lidar and odometry then stand beside.
+    """
+    lidar = [metric for part in before.lidar.values() for metric in part.metrics] if before is not None else []
+    odometry = [metric for gap in before.odometry.values() for metric in gap.metrics] if before is not None else []
     return GapPage(
         title=f"The gap between simulation and {_whose(logs)}",
         subtitle=_what(logs),
-        answers=_gap_answers(result, result.sources, twin),
-        facts=_facts(logs, twin),
+        answers=[*compared_answers([*lidar, *odometry], result.metrics), *gap_answers(result, result.sources, twin)],
+        facts=[*_facts(logs, twin), *(_sides(twin) if twin is not None and before is not None else [])],
         actions=_actions(result.sources),
         splits=_splits(result.sources),
         drift=_drift(result.drift),
         motion=_motion(result, twin) if result.motion else None,
         predicted=predicted_block(result.motion_metrics),
-        lidar=_lidar(result.lidar),
-        odometry=_odometry(result.odometry),
+        lidar=_lidar(result.lidar, lidar),
+        odometry=_odometry(result.odometry, odometry),
         tasks=_tasks(result.orders),
         findings=result.reports,
         missing=missing,
@@ -92,12 +113,14 @@ def calibration_page(
     return GapPage(
         title=f"A calibrated twin of {_whose(logs)}",
         subtitle=_what(logs),
-        answers=_calibration_answers(result),
+        answers=[*calibration_answers(result), *compared_answers(result.before.metrics, result.after.metrics)],
         facts=[*_facts(logs, None), *_sides(result.twin)],
         actions=_actions(split),
         splits=_splits(split),
         motion=calibration_section(result),
         predicted=predicted_block(result.after.metrics, result.before.metrics, result.comparison),
+        lidar=_held_out(result, LIDAR_ON_PAGE, _LIDAR_HELD_OUT),
+        odometry=_held_out(result, ODOMETRY_ON_PAGE, _ODOMETRY_HELD_OUT + _ODOMETRY_BEFORE),
         families=_families(result.twin),
         findings=[line for log in logs for line in log.report.lines()],
         command=command,
@@ -248,7 +271,7 @@ def _splits(split: SourceSplit) -> list[Split]:
     ]
 
 
-def _lidar(parts: Mapping[str, LidarPart]) -> Block | None:
+def _lidar(parts: Mapping[str, LidarPart], before: Sequence[Metric]) -> Block | None:
     """Return the map with what the scans saw, residuals at the log's poses and aligned, and the table."""
     if not parts:
         return None
@@ -272,11 +295,28 @@ def _lidar(parts: Mapping[str, LidarPart]) -> Block | None:
         lead="Real scans against a map, and simulated ones against the real. Without a layout the map is made of the "
         "scans of every other 3 m of path, and the others are judged by it. At the log's poses the figures hold the "
         "errors of these poses too; laid on the map they are those of the lidar and the map.",
-        metrics=pair_metrics([m for part in parts.values() for m in part.metrics if m.name in LIDAR_ON_PAGE], []),
+        metrics=_beside(before, [m for part in parts.values() for m in part.metrics], LIDAR_ON_PAGE),
         histograms=histograms,
         maps=maps,
         notes=[note for part in parts.values() for note in part.notes],
     )
+
+
+def _beside(before: Sequence[Metric], after: Sequence[Metric], shown: Sequence[str]) -> list[GapMetric]:
+    """Return the rows of a table: after beside before, or without these alone.
+
+    Of two sides, rows that no calibration can change, since they describe the log, are left out.
+    """
+    first, second = ([item for item in side if item.name in shown] for side in (before, after))
+    if not first:
+        return pair_metrics(second, [])
+    return [row for row in pair_metrics(first, second) if row.before != row.after]
+
+
+def _held_out(result: CalibrationResult, shown: Sequence[str], lead: str) -> Block | None:
+    """Return one sensor's table on held-out logs with commands, before and after; None where none was calibrated."""
+    rows = _beside(result.before.metrics, result.after.metrics, shown)
+    return Block(lead=lead, metrics=rows) if rows else None
 
 
 def _map_picture(name: str, part: LidarPart) -> MapPicture:
@@ -301,7 +341,7 @@ def _differences(measured: NDArray[np.float32], expected: NDArray[np.float32]) -
     return measured[known].astype(np.float64) - expected[known]
 
 
-def _odometry(gaps: Mapping[str, OdometryGap]) -> Block | None:
+def _odometry(gaps: Mapping[str, OdometryGap], before: Sequence[Metric]) -> Block | None:
     """Return heading errors by metre of each log with the predicted band, and the table."""
     if not gaps:
         return None
@@ -326,8 +366,8 @@ def _odometry(gaps: Mapping[str, OdometryGap]) -> Block | None:
         )
     return Block(
         lead="What the robot believed to have driven, against where it really was: the error gathered per metre. "
-        "The first fifth of the run teaches the twin's odometry, the rest judges it.",
-        metrics=pair_metrics([m for gap in gaps.values() for m in gap.metrics if m.name in ODOMETRY_ON_PAGE], []),
+        + (_ODOMETRY_BEFORE if before else "The first fifth of the run predicts the rest, unless a twin does."),
+        metrics=_beside(before, [m for gap in gaps.values() for m in gap.metrics], ODOMETRY_ON_PAGE),
         histograms=pictures,
         notes=[f"{name}: {note}." for name, gap in gaps.items() for note in gap.notes],
     )
@@ -386,104 +426,6 @@ def _families(twin: Twin) -> list[FamilyRow]:
         )
         for name, item in twin.family.items()
     ]
-
-
-def _gap_answers(result: WholeGap, split: SourceSplit, twin: Twin | None) -> list[str]:
-    """Return the result in plain sentences: how far, how far at best, what to do."""
-    answers = []
-    metric = _longest(result.motion_metrics, "pos_end_err")
-    if metric is not None:
-        heading = _same(result.motion_metrics, metric, "yaw_end_err")
-        who = "the calibrated twin" if twin else "the robot as it is described"
-        answers.append(
-            f"Driven for {number_text(metric.horizon_s)} s by the logged commands alone, {who} ends "
-            f"{_estimate(metric)} from where the real robot ended"
-            + (f", and {_degrees(heading)} off its heading." if heading else ".")
-        )
-        if metric.floor:
-            answers.append(
-                f"Told the same twice, the real robot itself differs by {value_text(metric.floor, 'm')}: "
-                + (f"the gap is {metric.ratio:.1f} times that." if metric.ratio else "")
-            )
-    lidar = next((m for m in result.metrics if m.name == "lidar_sigma"), None)
-    if lidar is not None:
-        short = next((m for m in result.metrics if (m.name, m.robot) == ("lidar_unexplained_short", lidar.robot)), None)
-        changed = short is not None and short.value > CHANGED_SHARE
-        answers.append(
-            f"The lidar of {lidar.robot} reads known walls with a scatter of {_millimetres(lidar.value)}"
-            + (f", of which its own noise is {_millimetres(lidar.floor)}." if lidar.floor else ".")
-            + (" The hall changed while the log was made, or is not all mapped." if changed else "")
-        )
-    drift = _widest(result, "odom_drift_per_m_5m")
-    if drift is not None:
-        turn = f"{number_text(abs(float(np.degrees(drift.value))))}° {'left' if drift.value > 0 else 'right'}"
-        answers.append(f"Per metre driven, the wheel odometry of {drift.robot} turns {turn} of where the robot goes.")
-    gap_s = _widest(result, "order_gap_s")
-    if gap_s is not None:
-        answers.append(
-            f"An order of {gap_s.robot} takes {_estimate(gap_s)} more than an undisturbed drive and its handling."
-        )
-    first = next((fix for fix in split.ranked if fix.gain is not None and not fix.at_most), None)
-    if first is not None and first.gain is not None:
-        what = first.title[:1].lower() + first.title[1:]
-        answers.append(f"Worth most now: {what} ({percent_text(round(first.gain, 2))} {first.of}).")
-    return answers
-
-
-def _calibration_answers(result: CalibrationResult) -> list[str]:
-    answers = []
-    rows = [row for row in result.comparison if row.name == "pos_end_err" and row.horizon_s is not None]
-    robots = {row.robot for row in rows}
-    rows = [row for row in rows if row.robot == ("all" if "all" in robots else row.robot)]
-    rows = [row for row in rows if row.ci_low is not None] or rows
-    if rows:
-        row = max(rows, key=lambda item: item.horizon_s or 0.0)
-        verdict = WORDS[row.verdict]
-        answers.append(
-            f"On data that the calibration never saw, the simulated robot ends {value_text(row.after, 'm')} from the "
-            f"real one after {number_text(row.horizon_s)} s; before it was {value_text(row.before, 'm')} ({verdict})."
-        )
-    known = [parameter_label(p.name) for p in result.fit.parameters if p.identifiable]
-    unknown = [parameter_label(p.name) for p in result.fit.parameters if not p.identifiable]
-    if known:
-        answers.append(f"The log pins down: {', '.join(known)}.")
-    if unknown:
-        answers.append(f"It does not pin down: {', '.join(unknown)}. These stay randomized over their intervals.")
-    return answers
-
-
-def _longest(metrics: Sequence[Metric], name: str) -> Metric | None:
-    """Return the metric of the longest horizon with an interval, of all robots together if there are several."""
-    found = [item for item in metrics if item.name == name and item.horizon_s is not None]
-    everyone = [item for item in found if item.robot == "all"]
-    found = everyone or found
-    certain = [item for item in found if item.ci_low is not None]
-    return max(certain or found, key=lambda item: item.horizon_s or 0.0, default=None)
-
-
-def _widest(result: WholeGap, name: str) -> Metric | None:
-    """Return the metric of the log in which it is greatest."""
-    return max((m for m in result.metrics if m.name == name), key=lambda m: abs(m.value), default=None)
-
-
-def _same(metrics: Sequence[Metric], like: Metric, name: str) -> Metric | None:
-    return next((m for m in metrics if (m.name, m.robot, m.horizon_s) == (name, like.robot, like.horizon_s)), None)
-
-
-def _estimate(metric: Metric) -> str:
-    text = value_text(metric.value, metric.unit, interval=(metric.ci_low, metric.ci_high))
-    if metric.ci_low is None or metric.ci_high is None:
-        return text
-    low, high = (value_text(v, "", interval=(metric.ci_low, metric.ci_high)) for v in (metric.ci_low, metric.ci_high))
-    return f"{text} ({low} to {high})"
-
-
-def _degrees(metric: Metric) -> str:
-    return f"{number_text(float(np.degrees(metric.value)))}°"
-
-
-def _millimetres(value: float) -> str:
-    return f"{1e3 * value:.0f} mm"
 
 
 def _whose(logs: Sequence[FieldLog]) -> str:

@@ -14,11 +14,12 @@ from ..gap.twins import Origin
 from ..robots.twin import TwinParameter, save_twin
 from ..validation.gap_page import write_gap_page
 from .field_gap import SHOWN, missing_lines
-from .field_logs import FieldRun, Rows, identity_of, number_cell
+from .field_logs import FieldRun, Rows, identity_of, number_cell, robot_cell
 from .field_page import gap_page
 from .progress import progress
 from .run_folder import open_run
 from .stages import Stages
+from .tasks import evaluating
 
 TWIN_FILE = "twin.yaml"
 
@@ -32,6 +33,8 @@ def run_calibrate_sensors(
     origin: Origin,
     out: Path | None,
     html: Path | None,
+    workers: int = 0,
+    address: str | None = None,
 ) -> FieldRun:
     """Fit odometry and lidar to one part of logs, judge them on the other; write twin, summary and page.
 
@@ -42,12 +45,18 @@ def run_calibrate_sensors(
         origin: what is written into the twin; its seed is that of all fits.
         out: output folder, or None for the default one.
         html: a further place for the page, or None.
+        workers, address: where the work is done; the result does not depend on it.
 
     Raises:
         InputError: nothing can be fitted, a robot is unknown or on both sides, or the folder holds another run.
     """
-    with progress("calibrating", SENSOR_STAGES, unit="stages") as advance:
-        result = calibrate_sensors(logs, train=train, test=test, origin=origin, stage=Stages(advance))
+    with (
+        progress("calibrating", SENSOR_STAGES, unit="stages") as advance,
+        evaluating(workers, address) as evaluate_many,
+    ):
+        result = calibrate_sensors(
+            logs, train=train, test=test, origin=origin, evaluate_many=evaluate_many, stage=Stages(advance)
+        )
         advance(1)
     provenance = result.twin.provenance
     identity = {
@@ -67,6 +76,7 @@ def run_calibrate_sensors(
             twin=result.twin,
             command=origin.command or "floorcast calibrate",
             missing=missing_lines(result.after),
+            before=result.before,
         )
         page = replace(page, title=f"A calibrated twin of {result.twin.name}: what is left of the gap")
         for place in (folder.path / "report.html", *([html] if html is not None else [])):
@@ -90,7 +100,7 @@ def sensor_rows(result: SensorCalibration) -> Rows:
         rows.append(
             (
                 after.name,
-                after.robot,
+                robot_cell(after, result.after.metrics),
                 number_cell(first.value if first is not None else None),
                 number_cell(after.value),
                 interval,
@@ -108,4 +118,5 @@ def _key(item: Metric) -> tuple[str, str, float | None]:
 
 def _line(name: str, item: TwinParameter) -> str:
     interval = "" if item.ci_low is None else f" ({item.ci_low:.4g} to {item.ci_high:.4g})"
-    return f"{name} = {item.value:.4g} {item.unit}{interval}" + ("" if item.identifiable else "; not identifiable")
+    unit = "" if item.unit in ("1", "-") else f" {item.unit}"
+    return f"{name} = {item.value:.4g}{unit}{interval}" + ("" if item.identifiable else "; not identifiable")

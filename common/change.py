@@ -48,3 +48,20 @@ def judge_change(before: float, low: float | None, high: float | None, unit: str
         return "worse"
     clear = high < 0.0 or low > 0.0
     return "no difference that matters" if clear or max(-low, high) < least else "no difference shown"
+
+
+def judge_apart(
+    before: float,
+    ends_before: tuple[float | None, float | None],
+    ends_after: tuple[float | None, float | None],
+    unit: str = "",
+) -> Verdict:
+    """Judge a change by the intervals of the error before and after, where there is none of the change itself.
+
+    Asks for more than ``judge_change``: the two intervals must lie apart.
+    """
+    low, high = ends_before
+    after_low, after_high = ends_after
+    if low is None or high is None or after_low is None or after_high is None:
+        return "too few windows"
+    return judge_change(before, after_low - high, after_high - low, unit)

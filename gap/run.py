@@ -28,6 +28,7 @@ from .metrics import (
     reduce_drawn,
     window_samples,
 )
+from .odometry_judged import judge_odometry
 from .predicted import NORMAL, Prediction, fit_if_possible, judge_prediction
 from .problems import Problem, fitting_horizons, problem_for
 from .repeats import run_end_metrics
@@ -204,6 +205,11 @@ def calibrate(
         notes += scans.notes
         before = replace(before, metrics=before.metrics + scans.before)
         after = replace(after, metrics=after.metrics + scans.after)
+    if odometry:
+        driven = judge_odometry(split.judged, twin, seed)
+        notes += driven.notes
+        before = replace(before, metrics=before.metrics + driven.before)
+        after = replace(after, metrics=after.metrics + driven.after)
     rows = {
         "gap_before": provenance_rows(before.metrics),
         "gap_after": provenance_rows(after.metrics),

@@ -12,11 +12,12 @@ from ..common.errors import InputError
 from ..robots.twin import RobotKind, Twin, TwinProvenance
 from .fieldlog import FieldLog
 from .holdout import Holdout, Train, hold_out
-from .sensors import has_scans, lidar_section, odometry_section
+from .sensors import Section, has_scans, lidar_section, odometry_section
+from .tasks import Evaluate, in_process
 from .twins import Origin, log_sources, provenance_rows
 from .whole import WholeGap, measure_whole
 
-SENSOR_STAGES = 3
+SENSOR_STAGES = 2
 """How often ``calibrate_sensors`` tells its stage."""
 
 
@@ -69,6 +70,7 @@ def calibrate_sensors(
     train: Train = None,
     test: Sequence[str | int] | None = None,
     origin: Origin,
+    evaluate_many: Evaluate = in_process,
     stage: Callable[[str], None] = lambda what: None,
 ) -> SensorCalibration:
     """Fit odometry and lidar to one part of logs and judge them on the other.
@@ -77,6 +79,7 @@ def calibrate_sensors(
         logs: of one kind of robot, with scans or odometry and with reference poses; (robot, run) is unique.
         train, test: as in ``holdout.hold_out``.
         origin: what is written into the twin; its seed is that of the fits and bootstraps.
+        evaluate_many: does the independent pieces of work; the result does not depend on it.
         stage: told what is being done, ``SENSOR_STAGES`` times.
 
     Raises:
@@ -84,9 +87,8 @@ def calibrate_sensors(
     """
     split = hold_out(logs, train, test)
     stage("fitting odometry and lidar")
-    odometry, notes = odometry_section(split.trained, origin.seed)
-    lidar, said = lidar_section(split.trained, origin.seed)
-    notes += said
+    (odometry, notes), (lidar, said) = evaluate_many(_fit_section, (split.trained, origin.seed), ["odometry", "lidar"])
+    notes = notes + said
     if not odometry and not lidar:
         raise InputError(
             "neither odometry nor lidar can be fitted to these logs" + "".join(f"\n  - {line}" for line in notes),
@@ -97,10 +99,8 @@ def calibrate_sensors(
     notes.append("No commands were logged, so nothing of the drive is calibrated.")
     if split.share is not None:
         notes.append("Judged on the later part of the same log: same robot, same day, same floor.")
-    stage("judging the data sheet on the held-out data")
-    before = measure_whole(split.judged, seed=origin.seed)
-    stage("judging the twin on the held-out data")
-    after = measure_whole(split.judged, twin=twin, seed=origin.seed)
+    stage("judging the data sheets and the twin on the held-out data")
+    before, after = evaluate_many(_judge, (split.judged, origin.seed), [None, twin])
     provenance = twin.provenance.model_copy(
         update={
             "gap_before": provenance_rows(before.metrics),
@@ -109,6 +109,16 @@ def calibrate_sensors(
         }
     )
     return SensorCalibration(twin.model_copy(update={"provenance": provenance}), before, after, split.judged, notes)
+
+
+def _fit_section(shared: tuple[Sequence[FieldLog], int], section: str) -> tuple[Section, list[str]]:
+    """Fit one section of the twin: a task."""
+    return odometry_section(*shared) if section == "odometry" else lidar_section(*shared)
+
+
+def _judge(shared: tuple[Sequence[FieldLog], int], twin: Twin | None) -> WholeGap:
+    """Measure the gap of the held-out logs: a task."""
+    return measure_whole(shared[0], twin=twin, seed=shared[1])
 
 
 def _sensor_twin(split: Holdout, odometry: Any, lidar: Any, origin: Origin) -> tuple[Twin, list[str]]:

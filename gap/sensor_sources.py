@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..common.geometry import FloatArray
 from ..common.seeding import generator
+from ..robots.twin import Twin
 from .lidar.residuals import SENSOR, Residuals
 from .lidar.residuals import Share as LidarShare
 from .metrics import Metric
@@ -148,8 +149,16 @@ def lidar_fixes(residuals: Residuals, *, has_noise: bool, from_layout: bool) -> 
     return fixes
 
 
-def odometry_error(gap: OdometryGap, name: str, *, seed: int = 0) -> ErrorSplit | None:
-    """Return an odometry's split: what its fitted mean predicts, and what it does not; None without judged windows."""
+def odometry_error(gap: OdometryGap, name: str, *, twin: Twin | None = None, seed: int = 0) -> ErrorSplit | None:
+    """Return an odometry's split: what its predicted mean explains, and what it does not.
+
+    Args:
+        gap: of one log. name: of it. seed: of the bootstrap.
+        twin: whose odometry predicted the mean; None, or one without odometry: the first fifth of the run did.
+
+    Returns:
+        None without judged windows. A mean that makes the error greater explains nothing of it, and that is said.
+    """
     if len(gap.judged) == 0:
         return None
     error = gap.judged.error[:, 2]
@@ -157,19 +166,29 @@ def odometry_error(gap: OdometryGap, name: str, *, seed: int = 0) -> ErrorSplit 
     block = (gap.judged.at // BLOCK_METRES).astype(np.int64)
     sums = np.stack([np.bincount(block, weights=values) for values in (whole, rest)], axis=1)
     sums = sums[np.bincount(block) > 0]
-    value = 1.0 - float(rest.sum() / whole.sum())
+    found = 1.0 - float(rest.sum() / whole.sum())
     low = high = None
     if len(sums) >= 4:
         index = generator(seed, "sources", "odometry", name).integers(0, len(sums), (_RESAMPLES, len(sums)))
         drawn = sums[index].sum(axis=1)
-        low, high = (float(end) for end in np.quantile(1.0 - drawn[:, 1] / drawn[:, 0], [0.025, 0.975]))
+        ends = np.quantile(1.0 - drawn[:, 1] / drawn[:, 0], [0.025, 0.975])
+        low, high = (max(float(end), 0.0) for end in ends)
+    value = max(found, 0.0)
     left_low, left_high = (None, None) if low is None or high is None else (1.0 - high, 1.0 - low)
+    by_twin = twin is not None and bool(twin.odometry)
+    how = "Predicted by the twin." if by_twin else "Fitted to the first fifth of the run, judged on the rest."
+    if found < 0.0:
+        how += (
+            " What was predicted to be always the same made the error greater: "
+            + ("the twin's odometry is that of another robot or another day" if by_twin else "it changes along the run")
+            + ", so all of it counts as chance here."
+        )
     return ErrorSplit(
         "odometry",
         f"Wheel odometry: heading after 5 m ({name})",
         "100 % is the mean squared error of the heading that the robot believed to have: "
         f"({np.degrees(whole.mean() ** 0.5):.3g}°)², over {len(whole)} stretches.",
-        "Fitted to the first fifth of the run, judged on the rest.",
+        how,
         (
             Share("sensor", "Always the same", value, low, high, "wrong wheel size or track, a pull to one side"),
             Share(

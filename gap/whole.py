@@ -282,7 +282,7 @@ def _splits_and_fixes(
         has_noise = twin is not None and bool(twin.lidar)
         fixes += lidar_fixes(part.residuals, has_noise=has_noise, from_layout=layout is not None)
     for name, driven in odometry.items():
-        error = odometry_error(driven, name, seed=seed)
+        error = odometry_error(driven, name, twin=twin, seed=seed)
         splits += [error] if error is not None else []
         fixes += odometry_fixes(error, has_odometry=twin is not None and bool(twin.odometry))
     for name, gap in orders.items():

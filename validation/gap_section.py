@@ -15,7 +15,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from ..common.change import WORDS, Verdict, judge_change
+from ..common.change import WORDS, Verdict, judge_apart, judge_change
 from ..common.errors import InputError
 from . import plots, wording
 from .plots import Estimate, HorizonSeries, Series
@@ -99,6 +99,12 @@ PARAMETER_LABELS = {
 }
 
 
+LESS_IS_BETTER = frozenset({
+    "pos_end_err", "yaw_end_err", "pos_end_p95", "yaw_end_p95", "ate_rmse", "v_rmse", "omega_rmse", "rpe_1m", "rpe_5m",
+    "mean_pos_err", "mean_yaw_err", "run_end_pos_err", "run_end_yaw_err", "crps_pos", "crps_yaw",
+    "lidar_w1_core", "lidar_w1_all", "lidar_c2st", "lidar_raw_w1_core", "lidar_raw_w1_all", "lidar_raw_c2st",
+})  # fmt: skip
+"""Metrics of which a change is called better or worse: errors that have no sign and are no property of the log."""
 ALL = "all"
 """Stands for the robot in figures of several logs together."""
 _DRAWN_AS_COVERAGE = frozenset({"band95_pos", "band95_yaw"})
@@ -293,15 +299,13 @@ def _estimate_view(estimate: Estimate | None, unit: str) -> dict[str, str]:
 def _change(metric: GapMetric) -> tuple[str, Verdict]:
     """Return the relative change and the verdict on it; without a paired difference, from the two intervals."""
     before, after = metric.before, metric.after
-    if before is None or after is None or before.value == 0:
+    if before is None or after is None or before.value == 0 or metric.name not in LESS_IS_BETTER:
         return wording.MISSING, "too few windows"
     share = after.value / before.value - 1.0
     text = f"{'+' if share >= 0 else '−'}{abs(100 * share):.0f} %"
     if metric.change is not None:
         return text, judge_change(before.value, metric.change.low, metric.change.high, metric.unit)
-    if before.low is None or before.high is None or after.low is None or after.high is None:
-        return text, "too few windows"
-    return text, judge_change(before.value, after.low - before.high, after.high - before.low, metric.unit)
+    return text, judge_apart(before.value, (before.low, before.high), (after.low, after.high), metric.unit)
 
 
 def _in_degrees(metric: GapMetric) -> GapMetric:
