@@ -51,6 +51,11 @@ LIDAR_ON_PAGE = (
     "lidar_bias", "lidar_sigma", "lidar_sigma_sim", "lidar_dropout_diff", "lidar_w1_core", "lidar_w1_all", "lidar_c2st",
     "lidar_inliers", "lidar_coverage", "lidar_unexplained_short", "lidar_raw_bias", "lidar_raw_sigma",
 )  # fmt: skip
+OF_THE_LOG = frozenset({
+    "lidar_sigma", "lidar_inliers", "lidar_coverage", "lidar_unexplained_short", "lidar_raw_sigma", "odom_pos_per_m_1m",
+    "odom_yaw_per_m_1m", "odom_drift_per_m_1m", "odom_pos_per_m_5m", "odom_yaw_per_m_5m", "odom_drift_per_m_5m",
+})  # fmt: skip
+"""Metrics that describe a log, and that no calibration changes."""
 _ODOMETRY_BEFORE = (
     "'Before' is predicted by the first fifth of each held-out run itself, 'after' by the twin, which never saw the "
     "run. Coverage should be 95 %, with a bound that is not much wider than it must be."
@@ -119,8 +124,8 @@ def calibration_page(
         splits=_splits(split),
         motion=calibration_section(result),
         predicted=predicted_block(result.after.metrics, result.before.metrics, result.comparison),
-        lidar=_held_out(result, LIDAR_ON_PAGE, _LIDAR_HELD_OUT),
-        odometry=_held_out(result, ODOMETRY_ON_PAGE, _ODOMETRY_HELD_OUT + _ODOMETRY_BEFORE),
+        lidar=held_out_block(result, LIDAR_ON_PAGE, _LIDAR_HELD_OUT),
+        odometry=held_out_block(result, ODOMETRY_ON_PAGE, _ODOMETRY_HELD_OUT + _ODOMETRY_BEFORE),
         families=_families(result.twin),
         findings=[line for log in logs for line in log.report.lines()],
         command=command,
@@ -310,10 +315,10 @@ def _beside(before: Sequence[Metric], after: Sequence[Metric], shown: Sequence[s
     first, second = ([item for item in side if item.name in shown] for side in (before, after))
     if not first:
         return pair_metrics(second, [])
-    return [row for row in pair_metrics(first, second) if row.before != row.after]
+    return [row for row in pair_metrics(first, second) if row.name not in OF_THE_LOG]
 
 
-def _held_out(result: CalibrationResult, shown: Sequence[str], lead: str) -> Block | None:
+def held_out_block(result: CalibrationResult, shown: Sequence[str], lead: str) -> Block | None:
     """Return one sensor's table on held-out logs with commands, before and after; None where none was calibrated."""
     rows = _beside(result.before.metrics, result.after.metrics, shown)
     return Block(lead=lead, metrics=rows) if rows else None

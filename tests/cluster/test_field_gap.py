@@ -1,14 +1,20 @@
 """The gap's commands in this process: import, page, hall, alarm."""
 
 import json
+import subprocess
+import sys
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
+from floorcast.cluster.field_answers import compared_answers
+from floorcast.cluster.field_page import LIDAR_ON_PAGE, held_out_block
 from floorcast.commands.gap import gap_app
 from floorcast.common.errors import InputError
 from floorcast.gap.fieldlog import CREATE_MODEL
 from floorcast.gap.made import make_log
+from floorcast.gap.metrics import Metric
 from floorcast.gap.store import load_log, save_log
 
 DRIVE = CREATE_MODEL.drive.model_copy(update={"linear_gain": 0.95, "command_delay": 0.15})
@@ -49,3 +55,25 @@ def test_what_a_gap_lacks_or_cannot_use_is_refused(stored, tmp_path):
     assert isinstance(done.exception, InputError)
     assert "hall.yaml" in str(done.exception.where)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_calibrations_page_shows_what_it_did_for_the_lidar_of_held_out_logs():
+    def side(w1, coverage):
+        rows = (("lidar_w1_core", w1, 0.002), ("lidar_sigma", 0.02, 0.002), ("odom_yaw_coverage_5m", coverage, 0.01))
+        return SimpleNamespace(
+            metrics=[Metric(name, "b", None, v, v - half, v + half, 9, None, None, "m") for name, v, half in rows]
+        )
+
+    result = SimpleNamespace(before=side(0.03, 0.8), after=side(0.02, 0.95))
+    block = held_out_block(result, LIDAR_ON_PAGE, "lead")
+    (row,) = block.metrics  # the scatter of real ranges is the log's and no calibration's
+    assert (row.name, row.before.value, row.after.value) == ("lidar_w1_core", 0.03, 0.02)
+    assert held_out_block(result, ("odom_none",), "lead") is None
+    lidar, odometry = compared_answers(result.before.metrics, result.after.metrics)
+    assert "20 mm from the real ones; by the data sheet it was 30 mm (clearly better)" in lidar
+    assert "95 % of its heading errors" in odometry
+
+
+def test_linear_algebra_is_limited_before_anything_loads_it():
+    code = "import sys, floorcast.cli; assert 'numpy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -12,6 +12,7 @@ from floorcast.common.errors import InputError
 from floorcast.gap.clocks import coarse_offset, fine_offset, yaw_track
 from floorcast.gap.fieldlog import FieldLog, FileReport, LogEvent, LogReport
 from floorcast.gap.odometry import fit_model, fit_odometry, measure_odometry, odometry_windows, wheel_odometry
+from floorcast.gap.odometry_judged import judge_odometry
 from floorcast.gap.readers import read_log
 from floorcast.robots.odometry import OdometryErrors
 from floorcast.robots.twin import Twin, TwinProvenance
@@ -189,3 +190,17 @@ def test_the_known_drift_of_four_buildings_and_what_a_fifth_of_the_run_predicts(
             assert rows[f"odom_pos_width_{metres}"].value <= 2.0
             assert rows[f"odom_yaw_coverage_{metres}"].value >= 0.84
             assert rows[f"odom_yaw_width_{metres}"].value <= 2.0
+
+
+@pytest.mark.slow
+def test_a_twin_is_judged_on_a_held_out_run_beside_the_runs_own_prediction():
+    held = make_run(1, count=1000)
+    twin = Twin(name="t", version=1, kind="differential", parameters={}, odometry=fit_odometry(make_run(0, count=1000)),
+                provenance=TwinProvenance(tool="t", seed=0, logs=[], trained_on=["a"], judged_on=["b"], gap_before=[],
+                                          gap_after=[]))  # fmt: skip
+    found = judge_odometry([replace(held, odom_t_ns=held.odom_t_ns[:1], odom=held.odom[:1]), held], twin, 0)
+    assert found.before == measure_odometry(held).metrics
+    assert found.after == measure_odometry(held, twin=twin).metrics
+    nothing = judge_odometry([replace(held, odom_t_ns=held.odom_t_ns[:1], odom=held.odom[:1])], twin, 0)
+    assert nothing.after == []
+    assert "not judged" in nothing.notes[0]
