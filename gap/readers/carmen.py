@@ -13,10 +13,7 @@ file is the true one and the stamps are mended.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from math import cos, isfinite, pi, sin
+from math import pi
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +23,13 @@ from numpy.typing import NDArray
 from ...common.errors import InputError
 from ...common.geometry import FloatArray, relative, wrap_angle
 from ..fieldlog import MAX_BAD_SHARE, SECOND, FieldLog, FileReport, Finding, IntArray, LogEvent, LogReport, Scans
+from .carmen_parser import CarmenParser, Laser
 from .options import ReadOptions
 from .records import longest_rising
 from .stream import LineStream, Rows
 
-Pose = tuple[float, float, float]
-
-_STEPS = {180: 1.0, 181: 1.0, 360: 0.5, 361: 0.5, 400: 0.25, 401: 0.25}
-"""Degrees between beams by their number, as CARMEN itself guesses for ``FLASER``."""
-_PASSED_OVER = (b"NEFF", b"PARAM", b"SYNC", b"VERTEX2", b"EDGE2", b"TRUEPOS", b"GPS", b"SONAR", b"BUMPER", b"MARKER")
 _SAMPLED = 20_000
 """Scans that are looked at for the reading that means no return, evenly spread."""
-_MAX_ODOM = 1_000_000
-"""Rows of odometry that are kept; beyond, every second one is let go (see ``Rows``)."""
 _CHUNK = 4096
 """Scans that are looked at a time, lest masks and copies of all take as much memory as the ranges."""
 _MAX_STEP_BACK = 5.0
@@ -59,35 +50,11 @@ def read_carmen(path: Path, options: ReadOptions) -> list[FieldLog]:
     Raises:
         InputError: the file cannot be read, holds neither odometry nor scans, or has too many bad records.
     """
-    parser = _Parser(path)
+    parser = CarmenParser(path)
     stream = LineStream(path)
     for block in stream:
         parser.feed(block)
     return [_build(parser, stream, options)]
-
-
-@dataclass
-class _Count:
-    count: int = 0
-    first: int = 0
-
-
-@dataclass
-class _Laser:
-    """Scans of one laser: rows of stamp, logger stamp, laser pose, robot pose, line, line of the odometry that it was
-    logged with (0: none); and their ranges."""
-
-    beams: int = 0
-    rows: Rows = field(default_factory=lambda: Rows(10))
-    ranges: Rows = field(default_factory=lambda: Rows(1))
-    start: float = -0.5 * pi
-    step: float = 0.0
-
-    def begin(self, beams: int) -> None:
-        self.beams = beams
-        self.ranges = Rows(beams, np.float32)
-        # Both tables must let go the same rows.
-        self.rows = Rows(10, limit=self.ranges.limit)
 
 
 class _Clock:
@@ -108,196 +75,7 @@ class _Clock:
         return self._lines[place] == lines, self.t_ns[place]
 
 
-class _Parser:
-    """Takes blocks of whole lines in order."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.line = 0
-        self.records = 0
-        self.notes: dict[str, _Count] = {}
-        self.skipped: dict[str, _Count] = {}
-        self.lasers = {b"FLASER": _Laser(), b"RLASER": _Laser(), b"ROBOTLASER1": _Laser()}
-        self.odom = Rows(6, limit=_MAX_ODOM)
-        self.corrected: bool | None = None
-        self.rebased = 0
-        self.graph = False
-        self.parameters: dict[str, str] = {}
-        self._chain: Pose = (0.0, 0.0, 0.0)
-        self._last: Pose | None = None
-        self._laser_pose: Pose | None = None
-        self._odom_at = (0, 0.0)
-        self._odom: list[tuple[float, ...]] = []
-        self._scans: dict[bytes, tuple[list[list[float]], list[FloatArray]]] = {key: ([], []) for key in self.lasers}
-        self._readers: dict[bytes, Callable[[bytes], None]] = {
-            b"ODOM": self._read_odom,
-            b"FLASER": lambda line: self._read_old_laser(b"FLASER", line),
-            b"RLASER": lambda line: self._read_old_laser(b"RLASER", line),
-            b"ROBOTLASER1": self._read_new_laser,
-            b"PARAM": self._read_parameter,
-        }
-
-    def feed(self, block: bytes) -> None:
-        """Take one block; a last line without its end is left out, as nobody knows what it lacks."""
-        with warnings.catch_warnings():
-            # Text in place of a number; the count of numbers tells.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            self._feed(block)
-
-    def _feed(self, block: bytes) -> None:
-        lines = block.split(b"\n")
-        last = lines.pop()
-        if self.corrected is None:
-            self.corrected = _looks_corrected(lines)
-        for text in lines:
-            self.line += 1
-            self._take(text)
-        if last.strip():
-            self.line += 1
-            self.records += 1
-            self._skip("last line cut off (no line end)")
-        self._flush()
-
-    def _take(self, text: bytes) -> None:
-        key = text.split(None, 1)[:1]
-        if not key or key[0].startswith(b"#"):
-            return
-        self.records += 1
-        reader = self._readers.get(key[0])
-        if reader is not None:
-            try:
-                reader(text)
-            except (ValueError, IndexError):
-                self._skip(f"{key[0].decode()} record cut short or with text in place of a number")
-        if key[0] in _PASSED_OVER:
-            self.graph |= key[0] == b"VERTEX2"
-            self._note(f"{key[0].decode()} line passed over")
-        elif reader is None:
-            self._skip("line of unknown kind")
-        if key[0] != b"FLASER":
-            self._laser_pose = None
-
-    def _read_odom(self, text: bytes) -> None:
-        words = text.split()
-        x, y, yaw = pose = float(words[1]), float(words[2]), float(words[3])
-        stamp, logged = float(words[7]), float(words[9])
-        if not all(map(isfinite, (*pose, stamp, logged))):
-            raise ValueError
-        if self.corrected and pose == self._laser_pose:
-            self.rebased += 1
-            self._last = pose
-            return
-        if self._last is not None:
-            ax, ay, ayaw = self._last
-            c, s = cos(ayaw), sin(ayaw)
-            along, aside = c * (x - ax) + s * (y - ay), -s * (x - ax) + c * (y - ay)
-            cx, cy, cyaw = self._chain
-            c, s = cos(cyaw), sin(cyaw)
-            turned = (yaw - ayaw + pi) % (2.0 * pi) - pi
-            self._chain = (cx + c * along - s * aside, cy + s * along + c * aside, cyaw + turned)
-        else:
-            self._chain = pose
-        self._last = pose
-        self._odom_at = (self.line, stamp)
-        self._odom.append((stamp, logged, *self._chain, self.line))
-
-    def _read_old_laser(self, key: bytes, text: bytes) -> None:
-        _, count, rest = text.split(None, 2)
-        beams = int(count)
-        numbers = _numbers(rest, beams + 7)
-        logged = float(rest.rsplit(None, 1)[1])
-        laser = self.lasers[key]
-        if laser.beams == 0 and beams > 0:
-            laser.begin(beams)
-            laser.step = _STEPS.get(beams, 180.0 / beams) * pi / 180.0
-        x, y, yaw, *robot, stamp = numbers[beams:].tolist()
-        odom = self._odom_at[0] if key == b"FLASER" and self._odom_at[1] == stamp else 0
-        self._add_scan(key, beams, numbers[:beams], [stamp, logged, x, y, yaw, *robot], odom)
-        if key == b"FLASER":
-            self._laser_pose = (x, y, yaw)
-
-    def _read_new_laser(self, text: bytes) -> None:
-        words = text.split(None, 9)
-        beams = int(words[8])
-        after = beams + 1 + int(_numbers(words[9], beams + 1)[beams])
-        numbers = _numbers(words[9], after + 12)
-        logged = float(words[9].rsplit(None, 1)[1])
-        laser = self.lasers[b"ROBOTLASER1"]
-        if laser.beams == 0 and beams > 0:
-            laser.begin(beams)
-            laser.start, laser.step = float(words[2]), float(words[4])
-        self._add_scan(
-            b"ROBOTLASER1", beams, numbers[:beams], [numbers[after + 11], logged, *numbers[after : after + 6]]
-        )
-
-    def _add_scan(self, key: bytes, beams: int, ranges: FloatArray, numbers: list[float], odom: int = 0) -> None:
-        if beams != self.lasers[key].beams or beams <= 0 or len(numbers) != 8:
-            self._skip("scan with another number of beams than the first")
-            return
-        if not all(map(isfinite, numbers)):
-            raise ValueError
-        rows, stack = self._scans[key]
-        rows.append([*numbers, self.line, odom])
-        stack.append(ranges.astype(np.float32))
-
-    def _read_parameter(self, text: bytes) -> None:
-        words = text.decode("latin-1").split()
-        if len(self.parameters) < 10_000:
-            self.parameters[words[1]] = words[2]
-
-    def _flush(self) -> None:
-        if self._odom:
-            self.odom.add(np.array(self._odom))
-            self._odom = []
-        for key, (rows, ranges) in self._scans.items():
-            if rows:
-                self.lasers[key].rows.add(np.array(rows))
-                self.lasers[key].ranges.add(np.array(ranges))
-                self._scans[key] = ([], [])
-
-    def _note(self, reason: str) -> None:
-        _raise_count(self.notes, reason, self.line)
-
-    def _skip(self, reason: str) -> None:
-        _raise_count(self.skipped, reason, self.line)
-
-
-def _numbers(text: bytes, count: int) -> FloatArray:
-    values = np.fromstring(text, dtype=np.float64, count=count, sep=" ")
-    if len(values) != count:
-        raise ValueError
-    return values
-
-
-def _raise_count(counts: dict[str, _Count], reason: str, line: int) -> None:
-    item = counts.setdefault(reason, _Count(0, line))
-    item.count += 1
-
-
-def _looks_corrected(lines: list[bytes]) -> bool | None:
-    """Tell whether ``ODOM`` lines after ``FLASER`` repeat its pose with a stamp from nowhere; None: no such pair."""
-    pairs = marked = 0
-    before: tuple[list[bytes], float] | None = None
-    for text in lines:
-        words = text.split()
-        kind = words[0] if words else b""
-        if kind == b"FLASER":
-            try:
-                beams = int(words[1])
-                before = (words[2 + beams : 5 + beams], float(words[8 + beams]))
-            except (ValueError, IndexError):
-                before = None
-        elif kind == b"ODOM" and before is not None:
-            pairs += 1
-            try:
-                marked += words[1:4] == before[0] and float(words[7]) < before[1]
-            except (ValueError, IndexError):
-                pairs -= 1
-            before = None
-    return None if pairs == 0 else 2 * marked > pairs
-
-
-def _build(parser: _Parser, stream: LineStream, options: ReadOptions) -> FieldLog:
+def _build(parser: CarmenParser, stream: LineStream, options: ReadOptions) -> FieldLog:
     used = parser.odom.seen + parser.rebased
     key = next((item for item in (b"FLASER", b"ROBOTLASER1", b"RLASER") if parser.lasers[item].rows.seen), None)
     notes = [Finding(reason, item.count, item.first) for reason, item in parser.notes.items()]
@@ -341,7 +119,7 @@ def _build(parser: _Parser, stream: LineStream, options: ReadOptions) -> FieldLo
     )
 
 
-def _refuse_damage(parser: _Parser, skipped: list[Finding]) -> None:
+def _refuse_damage(parser: CarmenParser, skipped: list[Finding]) -> None:
     bad = sum(item.count for item in skipped)
     if bad > MAX_BAD_SHARE * parser.records:
         worst = max(skipped, key=lambda item: item.count)
@@ -354,9 +132,9 @@ def _refuse_damage(parser: _Parser, skipped: list[Finding]) -> None:
 
 
 def _laser_tables(
-    parser: _Parser,
+    parser: CarmenParser,
     key: bytes,
-    laser: _Laser,
+    laser: Laser,
     notes: list[Finding],
     options: ReadOptions,
     clock: _Clock,
