@@ -1,13 +1,14 @@
-"""How fast bags are read, and in how much memory: made files of many gigabytes, full of pictures, read by a process of
-its own.
+"""How fast bags and text logs are read, and in how much memory: made files of many gigabytes - bags full of pictures,
+CARMEN scans and CSV rows - read by a process of its own.
 
-    python benchmarks/bags.py --gigabytes 4 --folder /tmp
+    python benchmarks/bags.py --gigabytes 4 --folder /tmp --forms bag,mcap,carmen,csv
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 import time
@@ -36,7 +37,7 @@ wall, cpu = time.perf_counter(), time.process_time()
 print(json.dumps({
     "cpu_s": round(time.process_time() - cpu, 2), "wall_s": round(time.perf_counter() - wall, 2),
     "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10, "libraries_mib": before >> 10,
-    "cmd": len(log.cmd), "odom": len(log.odom), "scans": len(log.scans), "pose": len(log.pose),
+    "cmd": len(log.cmd), "odom": len(log.odom), "scans": len(log.scans or ()), "pose": len(log.pose),
 }))
 """
 
@@ -125,7 +126,7 @@ def messages(ros: int, seconds: float, pictures: float) -> Iterator[tuple[str, s
 
 
 def write(folder: Path, form: str, seconds: float, pictures: float) -> Path:
-    """Write a bag: ``bag``, ``bag-lz4``, ``db3``, ``mcap`` or ``mcap-zstd``."""
+    """Write a bag: ``bag``, ``bag-lz4``, ``bag-bz2``, ``db3``, ``mcap`` or ``mcap-zstd``."""
     ros = 1 if form.startswith("bag") else 2
     path = folder / (f"{form}.bag" if ros == 1 else form)
     if form == "mcap-zstd":
@@ -133,8 +134,8 @@ def write(folder: Path, form: str, seconds: float, pictures: float) -> Path:
     if ros == 1:
         # Both writers have the same methods and no common type.
         writer: Any = Writer1(path)
-        if form == "bag-lz4":
-            writer.set_compression(Writer1.CompressionFormat.LZ4)
+        if form != "bag":
+            writer.set_compression(Writer1.CompressionFormat[form.removeprefix("bag-").upper()])
     else:
         plugin = StoragePlugin.SQLITE3 if form == "db3" else StoragePlugin.MCAP
         writer = Writer2(path, version=9, storage_plugin=plugin)
@@ -163,6 +164,35 @@ def _write_packed(path: Path, seconds: float, pictures: float) -> Path:
     return path
 
 
+def write_text(folder: Path, form: str, size: float) -> Path:
+    """Write a text log of so many bytes: ``carmen`` (scans of 180 beams and odometry) or ``csv``."""
+    path = folder / ("large.log" if form == "carmen" else "large.csv")
+    rng = np.random.default_rng(0)
+    scans = [" ".join(f"{reach:.2f}" for reach in rng.uniform(0.5, 30.0, 180)) for _ in range(1000)]
+    with path.open("w") as file:
+        if form == "csv":
+            file.write("t,x,y,yaw,cmd_v,cmd_omega\n")
+        # One round on a circle of 3 m in as many steps as there are scans: poses repeat, stamps go on.
+        turns = [2.0 * math.pi * step / len(scans) for step in range(len(scans))]
+        poses = [
+            (3.0 * math.cos(turn), 3.0 * math.sin(turn), math.remainder(turn + 0.5 * math.pi, math.tau))
+            for turn in turns
+        ]
+        shown = [[f"{value:.6f}" for value in pose] for pose in poses]
+        ticks = 0
+        while file.tell() < size:
+            for pose, scan in zip(shown, scans, strict=True):
+                ticks += 1
+                now = f"{0.05 * ticks:.2f}"
+                if form == "csv":
+                    file.write(f"{now},{','.join(pose)},0.38,0.13\n")
+                    continue
+                place = " ".join(pose)
+                file.write(f"ODOM {place} 0 0 0 {now} host {now}\n")
+                file.write(f"FLASER 180 {scan} {place} {place} {now} host {now}\n")
+    return path
+
+
 def measure(path: Path) -> dict[str, float]:
     """Read a bag in a new process; returns its times [s], peak memory [MiB] and speed [MB/s]."""
     size = sum(file.stat().st_size for file in ([path] if path.is_file() else path.iterdir()))
@@ -175,14 +205,18 @@ def main() -> None:
     parser.add_argument("--gigabytes", type=float, default=2.0, help="size of the large files")
     parser.add_argument("--minutes", type=float, default=15.0, help="length of the recordings")
     parser.add_argument("--folder", type=Path, default=Path("/tmp"))
-    parser.add_argument("--forms", default="bag,bag-lz4,db3,mcap,mcap-zstd")
+    parser.add_argument("--forms", default="bag,bag-lz4,bag-bz2,db3,mcap,mcap-zstd,carmen,csv")
     options = parser.parse_args()
     seconds = 60.0 * options.minutes
     rate = options.gigabytes * 1e9 / PICTURE / seconds
     for form in options.forms.split(","):
-        for pictures in (0.0, rate):
+        text = form in ("carmen", "csv")
+        for pictures in (0.0,) if text else (0.0, rate):
             began = time.perf_counter()
-            path = write(options.folder, form, seconds, pictures)
+            if text:
+                path = write_text(options.folder, form, options.gigabytes * 1e9)
+            else:
+                path = write(options.folder, form, seconds, pictures)
             written = round(time.perf_counter() - began, 1)
             try:
                 told = {"form": form, "pictures_hz": round(pictures, 2), "written_s": written, **measure(path)}

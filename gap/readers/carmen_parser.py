@@ -157,15 +157,15 @@ class CarmenParser:
         )
         self.rebased += rebased
         self.odom.add(raw[:written])
-        for kind, found in scans.items():
-            good = found.state == GOOD
+        for kind, scan in scans.items():
+            good = scan.state == GOOD
             if good.any():
                 laser, at = self.lasers[_KINDS[kind]], self._numbers_of(lines[kind][good])
                 by = beside[good] if kind == FLASER else np.zeros(len(at))
-                laser.rows.add(np.column_stack([found.head[good], at, by]))
-                laser.ranges.add(found.ranges[good])
-        for line in np.flatnonzero(block.kind == OTHER):
-            self._take_other(block.text(line), int(line) + self.line + 1)
+                laser.rows.add(np.column_stack([scan.head[good], at, by]))
+                laser.ranges.add(scan.ranges[good])
+        for line in np.flatnonzero(block.kind == OTHER).tolist():
+            self._take_other(block.text(line), line + self.line + 1)
 
     def _numbers_of(self, lines: IntArray) -> IntArray:
         """Return the numbers in the file, from 1, of lines of this block."""
@@ -271,7 +271,7 @@ def _looks_corrected(block: Block) -> bool | None:
     """Tell whether ``ODOM`` lines after ``FLASER`` repeat its pose with a stamp from nowhere; None: no such pair."""
     pairs = marked = 0
     before: tuple[list[bytes], float] | None = None
-    for line in np.flatnonzero((block.kind == FLASER) | (block.kind == ODOM)):
+    for line in np.flatnonzero((block.kind == FLASER) | (block.kind == ODOM)).tolist():
         scan = block.kind[line] == FLASER
         if not scan and before is None:
             continue

@@ -177,7 +177,9 @@ def _column(column: str, header: Sequence[str], where: str) -> int:
 
 def to_si(values: FloatArray, name: str, unit: str) -> FloatArray:
     """Turn a field's values into SI (times into seconds); ``iso8601`` times are seconds already."""
-    return values if unit == "iso8601" else values * UNITS.get(unit, 1.0)
+    factor = 1.0 if unit == "iso8601" else UNITS.get(unit, 1.0)
+    # Most columns are in SI already: no copy, as tables may be large.
+    return values if factor == 1.0 else values * factor
 
 
 def epoch_unit(values: FloatArray) -> str | None:
@@ -248,9 +250,11 @@ def _one_log(
     options: ReadOptions,
     simulated: bool,
 ) -> FieldLog:
-    mine = cells.group == number
+    # All rows at once where there is one log only: a mask would copy every column.
+    mine: Any = slice(None) if len(cells.names) == 1 else cells.group == number
+    lines = cells.line[mine]
     tables: dict[str, Any] = {}
-    notes, used = list(cells.notes), np.zeros(int(mine.sum()), dtype=bool)
+    notes, used = list(cells.notes), np.zeros(len(lines), dtype=bool)
     for table, fields in plan.items():
         rows = np.column_stack([cells.values["t"][mine], *(cells.values[item][mine] for item in fields)])
         if fields[-1] == "qz":
@@ -262,7 +266,14 @@ def _one_log(
         used |= whole
         if whole.sum() < 2:
             continue
-        part = Table(cells.path, rows[whole], cells.line[mine][whole], int(whole.sum()), cells.sha256)
+        every = whole.all()
+        part = Table(
+            cells.path,
+            rows if every else rows[whole],
+            lines if every else lines[whole],
+            int(whole.sum()),
+            cells.sha256,
+        )
         t_ns = sort_out_times(part)
         notes += [*part.skipped, *part.notes]
         tables[f"{table}_t_ns"], tables[table] = t_ns, _finish(table, part.values[:, 1:], t_ns)

@@ -119,7 +119,7 @@ def _read_power(data, at, end):  # type: ignore[no-untyped-def]
         at += 1
     begin, power = at, 0
     while at < end and 48 <= data[at] <= 57 and at - begin <= 3:
-        power = 10 * power + (np.int64(data[at]) - 48)
+        power = 10 * power + (data[at] - 48)
         at += 1
     if at == begin or at - begin > 3:
         return 0, -1

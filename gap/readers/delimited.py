@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,6 @@ from .stream import LineStream, Rows
 
 PARQUET = b"PAR1"
 _NUMBER = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
-_NOT_FINITE = r"(?i)^\s*[-+]?(nan|inf|infinity|null|none|na|n/a)\s*$"
 _ISO = re.compile(r"^\s*\"?\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
 _SIMULATED = re.compile(r"(^|[_\-. ])(sim|sims|isaac|gazebo|simulated|simulation|simulator)([_\-. ]|$)", re.IGNORECASE)
 
@@ -206,19 +205,8 @@ class _Gather:
                 wrong.append(row)
             return "skip"
 
-        names = [str(i) for i in range(len(dialect.header))]
         try:
-            table = pacsv.read_csv(
-                io.BytesIO(block),
-                read_options=pacsv.ReadOptions(use_threads=False, column_names=names, encoding="utf8"),
-                parse_options=pacsv.ParseOptions(delimiter=dialect.delimiter, invalid_row_handler=pass_over),
-                convert_options=pacsv.ConvertOptions(
-                    column_types={name: pa.string() for name in names},
-                    include_columns=[str(i) for i in sorted(set(self._columns.index.values()))],
-                    strings_can_be_null=False,
-                    check_utf8=False,
-                ),
-            )
+            table = self._parsed(block, dialect, pass_over, wrong)
         except pa.ArrowException as error:
             raise InputError(
                 f"the table cannot be read: {error}",
@@ -227,7 +215,7 @@ class _Gather:
             ) from error
         if wrong:
             at = before + (wrong[0].number or 1)
-            self._skip(f"row without {len(names)} columns", len(wrong), at)
+            self._skip(f"row without {len(dialect.header)} columns", len(wrong), at)
             self.records += len(wrong)
         lines = before + 1 + np.arange(table.num_rows)
         if wrong:
@@ -236,6 +224,31 @@ class _Gather:
             inside[places[places < len(inside)]] = False
             lines = before + 1 + np.flatnonzero(inside)[: table.num_rows]
         self._add({name: table.column(str(i)) for name, i in self._columns.index.items()}, lines, dialect.decimal)
+
+    def _parsed(self, block: bytes, dialect: Dialect, pass_over: Callable[[Any], str], wrong: list[Any]) -> Any:
+        """Parse a block: as numbers where all cells are, which is several times as fast, else as text."""
+        numbers = {str(self._columns.index[name]) for name in self._numbers if name != "t" or not self._iso}
+        try:
+            return self._read(block, dialect, pass_over, numbers)
+        except pa.ArrowInvalid:
+            wrong.clear()
+            return self._read(block, dialect, pass_over, set())
+
+    def _read(self, block: bytes, dialect: Dialect, pass_over: Callable[[Any], str], numbers: set[str]) -> Any:
+        names = [str(i) for i in range(len(dialect.header))]
+        return pacsv.read_csv(
+            io.BytesIO(block),
+            read_options=pacsv.ReadOptions(use_threads=False, column_names=names, encoding="utf8"),
+            parse_options=pacsv.ParseOptions(delimiter=dialect.delimiter, invalid_row_handler=pass_over),
+            convert_options=pacsv.ConvertOptions(
+                column_types={name: pa.float64() if name in numbers else pa.string() for name in names},
+                include_columns=[str(i) for i in sorted(set(self._columns.index.values()))],
+                null_values=[""],
+                strings_can_be_null=False,
+                check_utf8=False,
+                decimal_point=dialect.decimal,
+            ),
+        )
 
     def add_batch(self, columns: dict[str, Any]) -> None:
         """Add a batch of typed columns."""

@@ -2,13 +2,18 @@
 
 import gzip
 import math
+import re
+import struct
 
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from floorcast.common.errors import InputError
-from floorcast.gap.readers import ReadOptions, detect_format, read_log
+from floorcast.gap.readers import ReadOptions, detect_format, read_log, stream
 from floorcast.gap.readers.carmen import no_return
+from floorcast.gap.readers.decimals import read_decimal
 
 BEAMS = 180
 
@@ -159,3 +164,56 @@ def test_scans_can_be_thinned(tmp_path):
     assert len(log.scans) == 5
     assert log.scans.t_ns[-1] == 49_000_000_000
     assert len(log.odom) == 50
+
+
+def written(value, form):
+    return form.format(value).encode()
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.one_of(
+        st.builds(
+            written,
+            st.floats(allow_nan=True),
+            st.sampled_from(["{!r}", "{:.6f}", "{:g}", "{:.14e}", "+{}", "{:.2f} 7"]),
+        ),
+        st.from_regex(rb"[-+]?[0-9]{0,20}\.?[0-9]{0,20}([eE][-+]?[0-9]{0,4})?", fullmatch=True),
+        st.text("0123456789.+-eEinfaN_x ", max_size=12).map(str.encode),
+    )
+)
+@example(b"9007199254740993")  # 2^53 + 1 lies between two doubles
+@example(b"1e23")  # beyond the powers of ten that are exact
+@example(b"-0.0")
+@example(b"infinity")
+def test_a_decimal_is_what_float_makes_of_it_or_left_to_float(text):
+    value, at = read_decimal(np.frombuffer(text, dtype=np.uint8), 0, len(text))
+    if at >= 0:
+        word = text.split()[0]
+        assert text[:at].split() == [word]
+        assert struct.pack("d", value) == struct.pack("d", float(word)) or (
+            math.isnan(value) and math.isnan(float(word))
+        )
+
+
+def test_usual_numbers_are_read_by_the_fast_way():
+    for text in (b"976052890.123456", b"-1.570796", b"81.83", b"0", b"1e-05", b"+3.25e2", b"nan", b"-inf"):
+        assert read_decimal(np.frombuffer(text, dtype=np.uint8), 0, len(text))[1] == len(text)
+
+
+def test_what_the_fast_way_cannot_read_is_read_all_the_same_and_blocks_leave_no_seam(tmp_path, monkeypatch):
+    lines, raw, _ = corrected_log(60)
+    plain, mixed = tmp_path / "a.log", tmp_path / "b.log"
+    plain.write_text("".join(lines))
+    # Zeros that change nothing: over eighteen digits, which only float reads.
+    slow = [
+        re.sub(r"(\.\d+)(?= )", r"\g<1>00000000000000000000", line) if i > 20 and i % 3 else line
+        for i, line in enumerate(lines)
+    ]
+    mixed.write_text("".join(slow))
+    monkeypatch.setattr(stream, "BLOCK", 3000)
+    (log,), (other,) = read_log(plain), read_log(mixed)
+    np.testing.assert_allclose(log.odom, raw, atol=1e-12)
+    np.testing.assert_array_equal(log.odom, other.odom)
+    np.testing.assert_array_equal(log.pose, other.pose)
+    np.testing.assert_array_equal(log.scans.ranges, other.scans.ranges)
