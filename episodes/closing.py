@@ -11,6 +11,7 @@ from .live import LiveEpisode
 from .order_kpis import order_kpis
 from .record import EpisodeRecord, Event
 from .routes import FloatArray
+from .spread_kpis import spread_kpis
 from .telemetry import Telemetry
 from .walking import PERSON_RADIUS
 
@@ -54,6 +55,7 @@ def close_record(episode: LiveEpisode, policy_name: str, steps: int) -> EpisodeR
     record.kpis = episode_kpis(record, control_period=episode.period, sums=moved.sums)
     if floor is not None and scenario.orders is not None:
         record.kpis.update(order_kpis(record, floor, scenario.orders.costs))
+    record.kpis.update(spread_kpis(episode.machines.motion))
     return record
 
 

@@ -239,7 +239,8 @@ class LiveEpisode:
         if ranges is not None:
             models += [ranges.model] * len(sampled.drivers)
             drives += [ranges.model.drive.model_copy(update={"max_speed": driver.speed}) for driver in sampled.drivers]
-        machines = Fleet(self.world, models, drives)
+        driven = [None] * (len(models) - robots)
+        machines = Fleet(self.world, models, drives, [*sampled.motions, *driven])
         start = np.concatenate([self.assignment.start, self.rounds.start])
         machines.reset(start, np.zeros(len(models)), sampled.friction)
         if len(models) == robots:

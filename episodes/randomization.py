@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,8 +22,10 @@ from ..layouts.model import Good, Layout
 from ..layouts.recipe import LayoutRecipe
 from ..perception.appearance import Appearance, MaterialTexture
 from ..perception.config import CameraConfig, ImuConfig, LidarConfig, Lighting, WheelOdometryConfig
+from ..robots.fleet_spread import RobotMotion
 from ..robots.model import DriveParameters, RobotModel
-from ..robots.twin_draw import CONFIDENCE_WIDTH, draw_drive, draw_names
+from ..robots.motion_spread import MotionSpread
+from ..robots.twin_draw import CONFIDENCE_WIDTH, GAINS, draw_drive, draw_motion, draw_names, respond_drive
 from .distributions import Sampler
 from .drivers import Driver
 from .people import Walker
@@ -63,6 +65,7 @@ class SampledScenario:
         loose_mass: factor on the masses of loose goods [-].
         models: the nominal robots (what policies are told), one for each robot.
         drives: the true drive of each robot.
+        motions: how each robot departs from its drive's gains, or None.
         lidar, camera, imu, odometry: sensor settings with this episode's errors.
         lidar_latency: from a scan until it is seen [s].
         position_error, heading_error, error_time: localisation error [m], [rad] (standard deviations), [s].
@@ -79,6 +82,7 @@ class SampledScenario:
     loose_mass: float
     models: tuple[RobotModel, ...]
     drives: tuple[DriveParameters, ...]
+    motions: tuple[RobotMotion | None, ...]
     lidar: LidarConfig
     camera: CameraConfig
     imu: ImuConfig
@@ -149,6 +153,7 @@ def sample_scenario(scenario: Scenario, seed: int, index: int, twin: Twin | None
         loose_mass=draw.value("goods.mass", scenario.goods.mass),
         models=tuple(model for model, _ in fleet),
         drives=tuple(_drive(scenario, draw, robot, *fleet[robot], twin) for robot in range(robots)),
+        motions=tuple(_motion(draw, robot, _spread(scenario, fleet[robot][0], twin)) for robot in range(robots)),
         lidar=lidar,
         camera=camera,
         imu=imu,
@@ -329,7 +334,9 @@ def _drive(
     twin = twin if model is scenario.robots.model else None
     base = (twin.apply(model) if twin is not None else model).drive
     posterior = twin is not None and scenario.robots.twin_draw == "posterior"
-    changed: dict[str, float] = _posterior(draw, robot, twin) if posterior and twin is not None else {}
+    spread = _spread(scenario, model, twin)
+    apart = GAINS if spread is not None else ()
+    changed: dict[str, float] = _posterior(draw, robot, twin, apart) if posterior and twin is not None else {}
     for name in DRIVE_QUANTITIES:
         label = f"robots.{robot}.drive.{name}"
         calibrated = changed.get(name) if posterior else _from_twin(draw, label, name, twin)
@@ -345,7 +352,8 @@ def _drive(
         elif calibrated is None:
             changed[name] = draw.value(label, source)
     try:
-        return type(base).model_validate({**base.model_dump(), **changed})
+        drawn = type(base).model_validate({**base.model_dump(), **changed})
+        return drawn if spread is None else respond_drive(drawn, base, spread)
     except ValueError as error:
         raise InputError(
             f"the drive drawn for robot {robot} is impossible: {error}",
@@ -354,12 +362,29 @@ def _drive(
         ) from error
 
 
-def _posterior(draw: _Draw, robot: int, twin: Twin) -> dict[str, float]:
+def _spread(scenario: Scenario, model: RobotModel, twin: Twin | None) -> MotionSpread | None:
+    """Return by what spread robots of a model drive; a twin is of the fleet's first model alone."""
+    if twin is None or model is not scenario.robots.model or not scenario.robots.motion_spread:
+        return None
+    return twin.spread
+
+
+def _motion(draw: _Draw, robot: int, spread: MotionSpread | None) -> RobotMotion | None:
+    """Draw what a robot differs by from its kind."""
+    if spread is None:
+        return None
+    motion = draw_motion(spread, generator(draw.seed, draw.index, f"robots.{robot}.motion"))
+    names = ("turn", "travel", "veer", "tail")
+    draw.values.update({f"robots.{robot}.motion.{name}": getattr(motion, name) for name in names})
+    return motion
+
+
+def _posterior(draw: _Draw, robot: int, twin: Twin, apart: Collection[str]) -> dict[str, float]:
     """Draw a robot that the twin allows: what all have in common, and what this one differs by."""
     count = len(draw_names(twin))
     common = generator(draw.seed, draw.index, "robots.twin").standard_normal(count)
     own = generator(draw.seed, draw.index, f"robots.{robot}.twin").standard_normal(count)
-    drawn = draw_drive(twin, common, own)
+    drawn = draw_drive(twin, common, own, drawn_apart=apart)
     draw.values.update({f"robots.{robot}.drive.{name}": value for name, value in drawn.items()})
     return drawn
 

@@ -229,6 +229,9 @@ class RobotRanges(StrictModel):
     """How a twin's parameters are drawn. ``interval``: identified ones for each robot from their intervals, each by
     itself. ``posterior``: what robots have in common once an episode, with the fit's correlations and unidentified ones
     over their whole interval; what each differs by from the spread of the twin's family (``robots.twin_draw``)."""
+    motion_spread: bool = True
+    """Whether robots depart from their gains as the twin's ``spread`` says, if it has one: response to kinds of
+    commands, clock, stalls, gains that wander and differ between robots (``robots.fleet_spread``)."""
 
     @model_serializer(mode="wrap")
     def _without_what_is_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -238,6 +241,8 @@ class RobotRanges(StrictModel):
             content.pop("others", None)
         if self.twin_draw == "interval":
             content.pop("twin_draw", None)
+        if self.motion_spread:
+            content.pop("motion_spread", None)
         return content
 
     @property

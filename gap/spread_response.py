@@ -19,7 +19,7 @@ from scipy.signal import lfilter
 from ..common.errors import InputError
 from ..common.geometry import FloatArray, relative
 from ..common.kernels import compiled
-from ..robots.motion_spread import GRID, SCATTER_TIME, age_weights, nearest_cells
+from ..robots.motion_spread import GRID, SCATTER_TIME, age_weights, nearest_cells, respond_to
 from .fieldlog import SECOND, FieldLog, IntArray, interpolate_pose
 
 STEP = 0.2
@@ -79,17 +79,16 @@ class Response:
 
     def respond(self, commands: FloatArray) -> FloatArray:
         """Return what commands (M, 2) do on average, of the same shape."""
-        place, weight = nearest_cells(commands, self.asked, self.span, REACH)
-        result: FloatArray = commands * self.gain + weight[:, None] * (self.done - self.gain * self.asked)[place]
-        return result
+        return self.with_scatter(commands)[:, :2]
 
     def with_scatter(self, commands: FloatArray) -> FloatArray:
         """Return (M, 4) what commands (M, 2) do on average, and the scatter of it; standing does not scatter."""
-        place, weight = nearest_cells(commands, self.asked, self.span, REACH)
-        known = np.broadcast_to(self.scatter, self.asked.shape)[place]
-        scatter = weight[:, None] * known + (1.0 - weight)[:, None] * self.novel
-        told = np.abs(commands).max(axis=1, keepdims=True) > 0.0
-        return np.column_stack([self.respond(commands), np.where(told, scatter, 0.0)])
+        scatter = np.broadcast_to(self.scatter, self.asked.shape)
+        values = np.array([*self.gain, *self.span, REACH, *self.novel])
+        rows: FloatArray = respond_to(
+            np.ascontiguousarray(commands), np.column_stack([self.asked, self.done, scatter]), values
+        )
+        return rows[:, :4]
 
 
 class TimedCommands:

@@ -44,6 +44,7 @@ from .drive_table import (
     parameter_array,
 )
 from .fleet_kernels import advance_all, free_run
+from .fleet_spread import FleetMotion, RobotMotion
 from .lifting import ForkEvent, Lifts
 from .model import DRIVE_OF, DriveParameters, RobotModel
 from .motor import LOAD_NAMES, MOTOR_NAMES
@@ -61,13 +62,19 @@ class Fleet:
         world: where they drive; the fleet tells it about its robots and resets it.
         models: what the robots are and believe of themselves (odometry uses ``model.drive``).
         parameters: their true drive parameters in this episode; None: those of the models.
+        motions: how differential drives depart from their gains, None for those that do not; empty: none does.
 
     Raises:
-        InputError: the lists differ in length, or a shape cannot be read.
+        InputError: the lists differ in length, a robot with a motion is no differential drive, or a shape cannot be
+            read.
     """
 
     def __init__(
-        self, world: World, models: Sequence[RobotModel], parameters: Sequence[DriveParameters] | None = None
+        self,
+        world: World,
+        models: Sequence[RobotModel],
+        parameters: Sequence[DriveParameters] | None = None,
+        motions: Sequence[RobotMotion | None] = (),
     ) -> None:
         given = [model.drive for model in models] if parameters is None else list(parameters)
         if len(given) != len(models):
@@ -75,8 +82,16 @@ class Fleet:
         for robot, (model, parameter) in enumerate(zip(models, given, strict=True)):
             if type(parameter) is not DRIVE_OF[model.kind]:
                 raise InputError(f"robot {robot} is {model.kind}, but its drive a {type(parameter).__name__}")
+        if motions and len(motions) != len(models):
+            raise InputError(f"{len(models)} robot models, but {len(motions)} motions")
+        for robot, (model, motion) in enumerate(zip(models, motions, strict=False)):
+            if motion is not None and model.kind != "differential":
+                raise InputError(
+                    f"robot {robot} is {model.kind}: the spread of motion is known of differential drives alone"
+                )
         self.world = world
         self.models = list(models)
+        self._motion = FleetMotion(motions)
         self._dt = world.settings.step_time
         self._given = parameter_array(given)
         self._nominal = parameter_array([model.drive for model in models])
@@ -127,6 +142,7 @@ class Fleet:
             self._parameters[:, P_FRICTION] = friction
         moving = np.zeros((count, 2)) if velocities is None else velocities
         self._state = drive.initial_state(pose, moving, self._parameters)
+        self._motion.reset(self._state[:, [S_V, S_OMEGA]], self._dt)
         self.world.reset(*self._mass_and_inertia())
         self._lifts.reset()
         self.world.follow(self._state[:, S_X : S_YAW + 1])
@@ -329,6 +345,11 @@ class Fleet:
         self._state[:, S_COUNT_LEFT : S_COUNT_LEFT + 2] = count_share / radius_share[:, None]
 
     @property
+    def motion(self) -> FleetMotion:
+        """What robots make of commands beyond their drives' gains; how much of that lies outside the twin's log."""
+        return self._motion
+
+    @property
     def payload(self) -> FloatArray:
         """What the robots carry (R,) [kg]."""
         return self._parameters[:, P_PAYLOAD].copy()
@@ -442,6 +463,10 @@ class Fleet:
             self._odometry,
             self._motors,
             self._load,
+            self._motion.table,
+            self._motion.cells,
+            self._motion.state,
+            self._motion.random,
             self._dt,
         )
 

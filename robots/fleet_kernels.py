@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..common.kernels import content_stamp, imported_files, kept
 from ..physics import proximity
-from . import drive, motor, odometry
+from . import drive, fleet_spread, motor, odometry
 from .drive import GRAVITY, advance_one
 from .drive_table import (
     P_BASE,
@@ -34,6 +34,7 @@ from .drive_table import (
     TRICYCLE,
     FloatArray,
 )
+from .fleet_spread import follow_one, is_spread
 from .motor import note_load
 from .odometry import count_ticks
 
@@ -41,7 +42,11 @@ _FARTHEST = 1.0
 """How far around a robot a proof that nothing can touch looks, beyond the margin [m]: see ``proximity.static_gap``."""
 
 _STAMP = content_stamp(
-    sorted({Path(__file__)}.union(*(imported_files(str(m.__file__)) for m in (drive, motor, odometry, proximity))))
+    sorted(
+        {Path(__file__)}.union(
+            *(imported_files(str(m.__file__)) for m in (drive, fleet_spread, motor, odometry, proximity))
+        )
+    )
 )
 
 
@@ -64,10 +69,17 @@ def advance_all(
     reckoned: FloatArray,
     motors: FloatArray,
     load: FloatArray,
+    table: FloatArray,
+    cells: FloatArray,
+    follow: FloatArray,
+    random: NDArray[np.uint64],
     dt: float,
 ) -> None:
-    """Advance all robots by one step: delay lines, drives, encoders, motors if ``load`` has rows; ``step`` from 0."""
-    watched = len(load) > 0
+    """Advance all robots by one step: delay lines, drives, encoders, motors if ``load`` has rows; ``step`` from 0.
+
+    Robots with a row in ``table`` do what ``fleet_spread`` makes of their commands.
+    """
+    watched, spread = len(load) > 0, len(table) > 0
     size = line.shape[1]
     now = step % size
     for i in range(len(true)):
@@ -75,19 +87,14 @@ def advance_all(
         newer = (step - delay_whole[i] + 2 * size) % size
         older = (newer + size - 1) % size
         left, right = state[i, S_WHEEL_LEFT], state[i, S_WHEEL_RIGHT]
-        advance_one(
-            true,
-            state,
-            i,
-            line[i, older, 0],
-            line[i, older, 1],
-            line[i, older, 2],
-            line[i, newer, 0],
-            line[i, newer, 1],
-            line[i, newer, 2],
-            delay_rest[i],
-            dt,
-        )
+        old_v, old_omega, old_lateral = line[i, older, 0], line[i, older, 1], line[i, older, 2]
+        new_v, new_omega, new_lateral = line[i, newer, 0], line[i, newer, 1], line[i, newer, 2]
+        rest = delay_rest[i]
+        if spread and is_spread(table, i):
+            old_v, old_omega, new_v, new_omega, rest = follow_one(
+                table, cells, follow, random, i, old_v, old_omega, new_v, new_omega, rest, step, dt
+            )
+        advance_one(true, state, i, old_v, old_omega, old_lateral, new_v, new_omega, new_lateral, rest, dt)
         if watched:
             radius = true[i, P_RADIUS]
             left, right = 0.5 * (left + state[i, S_WHEEL_LEFT]), 0.5 * (right + state[i, S_WHEEL_RIGHT])
@@ -110,6 +117,10 @@ def free_run(
     reckoned: FloatArray,
     motors: FloatArray,
     load: FloatArray,
+    table: FloatArray,
+    cells: FloatArray,
+    follow: FloatArray,
+    random: NDArray[np.uint64],
     dt: float,
     steps: int,
     radius: FloatArray,
@@ -166,6 +177,10 @@ def free_run(
                 reckoned,
                 motors,
                 load,
+                table,
+                cells,
+                follow,
+                random,
                 dt,
             )
             done += 1

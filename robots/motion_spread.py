@@ -45,6 +45,9 @@ LASTING = 0.06
 """Time that a command must have lasted before such an edge, and must last after it [s]."""
 MOVING_V, MOVING_W = 0.003, 0.01
 """Speeds [m/s, rad/s] above which the body counts as moving, so that it rocks."""
+Own = tuple[float, float, float]
+Memory = tuple[float, float, float, float]
+Wander = tuple[float, float, float, float, float]
 _FAR = 100.0
 """Distance between cells whose commands differ in sign; larger than any within (spans count as 1)."""
 
@@ -146,15 +149,17 @@ class MotionSpread(StrictModel):
 
     def respond(self, commands: FloatArray) -> FloatArray:
         """Return what commands (M, 2) forward speed [m/s], yaw rate [rad/s] do on average, of the same shape."""
-        gained = commands * np.array([self.linear_gain.value, self.angular_gain.value])
-        if not self.cells:
-            return gained
-        asked = np.array([[cell.v, cell.omega] for cell in self.cells])
-        done = np.array([[cell.v_done, cell.omega_done] for cell in self.cells])
-        place, weight = nearest_cells(np.ascontiguousarray(commands), asked, np.array(self.span), self.reach)
-        gain = np.array([self.linear_gain.value, self.angular_gain.value])
-        result: FloatArray = gained + weight[:, None] * (done - gain * asked)[place]
-        return result
+        rows: FloatArray = respond_to(np.ascontiguousarray(commands), self.cell_table(), self.response_values())
+        return rows[:, :2]
+
+    def cell_table(self) -> FloatArray:
+        """Return the cells (C, 6): asked, done, scatter; one that corrects nothing if there is none."""
+        rows = [[c.v, c.omega, c.v_done, c.omega_done, c.v_scatter, c.omega_scatter] for c in self.cells]
+        return np.array(rows or [[0.0] * 6])
+
+    def response_values(self) -> FloatArray:
+        """Return (7,) gains, span, reach and novelty, as ``respond_to`` takes them."""
+        return np.array([self.linear_gain.value, self.angular_gain.value, *self.span, self.reach, *self.novel])
 
 
 VALUE_NAMES = (
@@ -188,18 +193,72 @@ def nearest_cells(
         if i > 0 and commands[i, 0] == commands[i - 1, 0] and commands[i, 1] == commands[i - 1, 1]:
             place[i], weight[i] = place[i - 1], weight[i - 1]
             continue
-        best, chosen = np.inf, 0
-        for j in range(len(asked)):
-            a, b = (commands[i, 0] - asked[j, 0]) / span[0], (commands[i, 1] - asked[j, 1]) / span[1]
-            distance = a * a + b * b
-            if np.sign(commands[i, 0]) != np.sign(asked[j, 0]):
-                distance += _FAR
-            if np.sign(commands[i, 1]) != np.sign(asked[j, 1]):
-                distance += _FAR
-            if distance < best:
-                best, chosen = distance, j
-        place[i], weight[i] = chosen, exp(-0.5 * best / (reach * reach))
+        place[i], weight[i] = nearest_cell(commands[i, 0], commands[i, 1], asked, 0, len(asked), span, reach)
     return place, weight
+
+
+@compiled
+def nearest_cell(
+    v: float, omega: float, asked: FloatArray, first: int, count: int, span: FloatArray, reach: float
+) -> tuple[int, float]:
+    """Find the cell of one command among ``count`` rows of ``asked`` from ``first`` on; see ``nearest_cells``.
+
+    Returns:
+        The row in ``asked``, and the weight of its correction.
+    """
+    best, chosen = np.inf, first
+    for j in range(first, first + count):
+        a, b = (v - asked[j, 0]) / span[0], (omega - asked[j, 1]) / span[1]
+        distance = a * a + b * b
+        if np.sign(v) != np.sign(asked[j, 0]):
+            distance += _FAR
+        if np.sign(omega) != np.sign(asked[j, 1]):
+            distance += _FAR
+        if distance < best:
+            best, chosen = distance, j
+    return chosen, exp(-0.5 * best / (reach * reach))
+
+
+@compiled
+def respond_one(
+    v: float, omega: float, cells: FloatArray, first: int, count: int, values: FloatArray
+) -> tuple[float, float, float, float, float]:
+    """Return what one command does on average, its scatter, and the weight of its cell; see ``respond_to``.
+
+    Args:
+        first, count: rows of ``cells`` that count.
+    """
+    place, weight = nearest_cell(v, omega, cells, first, count, values[2:4], values[4])
+    gain_v, gain_w = values[0], values[1]
+    mean_v = v * gain_v + weight * (cells[place, 2] - gain_v * cells[place, 0])
+    mean_w = omega * gain_w + weight * (cells[place, 3] - gain_w * cells[place, 1])
+    if v == 0.0 and omega == 0.0:
+        return mean_v, mean_w, 0.0, 0.0, weight
+    odd_v = weight * cells[place, 4] + (1.0 - weight) * values[5]
+    odd_w = weight * cells[place, 5] + (1.0 - weight) * values[6]
+    return mean_v, mean_w, odd_v, odd_w, weight
+
+
+@compiled
+def respond_to(commands: FloatArray, cells: FloatArray, values: FloatArray) -> FloatArray:
+    """Return what commands do on average.
+
+    Args:
+        commands: (M, 2) forward speed [m/s], yaw rate [rad/s].
+        cells: (C, 6) asked, done, scatter [m/s, rad/s]. values: (7,) gains, span, reach, novelty (``MotionSpread``).
+
+    Returns:
+        (M, 5) mean, its scatter (none of standing) [m/s, rad/s], and the weight of the cell's correction: 1 for
+        commands that the log holds, towards 0, where gains alone count, for those far from all that it holds.
+    """
+    out = np.empty((len(commands), 5))
+    for i in range(len(commands)):
+        if i > 0 and commands[i, 0] == commands[i - 1, 0] and commands[i, 1] == commands[i - 1, 1]:
+            out[i] = out[i - 1]
+            continue
+        found = respond_one(commands[i, 0], commands[i, 1], cells, 0, len(cells), values)
+        out[i, 0], out[i, 1], out[i, 2], out[i, 3], out[i, 4] = found
+    return out
 
 
 def age_weights(hold: float, jitter: float) -> FloatArray:
@@ -247,7 +306,7 @@ def _mix(state: np.uint64) -> np.uint64:
 
 
 @compiled
-def _uniform(state: NDArray[np.uint64]) -> float:
+def uniform(state: NDArray[np.uint64]) -> float:
     """Return the next number in (0, 1] of a SplitMix64 sequence and move its state (1,) on."""
     state[0] += np.uint64(0x9E3779B97F4A7C15)
     return (float(_mix(state[0]) >> np.uint64(11)) + 1.0) * 2.0**-53
@@ -256,7 +315,7 @@ def _uniform(state: NDArray[np.uint64]) -> float:
 @compiled
 def _pair(state: NDArray[np.uint64]) -> tuple[float, float]:
     """Return two independent standard normal numbers (Box and Muller 1958)."""
-    size, angle = sqrt(-2.0 * log(_uniform(state))), 2.0 * pi * _uniform(state)
+    size, angle = sqrt(-2.0 * log(uniform(state))), 2.0 * pi * uniform(state)
     return size * cos(angle), size * sin(angle)
 
 
@@ -272,7 +331,7 @@ def _tail_factor(state: NDArray[np.uint64], freedom: float) -> float:
     while True:
         x, _ = _pair(state)
         v = (1.0 + c * x) ** 3
-        if v > 0.0 and log(_uniform(state)) < 0.5 * x * x + d - d * v + d * log(v):
+        if v > 0.0 and log(uniform(state)) < 0.5 * x * x + d - d * v + d * log(v):
             return sqrt(0.5 * freedom / (d * v))
 
 
@@ -348,17 +407,14 @@ def take_over(
     hold, sync = p[_HOLD] / GRID, p[_SYNC_DELAY] / GRID
     end = begin + length
     edge = np.searchsorted(edges, end - sync) - 1
-    tick, upper = end + hold * (1.0 - _uniform(state)), length
-    share, blur, jitter = p[_SYNC_SHARE], p[_SYNC_JITTER] / GRID, p[_HOLD_JITTER]
-    a = 0.0
+    tick, upper = end + hold * (1.0 - uniform(state)), length
+    share, blur, a = p[_SYNC_SHARE], p[_SYNC_JITTER] / GRID, 0.0
     while upper > 0:
-        if jitter > 0.0:
-            a, _rest = _pair(state)
-        tick -= hold * max(1.0 + jitter * a, 0.2)
+        tick -= hold * hold_factor(p, state)
         while edge >= 0 and edges[edge] + sync > tick + 0.5 * hold:
             edge -= 1
         if edge >= 0 and edges[edge] + sync > tick - 0.5 * hold:
-            if share >= 1.0 or _uniform(state) < share:
+            if share >= 1.0 or uniform(state) < share:
                 if blur > 0.0:
                     a, _rest = _pair(state)
                 tick = edges[edge] + sync + blur * a
@@ -369,6 +425,15 @@ def take_over(
             for c in range(4):
                 held[i, c] = rate[low, c]
         upper = min(upper, lower)
+
+
+@compiled
+def hold_factor(p: FloatArray, state: NDArray[np.uint64]) -> float:
+    """Draw how long the next hold is, in means; see ``MotionSpread.values`` for ``p``."""
+    if p[_HOLD_JITTER] <= 0.0:
+        return 1.0
+    a, _rest = _pair(state)
+    return max(1.0 + p[_HOLD_JITTER] * a, 0.2)
 
 
 @compiled
@@ -385,19 +450,13 @@ def _sample_path(
     factor = _tail_factor(state, p[_TAIL])
     turn_own, travel_own = _pair(state)
     veer_own, crab = _pair(state)
-    turn_own *= p[_TURN_ROBOT] * factor
-    travel_own *= p[_TRAVEL_ROBOT] * factor
-    veer_own *= p[_VEER_ROBOT] * factor
+    own = (
+        turn_own * (p[_TURN_ROBOT] * factor),
+        travel_own * (p[_TRAVEL_ROBOT] * factor),
+        veer_own * (p[_VEER_ROBOT] * factor),
+    )
     crab *= p[_CRAB_ROBOT] * factor
-    turn, travel = _pair(state)
-    veer, _rest = _pair(state)
-    keep_turn = exp(-PATH_STEP / p[_TURN_TIME])
-    keep_travel, keep_veer = exp(-PATH_STEP / p[_TRAVEL_TIME]), exp(-PATH_STEP / p[_VEER_TIME])
-    new_turn, new_travel = sqrt(1.0 - keep_turn * keep_turn), sqrt(1.0 - keep_travel * keep_travel)
-    new_veer = sqrt(1.0 - keep_veer * keep_veer)
-    keep_scatter = exp(-PATH_STEP / SCATTER_TIME)
-    new_scatter = sqrt(1.0 - keep_scatter * keep_scatter)
-    scatter_v, scatter_w = _pair(state)
+    memory, wander = memory_of(p), first_wander(state)
 
     v, w = held[0, 0], held[0, 1]
     for i in range(warm):
@@ -421,16 +480,8 @@ def _sample_path(
         odd_w += held[warm + i, 3] * GRID
         if (i + 1) % _SUB:
             continue
-        if p[_STALL_RATE] > 0.0:
-            if _uniform(state) < p[_STALL_RATE] * PATH_STEP:
-                stalled -= p[_STALL_TIME] * log(_uniform(state))
-            lost = min(stalled, PATH_STEP)
-            stalled -= lost
-            moved_v *= 1.0 - lost / PATH_STEP
-            moved_w *= 1.0 - lost / PATH_STEP
-        swung = moved_w * (1.0 + turn_own + p[_TURN] * factor * turn)
-        swung += abs(moved_v) * (veer_own + p[_VEER] * factor * veer) + scatter_w * odd_w
-        along = moved_v * (1.0 + travel_own + p[_TRAVEL] * factor * travel) + scatter_v * odd_v
+        moving, stalled = moving_share(p, stalled, state)
+        along, swung = as_driven(moving * moved_v, moving * moved_w, odd_v, odd_w, p, own, factor, wander)
         middle = yaw + 0.5 * swung + crab
         x += along * cos(middle)
         y += along * sin(middle)
@@ -443,12 +494,74 @@ def _sample_path(
             out[h, 2] = yaw + a * _noise(p, v, w, _TRUTH_YAW)
             h += 1
         moved_v = moved_w = odd_v = odd_w = 0.0
-        a, b = _pair(state)
-        scatter_v, scatter_w = keep_scatter * scatter_v + new_scatter * a, keep_scatter * scatter_w + new_scatter * b
-        a, b = _pair(state)
-        turn, travel = keep_turn * turn + new_turn * a, keep_travel * travel + new_travel * b
-        a, _rest = _pair(state)
-        veer = keep_veer * veer + new_veer * a
+        wander = next_wander(wander, memory, state)
+
+
+@compiled
+def memory_of(p: FloatArray) -> Memory:
+    """Return how much of turn, travel, veer and scatter of ``next_wander`` is left after ``PATH_STEP``."""
+    return (
+        exp(-PATH_STEP / p[_TURN_TIME]),
+        exp(-PATH_STEP / p[_TRAVEL_TIME]),
+        exp(-PATH_STEP / p[_VEER_TIME]),
+        exp(-PATH_STEP / SCATTER_TIME),
+    )
+
+
+@compiled
+def first_wander(state: NDArray[np.uint64]) -> Wander:
+    """Draw what wanders, of unit variance: turn, travel, veer, scatter of forward speed and of yaw rate."""
+    turn, travel = _pair(state)
+    veer, _rest = _pair(state)
+    scatter_v, scatter_w = _pair(state)
+    return turn, travel, veer, scatter_v, scatter_w
+
+
+@compiled
+def next_wander(wander: Wander, memory: Memory, state: NDArray[np.uint64]) -> Wander:
+    """Return what wanders ``PATH_STEP`` later: exact for Ornstein-Uhlenbeck processes (Gillespie 1996)."""
+    turn, travel, veer, scatter_v, scatter_w = wander
+    keep_turn, keep_travel, keep_veer, keep_scatter = memory
+    new_scatter = sqrt(1.0 - keep_scatter * keep_scatter)
+    a, b = _pair(state)
+    scatter_v, scatter_w = keep_scatter * scatter_v + new_scatter * a, keep_scatter * scatter_w + new_scatter * b
+    a, b = _pair(state)
+    turn = keep_turn * turn + sqrt(1.0 - keep_turn * keep_turn) * a
+    travel = keep_travel * travel + sqrt(1.0 - keep_travel * keep_travel) * b
+    a, _rest = _pair(state)
+    veer = keep_veer * veer + sqrt(1.0 - keep_veer * keep_veer) * a
+    return turn, travel, veer, scatter_v, scatter_w
+
+
+@compiled
+def moving_share(p: FloatArray, stalled: float, state: NDArray[np.uint64]) -> tuple[float, float]:
+    """Draw stalls: the share of the next ``PATH_STEP`` in which the robot moves, and how long it stalls after it [s].
+
+    Args:
+        p: see ``MotionSpread.values``. stalled: how long it stalls from now on [s].
+    """
+    if p[_STALL_RATE] <= 0.0:
+        return 1.0, stalled
+    if uniform(state) < p[_STALL_RATE] * PATH_STEP:
+        stalled -= p[_STALL_TIME] * log(uniform(state))
+    lost = min(stalled, PATH_STEP)
+    return 1.0 - lost / PATH_STEP, stalled - lost
+
+
+@compiled
+def as_driven(
+    v: float, omega: float, odd_v: float, odd_w: float, p: FloatArray, own: Own, factor: float, wander: Wander
+) -> tuple[float, float]:
+    """Return travel and turn (or their rates) as driven, from mean ones and the scatter of these.
+
+    Args:
+        p: see ``MotionSpread.values``. own: what this robot differs by in turn, travel and veer. factor: of the path.
+        wander: as of ``first_wander``.
+    """
+    turn, travel, veer, scatter_v, scatter_w = wander
+    swung = omega * (1.0 + own[0] + p[_TURN] * factor * turn)
+    swung += abs(v) * (own[2] + p[_VEER] * factor * veer) + scatter_w * odd_w
+    return v * (1.0 + own[1] + p[_TRAVEL] * factor * travel) + scatter_v * odd_v, swung
 
 
 @compiled

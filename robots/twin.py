@@ -261,6 +261,8 @@ class Twin(StrictModel):
 
     @model_validator(mode="after")
     def _parameters_fit_kind(self) -> Twin:
+        if self.spread is not None and self.kind != "differential":
+            raise ValueError(f"a {self.kind} robot has no spread: it is known of differential drives alone")
         known = DRIVE_PARAMETERS[self.kind] + (TRICYCLE_PARAMETERS if self.kind == "tricycle" else WHEEL_PARAMETERS)
         for name in self.parameters:
             if name not in known:

@@ -3,18 +3,21 @@
 Two draws add up. What robots of the kind have in common is drawn from the fit's intervals, with the correlations of its
 refits (a Gaussian copula): a value that the log identified from a normal cut off at its interval's ends, one that it
 did not from the whole interval evenly. What one robot differs by is drawn from the spread of the family, if the twin
-has one.
+has one. How a robot departs from its gains while it drives (``fleet_spread``) is drawn too, where the twin says.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 import annotated_types
 import numpy as np
 
 from ..common.geometry import FloatArray
-from .model import DRIVE_OF
+from .fleet_spread import RobotMotion
+from .model import DRIVE_OF, DriveParameters
+from .motion_spread import MotionSpread
 from .twin import DRIVE_PARAMETERS, Twin
 
 CONFIDENCE_WIDTH = 2 * 1.959964
@@ -32,13 +35,16 @@ def draw_names(twin: Twin) -> tuple[str, ...]:
     )
 
 
-def draw_drive(twin: Twin, common: FloatArray, own: FloatArray) -> dict[str, float]:
+def draw_drive(
+    twin: Twin, common: FloatArray, own: FloatArray, *, drawn_apart: Collection[str] = ()
+) -> dict[str, float]:
     """Return drive parameters of one robot.
 
     Args:
         twin: calibrated parameters.
         common: (P,) standard normal numbers, the same for all robots of an episode; P is the length of ``draw_names``.
         own: (P,) standard normal numbers of this robot.
+        drawn_apart: parameters whose difference from robot to robot is drawn elsewhere.
 
     Returns:
         By name; each within its field's bounds.
@@ -54,10 +60,48 @@ def draw_drive(twin: Twin, common: FloatArray, own: FloatArray) -> dict[str, flo
             value = min(max(value, low), high)
         else:
             value = low + (high - low) * 0.5 * (1.0 + math.erf(float(together[number]) / math.sqrt(2.0)))
-        if name in twin.family:
+        if name in twin.family and name not in drawn_apart:
             value += twin.family[name].spread * float(own[number])
         drawn[name] = _within(twin, name, value)
     return drawn
+
+
+GAINS = ("linear_gain", "angular_gain")
+"""What ``draw_motion`` says of robots' differences too."""
+
+
+def draw_motion(spread: MotionSpread, rng: np.random.Generator) -> RobotMotion:
+    """Draw one robot of the kind: what it differs by for good, how much it varies, and its random numbers.
+
+    As ``motion_spread.sample_ends`` does for a path: normal differences times the square root of the degrees of freedom
+    over a chi-square number.
+    """
+    freedom = spread.tail.value
+    tail = float(np.sqrt(freedom / rng.chisquare(freedom)))
+    turn, travel, veer = (tail * rng.standard_normal(3)).tolist()
+    return RobotMotion(
+        spread=spread,
+        turn=turn * spread.turn_robot.value,
+        travel=travel * spread.travel_robot.value,
+        veer=veer * spread.veer_robot.value,
+        tail=tail,
+        key=int(rng.integers(0, 2**64, dtype=np.uint64)),
+    )
+
+
+def respond_drive(drive: DriveParameters, base: DriveParameters, spread: MotionSpread) -> DriveParameters:
+    """Return the drive of a robot whose commands ``fleet_spread`` transforms.
+
+    The spread's response, delay and lag stand in place of the twin's gains, delay and lag; what ``drive``, drawn for a
+    robot, has more or less of them than ``base``, the twin's, it keeps: gains as factors, delay and lag as differences.
+    """
+    return drive.model_copy(
+        update={
+            **{name: getattr(drive, name) / getattr(base, name) for name in GAINS},
+            "command_delay": max(spread.delay.value + drive.command_delay - base.command_delay, 0.0),
+            "motor_lag": max(spread.lag.value + drive.motor_lag - base.motor_lag, 0.0),
+        }
+    )
 
 
 def _root(twin: Twin, names: tuple[str, ...]) -> FloatArray:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..common.errors import InputError
 from ..episodes.kpis import KPI_DEFINITIONS, Better
 from ..episodes.order_kpis import ORDER_KPI_DEFINITIONS
+from ..episodes.spread_kpis import SPREAD_KPI_DEFINITIONS
 from .statistics import UNKNOWN, Interval, bootstrap_interval, clopper_pearson, finite_values
 
 KpiKind = Literal["proportion", "mean"]
@@ -84,7 +85,7 @@ _LABELS = {
 
 def _catalogue() -> dict[str, KpiInfo]:
     """Give the KPIs of an episode their labels: those named above first, as tables show them, then any other."""
-    known = {**KPI_DEFINITIONS, **ORDER_KPI_DEFINITIONS}
+    known = {**KPI_DEFINITIONS, **ORDER_KPI_DEFINITIONS, **SPREAD_KPI_DEFINITIONS}
     order = [name for name in _LABELS if name in known]
     order += [name for name in known if name not in _LABELS]
     catalogue = {}

@@ -64,7 +64,7 @@ def _scripted(repeat: int) -> tuple[float, str]:
         run = run_ours(Case(people=0), 1, Path(folder))
     sampled, command = run.plan.sampled, run.record.command
     world = world_of(run.plan.hall, sampled.loose_mass)
-    fleet = Fleet(world, list(sampled.models), list(sampled.drives))
+    fleet = Fleet(world, list(sampled.models), list(sampled.drives), sampled.motions)
     best, contacts = np.inf, 0
     for _ in range(repeat):
         world.contacts()

@@ -5,6 +5,7 @@ import pytest
 from floorcast.common.errors import InputError
 from floorcast.episodes.kpis import KPI_DEFINITIONS
 from floorcast.episodes.order_kpis import ORDER_KPI_DEFINITIONS
+from floorcast.episodes.spread_kpis import SPREAD_KPI_DEFINITIONS
 from floorcast.validation.kpis import KPI_CATALOGUE, MIN_VALUES_FOR_MEAN, aggregate, kpi_info
 from floorcast.validation.statistics import clopper_pearson
 
@@ -16,7 +17,7 @@ def by_name(estimates):
 
 
 def test_every_kpi_of_an_episode_has_a_label_and_its_kind():
-    assert set(KPI_CATALOGUE) == set(KPI_DEFINITIONS) | set(ORDER_KPI_DEFINITIONS)
+    assert set(KPI_CATALOGUE) == {*KPI_DEFINITIONS, *ORDER_KPI_DEFINITIONS, *SPREAD_KPI_DEFINITIONS}
     proportions = {name for name, info in KPI_CATALOGUE.items() if info.kind == "proportion"}
     assert proportions == {"success", "collision", "timeout", "stock_conserved"}
     labels = [info.label for info in KPI_CATALOGUE.values()]
