@@ -10,7 +10,9 @@ Real lidar residuals are not white. Four parts are told apart, each estimated wh
    (1 - (1 + a) exp(-a)) with a = lag / angle (Cressie, *Statistics for Spatial Data*, 1993, sections 2.4 and 2.6).
 3. **Edges**: where neighbouring expected ranges differ by more than an outlier's least size, as many beams m report the
    other side as a Laplace distributed shift of the edge of scale s makes on average, m = 1 / (2 sinh(spacing / 2 s));
-   others report a range between both sides.
+   others report a range between both sides. Of those are seen the ones off either side by an outlier's least size, at
+   a step J a share 1 - 2 least / J, beside edges that are not shifted by a beam, a share 1 - exp(-spacing / 2 s); away
+   from edges as many outliers of that size are counted, and taken off.
 4. **Runs of outliers**: what remains of the residuals beyond ``OUTLIER`` robust deviations. Short ones by the density
    of unmapped things per metre that gives the counted number, sum(1 - exp(-density * r)) = n; long ones by their share.
    The mean length L of runs of equal sign from that of the run that an outlier is in, 2 L - 1 if lengths are geometric,
@@ -55,6 +57,8 @@ MOST_SCANS = 400
 """Scans, evenly spread, that a fit uses."""
 EDGE_BEAMS = 3
 """Beams on either side of an edge that may report its other side."""
+LEAST_STILL = 0.2
+"""Share of edges that are taken not to be shifted by a beam, at least."""
 LEAST_LAG = 0.1
 """Least lag by which clutter is told [rad]."""
 LARGEST_ANGLE = 0.6
@@ -388,13 +392,16 @@ class _Edges:
     """Edges of the expected ranges of one log.
 
     Attributes:
-        count: how many. swapped: beams that report the other side. mixed: beams that report a range between both.
-        plain: (S, B): the other beams.
+        count: how many. seen: of how many a mixed beam would be told from either side, on average. swapped: beams that
+        report the other side. mixed: beams that report a range between both. chance: how many of these would be there
+        without any edge, by the outliers elsewhere. plain: (S, B): the other beams.
     """
 
     count: int
+    seen: float
     swapped: int
     mixed: int
+    chance: float
     plain: NDArray[np.bool_]
 
 
@@ -412,18 +419,43 @@ def _at_edges(sample: NoiseSample, least: float) -> _Edges:
             if k == 1:
                 low[mine], high[mine] = np.fmin(low[mine], expected[other]), np.fmax(high[mine], expected[other])
     mixed = out & ~swapped & (measured > low) & (measured < high)
-    jumps = np.abs(np.diff(expected, axis=1)) > least
-    return _Edges(int(jumps.sum()), int(swapped.sum()), int(mixed.sum()), ~swapped & ~mixed)
+    steps = np.abs(np.diff(expected, axis=1))
+    steps = steps[steps > least]
+    seen = float(np.maximum(1.0 - 2.0 * least / steps, 0.0).sum())
+    chance = _between_by_chance(sample, low - expected, high - expected, least)
+    return _Edges(len(steps), seen, int(swapped.sum()), int(mixed.sum()), chance, ~swapped & ~mixed)
+
+
+def _between_by_chance(sample: NoiseSample, low: FloatArray, high: FloatArray, least: float) -> float:
+    """Return how many outliers beside edges lie between both sides for no reason of the edge.
+
+    Beams beside an edge have errors between ``low`` and ``high`` (S, B) [m] with the chance of beams away from edges.
+    """
+    near = (low < -least) | (high > least)
+    wide = near.copy()
+    for k in range(1, EDGE_BEAMS + 1):
+        wide[:, k:] |= near[:, :-k]
+        wide[:, :-k] |= near[:, k:]
+    away = np.sort(sample.error[~wide & np.isfinite(sample.error)])
+    here = near & np.isfinite(sample.error)
+    if len(away) == 0:
+        return 0.0
+    above = np.searchsorted(away, np.maximum(high[here] - least, least)) - np.searchsorted(away, least, side="right")
+    below = np.searchsorted(away, -least) - np.searchsorted(away, np.minimum(low[here] + least, -least), side="right")
+    return float(np.maximum(above, 0).sum() + np.maximum(below, 0).sum()) / len(away)
 
 
 def _edges(found: Sequence[_Edges], spacing: float) -> dict[str, float]:
     """Return the fields of edges."""
     count = sum(each.count for each in found)
-    swapped, mixed = sum(each.swapped for each in found), sum(each.mixed for each in found)
+    swapped, mixed = sum(each.swapped for each in found), float(sum(each.mixed for each in found))
     if count == 0:
         return {"edge_shift": 0.0, "edge_mixed": 0.0}
     shift = 0.0 if swapped == 0 else spacing / (2.0 * np.arcsinh(0.5 * count / swapped))
-    return {"edge_shift": min(float(shift), 0.2), "edge_mixed": min(mixed / count, 1.0)}
+    still = 1.0 if shift == 0.0 else -np.expm1(-spacing / (2.0 * shift))
+    seen = sum(each.seen for each in found) * max(float(still), LEAST_STILL)
+    mixed = max(mixed - sum(each.chance for each in found), 0.0)
+    return {"edge_shift": min(float(shift), 0.2), "edge_mixed": min(mixed / seen, 1.0) if seen > 0.0 else 0.0}
 
 
 def _runs(
