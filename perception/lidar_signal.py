@@ -742,7 +742,7 @@ def neighbour_errors(
     out = np.zeros(beams + LANES, np.float32)
     if edges:
         for start in range(0, beams, columns):
-            shift_edges(settings, key, start, start + columns, beams, truth, out)
+            shift_edges(settings, key, start, start + columns, beams, truth, row, out)
     kept = settings[S_SHARED_KEPT]
     fresh, driven = np.sqrt(1.0 - kept * kept), (1.0 - kept * kept) / np.sqrt(1.0 + kept * kept)
     with_drive = 1.0 / np.sqrt(1.0 + kept * kept)
@@ -794,31 +794,46 @@ def is_cluttered(settings: FloatArray, before: bool, first: bool, chance: float)
 
 @inner
 def shift_edges(
-    settings: FloatArray, key: np.uint64, start: int, end: int, beams: int, truth: Singles, out: Singles
+    settings: FloatArray, key: np.uint64, start: int, end: int, beams: int, truth: Singles, row: IntArray, out: Singles
 ) -> None:
     """Write the errors [m] of beams near edges of the ring from beam ``start`` to ``end`` - 1; see ``edge_shift``.
 
     Args:
-        key: of what neighbours share. beams: of all rings. truth: as in ``find_echoes``. out: (beams,) or more.
+        key: of what neighbours share. beams: of all rings. truth, row: as in ``find_echoes``. out: (beams,) or more.
     """
     least, scale = settings[S_OUT_LEAST], settings[S_EDGE_SHIFT]
     for b in range(start, end - 1):
         left, right = float(truth[b]), float(truth[b + 1])
-        if not (0.0 < left < np.inf and 0.0 < right < np.inf and abs(right - left) > least):
+        if not (0.0 < left < np.inf and 0.0 < right < np.inf and is_edge(left, right, row[b], row[b + 1], least)):
             continue
         u = uniform(key, 4 * beams + b)
         side = 1 if u < 0.5 else -1
         moved = int(-np.log(2.0 * u if u < 0.5 else 2.0 - 2.0 * u) * scale + 0.5)
-        seen, hidden, at = (left, right, b + 1) if side > 0 else (right, left, b)
+        seen, at = (left, b + 1) if side > 0 else (right, b)
+        last = at
         # What lies behind another edge is not hidden by this one.
-        while moved > 0 and start <= at < end and abs(float(truth[at]) - hidden) <= least:
+        while (
+            moved > 0
+            and start <= at < end
+            and 0.0 < float(truth[at]) < np.inf
+            and not is_edge(float(truth[last]), float(truth[at]), row[last], row[at], least)
+        ):
             out[at] = seen - float(truth[at])
-            hidden = float(truth[at])
+            last = at
             at += side
             moved -= 1
         v = uniform(key, 5 * beams + b)
         if v < settings[S_EDGE_MIXED] and start <= at < end and 0.0 < float(truth[at]) < np.inf:
             out[at] = left + v / settings[S_EDGE_MIXED] * (right - left) - float(truth[at])
+
+
+@part
+def is_edge(left: float, right: float, own: int, other: int, least: float) -> bool:
+    """Return whether there is an edge between neighbouring beams: one solid each, ``least`` [m] apart at least.
+
+    A slanted wall's ranges differ as much from beam to beam, without an edge.
+    """
+    return own != other and abs(right - left) > least
 
 
 @part

@@ -407,20 +407,21 @@ class _Edges:
 
 def _at_edges(sample: NoiseSample, least: float) -> _Edges:
     """Sort the outliers near edges by what they report."""
-    expected = sample.expected
+    expected, surface = sample.expected, sample.surface
     measured = expected + sample.error
     out = np.abs(sample.error) > least
     swapped = np.zeros(out.shape, np.bool_)
     low, high = expected.copy(), expected.copy()
     for k in range(1, EDGE_BEAMS + 1):
         for mine, other in ((np.s_[:, k:], np.s_[:, :-k]), (np.s_[:, :-k], np.s_[:, k:])):
-            apart = np.abs(expected[mine] - expected[other]) > least
+            apart = (np.abs(expected[mine] - expected[other]) > least) & (surface[mine] != surface[other])
             swapped[mine] |= out[mine] & apart & (np.abs(measured[mine] - expected[other]) < least)
             if k == 1:
-                low[mine], high[mine] = np.fmin(low[mine], expected[other]), np.fmax(high[mine], expected[other])
+                beyond = np.where(apart, expected[other], np.nan)
+                low[mine], high[mine] = np.fmin(low[mine], beyond), np.fmax(high[mine], beyond)
     mixed = out & ~swapped & (measured > low) & (measured < high)
     steps = np.abs(np.diff(expected, axis=1))
-    steps = steps[steps > least]
+    steps = steps[(steps > least) & (surface[:, 1:] != surface[:, :-1])]
     seen = float(np.maximum(1.0 - 2.0 * least / steps, 0.0).sum())
     chance = _between_by_chance(sample, low - expected, high - expected, least)
     return _Edges(len(steps), seen, int(swapped.sum()), int(mixed.sum()), chance, ~swapped & ~mixed)
