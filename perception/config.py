@@ -113,8 +113,9 @@ class LidarConfig(StrictModel):
     shared_angle: Positive = 0.05
     """Angle between beams over which the correlation of the shared error falls to 2 / e [rad]."""
     edge_shift: Annotated[float, Field(ge=0, le=0.2)] = 0.0
-    """Mean angle by which edges, where neighbouring ranges differ by more than ``outlier_least``, are seen too far left
-    or right [rad]; Laplace: the beams between report the surface on the other side."""
+    """Mean angle by which edges, where neighbouring beams meet two solids whose ranges differ by more than
+    ``outlier_least``, are seen too far left or right [rad]; Laplace: the beams between report the surface on the other
+    side."""
     edge_mixed: Probability = 0.0
     """Share of the edges at which a beam reports a range between both sides (mixed pixels), evenly drawn. For what
     follows from the beam's own width, give ``divergence_horizontal`` instead."""

@@ -157,6 +157,21 @@ def test_edges_are_seen_too_far_left_or_right_and_mixed_between_their_sides():
     assert share.mean() == pytest.approx(0.5, abs=0.08)
 
 
+def test_a_slanted_wall_has_no_edges():
+    """Along a wall at grazing incidence neighbouring ranges differ by metres; only its two ends are edges."""
+    builder = PrimitiveBuilder()
+    builder.add(BOX, (20.0, 0.5, 2.0), (12.0, 1.0, 0.0), class_name="wall")
+    builder.add(BOX, (60.0, 0.5, 2.0), (0.0, -25.0, 0.0), class_name="wall")
+    scene, turn = Scene(builder.build(), empty_primitives(), 0), np.tile(np.eye(3), (50, 1, 1))
+    lidar = Lidar(LidarConfig(**QUIET, outlier_least=0.05, edge_shift=1e-5, edge_mixed=1.0))
+    batch = lidar.scan_batch(scene, np.zeros((50, 3)), turn, stream=3, sensors=range(50), frame=0)
+    true, row = batch.true_ranges[0, 0].astype(float), lidar.true_ranges(scene, np.zeros((1, 3)), turn[:1])[1][0, 0]
+    met = np.isfinite(true)
+    steps = np.abs(np.diff(true))[met[1:] & met[:-1] & (row[1:] == row[:-1])]
+    assert (steps > 0.05).sum() > 50
+    assert np.abs(batch.ranges[:, 0][:, met] - true[met]).max() < 1e-5
+
+
 def test_without_them_not_a_bit_changes_and_the_rest_of_the_noise_stays_its_own():
     plain = {"range_noise": 0.02, "dropout": 0.05, "crosstalk": 0.01, "frames": 2}
     before, _ = errors_of(**plain)

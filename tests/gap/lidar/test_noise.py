@@ -86,7 +86,7 @@ def test_the_fit_finds_what_the_lidar_was_told():
     assert found["range_resolution"].value == 0.005
     tolerance = {
         "range_noise": 0.1, "shared_noise": 0.12, "shared_angle": 0.3, "outlier_short": 0.3, "outlier_long": 0.3,
-        "outlier_angle": 0.3, "edge_shift": 0.25,
+        "outlier_angle": 0.3, "edge_shift": 0.25, "edge_mixed": 0.25,
         "dropout": 0.05,
     }  # fmt: skip
     for name, share in tolerance.items():
@@ -95,8 +95,6 @@ def test_the_fit_finds_what_the_lidar_was_told():
         assert item.ci_low <= item.value <= item.ci_high
         assert item.identifiable, name
     assert found["range_bias"].value == pytest.approx(0.0, abs=0.002)
-    # On slanted walls, which count as edges, mixing hides within the core: it is found too rarely, never invented.
-    assert 0.0 < found["edge_mixed"].value < 1.2 * TOLD["edge_mixed"]
     # Small outliers beside an edge pass for the edge's: fewer and larger ones are left, of the same mean error.
     total = [
         value("outlier_long") * (value("outlier_least") + value("outlier_long_size") * gamma(1 + 1 / shape))
