@@ -23,7 +23,7 @@ from .sources import ErrorSplit, Fix, Share, Source
 
 _RANGE: dict[str, tuple[Source, str, str]] = {
     "pose": ("reference", "Log's poses", "goes away when each scan is laid on the map: the logged pose is off"),
-    "pose_left": ("reference", "Poses, left over", "scans of one pass are still off together"),
+    "pose_left": ("reference", "Poses, left over", "neighbouring beams are still off together"),
     "map": ("scene", "Map", "the same wall is off in every pass: the map is not exact there"),
     "sensor": ("sensor", "Sensor", "differs from scan to scan: the lidar's own noise"),
 }

@@ -10,9 +10,9 @@ Real lidar residuals are not white. Four parts are told apart, each estimated wh
    (1 - (1 + a) exp(-a)) with a = lag / angle (Cressie, *Statistics for Spatial Data*, 1993, sections 2.4 and 2.6).
 3. **Edges**: where neighbouring beams should meet two surfaces whose ranges differ by more than an outlier's least
    size, as many beams m report the other side as a Laplace distributed shift of the edge of scale s makes on average,
-   m = 1 / (2 sinh(spacing / 2 s)); others report a range between both sides. Of those are seen the ones off either side by an outlier's least size, at
-   a step J a share 1 - 2 least / J, beside edges that are not shifted by a beam, a share 1 - exp(-spacing / 2 s); away
-   from edges as many outliers of that size are counted, and taken off.
+   m = 1 / (2 sinh(spacing / 2 s)); others report a range between both sides. Of those are seen the ones off either
+   side by an outlier's least size, at a step J a share 1 - 2 least / J, beside edges that are not shifted by a beam, a
+   share 1 - exp(-spacing / 2 s); away from edges as many outliers of that size are counted, and taken off.
 4. **Runs of outliers**: what remains of the residuals beyond ``OUTLIER`` robust deviations. Short ones by the density
    of unmapped things per metre that gives the counted number, sum(1 - exp(-density * r)) = n; long ones by their share.
    The mean length L of runs of equal sign from that of the run that an outlier is in, 2 L - 1 if lengths are geometric,

@@ -7,10 +7,13 @@ Every judged beam gets a label. Beams on a mapped surface are the core; their me
 - map: what the same piece of surface is off by, across itself, in different stretches of the run, a random effect
   (analysis of variance by moments, Searle, Casella and McCulloch, *Variance Components*, 1992): the mean product of a
   piece's residuals in two stretches;
-- pose left: what scans of one stretch share at a piece beyond that: alignment and slow changes;
-- sensor: what remains from scan to scan.
+- sensor: what neighbouring beams of one scan do not share on one surface: squares off the line through ``WINDOW``
+  residuals, which follow a chi-squared distribution of ``WINDOW`` - 2 degrees of freedom; of these the lower quartile,
+  the least spoilt by edges, in bins of range;
+- pose left: the remainder, which beams share: the alignment of single scans, slow changes, walls that are not flat,
+  people close to a wall.
 
-Intervals: bootstrap over stretches.
+Intervals: bootstrap over stretches, widened to Student's t for as many.
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import chi2, norm
+from scipy.stats import t as student
 
 from ...common.errors import InputError
 from ...common.geometry import FloatArray
@@ -71,6 +76,16 @@ MISFIT_SHARE = 0.3
 MOST_BEAMS = 600_000
 """Beams that are judged; of longer logs every n-th scan is taken."""
 REPLICATES = 200
+LEAST_STRETCHES = 4
+"""Stretches below which there is no interval."""
+WINDOW = 6
+"""Neighbouring beams whose residuals are held against a line."""
+QUARTILE = 0.25
+BIN_WINDOWS = 400
+"""Windows in a bin of range, at least."""
+MOST_BINS = 8
+LEAST_WINDOWS = 40
+"""Windows below which the local noise of the scans stands in for the sensor's part."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +206,7 @@ def measure_residuals(
     label_raw = _raw_labels(scans, raw.ranges, label, core)
     variance, shares = _split(
         scans, aligned.ranges, _residual(scans.ranges, raw.ranges), residual, label, label_raw,
-        _pieces(aligned.surface, aligned.ranges, alignment.pose, scans), stretch, seed,
+        aligned.surface, _pieces(aligned.surface, aligned.ranges, alignment.pose, scans), stretch, noise, seed,
     )  # fmt: skip
     counts, beams = _by_label(label, stretch, seed)
     _, beams_raw = _by_label(label_raw, stretch, seed)
@@ -351,7 +366,8 @@ def _incidence(expected: NDArray[np.float32], scans: Scans) -> FloatArray:
 
 def _split(
     scans: Scans, expected: NDArray[np.float32], raw: FloatArray, aligned: FloatArray, label: NDArray[np.uint8],
-    label_raw: NDArray[np.uint8], piece: NDArray[np.int64], stretch: NDArray[np.int64], seed: int,
+    label_raw: NDArray[np.uint8], surface: NDArray[np.int32], piece: NDArray[np.int64], stretch: NDArray[np.int64],
+    noise: float, seed: int,
 ) -> tuple[dict[str, float], dict[str, Share]]:  # fmt: skip
     """Return the parts of the core's mean square at reference poses [m^2], and their shares with intervals."""
     use = (label == SENSOR) & ((label_raw == SENSOR) | (label_raw == POSE)) & (piece >= 0)
@@ -367,28 +383,40 @@ def _split(
             for w in (np.ones(len(own)), np.clip(raw[scan, beam], -CORE_MOST, CORE_MOST) ** 2, own**2)
         ]
     )
-    table = _piece_table(own * slope, slope, place, scan, run)
-    one = np.ones(len(numbers))
-    parts = _parts(moments, table, one)
-    names = ("pose", "map", "pose_left", "sensor")
+    table = _piece_table(own * slope, slope, place, run)
+    # A stretch without any beam of the core has no windows either, whatever number it gets here.
+    of_scan = np.minimum(np.searchsorted(numbers, stretch), len(numbers) - 1)
+    windows = _windows(np.where(use, aligned, np.nan), expected, surface, of_scan, len(numbers), noise)
+    parts = _parts(moments, table, windows, np.ones(len(numbers)))
     shares = parts / max(parts.sum(), 1e-12)
     low: list[float | None] = [None] * 4
     high: list[float | None] = [None] * 4
-    if len(numbers) >= 4:
+    if len(numbers) >= LEAST_STRETCHES:
         draw = generator(seed, "gap.lidar.residuals", "variance")
         drawn = np.empty((REPLICATES, 4))
         for k in range(REPLICATES):
             weight = np.bincount(draw.integers(0, len(numbers), len(numbers)), minlength=len(numbers)).astype(
                 np.float64
             )
-            found = _parts(moments, table, weight)
+            found = _parts(moments, table, windows, weight)
             drawn[k] = found / max(found.sum(), 1e-12)
-        ends = np.quantile(drawn, [0.025, 0.975], axis=0)
+        ends = _interval(shares, drawn, len(numbers))
         low, high = ends[0].tolist(), ends[1].tolist()
+    names = ("pose", "map", "pose_left", "sensor")
     return (
         dict(zip(names, parts.tolist(), strict=True)),
         {name: Share(float(shares[k]), low[k], high[k]) for k, name in enumerate(names)},
     )
+
+
+def _interval(value: FloatArray | float, drawn: FloatArray, stretches: int) -> FloatArray:
+    """Return both ends (2, ...) of the 95 % interval of shares, of bootstrap values (R, ...).
+
+    A bootstrap over n stretches is too narrow by sqrt((n - 1) / n), and takes a normal distribution for Student's.
+    """
+    wider = float(student(stretches - 1).ppf(0.975) / norm.ppf(0.975)) * np.sqrt(stretches / (stretches - 1.0))
+    ends: FloatArray = value + wider * (np.quantile(drawn, [0.025, 0.975], axis=0) - value)
+    return np.clip(ends, 0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -398,7 +426,6 @@ class _PieceTable:
     Attributes:
         scale: (K,) mean of what makes squares across the surface squares along the beam.
         total, beams: (K,) sum and number of residuals of a piece in a stretch. piece, run: (K,) which.
-        pairs, products: (K,) number of pairs of beams of different scans there, and the sum of their products.
     """
 
     scale: FloatArray
@@ -406,28 +433,77 @@ class _PieceTable:
     beams: FloatArray
     piece: NDArray[np.int64]
     run: NDArray[np.int64]
-    pairs: FloatArray
-    products: FloatArray
 
 
-def _piece_table(
-    own: FloatArray, slope: FloatArray, place: NDArray[np.int64], scan: NDArray[np.int64], run: NDArray[np.int64]
-) -> _PieceTable:
+def _piece_table(own: FloatArray, slope: FloatArray, place: NDArray[np.int64], run: NDArray[np.int64]) -> _PieceTable:
     runs = int(run.max()) + 1
     key, group = np.unique(place * runs + run, return_inverse=True)
-    _, small = np.unique(group * (int(scan.max()) + 1) + scan, return_inverse=True)
     total, beams = sum_by(group, own, len(key)), sum_by(group, np.ones(len(own)), len(key))
-    count = int(small.max()) + 1
-    within, number = sum_by(small, own, count), sum_by(small, np.ones(len(own)), count)
-    owner = np.zeros(count, np.int64)
-    owner[small] = group
-    products = total**2 - sum_by(owner, within**2, len(key))
-    pairs = beams**2 - sum_by(owner, number**2, len(key))
     _, piece = np.unique(key // runs, return_inverse=True)
-    return _PieceTable(sum_by(group, slope**-2, len(key)) / beams, total, beams, piece, key % runs, pairs, products)
+    return _PieceTable(sum_by(group, slope**-2, len(key)) / beams, total, beams, piece, key % runs)
 
 
-def _parts(moments: FloatArray, table: _PieceTable, weight: FloatArray) -> FloatArray:
+@dataclass(frozen=True)
+class _Windows:
+    """Windows of neighbouring residuals of one scan on one surface, by range.
+
+    Attributes:
+        squares, run: by bin, (N,) mean squares off a line at which a normal variable of that variance has its lower
+            quartile [m^2], in rising order, and the stretch of each.
+        beams: (bins, R) residuals of the core in each bin and stretch. noise: what stands in where there are none [m].
+    """
+
+    squares: list[FloatArray]
+    run: list[NDArray[np.int64]]
+    beams: FloatArray
+    noise: float
+
+    def variance(self, weight: FloatArray) -> float:
+        """Return the variance [m^2] that neighbours do not share, with stretches (R,) weighted."""
+        found = np.full(len(self.squares), np.nan)
+        for k, (squares, run) in enumerate(zip(self.squares, self.run, strict=True)):
+            below = np.cumsum(weight[run])
+            if below[-1] > 0.0:
+                found[k] = squares[np.searchsorted(below, QUARTILE * below[-1])]
+        known = ~np.isnan(found)
+        beams = (self.beams @ weight)[known]
+        return float(found[known] @ beams / beams.sum()) if beams.sum() > 0.0 else self.noise**2
+
+
+def _windows(
+    own: FloatArray, expected: NDArray[np.float32], surface: NDArray[np.int32], run: NDArray[np.int64], runs: int,
+    noise: float,
+) -> _Windows:  # fmt: skip
+    """Cut scans into windows.
+
+    Args:
+        own: (S, B) residuals of the core [m], NaN elsewhere. expected: (S, B) [m]. surface: (S, B). run: (S,) which of
+            the ``runs`` stretches. noise: of the scans without a map [m].
+    """
+    count, width = len(own), own.shape[1] // WINDOW
+    shape = (count, width, WINDOW)
+    window, met = (part[:, : width * WINDOW].reshape(shape) for part in (own, surface))
+    good = np.isfinite(window).all(axis=2) & (met == met[:, :, :1]).all(axis=2)
+    if good.sum() < LEAST_WINDOWS:
+        return _Windows([], [], np.zeros((0, runs)), noise)
+    line = np.column_stack([np.ones(WINDOW), np.linspace(-1.0, 1.0, WINDOW)])
+    squares = ((window[good] @ (np.eye(WINDOW) - line @ np.linalg.pinv(line))) ** 2).sum(axis=1)
+    squares /= chi2(WINDOW - 2).ppf(QUARTILE)
+    ranges = expected[:, : width * WINDOW].reshape(shape)[good].mean(axis=1).astype(np.float64)
+    owner = np.broadcast_to(run[:, None], good.shape)[good]
+    bins = int(np.clip(len(squares) // BIN_WINDOWS, 1, MOST_BINS))
+    edges = np.quantile(ranges, np.linspace(0.0, 1.0, bins + 1)[1:-1])
+    order = np.argsort(squares, kind="stable")
+    which = np.searchsorted(edges, ranges, side="right")[order]
+    mine = [order[which == k] for k in range(bins)]
+    core = np.isfinite(own)
+    index = np.searchsorted(edges, expected[core], side="right") * runs
+    index += np.broadcast_to(run[:, None], own.shape)[core]
+    beams = np.bincount(index, minlength=bins * runs).reshape(bins, runs).astype(np.float64)
+    return _Windows([squares[k] for k in mine], [owner[k] for k in mine], beams, noise)
+
+
+def _parts(moments: FloatArray, table: _PieceTable, windows: _Windows, weight: FloatArray) -> FloatArray:
     """Return pose, map, pose left and sensor [m^2] with stretches (R,) weighted."""
     count, raw, aligned = moments @ weight
     if not count:
@@ -444,13 +520,9 @@ def _parts(moments: FloatArray, table: _PieceTable, weight: FloatArray) -> Float
     beams = sum_by(table.piece, w * table.beams, size)[several]
     scaled = sum_by(table.piece, w * table.beams * table.scale, size)[several]
     across = float((product[several] / pairs[several] * scaled).sum() / beams.sum()) if beams.sum() > 0 else 0.0
-    inside = table.pairs > 0
-    weighed = (w * table.beams)[inside]
-    shared = table.products[inside] / table.pairs[inside] * table.scale[inside]
-    within = float((shared * weighed).sum() / weighed.sum()) if weighed.sum() > 0 else across
-    in_map = min(max(across, 0.0), aligned)
-    both = min(max(within, in_map), aligned)
-    return np.array([max(raw - aligned, 0.0), in_map, both - in_map, aligned - both])
+    sensor = min(windows.variance(weight), aligned)
+    in_map = min(max(across, 0.0), aligned - sensor)
+    return np.array([max(raw - aligned, 0.0), in_map, aligned - sensor - in_map, sensor])
 
 
 def _by_label(label: NDArray[np.uint8], stretch: NDArray[np.int64], seed: int) -> tuple[FloatArray, dict[str, Share]]:
@@ -469,9 +541,9 @@ def _per_stretch(mask: NDArray[np.bool_], stretch: NDArray[np.int64]) -> FloatAr
 def _share(part: FloatArray, total: FloatArray, seed: int, name: str) -> Share:
     """Return the share of sums by stretch, with a bootstrap over stretches."""
     value = float(part.sum() / max(total.sum(), 1.0))
-    if len(part) < 4:
+    if len(part) < LEAST_STRETCHES:
         return Share(value, None, None)
     draw = generator(seed, "gap.lidar.residuals", name).integers(0, len(part), (REPLICATES, len(part)))
     drawn = part[draw].sum(axis=1) / np.maximum(total[draw].sum(axis=1), 1.0)
-    low, high = np.quantile(drawn, [0.025, 0.975])
+    low, high = _interval(value, drawn, len(part))
     return Share(value, float(low), float(high))
