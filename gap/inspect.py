@@ -11,6 +11,7 @@ import numpy as np
 from ..common.geometry import wrap_angle
 from .clocks import REACH, Offset, coarse_offset, fine_offset, is_far, yaw_track
 from .fieldlog import SECOND, FieldLog, IntArray
+from .orders import timed_orders
 from .readers.sanity import suspicions
 
 TABLES = ("pose", "odom", "cmd", "wheel_cmd", "ticks", "scans", "events")
@@ -349,10 +350,7 @@ def _measurable(log: FieldLog, travel: float | None, clocks: Sequence[ClockFacts
         found.append(
             Measurable("closed-loop drive", True, "a path with its times, no commands: a fit to this run only")
         )
-    events = [event for event in log.events if event.kind not in ("jump", "parameters")]
-    kinds = ", ".join(sorted({event.kind for event in events})[:6])
-    task = Measurable("task times and routes", bool(events), f"events: {kinds}" if events else "no events of tasks")
-    found.append(task)
+    found.append(_tasks(log, poses))
     if log.simulated:
         found = [Measurable(item.what, False, "a simulated run is no real half of a gap") for item in found]
     return found
@@ -382,3 +380,16 @@ def _lidar(log: FieldLog, poses: bool) -> Measurable:
     if len(log.scans) < 50:
         return Measurable(what, False, f"only {len(log.scans)} scans")
     return Measurable(what, True, f"{len(log.scans)} scans of {log.scans.ranges.shape[1]} beams with poses")
+
+
+def _tasks(log: FieldLog, poses: bool) -> Measurable:
+    what = "task times and routes"
+    events = [event for event in log.events if event.kind not in ("jump", "parameters")]
+    if not events:
+        return Measurable(what, False, "no events of tasks")
+    count = timed_orders(log)
+    if count == 0:
+        kinds = ", ".join(sorted({event.kind for event in events})[:6])
+        return Measurable(what, False, f"no order that was taken and worked on; events: {kinds}")
+    told = f"{count} orders" if count > 1 else "1 order"
+    return Measurable(what, True, told if poses else f"{told}; times only: no positions to measure routes by")

@@ -86,6 +86,11 @@ def has_orders(log: FieldLog) -> bool:
     return any(event.kind == "order_taken" for event in log.events)
 
 
+def timed_orders(log: FieldLog) -> int:
+    """Return of how many orders a log tells how long they took."""
+    return sum(events[-1][0].t_ns > events[0][0].t_ns for events in _cut(log.events))
+
+
 def measure_orders(log: FieldLog, *, seed: int = 0) -> OrderGap:
     """Measure where the time of a robot's orders goes.
 

@@ -20,6 +20,7 @@ from .rosfile import (
     Channel,
     CutError,
     OpenChannel,
+    RecordScan,
     Stream,
     open_source,
     unpack,
@@ -89,37 +90,23 @@ class _Fields:
         return self.blob().decode()
 
 
-class _Scan:
+class _Scan(RecordScan):
+    pattern = _RECORD
+
     def __init__(self, account: Account, open_channel: OpenChannel) -> None:
-        self._account, self._open_channel = account, open_channel
+        super().__init__(account)
+        self._open_channel = open_channel
         self._schemas: dict[int, tuple[str, str, bytes]] = {}
         self._streams: dict[int, Stream] = {}
-        self._ended = False
         self.library = ""
 
     def run(self, source: ByteSource) -> None:
         """Read the whole file."""
-        self._records(source, None)
-        if not self._ended and not self._account.cut:
-            self._account.cut = "its end is missing"
+        self.read_records(source, None)
+        if not self.ended and not self.account.cut:
+            self.account.cut = "its end is missing"
 
-    def _records(self, source: ByteSource, chunk_at: int | None) -> None:
-        """Read records to the end; ``chunk_at`` is the place of a chunk that was unpacked, None at the file's level."""
-        while source.remaining > 0 and not self._ended:
-            start = source.position
-            at = start if chunk_at is None else chunk_at
-            try:
-                sound = self._record(source, at)
-            except CutError:
-                sound = False
-            if sound:
-                if chunk_at is None:
-                    self._account.read += source.position - start
-                continue
-            if not self._take_up(source, start, at, chunk_at is None):
-                return
-
-    def _record(self, source: ByteSource, at: int) -> bool:
+    def read_record(self, source: ByteSource, at: int) -> bool:
         """Read one record; False if what stands here is none."""
         kind, length = _LENGTH.unpack(source.take(9))
         if kind == _MESSAGE:
@@ -134,7 +121,7 @@ class _Scan:
         if kind == 0 or 0x10 <= kind < 0x80:
             return False  # no such record: these bytes are damaged
         source.skip(length)
-        self._ended = kind in (_DATA_END, _FOOTER)
+        self.ended = kind in (_DATA_END, _FOOTER)
         return True
 
     def _message(self, source: ByteSource, length: int, at: int) -> bool:
@@ -144,14 +131,14 @@ class _Scan:
         stream = self._streams.get(number)
         if stream is None or stamp > MAX_STAMP:
             source.skip(length - 22)
-            self._account.lose("message of a channel that is not in the file, or with a damaged time", at)
+            self.account.lose("message of a channel that is not in the file, or with a damaged time", at)
             return True
         if stream.sink is None or length > MAX_CHUNK:
             source.skip(length - 22)
         else:
             stream.sink(stamp, source.take(length - 22))
         stream.count += 1
-        self._account.seen(stamp)
+        self.account.seen(stamp)
         return True
 
     def _describe(self, kind: int, fields: _Fields, at: int) -> None:
@@ -169,7 +156,7 @@ class _Scan:
                 channel = Channel(fields.text(), full_name(name), fields.text(), definition, form)
                 self._streams[number] = self._open_channel(channel)
         except (struct.error, ValueError):
-            self._account.lose("damaged schema or channel record", at)
+            self.account.lose("damaged schema or channel record", at)
 
     def _chunk(self, source: ByteSource, length: int, at: int) -> bool:
         _, _, size, checksum = _CHUNK_HEAD.unpack(source.take(_CHUNK_HEAD.size))
@@ -187,12 +174,12 @@ class _Scan:
             return False
         if packed_size > MAX_CHUNK:
             source.skip(packed_size)
-            self._account.lose(f"chunk of more than {MAX_CHUNK >> 20} MiB, left out", at)
+            self.account.lose(f"chunk of more than {MAX_CHUNK >> 20} MiB, left out", at)
             return True
         packed = source.take(source.remaining if cut else packed_size)
         data = self._unpacked(codec, packed, size, 0 if cut else checksum, at, cut)
         if data is not None:
-            self._records(ByteSource(None, len(data), data), at)
+            self.read_records(ByteSource(None, len(data), data), at)
         if cut:
             raise CutError
         return True
@@ -200,7 +187,7 @@ class _Scan:
     def _goes_on(self, source: ByteSource) -> bool:
         """Tell whether sound records follow further on: then a length is wrong, and the file is not cut off here."""
         here = source.position
-        found = source.search(_RECORD, self._plausible)
+        found = source.search(_RECORD, self.is_plausible)
         source.rewind(here)
         return found
 
@@ -208,24 +195,14 @@ class _Scan:
         try:
             data = bytes(packed) if codec == "" else unpack(codec, packed, size, partial=cut)
         except ValueError:
-            self._account.lose(f"{codec} chunk that cannot be unpacked, left out", at)
+            self.account.lose(f"{codec} chunk that cannot be unpacked, left out", at)
             return None
         if checksum and zlib.crc32(data) != checksum:
-            self._account.lose("chunk whose checksum is wrong, left out", at)
+            self.account.lose("chunk whose checksum is wrong, left out", at)
             return None
         return data
 
-    def _take_up(self, source: ByteSource, start: int, at: int, outer: bool) -> bool:
-        """After damage: pass to the next record that makes sense. False if the file ends here."""
-        source.rewind(start + 1)
-        if source.search(_RECORD, self._plausible):
-            self._account.lose("stretch of damaged bytes, passed over", at)
-            return True
-        if outer:
-            self._account.cut = f"it breaks off within a record ({self._account.size - start} bytes of it are left)"
-        return False
-
-    def _plausible(self, view: memoryview) -> bool:
+    def is_plausible(self, view: memoryview) -> bool:
         if len(view) < 9:
             return False
         kind, length = _LENGTH.unpack_from(view, 0)
@@ -240,7 +217,7 @@ class _Scan:
         if not 22 <= length <= MAX_CHUNK or len(view) < 31:
             return False
         number, _, stamp, _ = _MESSAGE_HEAD.unpack_from(view, 9)
-        return number in self._streams and abs(stamp - self._account.last_ns) < _DAY_NS
+        return number in self._streams and abs(stamp - self.account.last_ns) < _DAY_NS
 
 
 def full_name(name: str) -> str:

@@ -11,7 +11,18 @@ import struct
 from pathlib import Path
 
 from ...common.errors import InputError
-from .rosfile import MAX_CHUNK, Account, ByteSource, Channel, CutError, OpenChannel, Stream, open_source, unpack
+from .rosfile import (
+    MAX_CHUNK,
+    Account,
+    ByteSource,
+    Channel,
+    CutError,
+    OpenChannel,
+    RecordScan,
+    Stream,
+    open_source,
+    unpack,
+)
 
 MAGIC = b"#ROSBAG V2.0\n"
 _MESSAGE, _BAG_HEADER, _CHUNK, _CONNECTION = 2, 3, 5, 7
@@ -64,39 +75,26 @@ def parse_header(header: memoryview) -> dict[bytes, bytes]:
     return fields
 
 
-class _Scan:
+class _Scan(RecordScan):
+    pattern = _RECORD
+
     def __init__(self, account: Account, open_channel: OpenChannel) -> None:
-        self._account, self._open_channel = account, open_channel
+        super().__init__(account)
+        self._open_channel = open_channel
         self._streams: dict[int, Stream] = {}
         self._index_pos = 0
         self._layout: tuple[int, int, int, int] | None = None
 
     def run(self, source: ByteSource) -> None:
         """Read the whole file."""
-        self._records(source, None)
-        account = self._account
+        self.read_records(source, None)
+        account = self.account
         if not account.cut and self._index_pos == 0:
             account.cut = "the recorder did not close it: it has no index"
         if account.cut and self._index_pos > account.size:
             account.cut += f"; {account.size / self._index_pos:.0%} of its data is there"
 
-    def _records(self, source: ByteSource, chunk_at: int | None) -> None:
-        """Read records to the end; ``chunk_at`` is the place of a chunk that was unpacked, None at the file's level."""
-        while source.remaining > 0:
-            start = source.position
-            at = start if chunk_at is None else chunk_at
-            try:
-                sound = self._record(source, at)
-            except CutError:
-                sound = False
-            if sound:
-                if chunk_at is None:
-                    self._account.read += source.position - start
-                continue
-            if not self._take_up(source, start, at, chunk_at is None):
-                return
-
-    def _record(self, source: ByteSource, at: int) -> bool:
+    def read_record(self, source: ByteSource, at: int) -> bool:
         """Read one record; False if what stands here is none."""
         (length,) = _U32.unpack(source.take(4))
         if not 4 < length <= _MAX_HEADER:
@@ -143,7 +141,7 @@ class _Scan:
         stream = self._streams.get(conn)
         if stream is None or nanoseconds >= 1_000_000_000:
             source.skip(size)
-            self._account.lose("message of a connection that is not in the file, or with a damaged time", at)
+            self.account.lose("message of a connection that is not in the file, or with a damaged time", at)
             return True
         stamp = seconds * 1_000_000_000 + nanoseconds
         if stream.sink is None or size > MAX_CHUNK:
@@ -151,7 +149,7 @@ class _Scan:
         else:
             stream.sink(stamp, source.take(size))
         stream.count += 1
-        self._account.seen(stamp)
+        self.account.seen(stamp)
         return True
 
     def _connection(self, fields: dict[bytes, bytes], data: dict[bytes, bytes], at: int) -> bool:
@@ -160,7 +158,7 @@ class _Scan:
             topic = fields[b"topic"].decode()
             package, _, name = data[b"type"].decode().rpartition("/")
         except (KeyError, struct.error, UnicodeDecodeError):
-            self._account.lose("damaged connection record", at)
+            self.account.lose("damaged connection record", at)
             return True
         if number not in self._streams:
             channel = Channel(
@@ -182,7 +180,7 @@ class _Scan:
             return True  # its records simply come next
         if codec not in ("bz2", "lz4"):
             source.skip(size)
-            self._account.lose(f"chunk of the unknown compression '{codec}', left out", at)
+            self.account.lose(f"chunk of the unknown compression '{codec}', left out", at)
             return True
         (whole,) = _U32.unpack(fields[b"size"])
         cut = size > source.remaining
@@ -195,26 +193,14 @@ class _Scan:
                 raise ValueError("too large")
             data = unpack(codec, packed, whole, partial=cut)
         except ValueError:
-            self._account.lose(f"{codec} chunk that cannot be unpacked, left out", at)
+            self.account.lose(f"{codec} chunk that cannot be unpacked, left out", at)
             return True
-        self._records(ByteSource(None, len(data), data), at)
+        self.read_records(ByteSource(None, len(data), data), at)
         if cut:
             raise CutError
         return True
 
-    def _take_up(self, source: ByteSource, start: int, at: int, outer: bool) -> bool:
-        """After damage: pass to the next record that makes sense. False if the file ends here."""
-        source.rewind(start + 1)
-        found = source.search(_RECORD, self._plausible)
-        if found:
-            self._account.lose("stretch of damaged bytes, passed over", at)
-            return True
-        if outer:
-            left = self._account.size - start
-            self._account.cut = f"it breaks off within a record ({left} bytes of it are left)"
-        return False
-
-    def _plausible(self, view: memoryview) -> bool:
+    def is_plausible(self, view: memoryview) -> bool:
         (length,) = _U32.unpack_from(view, 0)
         fields = parse_header(view[4 : 4 + length])
         if fields.get(b"op") == b"\x05":
@@ -224,4 +210,4 @@ class _Scan:
         seconds, nanoseconds = struct.unpack("<II", fields[b"time"])
         stamp = seconds * 1_000_000_000 + nanoseconds
         known = _U32.unpack(fields[b"conn"])[0] in self._streams
-        return known and (self._account.last_ns == 0 or abs(stamp - self._account.last_ns) < _DAY_NS)
+        return known and (self.account.last_ns == 0 or abs(stamp - self.account.last_ns) < _DAY_NS)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import bz2
 import hashlib
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -225,6 +226,56 @@ class ByteSource:
         if fresh > 0:
             self._hash.update(memoryview(more)[len(more) - fresh :])
             self._hashed = offset + len(more)
+
+
+class RecordScan(ABC):
+    """Reads records one after the other, and takes up reading again after damage.
+
+    Attributes:
+        account: what was read and what was lost.
+        ended: set by who reads a record that ends the file.
+    """
+
+    pattern: re.Pattern[bytes]
+    """How a record begins that reading may take up again at."""
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+        self.ended = False
+
+    def read_records(self, source: ByteSource, chunk_at: int | None) -> None:
+        """Read records to the end; ``chunk_at`` is the place of a chunk that was unpacked, None at the file's level."""
+        while source.remaining > 0 and not self.ended:
+            start = source.position
+            at = start if chunk_at is None else chunk_at
+            try:
+                sound = self.read_record(source, at)
+            except CutError:
+                sound = False
+            if sound:
+                if chunk_at is None:
+                    self.account.read += source.position - start
+                continue
+            if not self._take_up(source, start, at, chunk_at is None):
+                return
+
+    def _take_up(self, source: ByteSource, start: int, at: int, outer: bool) -> bool:
+        """After damage: pass to the next record that makes sense. False if the file ends here."""
+        source.rewind(start + 1)
+        if source.search(self.pattern, self.is_plausible):
+            self.account.lose("stretch of damaged bytes, passed over", at)
+            return True
+        if outer:
+            self.account.cut = f"it breaks off within a record ({self.account.size - start} bytes of it are left)"
+        return False
+
+    @abstractmethod
+    def read_record(self, source: ByteSource, at: int) -> bool:
+        """Read one record; False if what stands here is none. ``at``: the byte of the file that damage is told of."""
+
+    @abstractmethod
+    def is_plausible(self, view: memoryview) -> bool:
+        """Tell whether bytes that begin like a record make sense as one."""
 
 
 def unpack(codec: str, packed: memoryview, size: int, *, partial: bool = False) -> bytes:

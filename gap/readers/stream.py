@@ -41,11 +41,8 @@ class LineStream:
         self.cut: str | None = None
 
     def __iter__(self) -> Iterator[bytes]:
-        rest, first = b"", True
-        for data in self._content():
-            if first:
-                data, first = data.removeprefix(b"\xef\xbb\xbf"), False
-            self.size += len(data)
+        rest = b""
+        for data in self.blocks():
             end = data.rfind(b"\n") + 1
             if end:
                 yield rest + data[:end]
@@ -58,6 +55,15 @@ class LineStream:
                 )
         if rest:
             yield rest
+
+    def blocks(self) -> Iterator[bytes]:
+        """Yield the content in blocks that end anywhere, without a byte order mark."""
+        first = True
+        for data in self._content():
+            if first:
+                data, first = data.removeprefix(b"\xef\xbb\xbf"), False
+            self.size += len(data)
+            yield data
 
     def _content(self) -> Iterator[bytes]:
         digest = hashlib.sha256()

@@ -1,7 +1,8 @@
-"""VDA 5050 messages, 2.x and 3.0, one JSON text a line: what a fleet's MQTT broker saw.
+"""VDA 5050 messages, 2.x and 3.0, as JSON: what a fleet's MQTT broker saw.
 
-Lines may be bare payloads, payloads behind their topic (as ``mosquitto_sub -v`` prints them, with or without a time in
-front), or objects with ``topic`` and ``payload``. Messages: VDA 5050, "Interface for the communication between
+Messages may be bare payloads, payloads behind their topic (as ``mosquitto_sub -v`` prints them, with or without a time
+in front), or objects with ``topic`` and ``payload``; each on a line of its own, pretty-printed over several, written
+one after the other, or in an array (see ``jsonstream``). Messages: VDA 5050, "Interface for the communication between
 automated guided vehicles and a master control", versions 2.0 to 3.0; 3.0 calls ``agvPosition``
 ``mobileRobotPosition`` and ``batteryState`` ``powerSupply``. Positions are the vehicle's own localisation: no
 independent truth, and there are no commands, so such logs give the gap of task times and routes only.
@@ -11,7 +12,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from ...common.errors import InputError
 from ...common.geometry import wrap_angle
 from ..fieldlog import MAX_BAD_SHARE, SECOND, FieldLog, FileReport, Finding, LogEvent, LogReport
 from .columns import reckon
+from .jsonstream import JsonRecords
 from .options import ReadOptions
 from .records import Table, sort_out_times
 from .stream import LineStream, Rows
@@ -35,12 +36,11 @@ _MAX_EVENTS = 500_000
 
 
 def looks_like_vda5050(head: bytes) -> bool:
-    """Tell by the first bytes of a file whether its lines are such messages."""
-    for line in head.split(b"\n")[:20]:
-        brace = line.find(b"{")
-        if brace >= 0 and (b'"serialNumber"' in line or b'\\"serialNumber\\"' in line):
-            return b'"headerId"' in line or b'\\"headerId\\"' in line
-    return False
+    """Tell by the first bytes of a file whether such messages stand in it."""
+    brace = head.find(b"{")
+    if brace < 0 or head.count(b"\n", 0, brace) >= 20:
+        return False
+    return all(b'"%s"' % key in head or b'\\"%s\\"' % key in head for key in (b"serialNumber", b"headerId"))
 
 
 @dataclass
@@ -64,31 +64,34 @@ def read_vda5050(path: Path, options: ReadOptions) -> list[FieldLog]:
     ``operating_mode``, ``battery`` (whole per cent), ``emergency_stop``, ``connection``, ``instant_actions``.
 
     Raises:
-        InputError: the file cannot be read, holds no message, or more than 5 % of its lines are none.
+        InputError: the file cannot be read, holds no message, or more than 5 % of its records are none.
     """
     stream = LineStream(path)
     vehicles: dict[tuple[str, str], _Vehicle] = {}
     bad: list[int] = []
     count = 0
-    for number, line in _lines(stream):
-        if not line.strip():
+    topic = ""
+    for record in JsonRecords(stream.blocks()):
+        if not record.is_object and _topic_kind(record.before):
+            topic = record.before  # its payload begins on the next line
             continue
         count += 1
-        message = parse_line(line)
+        message = parse_message(record.before.strip() or topic, record.value)
+        topic = ""
         if message is None:
-            bad.append(number)
+            bad.append(record.line)
             continue
         kind, body, t_ns = message
         key = (str(body.get("manufacturer", "")), str(body.get("serialNumber", "")))
-        _take(vehicles.setdefault(key, _Vehicle()), kind, body, t_ns, number)
+        _take(vehicles.setdefault(key, _Vehicle()), kind, body, t_ns, record.line)
     if not vehicles or len(bad) > MAX_BAD_SHARE * count:
         where = f"{path}, line {bad[0]}" if bad else str(path)
         raise InputError(
-            f"{len(bad)} of {count} lines are no VDA 5050 message with a time and a serial number",
+            f"{len(bad)} of {count} records are no VDA 5050 message with a time and a serial number",
             where=where,
-            mend="give one JSON message a line, with or without its topic in front",
+            mend="give JSON messages, with or without their topic in front, or an array of them",
         )
-    skipped = [Finding("line that is no VDA 5050 message", len(bad), bad[0])] if bad else []
+    skipped = [Finding("record that is no VDA 5050 message", len(bad), bad[0])] if bad else []
     if stream.cut is not None:
         skipped.append(Finding(stream.cut, 1, count))
     serials = [serial for _, serial in vehicles]
@@ -103,26 +106,33 @@ def read_vda5050(path: Path, options: ReadOptions) -> list[FieldLog]:
     ]
 
 
-def parse_line(line: bytes) -> tuple[str, dict[str, Any], int] | None:
-    """Return kind, payload and time [ns since 1970] of a line; None if it is no message."""
-    text = line.decode("utf-8", errors="replace")
-    brace = text.find("{")
-    if brace < 0:
-        return None
-    topic = _TOPIC.search(text[: brace + 1])
-    try:
-        body = json.loads(text[brace:])
-        outer = body.get("topic") if isinstance(body, dict) and "payload" in body else None
-        if outer is not None:
-            body = body["payload"]
+def parse_message(before: str, body: Any) -> tuple[str, dict[str, Any], int] | None:
+    """Return kind, payload and time [ns since 1970] of a record; None if it is no message.
+
+    Args:
+        before: text in front of it, perhaps its topic.
+        body: the object.
+    """
+    outer = body.get("topic") if isinstance(body, dict) and "payload" in body else None
+    if outer is not None:
+        body = body["payload"]
+        try:
             body = json.loads(body) if isinstance(body, str) else body
-    except (ValueError, RecursionError):
-        return None
+        except (ValueError, RecursionError):
+            return None
     if not isinstance(body, dict) or "serialNumber" not in body:
         return None
-    named = topic[4] if topic else str(outer).rsplit("/", 1)[-1] if outer else ""
+    named = str(outer).rsplit("/", 1)[-1] if outer else ""
     t_ns = _time(body.get("timestamp"))
-    return None if t_ns is None else (named if named in _KINDS else _kind(body), body, t_ns)
+    if t_ns is None:
+        return None
+    return _topic_kind(before) or (named if named in _KINDS else _kind(body)), body, t_ns
+
+
+def _topic_kind(text: str) -> str:
+    """Return the kind of message that a topic at the end of a text names, empty without one."""
+    topic = _TOPIC.search(f"{text} {{")
+    return topic[4] if topic and topic[4] in _KINDS else ""
 
 
 def _kind(body: dict[str, Any]) -> str:
@@ -149,14 +159,6 @@ def _time(stamp: Any) -> int | None:
         return None
     when = when if when.tzinfo is not None else when.replace(tzinfo=UTC)
     return int(when.timestamp()) * SECOND + when.microsecond * 1000
-
-
-def _lines(stream: LineStream) -> Iterator[tuple[int, bytes]]:
-    number = 0
-    for block in stream:
-        for line in block.splitlines():
-            number += 1
-            yield number, line
 
 
 def _take(vehicle: _Vehicle, kind: str, body: dict[str, Any], t_ns: int, line: int) -> None:

@@ -1,14 +1,19 @@
 """VDA 5050 dumps and TUM trajectories."""
 
+import itertools
 import json
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from floorcast.common.errors import InputError
 from floorcast.gap.inspect import inspect
-from floorcast.gap.readers import detect_format, read_log
+from floorcast.gap.readers import detect_format, read_log, stream
+from floorcast.gap.readers.jsonstream import JsonRecords
 
 from .synthetic import drive, wander
 
@@ -104,10 +109,79 @@ def test_bad_lines_of_a_dump_are_counted_and_too_many_refused(tmp_path):
     path.write_text("\n".join(lines) + "\n")
     logs = read_log(path)
     assert sum(len(log.pose) for log in logs) == 78
-    assert "1 x line that is no VDA 5050 message (first at line 21)" in "\n".join(logs[0].report.lines())
+    assert "1 x record that is no VDA 5050 message (first at line 21)" in "\n".join(logs[0].report.lines())
     path.write_text("\n".join([*lines[:40], *["oops"] * 5]) + "\n")
-    with pytest.raises(InputError, match="6 of 45 lines"):
+    with pytest.raises(InputError, match="6 of 45 records"):
         read_log(path)
+
+
+def pretty(lines):
+    return "".join(json.dumps(body, indent=2) + "\n" for _, body in lines)
+
+
+def pretty_topics(lines):
+    return "".join(f"uagv/v2/ACME/{b['serialNumber']}/{kind}\n{json.dumps(b, indent=1)}\n\n" for kind, b in lines)
+
+
+def together(lines):
+    return "".join(json.dumps(body) for _, body in lines)
+
+
+def array(lines):
+    return json.dumps([body for _, body in lines])
+
+
+def pretty_array(lines):
+    return json.dumps(
+        [{"topic": f"uagv/v2/ACME/{body['serialNumber']}/{kind}", "payload": body} for kind, body in lines], indent=4
+    )
+
+
+@pytest.mark.parametrize("form", [pretty, pretty_topics, together, array, pretty_array])
+def test_messages_over_several_lines_together_or_in_an_array_are_the_same_log(tmp_path, monkeypatch, form):
+    monkeypatch.setattr(stream, "BLOCK", 1000)
+    plain, other = tmp_path / "plain.jsonl", tmp_path / "other.json"
+    plain.write_text("\n".join(bare(*line) for line in fleet()) + "\n")
+    text = form(fleet())
+    other.write_text(text)
+    assert detect_format(other) == "vda5050"
+    for log, wanted in zip(read_log(other), read_log(plain), strict=True):
+        assert log.events == wanted.events
+        np.testing.assert_array_equal(log.pose, wanted.pose)
+    # One message torn in its middle costs itself, and is told with its line.
+    torn = text.index('"headerId": 17')
+    other.write_text(text[: torn + 60] + text[torn + 200 :])
+    logs = read_log(other)
+    assert sum(log.report.files[0].used for log in logs) == 80
+    begin = text.rindex('{\n        "topic"' if form is pretty_array else "{", 0, torn)
+    (skipped,) = logs[0].report.files[0].skipped
+    assert (skipped.count, skipped.first_line) == (1, text.count("\n", 0, begin) + 1)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.integers(1, 400), max_size=20),
+    st.integers(0, 1500),
+    st.sampled_from([b"", b"{", b'"', b"}", b"\n", b"x"]),
+)
+def test_where_blocks_of_json_end_makes_no_difference(sizes, at, damage):
+    text = pretty_topics(fleet()[1:3]).encode()
+    text = text[:at] + damage + text[at + 3 :] if damage else text
+    ends = [0, *np.cumsum(sizes).tolist(), len(text)]
+    parts = [text[a:b] for a, b in itertools.pairwise(ends)]
+    assert list(JsonRecords(parts)) == list(JsonRecords([text]))
+
+
+def test_an_array_on_one_line_is_read_in_bounded_memory():
+    block = b"".join(b'{"headerId": 1, "values": [%d]}, ' % k for k in range(500))
+    tracemalloc.start()
+    count = sum(
+        record.value is not None for record in JsonRecords(itertools.chain([b"["], itertools.repeat(block, 40)))
+    )
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert count == 20_000
+    assert peak < 10 * len(block)
 
 
 def trajectory(path, rows, comma=False):

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from floorcast.gap.inspect import inspect
 from floorcast.gap.orders import has_orders, measure_orders
 from floorcast.gap.readers import read_log
 
@@ -103,3 +104,18 @@ def test_time_between_orders_is_of_none(tmp_path):
     assert [order.duration for order in gap.orders] == pytest.approx([21.0, 21.0])
     assert all(item.ci_low is None for item in gap.metrics)
     assert not has_orders(read(tmp_path, [line(0, 0, 0, 0, ""), line(0, 1, 0, 0, "")]))
+
+
+def test_inspection_promises_task_times_only_where_orders_give_them(tmp_path):
+    def told(lines):
+        (facts,) = inspect([read(tmp_path, lines)]).logs
+        (item,) = [item for item in facts.measurable if item.what == "task times and routes"]
+        return item.possible, item.why
+
+    assert told([*an_order(0, "A", 1.0), *an_order(100, "B", 1.0)]) == (True, "2 orders")
+    idle = [line(0, k, 0.0, 0.0, "", driving=k % 2 == 0) for k in range(5)]
+    possible, why = told(idle)
+    assert not possible
+    assert "no order that was taken" in why
+    nowhere = [(at, {**body, "agvPosition": None}) for at, body in an_order(0, "A", 1.0)]
+    assert told(nowhere) == (True, "1 order; times only: no positions to measure routes by")
