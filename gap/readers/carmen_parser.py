@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field
 from math import isfinite, pi
 from pathlib import Path
@@ -76,12 +75,10 @@ class Laser:
 
 @dataclass(frozen=True)
 class _Scan:
-    """One scan as plain Python reads it; ``start`` and ``step`` as in ``Laser``."""
+    """One scan as plain Python reads it."""
 
     head: list[float]
     ranges: FloatArray
-    start: float
-    step: float
 
 
 class CarmenParser:
@@ -174,9 +171,9 @@ class CarmenParser:
     def _read_scans(self, block: Block, lines: IntArray, kind: int) -> ScanRecords:
         laser = self.lasers[_KINDS[kind]]
         if laser.beams == 0:
-            first = next((scan for line in lines if (scan := _read_scan(block.text(line), kind)) is not None), None)
-            if first is not None and len(first.ranges):
-                laser.begin(len(first.ranges), first.start, first.step)
+            shapes = (_shape_of(block.text(line), kind) for line in lines)
+            if first := next((shape for shape in shapes if shape is not None), None):
+                laser.begin(*first)
         found = read_scans(block, lines, laser.beams, kind)
         for item in np.flatnonzero(found.state == UNREAD):
             scan = _read_scan(block.text(lines[item]), kind)
@@ -237,14 +234,29 @@ def _read_scan(text: bytes, kind: int) -> _Scan | None:
         return None
 
 
+def _shape_of(text: bytes, kind: int) -> tuple[int, float, float] | None:
+    """Return beams, start and step (see ``Laser``) of a line with a sound scan; None without one."""
+    scan = _read_scan(text, kind)
+    if scan is None or len(scan.ranges) == 0:
+        return None
+    beams = len(scan.ranges)
+    if kind != ROBOTLASER1:
+        return beams, -0.5 * pi, _STEPS.get(beams, 180.0 / beams) * pi / 180.0
+    words = text.split(None, 5)
+    try:
+        start, step = float(words[2]), float(words[4])
+    except ValueError:
+        return None
+    return (beams, start, step) if isfinite(start) and isfinite(step) else None
+
+
 def _read_old_scan(text: bytes) -> _Scan:
     _, count, rest = text.split(None, 2)
     beams = int(count)
     numbers = _numbers(rest, beams + 7)
     *poses, stamp = numbers[beams:].tolist()
     logged = float(rest.rsplit(None, 1)[1])
-    step = _STEPS.get(beams, 180.0 / max(beams, 1)) * pi / 180.0
-    return _Scan([stamp, logged, *poses], numbers[:beams], -0.5 * pi, step)
+    return _Scan([stamp, logged, *poses], numbers[:beams])
 
 
 def _read_new_scan(text: bytes) -> _Scan:
@@ -254,17 +266,15 @@ def _read_new_scan(text: bytes) -> _Scan:
     numbers = _numbers(words[9], after + 12)
     logged = float(words[9].rsplit(None, 1)[1])
     head = [float(numbers[after + 11]), logged, *numbers[after : after + 6].tolist()]
-    return _Scan(head, numbers[:beams], float(words[2]), float(words[4]))
+    return _Scan(head, numbers[:beams])
 
 
 def _numbers(text: bytes, count: int) -> FloatArray:
-    with warnings.catch_warnings():
-        # Text in place of a number; the count of numbers tells.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        values = np.fromstring(text, dtype=np.float64, count=count, sep=" ")
-    if len(values) != count:
+    # Not numpy.fromstring: where there are fewer than asked for, it fills up with what happens to be in memory.
+    words = text.split(None, count)[:count]
+    if len(words) != count:
         raise ValueError
-    return values
+    return np.array([float(word) for word in words])
 
 
 def _looks_corrected(block: Block) -> bool | None:

@@ -120,7 +120,7 @@ def find_dialect(head: bytes, options: ReadOptions, where: str) -> Dialect:
     Raises:
         InputError: it is no text, or has one column only.
     """
-    text = head.removeprefix(b"\xef\xbb\xbf").decode("utf-8", errors="replace")
+    text = _in_utf8(head.removeprefix(b"\xef\xbb\xbf")).decode()
     lines = text.splitlines()[:50]
     data = [i for i, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")]
     if not data:
@@ -198,6 +198,7 @@ class _Gather:
             block = re.sub(rb"[ \t]+", b" ", re.sub(rb"(?m)^[ \t]+|[ \t\r]+$", b"", block))
         if not block.strip():
             return
+        block = _in_utf8(block)
         wrong: list[Any] = []
 
         def pass_over(row: Any) -> str:
@@ -351,6 +352,17 @@ class _Gather:
                 Finding(f"stamps taken for {guess} since 1970, as only that gives a date of our time", len(stamps), 1)
             )
         return replace(columns, unit=unit, said=said)
+
+
+def _in_utf8(text: bytes) -> bytes:
+    """Return text as UTF-8: what is none is taken for Windows' western code page, in which many tools still write."""
+    try:
+        text.decode()
+    except UnicodeDecodeError as error:
+        if error.end == len(text) and error.start > len(text) - 4:
+            return text[: error.start]  # a letter that the end of what was read has cut in two
+        return text.decode("cp1252", errors="replace").encode()
+    return text
 
 
 def _is_whole(block: bytes) -> bool:

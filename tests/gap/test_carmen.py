@@ -157,6 +157,20 @@ def test_damage_beyond_five_percent_is_refused_and_less_is_counted(tmp_path):
         read_log(path)
 
 
+def test_a_scan_cut_short_is_never_filled_up(tmp_path):
+    lines = [flaser((0.1 * i, 0.0, 0.0), i) for i in range(30)]
+    lines[9] = " ".join(lines[9].split()[:150]) + "\n"
+    lines[20] = " ".join(lines[20].split()[:150]).replace(" 5", " 5.00000000000000000000") + "\n"  # left to float
+    path = tmp_path / "short.log"
+    path.write_text("".join(lines))
+    with pytest.raises(InputError, match="2 of 30 records are bad"):
+        read_log(path)
+    path.write_text("".join(lines + [flaser((0.0, 0.0, 0.0), 30 + i) for i in range(20)]))
+    (log,) = read_log(path)
+    assert [(item.count, item.first_line) for item in log.report.files[0].skipped] == [(2, 10)]
+    assert len(log.scans) == 48
+
+
 def test_scans_can_be_thinned(tmp_path):
     path = tmp_path / "many.log"
     path.write_text("".join(odom(0.1 * i, 0, 0, i) + flaser((0.1 * i, 0.0, 0.0), i) for i in range(50)))

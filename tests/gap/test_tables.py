@@ -217,3 +217,21 @@ def test_a_simulated_run_is_never_taken_for_a_real_one(tmp_path):
     assert any("from a simulator" in line for line in log.report.lines())
     assert read_log(write(tmp_path / "gazebo_7.csv", run(), NAMES))[0].simulated
     assert not read_log(write(tmp_path / "simple.csv", run(), NAMES))[0].simulated
+
+
+def test_a_table_in_a_western_code_page_reads_as_in_utf8(tmp_path):
+    text = "Zeit [s];x [mm];y [mm];Richtung [\u00b0];Gerät\n"
+    text += "".join(f"{0.1 * k:.1f};{30 * k};0;90,5;Mühle\n".replace(".", ",") for k in range(60))
+    options = ReadOptions(columns={"yaw": "Richtung [\u00b0]"})
+    logs = []
+    for name, encoding in (("new.csv", "utf-8"), ("old.csv", "cp1252")):
+        (tmp_path / name).write_text(text, encoding=encoding)
+        (log,) = read_log(tmp_path / name, options=options)
+        logs.append(log)
+    np.testing.assert_array_equal(logs[0].pose, logs[1].pose)
+    np.testing.assert_allclose(logs[1].pose[-1], [1.77, 0.0, np.radians(90.5)])
+    damaged = bytearray((tmp_path / "old.csv").read_bytes())
+    damaged[500:506] = b"\xff\x81;\xfe\xff;"  # bytes that are letters nowhere, in a row of another width
+    (tmp_path / "old.csv").write_bytes(bytes(damaged))
+    (log,) = read_log(tmp_path / "old.csv", options=options)
+    assert len(log.pose) == 59
