@@ -87,10 +87,10 @@ def read_decimal(data, at, end):  # type: ignore[no-untyped-def]
         byte = np.int64(data[at])
         if 48 <= byte <= 57:
             seen += 1
+            if digits == _MOST_DIGITS:
+                return 0.0, -1
             mantissa = 10 * mantissa + (byte - 48)
             digits += 1 if mantissa > 0 else 0
-            if digits > _MOST_DIGITS:
-                return 0.0, -1
             scale -= 1 if point else 0
         elif byte == 46 and not point:
             point = True

@@ -197,6 +197,7 @@ def written(value, form):
     )
 )
 @example(b"9007199254740993")  # 2^53 + 1 lies between two doubles
+@example(b"9300000000000000000")  # over 2^63
 @example(b"1e23")  # beyond the powers of ten that are exact
 @example(b"-0.0")
 @example(b"infinity")
