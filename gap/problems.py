@@ -25,8 +25,9 @@ from .replay import (
 )
 from .wheel_start import closed_form_wheels, most_turned
 
-FIT_HORIZONS = (1.0, 2.0, 5.0, 10.0)
-"""Longer ones add much time and little information: errors there are mostly drift that no parameter explains."""
+FIT_HORIZONS = (0.3, 0.6, 1.0, 2.0, 5.0, 10.0)
+"""Longer ones add much time and little information: errors there are mostly drift that no parameter explains. The
+shortest tell lag from delay: after a second only their sum is left to be seen."""
 TURNED = np.pi
 """Angle [rad] that a robot must have turned through in a log before where the tracked mark sits can be told."""
 
@@ -126,7 +127,7 @@ def drive_problem(windows: Sequence[Windows], drive: DriveParameters) -> Problem
     steps = windows[0].horizon_steps
 
     def simulate(values: dict[str, float]) -> FloatArray:
-        return replay.simulate(drive.model_copy(update=values))[:, steps]
+        return replay.simulate_warm(drive.model_copy(update=values))[:, steps]
 
     ranges = [
         ParameterRange("linear_gain", 0.6, 1.4, 1.0, "-"),
