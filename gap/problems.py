@@ -25,9 +25,10 @@ from .replay import (
 )
 from .wheel_start import closed_form_wheels, most_turned
 
-FIT_HORIZONS = (0.3, 0.6, 1.0, 2.0, 5.0, 10.0)
-"""Longer ones add much time and little information: errors there are mostly drift that no parameter explains. The
-shortest tell lag from delay: after a second only their sum is left to be seen."""
+FIT_HORIZONS = (1.0, 2.0, 5.0, 10.0)
+"""Longer ones add much time and little information: errors there are mostly drift that no parameter explains."""
+LAG_HORIZONS = (0.3, 0.6)
+"""Looked at as well where the body is commanded: they tell lag from delay, of which later only the sum is seen."""
 TURNED = np.pi
 """Angle [rad] that a robot must have turned through in a log before where the tracked mark sits can be told."""
 
@@ -76,7 +77,7 @@ def problem_for(
     logs: Sequence[FieldLog],
     every: float,
     *,
-    horizons: Sequence[float] = FIT_HORIZONS,
+    horizons: Sequence[float] | None = None,
     textbook: WheelParameters | None = None,
 ) -> Problem:
     """Return what can be fitted to logs of one kind of drive.
@@ -84,12 +85,15 @@ def problem_for(
     Args:
         logs: of robots of one kind; several runs of a robot are several logs.
         every: time between windows [s].
-        horizons: lengths at which ends are compared [s].
+        horizons: lengths at which ends are compared [s]; None takes ``FIT_HORIZONS``, and ``LAG_HORIZONS`` where the
+            replay is driven by commands of the body's motion.
         textbook: wheels at which a search begins and which are the robot as it came; None takes those of these logs.
 
     Raises:
         InputError: the logs do not hold what the kind of drive needs.
     """
+    if horizons is None:
+        horizons = (*LAG_HORIZONS, *FIT_HORIZONS) if commands_body(logs[0]) else FIT_HORIZONS
     windows = [make_windows(log, fitting_horizons(horizons, log), every=every) for log in logs]
     windows = [_with_horizons(item, windows) for item in windows]
     first = logs[0]
@@ -127,7 +131,7 @@ def drive_problem(windows: Sequence[Windows], drive: DriveParameters) -> Problem
     steps = windows[0].horizon_steps
 
     def simulate(values: dict[str, float]) -> FloatArray:
-        return replay.simulate_warm(drive.model_copy(update=values))[:, steps]
+        return replay.simulate_warm(drive.model_copy(update=values), steps=steps)
 
     ranges = [
         ParameterRange("linear_gain", 0.6, 1.4, 1.0, "-"),

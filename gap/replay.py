@@ -173,15 +173,19 @@ class DriveReplay:
         """
         return drive_fast(drive, self.start_pose, self.start_velocity, self.commands(drive.command_delay))
 
-    def simulate_warm(self, drive: DriveParameters) -> FloatArray:
+    def simulate_warm(self, drive: DriveParameters, *, steps: IntArray) -> FloatArray:
         """Do as ``simulate`` does, at the speed that the drive itself has at the start after ``WARM_UP`` of commands.
 
         What fits need: the measured speed of ``start_velocity`` is that of ``VELOCITY_BASE / 2`` before the start, on
         average, and a robot that speeds up is faster by then. A fit would make up for that by less lag and more delay.
         The truth before the start is not looked at, so that a break in it does no harm.
 
+        Args:
+            drive: of all of them.
+            steps: (H,) grid indices to be returned.
+
         Returns:
-            Poses (K, T + 1, 3); yaw runs on past half a turn.
+            Poses (K, H, 3); yaw runs on past half a turn.
         """
         lead = round(WARM_UP / STEP)
         parts = [
@@ -189,9 +193,10 @@ class DriveReplay:
             for integral, offset in zip(self._integrals, self._offsets, strict=True)
         ]
         commands = np.concatenate(parts)
-        pose = drive_fast(drive, np.zeros_like(self.start_pose), commands[:, 0], commands)[:, lead:]
-        placed = compose(self.start_pose[:, None], relative(pose[:, :1], pose))
-        placed[..., 2] = self.start_pose[:, None, 2] + pose[..., 2] - pose[:, :1, 2]
+        pose = drive_fast(drive, np.zeros_like(self.start_pose), commands[:, 0], commands)
+        start, there = pose[:, lead : lead + 1], pose[:, lead + steps]
+        placed = compose(self.start_pose[:, None], relative(start, there))
+        placed[..., 2] = self.start_pose[:, None, 2] + there[..., 2] - start[..., 2]
         return placed
 
 

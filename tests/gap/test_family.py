@@ -11,7 +11,7 @@ from floorcast.gap.calibration import fit
 from floorcast.gap.family import random_effects
 from floorcast.gap.fieldlog import CREATE_MODEL
 from floorcast.gap.holdout import hold_out
-from floorcast.gap.made import make_log
+from floorcast.gap.made import Slip, Tracker, make_log
 from floorcast.gap.problems import problem_for
 from floorcast.gap.run import calibrate
 from floorcast.gap.scoring import Expansion, Scoring
@@ -66,6 +66,17 @@ def test_about_a_third_is_held_out_by_robots_then_runs_then_time():
     assert [log.name for log in named.judged] == ["a/2"]
     with pytest.raises(InputError, match="trained on and judged on"):
         hold_out(logs("a/1", "a/2"), train=["a"], test=["a/2"])
+
+
+def test_without_noise_delay_and_lag_are_each_what_is_true():
+    # A speed measured before the window's start is stale where the robot speeds up: that alone cost 0.02 s of each.
+    still = Slip(0.0, 0.0, 1.5, 0.0, 0.0, 60.0, 0.0, 0.0, 0.0)
+    log = make_log(DRIVE, seconds=90, seed=3, slip=still, tracker=Tracker(0.0, 0.0, 50.0, 0.0))
+    scoring = Scoring.of(problem_for([log], 5.0))
+    found = scoring.problem.values(scoring.polish(scoring.problem.cube({**DRIVE.model_dump(), "command_delay": 0.2})))
+    for name in ("command_delay", "motor_lag"):
+        assert found[name] == pytest.approx(getattr(DRIVE, name), abs=0.006)
+    assert found["linear_gain"] == pytest.approx(DRIVE.linear_gain, abs=0.002)
 
 
 def test_refits_on_the_expansion_are_those_on_the_replay():
