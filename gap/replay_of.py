@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..common.geometry import FloatArray
 from ..robots.twin import Twin
 from ..robots.wheels import WheelParameters
@@ -36,7 +38,9 @@ def replay_of(
     if commands_body(log):
         drive = DriveReplay([windows])
         before = drive.raw()
-        return before, drive.simulate(twin.apply(log.model).drive) if twin else before
+        return before, drive.simulate_warm(
+            twin.apply(log.model).drive, steps=np.arange(windows.horizon_steps[-1] + 1)
+        ) if twin else before
     if log.drive == "tricycle":
         tricycle, nominal = TricycleReplay([windows]), nominal_tricycle(log)
         before = tricycle.simulate(nominal)
