@@ -29,6 +29,11 @@ FIT_HORIZONS = (1.0, 2.0, 5.0, 10.0)
 """Longer ones add much time and little information: errors there are mostly drift that no parameter explains."""
 LAG_HORIZONS = (0.3, 0.6)
 """Looked at as well where the body is commanded: they tell lag from delay, of which later only the sum is seen."""
+FIT_EVERY = 1.0
+"""Time between windows where the body is commanded [s]: each change of a command should fall into the first instants of
+some window, where lag and delay differ. Commands are driven once however many windows there are."""
+MOST_DENSE = 4000
+"""Windows of one log; a longer one has them further apart, up to what the caller asks for."""
 TURNED = np.pi
 """Angle [rad] that a robot must have turned through in a log before where the tracked mark sits can be told."""
 
@@ -84,7 +89,7 @@ def problem_for(
 
     Args:
         logs: of robots of one kind; several runs of a robot are several logs.
-        every: time between windows [s].
+        every: time between windows [s]; without ``horizons``, at most ``FIT_EVERY`` where the body is commanded.
         horizons: lengths at which ends are compared [s]; None takes ``FIT_HORIZONS``, and ``LAG_HORIZONS`` where the
             replay is driven by commands of the body's motion.
         textbook: wheels at which a search begins and which are the robot as it came; None takes those of these logs.
@@ -92,8 +97,11 @@ def problem_for(
     Raises:
         InputError: the logs do not hold what the kind of drive needs.
     """
-    if horizons is None:
-        horizons = (*LAG_HORIZONS, *FIT_HORIZONS) if commands_body(logs[0]) else FIT_HORIZONS
+    if horizons is None and commands_body(logs[0]):
+        every = min(every, max(FIT_EVERY, max(log.duration for log in logs) / MOST_DENSE))
+        horizons = (*LAG_HORIZONS, *FIT_HORIZONS)
+    elif horizons is None:
+        horizons = FIT_HORIZONS
     windows = [make_windows(log, fitting_horizons(horizons, log), every=every) for log in logs]
     windows = [_with_horizons(item, windows) for item in windows]
     first = logs[0]

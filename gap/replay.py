@@ -30,7 +30,7 @@ MAX_INPUT_GAP = 2.0
 VELOCITY_BASE = 0.2
 """Time over which speeds are taken from poses [s], for the truth and the replay alike."""
 WARM_UP = 1.5
-"""Stretch of commands before a window [s] that a fit drives as well, so that it starts at the model's own speed."""
+"""Stretch of commands before the first window [s] that a fit drives as well, to have the model's own speed by then."""
 _INTEGRAL_STEP = 0.005
 _TRICYCLE_STEPS = 5
 """Steps of a tricycle in one of the grid."""
@@ -174,11 +174,13 @@ class DriveReplay:
         return drive_fast(drive, self.start_pose, self.start_velocity, self.commands(drive.command_delay))
 
     def simulate_warm(self, drive: DriveParameters, *, steps: IntArray) -> FloatArray:
-        """Do as ``simulate`` does, at the speed that the drive itself has at the start after ``WARM_UP`` of commands.
+        """Do as ``simulate`` does, but at the speed that the drive itself has at each start.
 
-        What fits need: the measured speed of ``start_velocity`` is that of ``VELOCITY_BASE / 2`` before the start, on
-        average, and a robot that speeds up is faster by then. A fit would make up for that by less lag and more delay.
-        The truth before the start is not looked at, so that a break in it does no harm.
+        Each log is driven once from end to end, from ``WARM_UP`` before its first window, and each window's stretch is
+        placed on its true starting pose. What fits need: the measured speed of ``start_velocity`` is that of
+        ``VELOCITY_BASE / 2`` before the start, on average, and a robot that speeds up is faster by then. A fit would
+        make up for that by less lag and more delay. The truth before the start is not looked at, so that a break in it
+        does no harm.
 
         Args:
             drive: of all of them.
@@ -187,17 +189,17 @@ class DriveReplay:
         Returns:
             Poses (K, H, 3); yaw runs on past half a turn.
         """
-        lead = round(WARM_UP / STEP)
-        parts = [
-            _mean_commands(integral, offset - drive.command_delay - WARM_UP, lead + self._steps, STEP, _INTEGRAL_STEP)
-            for integral, offset in zip(self._integrals, self._offsets, strict=True)
-        ]
-        commands = np.concatenate(parts)
-        pose = drive_fast(drive, np.zeros_like(self.start_pose), commands[:, 0], commands)
-        start, there = pose[:, lead : lead + 1], pose[:, lead + steps]
-        placed = compose(self.start_pose[:, None], relative(start, there))
-        placed[..., 2] = self.start_pose[:, None, 2] + there[..., 2] - start[..., 2]
-        return placed
+        parts, first = [], 0
+        for integral, offset in zip(self._integrals, self._offsets, strict=True):
+            begin = offset[0] - WARM_UP
+            count = int(np.ceil((offset[-1] - begin) / STEP)) + self._steps
+            command = _mean_commands(integral, np.array([begin - drive.command_delay]), count, STEP, _INTEGRAL_STEP)
+            chain = drive_fast(drive, np.zeros((1, 3)), command[:, 0], command)[0]
+            times = begin + STEP * np.arange(count + 1)
+            start = np.ascontiguousarray(self.start_pose[first : first + len(offset)])
+            parts.append(_placed(chain, times, offset, offset[:, None] + STEP * steps, start, np.zeros(3)))
+            first += len(offset)
+        return np.concatenate(parts)
 
 
 def drive_fast(
