@@ -66,6 +66,9 @@ class FittedParameter:
     """Why it is not identifiable; empty if it is."""
     error: float
     """Standard error from what differs between parts; infinite where there is one part only."""
+    least: float
+    """Least value that was allowed; ``most``: greatest."""
+    most: float
 
 
 @dataclass(frozen=True)
@@ -370,6 +373,8 @@ def _describe(
                 item.unit,
                 "; ".join(reasons),
                 float(errors[number]) * (item.high - item.low),
+                item.low,
+                item.high,
             )
         )
     return tuple(described)

@@ -1,11 +1,14 @@
 """The drift monitor: does a new log of a robot still fit its twin, and if not, what moved and when.
 
-The log is cut into windows of two seconds, each replayed from its true start with the twin's parameters. What its end
-misses by is held against what a sound robot's windows miss by (``MonitorNoise``, fitted when the twin was), against how
-well the twin knows the robot, and against how much robots of the kind differ where this one is not in the family; see
-``drift_filter`` for the filter and the test. The alarm goes off at the first window at which a change of one parameter
+The log is cut into short windows, each replayed from its true start with the twin's parameters: half a second where the
+body is commanded, since delay and lag differ in the first instants after a command only. What a window's end misses by
+is held against what a sound robot's windows miss by (``MonitorNoise``, fitted when the twin was), against how well the
+twin knows the robot, and against how much robots of the kind differ where this one is not in the family; see
+``drift_filter`` for the filter and the test. Something has moved at the first window at which a change of one parameter
 explains the errors so far so much better than no change that a sound log would show the like with probability
-``FALSE_ALARMS`` only, however long it is and whatever moment and parameter the test may pick.
+``FALSE_ALARMS`` only, however long it is and whatever moment and parameter the test may pick. The alarm goes off and
+names it once no other parameter explains them about as well, at the latest ``NAMING`` later. For that the log is
+replayed with each parameter moved: errors are proportional to small changes only, by which delay and lag look alike.
 """
 
 from __future__ import annotations
@@ -24,14 +27,22 @@ from .drift_filter import Crossing, Noise, Stream, follow, run_filter, step_at, 
 from .drift_noise import fit_noise
 from .fieldlog import SECOND, FieldLog
 from .problems import problem_for
+from .replay import commands_body
 
 WINDOW = 2.0
-"""Length of a window, and time from one to the next [s]."""
-ONSET_EVERY = 5
-"""Windows between supposed onsets of a change."""
+"""Length of a window, and time from one to the next [s], of ticks and wheel commands."""
+BODY_WINDOW = 0.5
+"""The same where the body is commanded."""
+ONSET_EVERY = 10.0
+"""Time between supposed onsets of a change [s]."""
+MOST_ONSETS = 200
+"""In longer logs supposed onsets are further apart: work and memory grow with their number times that of windows."""
 FALSE_ALARMS = 2e-3
 """Probability that a sound log raises an alarm."""
-FEWEST_WINDOWS = 30
+SHORTEST = 60.0
+"""Time that whole windows must cover [s]."""
+NAMING, NAMING_STEP = 60.0, 10.0
+"""How long after an alarm what moved is looked for, where two parameters look alike, and how often [s]."""
 ALIKE = 4.0
 """Two parameters whose statistics differ by less than this could both be what moved: twice the log of the ratio of
 their likelihoods."""
@@ -40,6 +51,8 @@ REFINEMENTS = 4
 MOTION = "motion"
 _UNKNOWN_SHARE = 0.05
 _DIFFERENCE = 0.01
+_WORTH_A_LOOK = 0.25
+"""Share of the greatest statistic that another parameter's must reach to be held against the log itself."""
 _REACH = float(norm.ppf(0.975))
 
 MEANING = {
@@ -151,12 +164,12 @@ def watch(log: FieldLog, twin: Twin, seed: int = 0, *, false_alarms: float = FAL
         raise InputError(f"{false_alarms} as the probability of a false alarm", mend="give one above 0, at most 0.1")
     expected, notes = expectations(twin, log.robot)
     known = twin.monitor.get(MOTION)
-    stream = motion_stream(log, {name: item.value for name, item in expected.items()},
-                           window=known.window_s if known is not None else WINDOW)  # fmt: skip
-    if stream.whole.sum() < FEWEST_WINDOWS:
+    motion = _Motion(log, known.window_s if known is not None else window_of(log))
+    stream = motion.stream({name: item.value for name, item in expected.items()})
+    if stream.whole.sum() * motion.window < SHORTEST:
         raise InputError(
-            f"the log has {int(stream.whole.sum())} whole windows, {FEWEST_WINDOWS} are needed", where=log.name,
-            mend="give a longer log, with the truth known throughout",
+            f"whole windows cover {stream.whole.sum() * motion.window:.0f} s, {SHORTEST:.0f} are needed",
+            where=log.name, mend="give a longer log, with the truth known throughout",
         )  # fmt: skip
     prior = _prior(stream.names, expected, twin)
     if known is not None and set(stream.names) <= set(known.names):
@@ -168,61 +181,77 @@ def watch(log: FieldLog, twin: Twin, seed: int = 0, *, false_alarms: float = FAL
             "log, drift and all, so that small drifts hide. Calibrate the twin anew to sharpen the test."
         )
     filtered = run_filter(stream, noise, prior)
-    limit = threshold(stream, noise, filtered, ONSET_EVERY, rate=false_alarms, seed=seed)
-    crossing = follow(stream, noise, filtered, ONSET_EVERY)
+    every = max(round(ONSET_EVERY / motion.window), -(-len(stream.time) // MOST_ONSETS))
+    limit = threshold(stream, noise, filtered, every, rate=false_alarms, seed=seed)
+    crossing = follow(stream, noise, filtered, every)
     rows = _rows(stream, crossing, expected, limit)
     hit = np.flatnonzero(crossing.statistic > limit)
     if len(hit) == 0:
         return DriftReport(False, None, None, (), None, None, None, None, rows, notes)
-    at = int(hit[0])
-    size, error = _size(log, expected, stream, noise, prior, crossing, at)
-    number, strength = int(crossing.parameter[at]), crossing.by_parameter[at]
+    moves = _named(motion, expected, stream, noise, prior, crossing, int(hit[0]))
+    first = moves[0]
     return DriftReport(
         alarm=True,
-        at_s=float(stream.time[at]),
-        parameter=stream.names[number],
-        also=tuple(
-            stream.names[other]
-            for other in np.argsort(-strength)
-            if other != number and strength[number] - strength[other] < ALIKE
-        ),
-        change=size,
-        change_low=size - _REACH * error,
-        change_high=size + _REACH * error,
-        began_s=_start(stream, int(crossing.onset[at])),
+        at_s=float(stream.time[first.at]),
+        parameter=stream.names[first.number],
+        also=tuple(stream.names[move.number] for move in moves[1:] if first.clear_of(move) < ALIKE),
+        change=first.size,
+        change_low=first.size - _REACH * first.error,
+        change_high=first.size + _REACH * first.error,
+        began_s=_start(stream, first.onset),
         rows=rows,
         notes=notes,
     )
 
 
-def motion_stream(log: FieldLog, values: Mapping[str, float], *, window: float = WINDOW) -> Stream:
+def window_of(log: FieldLog) -> float:
+    """Return how long a log's windows are [s]."""
+    return BODY_WINDOW if commands_body(log) else WINDOW
+
+
+def motion_stream(log: FieldLog, values: Mapping[str, float], *, window: float | None = None) -> Stream:
     """Replay a log's windows, back to back, and return their end errors and how parameters change them.
 
     Args:
         log: the log.
         values: of the parameters; those not given keep the start of their range.
-        window: length of a window [s].
+        window: length of a window [s]; None takes ``window_of``.
     """
-    problem = problem_for([log], window, horizons=(window,))
-    windows = problem.windows[0]
-    truth = windows.truth[:, windows.horizon_steps[0]]
-    at = {item.name: float(values.get(item.name, item.start)) for item in problem.ranges}
+    return _Motion(log, window or window_of(log)).stream(values)
 
-    def error(changed: Mapping[str, float]) -> FloatArray:
-        found = relative(truth, problem.simulate({**at, **changed})[:, 0])
+
+class _Motion:
+    """A log's windows, back to back, and what their replay misses the truth by."""
+
+    def __init__(self, log: FieldLog, window: float) -> None:
+        self.window = window
+        self.problem = problem_for([log], window, horizons=(window,))
+        self._windows = self.problem.windows[0]
+        self._truth = self._windows.truth[:, self._windows.horizon_steps[0]]
+        self._end = (self._windows.start_ns - log.span_ns[0]) / SECOND + window
+
+    def values(self, given: Mapping[str, float]) -> dict[str, float]:
+        """Complete parameter values by the starts of their ranges."""
+        return {item.name: float(given.get(item.name, item.start)) for item in self.problem.ranges}
+
+    def error(self, values: dict[str, float]) -> FloatArray:
+        """Return the end errors (K, 3) of the windows: along, across [m], heading [rad]."""
+        found = relative(self._truth, self.problem.simulate(values)[:, 0])
         found[:, 2] = wrap_angle(found[:, 2])
         return found
 
-    slopes = []
-    for item in problem.ranges:
-        step = _DIFFERENCE * (item.high - item.low)
-        above = min(at[item.name] + step, max(item.high, at[item.name]))
-        below = max(at[item.name] - step, min(item.low, at[item.name]))
-        # A robot whose parameter is greater ends further on; the replay, which does not know, stays behind.
-        slopes.append((error({item.name: below}) - error({item.name: above})) / (above - below))
-    end = (windows.start_ns - log.span_ns[0]) / SECOND + window
-    names = tuple(item.name for item in problem.ranges)
-    return Stream(names, end, error({}), np.stack(slopes, axis=-1), windows.valid[:, 0].copy())
+    def stream(self, given: Mapping[str, float]) -> Stream:
+        """Return the errors and how parameters change them."""
+        at, slopes = self.values(given), []
+        for item in self.problem.ranges:
+            step = _DIFFERENCE * (item.high - item.low)
+            above = min(at[item.name] + step, max(item.high, at[item.name]))
+            below = max(at[item.name] - step, min(item.low, at[item.name]))
+            # A robot whose parameter is greater ends further on; the replay, which does not know, stays behind.
+            change = self.error({**at, item.name: below}) - self.error({**at, item.name: above})
+            slopes.append(change / (above - below))
+        names = tuple(item.name for item in self.problem.ranges)
+        return Stream(names, self._end, self.error(at), np.stack(slopes, axis=-1), self._windows.valid[:, 0].copy())
 
 
 def fit_monitor(logs: Sequence[FieldLog], values: Mapping[str, Mapping[str, float]]) -> MonitorNoise:
@@ -236,16 +265,17 @@ def fit_monitor(logs: Sequence[FieldLog], values: Mapping[str, Mapping[str, floa
         InputError: the logs are too short.
     """
     streams = [motion_stream(log, values[log.name]) for log in logs]
+    window = window_of(logs[0])
     whole = sum(int(stream.whole.sum()) for stream in streams)
-    if whole < 2 * FEWEST_WINDOWS:
+    if whole * window < 2 * SHORTEST:
         raise InputError(
-            f"{whole} whole windows of {WINDOW:g} s are too few to learn what a sound robot's errors are like",
+            f"{whole} whole windows of {window:g} s are too few to learn what a sound robot's errors are like",
             mend="give logs of some minutes",
         )
-    ranges = problem_for([logs[0]], WINDOW, horizons=(WINDOW,)).ranges
+    ranges = problem_for([logs[0]], window, horizons=(window,)).ranges
     noise = fit_noise(streams, np.array([_UNKNOWN_SHARE * (item.high - item.low) for item in ranges]))
     return MonitorNoise(
-        window_s=WINDOW,
+        window_s=window,
         names=list(streams[0].names),
         white=_rounded(noise.white),
         window=_rounded(noise.window),
@@ -310,39 +340,92 @@ def _prior(names: Sequence[str], expected: Mapping[str, TwinParameter], twin: Tw
     return correlation * np.outer(spread, spread)
 
 
-def _size(
-    log: FieldLog,
+@dataclass(frozen=True)
+class _Move:
+    """A change of one parameter that may explain the windows up to one.
+
+    Attributes:
+        number: of the parameter; size: by how much it moved; error: the standard error of that.
+        onset: window at which it moved; at: last window that was looked at.
+        log_likelihood: of the windows, the move granted.
+    """
+
+    number: int
+    size: float
+    error: float
+    onset: int
+    at: int
+    log_likelihood: float
+
+    def clear_of(self, other: _Move) -> float:
+        """Return twice the log of the ratio of likelihoods."""
+        return 2.0 * (self.log_likelihood - other.log_likelihood)
+
+
+def _named(
+    motion: _Motion,
+    expected: Mapping[str, TwinParameter],
+    stream: Stream,
+    noise: Noise,
+    prior: FloatArray,
+    crossing: Crossing,
+    hit: int,
+) -> list[_Move]:
+    """Return the moves that may explain an alarm at a window, the likeliest first.
+
+    Looks on while the two likeliest are alike.
+    """
+    step = max(1, round(NAMING_STEP / motion.window))
+    last = min(hit + round(NAMING / motion.window), len(stream.time) - 1)
+    moves: list[_Move] = []
+    for at in range(hit, last + 1, step):
+        strength = crossing.by_parameter[at]
+        likely = np.flatnonzero(strength > _WORTH_A_LOOK * strength.max())
+        moves = [_move(motion, expected, stream, noise, prior, crossing, at, int(number)) for number in likely]
+        moves.sort(key=lambda move: -move.log_likelihood)
+        if len(moves) == 1 or moves[0].clear_of(moves[1]) >= ALIKE:
+            break
+    return moves
+
+
+def _move(
+    motion: _Motion,
     expected: Mapping[str, TwinParameter],
     stream: Stream,
     noise: Noise,
     prior: FloatArray,
     crossing: Crossing,
     at: int,
-) -> tuple[float, float]:
-    """Return by how much the parameter moved and the standard error of that.
+    number: int,
+) -> _Move:
+    """Return the move of one parameter that explains the windows up to one best.
 
     The test itself takes errors to be proportional to a move, which is right for small ones only: the log is replayed
     with the parameter moved until the size of the move fits (Gauss-Newton).
     """
-    number, onset = int(crossing.parameter[at]), int(crossing.onset[at])
+    onset, item = int(crossing.began[at, number]), motion.problem.ranges[number]
     size, error = float(crossing.size[at, number]), float(crossing.error[at, number])
-    values = {name: item.value for name, item in expected.items()}
-    name, window = stream.names[number], float(np.median(np.diff(stream.time)))
-    after = np.arange(len(stream.time)) >= onset
+    values = motion.values({name: parameter.value for name, parameter in expected.items()})
+    least, most = min(item.low - values[item.name], 0.0), max(item.high - values[item.name], 0.0)
+    after, likelihood = np.arange(len(stream.time))[: at + 1] >= onset, -np.inf
+    size = min(max(size, least), most)
     for _ in range(REFINEMENTS):
-        moved = motion_stream(log, {**values, name: values.get(name, 0.0) + size}, window=window)
+        moved = motion.error({**values, item.name: values[item.name] + size})[: at + 1]
         joined = Stream(
             stream.names,
             stream.time[: at + 1],
-            np.where(after[:, None], moved.error, stream.error)[: at + 1],
+            np.where(after[:, None], moved, stream.error[: at + 1]),
             stream.slope[: at + 1],
             stream.whole[: at + 1],
         )
-        step, error = step_at(joined, noise, run_filter(joined, noise, prior), number, onset)
+        filtered = run_filter(joined, noise, prior)
+        likelihood = filtered.log_likelihood
+        step, error = step_at(joined, noise, filtered, number, onset)
+        step = min(max(size + step, least), most) - size
         size += step
         if abs(step) < 0.1 * error:
             break
-    return size, error
+    return _Move(number, size, error, onset, at, likelihood)
 
 
 def _rows(stream: Stream, crossing: Crossing, expected: Mapping[str, TwinParameter], limit: float) -> list[DriftRow]:

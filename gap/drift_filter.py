@@ -28,8 +28,8 @@ from ..common.geometry import FloatArray
 from ..common.kernels import compiled
 from ..common.seeding import generator
 
-SETTLE = 8
-"""Windows after a supposed onset before it is judged: a single bump is no drift."""
+SETTLE = 16.0
+"""Time after a supposed onset before it is judged [s]: a single bump is no drift."""
 PATHS = 400
 """Sound logs simulated for the threshold."""
 _TAIL_FROM = 0.9
@@ -128,7 +128,7 @@ def follow(stream: Stream, noise: Noise, filtered: Filtered, every: int) -> Cros
     onsets = np.arange(0, len(stream.error), every)
     signature = _signatures(stream, noise, filtered, onsets)
     information = _information(noise.tails, stream.error.shape[1])
-    best, size, deviation, began = _follow(signature, filtered.score, onsets, information, SETTLE)
+    best, size, deviation, began = _follow(signature, filtered.score, onsets, information, _settle(stream))
     parameter = best.argmax(axis=1)
     rows = np.arange(len(best))
     return Crossing(best[rows, parameter], parameter, began[rows, parameter], best, size, deviation, began)
@@ -158,8 +158,13 @@ def threshold(stream: Stream, noise: Noise, filtered: Filtered, every: int, *, r
     mixed = normal / np.sqrt(rng.chisquare(noise.tails, (PATHS, len(stream.error), 1)) / noise.tails)
     score = mixed * ((noise.tails + channels) / (noise.tails + (mixed**2).sum(axis=2, keepdims=True)))
     score *= stream.whole[:, None]
-    greatest = _greatest(signature, score, onsets, _information(noise.tails, channels), SETTLE)
+    greatest = _greatest(signature, score, onsets, _information(noise.tails, channels), _settle(stream))
     return float(np.quantile(greatest, _TAIL_FROM) + 2.0 * np.log((1.0 - _TAIL_FROM) / rate))
+
+
+def _settle(stream: Stream) -> int:
+    """Return how many windows ``SETTLE`` is."""
+    return max(1, round(SETTLE / float(np.median(np.diff(stream.time)))))
 
 
 def _elapsed(stream: Stream) -> FloatArray:

@@ -45,11 +45,14 @@ class RandomEffects:
     new_high: float
 
 
-def random_effects(values: ArrayLike, errors: ArrayLike) -> RandomEffects:
+def random_effects(
+    values: ArrayLike, errors: ArrayLike, *, bounds: tuple[float, float] = (-np.inf, np.inf)
+) -> RandomEffects:
     """Take fits of several robots apart into their mean and their spread.
 
     Args:
         values: (N,) fitted values, N >= 2; errors: (N,) their standard errors, above zero.
+        bounds: between which a value lies; intervals are cut off there.
     """
     value, variance = np.asarray(values, dtype=np.float64), np.asarray(errors, dtype=np.float64) ** 2
     count = len(value)
@@ -65,10 +68,8 @@ def random_effects(values: ArrayLike, errors: ArrayLike) -> RandomEffects:
     reach = float(student_t.ppf(0.5 + 0.5 * CONFIDENCE, count - 1))
     new = reach * float(np.hypot(spread, error))
     low, high = _spread_interval(value, variance)
-    return RandomEffects(
-        mean, mean - reach * error, mean + reach * error, spread, min(low, spread), max(high, spread), mean - new,
-        mean + new,
-    )  # fmt: skip
+    ends = np.clip([mean - reach * error, mean + reach * error, mean - new, mean + new], *bounds).tolist()
+    return RandomEffects(mean, ends[0], ends[1], spread, min(low, spread), max(high, spread), ends[2], ends[3])
 
 
 def _weighted(value: FloatArray, variance: FloatArray, spread: float) -> tuple[float, FloatArray]:

@@ -124,7 +124,9 @@ def make_family(found: Fit, members: Mapping[str, Refit]) -> dict[str, FamilyPar
         values = np.array([fit.values[item.name] for fit in known.values()])
         # Robots on the end of a range have no error of their own there: without a floor they would outweigh the rest.
         errors = np.array([fit.errors[item.name] for fit in known.values()])
-        effects = random_effects(values, np.maximum(errors, 0.1 * np.median(errors) + 1e-9))
+        effects = random_effects(
+            values, np.maximum(errors, 0.1 * np.median(errors) + 1e-9), bounds=(item.least, item.most)
+        )
         family[item.name] = FamilyParameter(
             mean=effects.mean,
             spread=effects.spread,

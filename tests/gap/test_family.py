@@ -40,6 +40,14 @@ def test_differences_no_greater_than_the_fits_errors_are_no_spread():
     assert random_effects([1.0, 1.01, 0.99], [0.05, 0.05, 0.05]).spread == 0.0
 
 
+def test_a_robot_that_was_not_logged_keeps_to_what_is_possible():
+    delays, errors = [0.02, 0.08, 0.11], [0.01, 0.01, 0.01]
+    free, bound = random_effects(delays, errors), random_effects(delays, errors, bounds=(0.0, 0.6))
+    assert free.new_low < free.ci_low < 0.0 == bound.new_low == bound.ci_low
+    assert bound.new_high == free.new_high
+    assert bound.ci_high == free.ci_high
+
+
 def test_the_spreads_interval_holds_the_true_spread():
     rng = np.random.default_rng(0)
     held = 0
@@ -97,7 +105,7 @@ def test_refits_on_the_expansion_are_those_on_the_replay():
 
 @pytest.mark.slow
 def test_delay_and_lag_are_said_to_be_known_together():
-    found = fit(problem_for([make_log(DRIVE, seconds=150, seed=5)], 5.0), seed=0, refits=20)
+    found = fit(problem_for([make_log(DRIVE, seconds=240, seed=5)], 5.0), seed=0, refits=20)
     pair = next(item for item in found.together if set(item.names) == {"command_delay", "motor_lag"})
     assert pair.correlation < -0.8
     assert pair.ci_low <= 0.25 <= pair.ci_high
