@@ -36,7 +36,7 @@ from ..robots.twin import Twin
 from ..robots.wheels import WheelParameters
 from .fieldlog import SECOND, FieldLog, interpolate_pose
 from .metrics import block_indices, block_length, enough_blocks, truth_halves
-from .problems import Problem, problem_for
+from .problems import FIT_HORIZONS, Problem, problem_for
 from .replay import Windows
 from .scoring import Scoring
 from .wheel_start import textbook_wheels
@@ -121,7 +121,7 @@ def split_motion(
     horizon = 0.0
     for train, judged in _folds(logs, twin):
         known = textbook or (textbook_wheels(train) if train else None)
-        problem = problem_for(judged, every, textbook=known)
+        problem = problem_for(judged, every, horizons=FIT_HORIZONS, textbook=known)
         values = _of_twin(twin, problem) if twin is not None else _fitted(problem_for(train, every, textbook=known))
         number = _horizon_number(problem)
         horizon = problem.windows[0].horizons[number]
