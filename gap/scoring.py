@@ -19,7 +19,6 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-import cma
 import numpy as np
 from numpy.typing import NDArray
 
@@ -259,6 +258,8 @@ def minimise(residuals: Residuals, derivative: Derivative, cube: FloatArray, wei
 
 def search(scoring: Scoring, seed: int, max_evaluations: int, evaluate: Evaluate) -> tuple[FloatArray, int]:
     """Find the basin by CMA-ES. Returns the best point of the cube and the number of replays."""
+    import cma  # Here, as it loads pyplot, which commands that search nothing need not wait for.
+
     problem = scoring.problem
     rng = generator(seed, "cma")
     options = {

@@ -137,6 +137,9 @@ def lens_rays(config: CameraConfig) -> np.ndarray:
         for _ in range(100):
             solid = np.concatenate([plane, np.ones((len(plane), 1))], axis=1)
             image = cv2.projectPoints(solid, np.zeros(3), np.zeros(3), matrix, coefficients)[0][:, 0]
-            plane -= 0.7 * (image - pixels[:, 0]) / config.focal
+            step = 0.7 * (image - pixels[:, 0]) / config.focal
+            plane -= step
+            if np.abs(step).max() < 1e-14:
+                break
         rays = np.concatenate([plane, np.ones((len(plane), 1))], axis=1)
     return rays.reshape(config.height, config.width, 3)
