@@ -35,7 +35,8 @@ from .tasks import evaluating
 
 WHOLE_PATH = ("mean_pos_err", "mean_yaw_err")
 WHOLE_RUNS = ("run_end_pos_err", "run_end_yaw_err")
-COMPARED = ("pos_end_err", "yaw_end_err", "ate_rmse", "delay_ms", "crps_pos", "crps_yaw", *WHOLE_PATH)
+BY_GAINS = ("gains_pos_end_err", "gains_yaw_end_err", "response_pos_end_err", "response_yaw_end_err")
+COMPARED = ("pos_end_err", "yaw_end_err", *BY_GAINS, "ate_rmse", "delay_ms", "crps_pos", "crps_yaw", *WHOLE_PATH)
 TWIN_FILE, MEMBER_FOLDER = "twin.yaml", "robots"
 
 
@@ -51,6 +52,7 @@ def run_calibrate(
     date: str | None = None,
     html: Path | None = None,
     from_twin: Path | None = None,
+    spread: bool = True,
     workers: int = 0,
     address: str | None = None,
 ) -> FieldRun:
@@ -64,6 +66,7 @@ def run_calibrate(
         seed, out, options, name, date: as the user gives them.
         html: where to write the page as well.
         from_twin: twin that the new one is the next version of.
+        spread: whether the twin gets a section that says how motion differs from its mean, where the logs allow.
         workers, address: where the work is done; the result does not depend on it.
 
     Raises:
@@ -73,7 +76,7 @@ def run_calibrate(
     parent = load_twin(from_twin) if from_twin is not None else None
     command = command_line(
         "calibrate", paths, train=train, test=test, options=options, name=name, date=date, from_twin=from_twin,
-        seed=seed,
+        no_spread=not spread, seed=seed,
     )  # fmt: skip
     if moves_untold(logs):
         return run_calibrate_sensors(
@@ -83,12 +86,13 @@ def run_calibrate(
     with progress("calibrating", STAGES, unit="stages") as advance, evaluating(workers, address) as evaluate_many:
         result = calibrate_split(
             logs, train=train, test=test, seed=seed, name=name, date=date, parent=parent,
-            command=command,
+            command=command, spread=spread,
             evaluate_many=evaluate_many, stage=Stages(advance),
         )  # fmt: skip
         advance(1)
     identity = {**identity_of(logs, seed), "train": result.train, "test": result.test, "name": name, "date": date}
     identity |= {"parent": config_hash(parent)} if parent is not None else {}
+    identity |= {} if spread else {"spread": False}
     with open_run(out, "calibrate", identity) as folder:
         members = save_twins(result.twin, folder.path)
         findings = [line for log in logs for line in log.report.lines()]

@@ -171,6 +171,9 @@ def calibrate(
         Path | None,
         typer.Option("--from-twin", help="Twin whose next version this is; the search begins at its values."),
     ] = None,
+    no_spread: Annotated[
+        bool, typer.Option("--no-spread", help="Leave out how motion differs from its mean: gains, delay and lag only.")
+    ] = False,
     seed: Seed = 0,
     workers: Workers = None,
     address: Address = None,
@@ -193,6 +196,7 @@ def calibrate(
         date=date,
         html=html,
         from_twin=from_twin,
+        spread=not no_spread,
         seed=seed,
         out=out,
         workers=resources.workers,

@@ -10,6 +10,7 @@ from ..robots.wheels import WheelParameters
 from .fieldlog import FieldLog
 from .problems import nominal_tricycle
 from .replay import DriveReplay, TricycleReplay, WheelReplay, Windows, commands_body, commands_wheels
+from .response_replay import replays_by_response, response_paths
 from .wheel_start import closed_form_wheels
 
 
@@ -18,7 +19,8 @@ def replay_of(
 ) -> tuple[FloatArray, FloatArray]:
     """Replay the windows of a log without and with a twin.
 
-    Commands v, omega (or vx, vy, omega) are dead-reckoned as they stand, and with a twin driven by the traction model.
+    Commands v, omega (or vx, vy, omega) are dead-reckoned as they stand, and with a twin driven by the traction model;
+    with a twin that has a spread by its mean response and clock (``response_replay``).
     Encoder counts and raw wheel commands are dead-reckoned; without a twin with the tricycle of the log's header, or
     with textbook wheels.
 
@@ -38,9 +40,12 @@ def replay_of(
     if commands_body(log):
         drive = DriveReplay([windows])
         before = drive.raw()
-        return before, drive.simulate_warm(
-            twin.apply(log.model).drive, steps=np.arange(windows.horizon_steps[-1] + 1)
-        ) if twin else before
+        if twin is None:
+            return before, before
+        if twin.spread is not None and replays_by_response(twin, log):
+            return before, response_paths(windows, twin.spread)
+        every = np.arange(windows.horizon_steps[-1] + 1)
+        return before, drive.simulate_warm(twin.apply(log.model).drive, steps=every)
     if log.drive == "tricycle":
         tricycle, nominal = TricycleReplay([windows]), nominal_tricycle(log)
         before = tricycle.simulate(nominal)

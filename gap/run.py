@@ -34,6 +34,7 @@ from .problems import Problem, fitting_horizons, problem_for
 from .repeats import run_end_metrics
 from .replay import MAX_TRUTH_GAP, STEP, VELOCITY_BASE, Windows, commands_body, commands_wheels, make_windows
 from .replay_of import raw_replay, replay_of
+from .response_replay import replays_by_response
 from .results import CalibrationResult, Comparison, GapResult, ReplayPath, WindowCount
 from .sensors import judge_lidar, lidar_section, odometry_section
 from .tasks import Evaluate, in_process
@@ -48,6 +49,9 @@ MIN_MATCHED = 0.8
 """Share of the time of commands or ticks over which the truth must be known."""
 _FITTED_HERE, _FITTED_BEFORE = "these very logs, which flatters them", "the training logs"
 COMPARED = ("pos_end_err", "yaw_end_err", "ate_rmse", "v_rmse", "omega_rmse", "rpe_1m")
+ENDS = ("pos_end_err", "yaw_end_err")
+"""Errors that are told of the gains alone too, as ``gains_...``, and by the response against these, ``response_...``.
+"""
 SCORED = ("crps_pos", "crps_yaw")
 """Scores of predictions that are compared."""
 
@@ -93,9 +97,12 @@ def measure_gap(
     metrics = []
     for item, part in zip(replays, samples, strict=True):
         metrics += [measure(each, item.log.name, seed=seed, resamples=resamples) for each in part]
+        metrics += [measure(each, item.log.name, seed=seed, resamples=resamples) for each in item.gains_samples()]
         metrics += item.whole_path_metrics(twin is not None)
     if len(logs) > 1:
         metrics += [measure(each, "all", seed=seed, resamples=resamples) for each in pool(samples)]
+        by_gains = pool([item.gains_samples() for item in replays])
+        metrics += [measure(each, "all", seed=seed, resamples=resamples) for each in by_gains]
     metrics += run_end_metrics(logs, twin, seed=seed, resamples=resamples, wheels=wheels)
     return GapResult(
         metrics=metrics,
@@ -104,7 +111,7 @@ def measure_gap(
         paths=[path for item in replays for path in item.paths()],
         notes=_gap_notes(replays, every),
         reports=[line for log in logs for line in log.report.lines()],
-        model=f"twin {twin.name} version {twin.version}"
+        model=_model_of(twin, logs[0])
         if twin
         else raw_replay(logs[0], _FITTED_HERE if textbook is None else _FITTED_BEFORE),
         anchor_every=every,
@@ -182,6 +189,15 @@ def calibrate(
     sections = {"odometry": odometry, "lidar": lidar, "spread": predicted}
     twin = make_twin(found, split, members, monitor, origin, notes).model_copy(update=sections)
     twin = carry_over(twin, parent)
+    if not spread:
+        twin = twin.model_copy(update={"spread": None})
+    if predicted is not None:
+        notes.append(
+            "Robots of scenarios that name this twin move by its spread; 'robots: {motion_spread: false}' keeps them to "
+            "its gains."
+        )
+    elif twin.spread is not None:
+        notes.append("Its spread, by which it is replayed, is the earlier twin's, which may have seen these logs.")
     stage("judging on the held-out data")
     options: dict[str, Any] = {
         "horizons": horizons, "seed": seed, "resamples": resamples, "anchor_every": anchor_every
@@ -251,6 +267,12 @@ def _begin_at(problem: Problem, parent: Twin | None, drive: str) -> Problem:
     return replace(problem, ranges=ranges)
 
 
+def _model_of(twin: Twin, log: FieldLog) -> str:
+    """Name the replay of a twin."""
+    name = f"twin {twin.name} version {twin.version}"
+    return f"{name}, mean response and clock of its spread" if replays_by_response(twin, log) else name
+
+
 def _others_fitted(split: Holdout, found: Fit, every: float, evaluate_many: Evaluate) -> tuple[dict[str, Refit], Refit]:
     """Fit each training robot alone, where there are several, and the held-out data."""
     robots = list(dict.fromkeys(log.robot for log in split.trained))
@@ -298,6 +320,9 @@ class _Replay:
         self.windows = make_windows(log, fitting_horizons(horizons, log), every=every)
         self._twin = twin
         self.before, self.after = replay_of(self.windows, twin, textbook)
+        self.by_gains: FloatArray | None = None
+        if twin is not None and replays_by_response(twin, log):
+            self.by_gains = replay_of(self.windows, twin.model_copy(update={"spread": None}))[1]
         self.whole: tuple[Windows, FloatArray, FloatArray] | None = None
         if log.duration < SHORT_LOG:
             length = np.floor((log.duration - VELOCITY_BASE) / STEP) * STEP
@@ -311,6 +336,13 @@ class _Replay:
             WindowCount(self.log.name, horizon, int(count), left)
             for horizon, count, left in zip(self.windows.horizons, used, self.windows.left_out, strict=True)
         ]
+
+    def gains_samples(self) -> list[Samples]:
+        """Return the ends' errors by the twin's gains alone, where its replay does more; else nothing."""
+        if self.by_gains is None:
+            return []
+        found = window_samples(self.windows, self.by_gains)
+        return [replace(item, name=f"gains_{item.name}") for item in found if item.name in ENDS]
 
     def whole_path_metrics(self, with_twin: bool) -> list[Metric]:
         """Return the mean errors over the whole log, replayed once from its start; short logs only."""
@@ -407,12 +439,33 @@ def _compare(
     resamples: int,
 ) -> list[Comparison]:
     """Compare before and after on the same windows: every resample draws the same windows for both."""
-    befores, afters = [], []
+    names = [log.name for log in logs]
+    befores, afters, middles = [], [], []
     for log in logs:
         item = _Replay(log, horizons, every, twin, textbook)
         befores.append(window_samples(item.windows, item.before))
         afters.append(window_samples(item.windows, item.after))
-    return _compare_samples([log.name for log in logs], befores, afters, COMPARED, seed, resamples)
+        middles.append(item.gains_samples())
+    rows = _compare_samples(names, befores, afters, COMPARED, seed, resamples)
+    if all(middles):
+        raw, response = (
+            [[item for item in part if item.name in ENDS] for part in parts] for parts in (befores, afters)
+        )
+        rows += _compare_samples(names, *_named("gains", raw, middles), seed, resamples)
+        rows += _compare_samples(names, *_named("response", middles, response), seed, resamples)
+    return rows
+
+
+def _named(
+    what: str, befores: Sequence[Sequence[Samples]], afters: Sequence[Sequence[Samples]]
+) -> tuple[list[list[Samples]], list[list[Samples]], tuple[str, ...]]:
+    """Name the ends' errors of two sides by what is compared; also returns the names."""
+    names = [f"{what}_{name}" for name in ENDS]
+
+    def renamed(parts: Sequence[Sequence[Samples]]) -> list[list[Samples]]:
+        return [[replace(x, name=f"{what}_{x.name.removeprefix('gains_')}") for x in part] for part in parts]
+
+    return renamed(befores), renamed(afters), tuple(names)
 
 
 def _compare_predictions(found: Prediction, seed: int, resamples: int) -> list[Comparison]:
@@ -487,6 +540,12 @@ def _gap_notes(replays: Sequence[_Replay], every: float) -> list[str]:
         )
         notes.append("delay_ms and tau_ms are not given: they need commands of the body's motion.")
     notes.append("truth_pos_err and truth_yaw_err: disagreement of the even with the odd samples of the tracker.")
+    if any(item.by_gains is not None for item in replays):
+        notes.append(
+            "The twin's replay is the mean response to commands and the clock of its spread; gains_pos_end_err and "
+            "gains_yaw_end_err are those of its gains, delay and lag alone. Speeds over the first seconds (v_rmse, "
+            "delay_ms, ...) are those of the response too."
+        )
     left = sum(count.left_out for item in replays for count in item.counts())
     if left:
         notes.append(

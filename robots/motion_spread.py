@@ -363,7 +363,7 @@ def sample_ends(
     windows, horizons = len(start), len(steps)
     out = np.empty((windows, horizons, samples, 3))
     state = np.empty(1, np.uint64)
-    warm = _warm(values)
+    warm = warm_steps(values)
     length = steps[-1] * _SUB + warm
     held = np.empty((length, 4))
     for k in range(windows):
@@ -376,8 +376,8 @@ def sample_ends(
 
 
 @compiled
-def _warm(p: FloatArray) -> int:
-    """Return after how many steps of ``GRID`` a path has forgotten how it began."""
+def warm_steps(p: FloatArray) -> int:
+    """Return after how many steps of ``GRID`` a path has forgotten how it began; see ``MotionSpread.values`` for ``p``."""
     return int((2.0 * p[_HOLD] + 5.0 * p[_LAG]) / GRID) + 2
 
 
@@ -425,6 +425,25 @@ def take_over(
             for c in range(4):
                 held[i, c] = rate[low, c]
         upper = min(upper, lower)
+
+
+@compiled
+def mean_taken_over(
+    rate: FloatArray, edges: FloatArray, begin: float, length: int, p: FloatArray, clocks: int, key: np.uint64
+) -> FloatArray:
+    """Return the responses (L, 2) in force from the place ``begin`` in ``rate`` on, averaged over drawn clocks.
+
+    Args:
+        rate, edges, begin, p: as ``take_over`` takes them. length: L. clocks: how many. key: of the random numbers.
+    """
+    held, mean, state = np.empty((length, 4)), np.zeros((length, 2)), np.empty(1, np.uint64)
+    for n in range(clocks):
+        state[0] = _mix(key ^ (np.uint64(n + 1) * np.uint64(0x94D049BB133111EB)))
+        take_over(rate, edges, begin, p, state, held)
+        for i in range(length):
+            mean[i, 0] += held[i, 0] / clocks
+            mean[i, 1] += held[i, 1] / clocks
+    return mean
 
 
 @compiled

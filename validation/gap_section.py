@@ -25,6 +25,8 @@ FloatArray = NDArray[np.float64]
 GAP_LABELS = {
     "pos_end_err": "Position error",
     "yaw_end_err": "Heading error",
+    "gains_pos_end_err": "Position error by gains, delay and lag alone",
+    "gains_yaw_end_err": "Heading error by gains, delay and lag alone",
     "ate_rmse": "Path error (ATE, RMSE)",
     "v_rmse": "Speed error (RMSE)",
     "omega_rmse": "Yaw rate error (RMSE)",
@@ -100,6 +102,7 @@ PARAMETER_LABELS = {
 
 
 LESS_IS_BETTER = frozenset({
+    "gains_pos_end_err", "gains_yaw_end_err",
     "pos_end_err", "yaw_end_err", "pos_end_p95", "yaw_end_p95", "ate_rmse", "v_rmse", "omega_rmse", "rpe_1m", "rpe_5m",
     "mean_pos_err", "mean_yaw_err", "run_end_pos_err", "run_end_yaw_err", "crps_pos", "crps_yaw",
     "lidar_w1_core", "lidar_w1_all", "lidar_c2st", "lidar_raw_w1_core", "lidar_raw_w1_all", "lidar_raw_c2st",

@@ -7,14 +7,16 @@ import json
 import numpy as np
 import pytest
 
+from floorcast.cluster.evaluate import rollout
 from floorcast.cluster.field_page import predicted_block
+from floorcast.cluster.run import Resources
 from floorcast.gap.holdout import Holdout
 from floorcast.gap.predicted import fit_if_possible, judge_prediction, measure_prediction
 from floorcast.gap.run import calibrate
 from floorcast.gap.spread_sources import split_by_spread, spread_error, spread_fixes
 from floorcast.gap.twins import carry_over
 from floorcast.gap.whole import measure_whole
-from floorcast.robots.twin import LogSource, Twin, TwinParameter, TwinProvenance
+from floorcast.robots.twin import LogSource, Twin, TwinParameter, TwinProvenance, save_twin
 
 from .synthetic import wander
 from .test_spread import clocked, driven, some_spread
@@ -116,7 +118,7 @@ def test_the_gap_with_a_twin_measures_bands_and_splits_by_them(robots, told):
 
 
 @pytest.mark.slow
-def test_calibration_fits_a_spread_and_judges_it_on_a_robot_that_it_never_saw():
+def test_calibration_fits_a_spread_judges_it_on_a_robot_that_it_never_saw_and_episodes_drive_by_it(tmp_path):
     logs = [clocked(seed, seconds=130.0) for seed in (1, 2, 3)]
     result = calibrate(logs, train=[1, 2], refits=5, resamples=100, horizons=(1.0, 5.0))
     twin = result.twin
@@ -135,3 +137,20 @@ def test_calibration_fits_a_spread_and_judges_it_on_a_robot_that_it_never_saw():
     assert np.isfinite(found.value)
     # What is known of motion goes into the next version.
     assert carry_over(twin.model_copy(update={"spread": None}), twin).spread == twin.spread
+    # The replay by the response is told apart from that by the gains, which stands between it and raw commands.
+    rows = {(item.name, item.robot, item.horizon_s): item for item in result.comparison}
+    for name in ("pos_end_err", "yaw_end_err"):
+        whole, gains, response = (rows[f"{what}{name}", "robot3", 5.0] for what in ("", "gains_", "response_"))
+        assert (whole.before, whole.after) == (gains.before, response.after)
+        assert gains.after == response.before
+    assert any("motion_spread: false" in note for note in result.notes)
+
+    save_twin(twin, tmp_path / "twin.yaml")
+    (tmp_path / "short.yaml").write_text("name: short\nduration: 3.0\n")
+    done = rollout(
+        str(tmp_path / "short.yaml"), policy="navigator", episodes=(0,), seed=1, out=tmp_path / "out",
+        resources=Resources(workers=0), twin=tmp_path / "twin.yaml",
+    )  # fmt: skip
+    kpis = {item["name"]: item["value"] for item in done.summary["kpis"]}
+    assert kpis["spread_robots"] == 2.0
+    assert 0.0 < kpis["spread_outside_ratio"] <= 1.0
