@@ -29,7 +29,8 @@ from .field_page import gap_page
 from .run_folder import open_run
 
 SHOWN = (
-    "pos_end_err", "yaw_end_err", "gains_pos_end_err", "gains_yaw_end_err", "ate_rmse", "delay_ms", "mean_pos_err", "mean_yaw_err", "run_end_pos_err",
+    "pos_end_err", "yaw_end_err", "gains_pos_end_err", "gains_yaw_end_err",
+    "ate_rmse", "delay_ms", "mean_pos_err", "mean_yaw_err", "run_end_pos_err",
     "run_end_yaw_err", "crps_pos", "crps_yaw", "band95_pos", "band95_yaw",
     "lidar_bias", "lidar_sigma", "lidar_w1_core", "lidar_w1_all", "lidar_dropout_diff", "lidar_c2st",
     "lidar_inliers", "lidar_unexplained_short", "odom_pos_per_m_5m",

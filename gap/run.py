@@ -193,8 +193,8 @@ def calibrate(
         twin = twin.model_copy(update={"spread": None})
     if predicted is not None:
         notes.append(
-            "Robots of scenarios that name this twin move by its spread; 'robots: {motion_spread: false}' keeps them to "
-            "its gains."
+            "Robots of episodes with this twin move by its spread; 'robots: {motion_spread: false}' keeps them to its "
+            "gains."
         )
     elif twin.spread is not None:
         notes.append("Its spread, by which it is replayed, is the earlier twin's, which may have seen these logs.")

@@ -377,7 +377,7 @@ def sample_ends(
 
 @compiled
 def warm_steps(p: FloatArray) -> int:
-    """Return after how many steps of ``GRID`` a path has forgotten how it began; see ``MotionSpread.values`` for ``p``."""
+    """Return after how many steps of ``GRID`` a path has forgotten how it began; ``p``: ``MotionSpread.values``."""
     return int((2.0 * p[_HOLD] + 5.0 * p[_LAG]) / GRID) + 2
 
 

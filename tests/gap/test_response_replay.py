@@ -1,4 +1,4 @@
-"""Point replay by the response and clock of a twin's spread: closed forms, the sampler's mean, and what the gap says."""
+"""Point replay by the response and clock of a twin's spread: closed forms, the sampler's mean, the gap."""
 
 from __future__ import annotations
 
@@ -15,12 +15,8 @@ from .test_predicted import some_twin
 from .test_spread import clocked, driven
 from .test_spread_in_fleet import made_spread, pulses
 
-SURE = {
-    name: 0.0
-    for name in (
-        "stall_rate", "turn_sd", "travel_sd", "veer_sd", "turn_robot", "travel_robot", "veer_robot", "hold_jitter",
-    )
-}  # fmt: skip
+NOISE = ("stall_rate", "turn_sd", "travel_sd", "veer_sd", "turn_robot", "travel_robot", "veer_robot", "hold_jitter")
+SURE = dict.fromkeys(NOISE, 0.0)
 
 
 def ends_of(windows, spread):
@@ -41,9 +37,7 @@ def test_without_a_clock_the_path_is_the_table_s_answer_a_delay_later():
     error = (ends_of(windows, spread) - true_ends(windows))[windows.valid]
     assert np.hypot(error[:, 0], error[:, 1]).max() < 2e-3
     assert np.abs(wrap_angle(error[:, 2])).max() < 0.012  # a grid step of a turn
-    assert (
-        np.abs((ends_of(windows, made_spread(**SURE, hold=0.0, delay=0.5, lag=0.0)) - true_ends(windows))).max() > 0.1
-    )
+    assert np.abs(ends_of(windows, made_spread(**SURE, hold=0.0, delay=0.5, lag=0.0)) - true_ends(windows)).max() > 0.1
 
 
 def test_with_a_clock_the_heading_is_the_mean_of_what_the_sampler_draws():
