@@ -19,8 +19,13 @@ FILES = {
     "fr079": "freiburg-079-corrected.log.gz",
     "edmonton": "edmonton-corrected.log.gz",
     "fhw": "fhw-corrected.log.gz",
+    "seattle": "seattle-corrected.log.gz",
 }
-PAIRS = (("intel", "fr079"), ("fr079", "intel"), ("edmonton", "fhw"), ("fhw", "edmonton"))
+PAIRS = (
+    ("intel", "fr079"), ("fr079", "intel"), ("edmonton", "fhw"), ("fhw", "edmonton"),
+    # Nothing was chosen with a look at these.
+    ("intel", "seattle"), ("fr079", "seattle"), ("seattle", "intel"), ("seattle", "fr079"),
+)  # fmt: skip
 ROWS = (
     "bias", "sigma", "sigma_sim", "w1_core", "w1_all", "dropout_diff", "c2st", "dcd", "inliers", "coverage"
 )  # fmt: skip

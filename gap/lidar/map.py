@@ -193,7 +193,7 @@ def laser_poses(log: FieldLog) -> FloatArray:
     """Return the (S, 3) reference poses of the laser in ``map`` at the scans' stamps.
 
     Raises:
-        InputError: the log has no scans or no poses.
+        InputError: the log has no scans, no poses, or poses that are not finite.
     """
     scans = require_scans(log)
     if len(log.pose_t_ns) < 2:
@@ -203,6 +203,12 @@ def laser_poses(log: FieldLog) -> FloatArray:
             mend="give a log with a tracker's or a SLAM solution's poses",
         )
     pose = interpolate_pose(scans.t_ns, log.pose_t_ns, log.pose)
+    if not np.isfinite(pose).all():
+        raise InputError(
+            f"{int((~np.isfinite(pose)).any(axis=1).sum())} scans have no finite pose",
+            where=log.name,
+            mend="leave out the poses that are no numbers",
+        )
     return pose if log.pose_frame == "laser" else compose(pose, np.array(scans.mount))
 
 

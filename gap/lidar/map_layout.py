@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...common.errors import InputError
 from ...common.geometry import FloatArray, rotation_matrix
 from ...common.primitives import BOX, CYLINDER, Primitives
 from ...layouts.geometry import layout_solids
@@ -24,6 +25,8 @@ HEIGHT = 2.5
 SIDES = 16
 """Faces of a cylinder for scan matching."""
 LEVEL = 1e-6
+LARGEST = 10_000.0
+"""Greatest length or width of a layout [m]."""
 
 
 def to_layout(lidar_map: LidarMap, name: str, file: str = "") -> Layout:
@@ -35,11 +38,20 @@ def to_layout(lidar_map: LidarMap, name: str, file: str = "") -> Layout:
     Returns:
         A hall with a ``BORDER`` around all surfaces. It lies in the hall's own frame; ``source`` says where that of the
         log is.
+
+    Raises:
+        InputError: surfaces farther apart than a layout may reach.
     """
     segments = lidar_map.segments
     corners = np.concatenate([segments.start, segments.end])
     shift = BORDER - corners.min(axis=0)
     size = np.ceil(np.ptp(corners, axis=0) + 2.0 * BORDER)
+    if size.max() > LARGEST:
+        raise InputError(
+            f"the map is {size.max() / 1000.0:.0f} km across, a hall at most {LARGEST / 1000.0:.0f}",
+            where=file or name,
+            mend="check the poses for leaps ('floorcast gap inspect')",
+        )
     along = segments.end - segments.start
     length = np.hypot(along[:, 0], along[:, 1])
     direction = np.column_stack([segments.normal[:, 1], -segments.normal[:, 0]])

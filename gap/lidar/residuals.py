@@ -29,7 +29,7 @@ from ...common.errors import InputError
 from ...common.geometry import FloatArray
 from ...common.seeding import generator
 from ..fieldlog import FieldLog, Scans
-from .map import LidarMap, laser_poses, require_scans, split_stretches, stretch_numbers, sum_by
+from .map import STRETCH, LidarMap, laser_poses, require_scans, split_stretches, stretch_numbers, sum_by
 from .map_space import SeenSpace, run_blocks
 from .matching import Alignment, align, match_grid
 from .sensor import SensorClass, local_noise, sensor_class
@@ -185,7 +185,11 @@ def measure_residuals(
     kept[np.flatnonzero(judged)[::every]] = True
     scans = require_scans(log).where(kept)
     if not len(scans):
-        raise InputError("no scan is left to judge the map by", where=log.name, mend="choose fewer for the map")
+        raise InputError(
+            "no scan is left to judge the map by",
+            where=log.name,
+            mend=f"give a log of more than {STRETCH:g} m of path, or a layout to hold it against",
+        )
     numbers = stretch_numbers(log, metres)
     pose_raw, stretch = laser_poses(log)[kept], numbers[kept]
     block = run_blocks(stretch, int(numbers.max()) + 1)

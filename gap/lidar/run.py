@@ -165,6 +165,12 @@ def judge(held: HeldScans, *, twin: Twin | None = None, seed: int = 0, perfect: 
     found, picked = held.residuals, held.picked
     scans = found.scans.where(np.isin(np.arange(len(found.scans)), picked))
     name, metrics = held.log.name, []
+    if not (np.isfinite(found.expected[picked]) & np.isfinite(scans.ranges)).any():
+        raise InputError(
+            "the map has no surface where any of the judged beams returns",
+            where=name,
+            mend="check that map or layout lie in the frame of the log's poses",
+        )
     kept: ScanPairs | None = None
     for aligned in (True, False):
         poses = (found.pose if aligned else found.pose_raw)[picked]
@@ -181,7 +187,11 @@ def judge(held: HeldScans, *, twin: Twin | None = None, seed: int = 0, perfect: 
     assert kept is not None
     metrics.append(_short_metric(held))
     shares = {name: share.value for name, share in found.shares.items()}
-    return LidarGap(metrics, shares, _notes(held, model), model, kept)
+    unknown = sorted({row.name.replace(RAW, "lidar_") for row in metrics if not np.isfinite(row.value)})
+    notes = _notes(held, model)
+    if unknown:
+        notes.append(f"{name}: too few scans or beams for {', '.join(unknown)}")
+    return LidarGap([row for row in metrics if np.isfinite(row.value)], shares, notes, model, kept)
 
 
 def _simulated(held: HeldScans, twin: Twin | None, perfect: bool) -> tuple[LidarConfig, str]:

@@ -21,6 +21,8 @@ LEAST = 200
 """Triples of beams that a noise figure needs."""
 MOST = 400_000
 """Triples that are looked at."""
+MOST_RANGES = 4_000_000
+"""Ranges that a class is told by; of longer logs every n-th scan is taken."""
 CUT = 3.0
 """Deviations beyond which a triple is an edge, not noise ..."""
 _CUT_VARIANCE = 0.9733
@@ -123,6 +125,7 @@ def sensor_class(scans: Scans) -> SensorClass:
     Raises:
         InputError: too few usable ranges (see ``local_noise``).
     """
+    scans = scans.where(np.arange(len(scans)) % max(1, int(np.ceil(scans.ranges.size / MOST_RANGES))) == 0)
     noise, step = local_noise(scans), range_step(scans)
     finite = scans.ranges[np.isfinite(scans.ranges)]
     farthest = float(np.quantile(finite, 0.9995))

@@ -21,12 +21,16 @@ from floorcast.gap.lidar.residuals import (
     _windows,
     measure_residuals,
 )
+from floorcast.gap.lidar.run import measure_lidar
+from floorcast.gap.lidar.site import make_site
 from floorcast.layouts.generator import generate_layout
+from floorcast.layouts.model import Layout
 from floorcast.layouts.recipe import LayoutRecipe
 
 from .hall import aisle_tour, hall, rounds, run_of
 
 ROUND = rounds(3, step=0.2)
+EMPTY = Layout(name="empty", length=14.0, width=9.0)
 
 
 def truth_of(run, found, judged):
@@ -267,8 +271,33 @@ def test_long_logs_are_thinned_and_that_is_said(monkeypatch):
     assert found.notes[1].startswith(f"one in {found.every} ")
 
 
+def test_short_runs_give_what_can_be_known_of_them():
+    """Two stretches of 3 m: figures without intervals, and none that is no number."""
+    gap = measure_lidar(run_of(hall(), ROUND[:25], noise=0.01).log)
+    assert all(np.isfinite(item.value) for item in gap.metrics)
+    assert all(item.ci_low is None for item in gap.metrics if item.name != "lidar_dropout_diff")
+    assert {item.name for item in gap.metrics} >= {"lidar_sigma", "lidar_w1_all", "lidar_raw_w1_core"}
+    assert any("too few scans or beams for lidar_c2st" in line for line in gap.notes)
+
+
 def test_logs_that_cannot_be_judged_are_refused():
     run = run_of(hall(), ROUND[:30])
+    standing = replace(run.log, pose=np.repeat(ROUND[:1], 30, axis=0))
+    for judge in (measure_lidar, make_site):
+        with pytest.raises(InputError, match="no scan is left to judge"):
+            judge(standing)
+    lost = run.log.pose.copy()
+    lost[7] = np.nan
+    with pytest.raises(InputError, match="have no finite pose"):
+        measure_lidar(replace(run.log, pose=lost))
+    lost = run.log.pose.copy()
+    lost[20:, 0] += 1e7
+    with pytest.raises(InputError, match="10000 km across"):
+        make_site(replace(run.log, pose=lost))
+    for layout, shift, said in ((hall(), 100.0, "where any of the judged beams"), (EMPTY, 0.0, "holds no surface")):
+        moved = replace(run.log, pose=run.log.pose + np.array([shift, 0.0, 0.0]))
+        with pytest.raises(InputError, match=said):
+            measure_lidar(moved, layout=layout_map(layout, run.log.scans))
     with pytest.raises(InputError, match="no lidar scans"):
         split_stretches(replace(run.log, scans=None))
     with pytest.raises(InputError, match="no reference poses"):
