@@ -19,6 +19,8 @@ Options = Annotated[
     Path | None, typer.Option("--options", help="YAML: topics, columns, units and so on, where the log does not tell.")
 ]
 Html = Annotated[Path | None, typer.Option("--html", help="Write the page here too; the output folder has it anyway.")]
+MOST_UNREAD = 20
+"""Recordings that could not be read are told one by one, up to so many."""
 MEASURE = "measure"
 """The command meant where none is named: ``floorcast gap LOG``."""
 
@@ -108,14 +110,19 @@ def import_log(
     from ..gap.store import import_log as run
     from ..gap.store import load_log
 
-    folders = run(log, out, load_options(options) if options is not None else None)
+    unread: list[str] = []
+    folders = run(log, out, load_options(options) if options is not None else None, unread=unread)
     rows: list[tuple[str, ...]] = [("log", "folder", "records")]
     for folder in folders:
         found = load_log(folder)
         counts = {name: len(getattr(found, name)) for name in ("pose", "cmd", "wheel_cmd", "odom", "ticks", "events")}
         counts["scans"] = len(found.scans) if found.scans is not None else 0
         rows.append((found.name, str(folder), ", ".join(f"{name} {count}" for name, count in counts.items() if count)))
-    show_result(rows, {"folders": [str(folder) for folder in folders]}, as_json)
+    show_result(rows, {"folders": [str(folder) for folder in folders], "unread": unread}, as_json)
+    for line in unread[:MOST_UNREAD]:
+        tell(line)
+    if len(unread) > MOST_UNREAD:
+        tell(f"{len(unread) - MOST_UNREAD} more left out; --json names them all")
 
 
 @gap_app.command("map")

@@ -7,6 +7,7 @@ unit and frame in the file's schema. A folder is written whole or not at all, an
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -210,30 +211,53 @@ def _with_file(log: FieldLog, manifest: Path) -> FieldLog:
     return replace(log, report=LogReport((FileReport(str(manifest), sha256_of(manifest), records, records),)))
 
 
-def import_log(path: str | Path, out: str | Path, options: ReadOptions | None = None) -> list[Path]:
-    """Read logs of any format and keep them as Parquet.
+def import_log(
+    path: str | Path, out: str | Path, options: ReadOptions | None = None, *, unread: list[str] | None = None
+) -> list[Path]:
+    """Read logs of any format and keep them as Parquet, one after the other: only one recording's are in memory.
 
     Args:
-        path: a file or folder of any known format.
+        path: a file or folder of any known format, or a folder of logs.
         out: folder of the one log, or of a folder for each where there are several.
         options: what the log does not say itself.
+        unread: filled with what was wrong with recordings of a folder that could not be read; None leaves it untold.
 
     Returns:
         The folders written, in the order of the logs.
 
     Raises:
-        InputError: the log cannot be read, or ``out`` holds something else.
+        InputError: no log can be read, or ``out`` holds something else.
         OutputError: ``out`` cannot be written.
     """
-    from .readers import read_log  # readers know this store as one of their formats
+    from .readers import Unread, read_each  # readers know this store as one of their formats
+    from .readers.parts import nothing_read
 
-    logs = read_log(path, options=options)
     out = Path(out)
-    if len(logs) == 1:
-        return [save_log(logs[0], out)]
-    names = [re.sub(r"[^\w.-]+", "_", log.name).strip(".") or "log" for log in logs]
-    unique = [name if names.count(name) == 1 else f"{name}_{k}" for k, name in enumerate(names)]
-    return [save_log(log, out / name) for log, name in zip(logs, unique, strict=True)]
+    bad: list[Unread] = []
+    written: list[Path] = []
+    waiting: FieldLog | None = None
+    for item in read_each(path, options=options):
+        if isinstance(item, Unread):
+            bad.append(item)
+            continue
+        if waiting is not None:
+            written.append(_save_among(waiting, out, written))
+        waiting = item
+    if unread is not None:
+        unread += map(str, bad)
+    if waiting is None:
+        raise nothing_read(bad, Path(path))
+    # A single log has the folder for itself, but not the one that is left of several.
+    alone = not written and not bad
+    return [*written, save_log(waiting, out) if alone else _save_among(waiting, out, written)]
+
+
+def _save_among(log: FieldLog, out: Path, written: list[Path]) -> Path:
+    """Write a log into a folder of its own name, with a number where another one has it."""
+    name = re.sub(r"[^\w.-]+", "_", log.name).strip(".") or "log"
+    taken = {folder.name for folder in written}
+    names = itertools.chain([name], (f"{name}_{k}" for k in itertools.count(2)))
+    return save_log(log, out / next(item for item in names if item not in taken))
 
 
 def _require_free(folder: Path) -> None:

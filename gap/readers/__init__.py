@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from ...common.errors import InputError
@@ -11,15 +13,18 @@ from ..fieldlog import FieldLog, Finding, LogReport
 from .formats import READERS, Reader
 from .opening import head_of
 from .options import ReadOptions, load_options
+from .parts import Part, Unread, all_of, each_of
 from .sanity import examine
 
 __all__ = [
     "BUNDLED",
     "FORMATS",
     "ReadOptions",
+    "Unread",
     "bundled_log",
     "detect_format",
     "load_options",
+    "read_each",
     "read_log",
 ]
 
@@ -27,10 +32,12 @@ FORMATS: dict[str, str] = {reader.name: reader.what for reader in READERS}
 """Known formats and what they look like."""
 BUNDLED = ("tricycle",)
 """Logs that come with the package, by name."""
+_FOLDER = "folder"
+"""Name of the format that a folder of logs counts as."""
 _BAGS = ("rosbag", "mcap")
 """Formats that are read together from one folder."""
-_LOOKED_AT = 200
-"""Files of a folder that are looked at for logs of other formats."""
+_LOOKED_AT = 5000
+"""Entries of a folder that are looked at for logs."""
 _KNOWN = "known formats: " + "; ".join(f"{name}: {what}" for name, what in FORMATS.items())
 
 
@@ -68,17 +75,43 @@ def read_log(path: str | Path, robot: str | int | None = None, *, options: ReadO
     Raises:
         InputError: nothing there, unknown format, no such robot, or too much of a file is damaged.
     """
-    if str(path) in BUNDLED and not Path(path).exists():
-        path = bundled_log(str(path))
-    path, options = Path(path), options or ReadOptions()
-    reader = _named(options.format, path) if options.format is not None else _detect(path, options)
+    path, options = _located(path), options or ReadOptions()
+    reader = _reader_of(path, options)
     logs = [examine(log, options) for log in _read(reader, path, robot, options)]
     return _with_unread(logs, path, reader)
 
 
+def read_each(path: str | Path, *, options: ReadOptions | None = None) -> Iterator[FieldLog | Unread]:
+    """Read the logs in a file or folder as ``read_log`` does, but one recording after the other.
+
+    Yields:
+        The logs, and in the place of a recording that cannot be read what was wrong with it. No more than one
+        recording's logs are held.
+
+    Raises:
+        InputError: nothing there, or unknown format; of a single recording whatever ``read_log`` raises.
+    """
+    path, options = _located(path), options or ReadOptions()
+    reader = _reader_of(path, options)
+    parts = reader.parts(path) if reader.parts is not None else []
+    if not parts:
+        yield from read_log(path, options=options)
+        return
+    for item in each_of(parts, options):
+        yield item if isinstance(item, Unread) else examine(item, options)
+
+
+def _located(path: str | Path) -> Path:
+    return bundled_log(str(path)) if str(path) in BUNDLED and not Path(path).exists() else Path(path)
+
+
+def _reader_of(path: Path, options: ReadOptions) -> Reader:
+    return _named(options.format, path) if options.format is not None else _detect(path, options)
+
+
 def _with_unread(logs: list[FieldLog], path: Path, reader: Reader) -> list[FieldLog]:
     """Note logs of other formats that lie beside those that were read: a folder is read as one format."""
-    if not path.is_dir() or reader.name == "stored" or not logs:
+    if not path.is_dir() or reader.name in ("stored", _FOLDER) or not logs:
         return logs
     read = {Path(item.path).name for log in logs for item in log.report.files}
     own = _BAGS if reader.name in _BAGS else (reader.name,)
@@ -91,15 +124,35 @@ def _with_unread(logs: list[FieldLog], path: Path, reader: Reader) -> list[Field
     return [replace(logs[0], report=report), *logs[1:]]
 
 
-def _logs_in(folder: Path) -> list[tuple[Path, str]]:
-    """Return the log files right in a folder, with their formats."""
+def _logs_in(folder: Path, *, folders: bool = False) -> list[tuple[Path, str]]:
+    """Return the log files right in a folder, the folders that are logs too if wanted, with their formats."""
     found = []
-    for file in sorted(folder.iterdir())[:_LOOKED_AT]:
-        # A file that cannot be looked into is no log that anybody misses.
-        with contextlib.suppress(InputError):
-            if file.is_file():
-                found.append((file, _detect(file, ReadOptions()).name))
+    for entry in sorted(folder.iterdir())[:_LOOKED_AT]:
+        # What cannot be looked into is no log that anybody misses.
+        with contextlib.suppress(InputError, OSError):
+            if entry.is_file() or (folders and entry.is_dir() and not entry.name.startswith(".")):
+                name = _detect(entry, ReadOptions()).name
+                found += [(entry, name)] if name != _FOLDER else []
     return found
+
+
+def _folder_parts(folder: Path) -> list[Part]:
+    entries = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
+    return [Part(entry, partial(_read_entry, entry)) for entry in entries]
+
+
+def _read_folder(folder: Path, options: ReadOptions) -> list[FieldLog]:
+    return all_of(_folder_parts(folder), folder, options)
+
+
+def _read_entry(entry: Path, options: ReadOptions) -> list[FieldLog]:
+    """Read one log of a folder; its name tells the runs of a robot that is in several."""
+    stem = entry.name.partition(".")[0]
+    reader = _reader_of(entry, options)
+    if reader.name == _FOLDER:
+        raise InputError("a folder of logs within a folder of logs", where=str(entry), mend="give it by itself")
+    logs = reader.read(entry, options)
+    return [log if log.robot == stem else replace(log, run=f"{stem}_{log.run}" if log.run else stem) for log in logs]
 
 
 def _listed(files: list[tuple[Path, str]]) -> str:
@@ -153,9 +206,9 @@ def _detect(path: Path, options: ReadOptions) -> Reader:
     if options.columns and path.is_file():
         return _named("csv", path)
     if path.is_dir():
-        files = _logs_in(path)
-        mend = f"it holds single logs: give them by name: {_listed(files)}" if files else _KNOWN
-        raise InputError("this folder is no field log of a known format", where=str(path), mend=mend)
+        if _logs_in(path, folders=True):
+            return Reader(_FOLDER, "a folder of logs", lambda path, head: True, _read_folder, parts=_folder_parts)
+        raise InputError("this folder is no field log of a known format, and holds none", where=str(path), mend=_KNOWN)
     raise InputError("not a field log of a known format", where=str(path), mend=_KNOWN)
 
 

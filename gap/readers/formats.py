@@ -16,7 +16,8 @@ from .mrclam import read_mrclam, robots_in
 from .omron import omron_files, read_omron
 from .opening import head_of
 from .options import ReadOptions
-from .rosbag import looks_like_mcap, looks_like_rosbag, read_mcap, read_rosbag
+from .parts import Part
+from .rosbag import bag_parts, looks_like_mcap, looks_like_rosbag, read_mcap, read_rosbag
 from .tricycle import looks_like_tricycle, read_tricycle
 from .tum import read_tum, tum_files
 from .vda5050 import looks_like_vda5050, read_vda5050
@@ -33,6 +34,7 @@ class Reader:
             Readers are asked in the order of ``READERS``, the pickiest first.
         read: reads all robots and runs.
         read_robot: reads one robot, where that spares reading the others; None: all are read and one is picked.
+        parts: the recordings of a folder that are read one by one; None, or no parts: all in one go.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Reader:
     matches: Callable[[Path, bytes], bool]
     read: Callable[[Path, ReadOptions], list[FieldLog]]
     read_robot: Callable[[Path, str | int, ReadOptions], list[FieldLog]] | None = None
+    parts: Callable[[Path], list[Part]] | None = None
 
 
 def _number(robot: str | int) -> int:
@@ -68,6 +71,7 @@ READERS: tuple[Reader, ...] = (
         "a ROS 1 .bag, a ROS 2 bag folder or .db3 file, or a folder of bags",
         looks_like_rosbag,
         read_rosbag,
+        parts=bag_parts,
     ),
     Reader("mcap", "an .mcap file with ROS or Foxglove messages", looks_like_mcap, read_mcap),
     Reader(

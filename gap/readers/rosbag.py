@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ...common.errors import InputError
 from ..fieldlog import SECOND, FieldLog, FileReport, Finding
 from . import mcapfile, rosbag1, rosbag2
 from .options import ReadOptions
+from .parts import Part, all_of
 from .rosfile import Account
 from .rosrobot import Recording, build_logs
 from .rostopics import Collector, listing
@@ -50,16 +52,25 @@ def read_rosbag(path: Path, options: ReadOptions) -> list[FieldLog]:
     if path.is_dir():
         bags = _bags_in(path)
         if bags:
-            groups = _recordings(bags)
-            runs = len(groups) > 1
-            logs = []
-            for group in groups:
-                recording = Recording(path if runs else group[0], group[0].stem if runs else "")
-                logs += _read(recording, [(bag, False) for bag in group], options)
-            return logs
+            parts = bag_parts(path)
+            return all_of(parts, path, options) if parts else _read(Recording(bags[0]), _plain(bags), options)
         folder = rosbag2.open_folder(path)
         return _read(Recording(path), [(file, folder.packed_messages) for file in folder.files], options)
     return _read(Recording(path), [(path, False)], options)
+
+
+def bag_parts(folder: Path) -> list[Part]:
+    """Return the recordings of a folder with several ROS 1 bags, each a run; none of any other folder."""
+    groups = _recordings(_bags_in(folder)) if folder.is_dir() else []
+    return [Part(group[0], partial(_read_run, folder, group)) for group in groups] if len(groups) > 1 else []
+
+
+def _read_run(folder: Path, group: list[Path], options: ReadOptions) -> list[FieldLog]:
+    return _read(Recording(folder, group[0].stem), _plain(group), options)
+
+
+def _plain(bags: list[Path]) -> list[tuple[Path, bool]]:
+    return [(bag, False) for bag in bags]
 
 
 def read_mcap(path: Path, options: ReadOptions) -> list[FieldLog]:

@@ -6,6 +6,7 @@ import pytest
 from floorcast.common.errors import InputError
 from floorcast.gap.readers import bundled_log, detect_format, read_log
 from floorcast.gap.readers.tricycle import mend_counter
+from floorcast.gap.store import import_log
 
 from .synthetic import START, write_mrclam
 
@@ -156,16 +157,38 @@ def test_folders_and_files_that_are_no_logs(tmp_path):
         read_log(tmp_path / "empty.txt")
 
 
-def test_a_folder_of_single_logs_names_them_and_logs_left_unread_are_told(tmp_path):
-    table = "t,x,y,yaw\n" + "".join(f"{0.1 * k:.1f},{0.05 * k:.2f},0,0\n" for k in range(30))
+def test_a_folder_of_logs_is_read_log_by_log_and_a_bad_one_does_not_end_it(tmp_path):
+    table = "t,x,y,yaw,robot\n" + "".join(f"{0.1 * k:.1f},{0.05 * k:.2f},0,0,amr\n" for k in range(30))
+    folder = tmp_path / "site"
+    (folder / "set").mkdir(parents=True)
+    write_mrclam(folder / "set")
     for name in ("a b.csv", "c.csv"):
-        (tmp_path / name).write_text(table)
-    with pytest.raises(InputError, match="this folder is no field log") as caught:
-        read_log(tmp_path)
-    assert "a b.csv (csv), c.csv (csv)" in caught.value.mend
+        (folder / name).write_text(table)
+    (folder / "bad.csv").write_text(table + "1,2,oops,0,amr\n" * 30)
+    (folder / "notes.txt").write_text("nothing of use")
+    (folder / ".hidden").write_text(table)
+    logs = read_log(folder)
+    assert [log.name for log in logs] == ["amr/a b", "amr/c", "robot1/set"]
+    bad, notes = [line for line in logs[0].report.lines() if "left out" in line]
+    assert "bad.csv left out, as it cannot be read: " in bad
+    assert "notes.txt left out, as it cannot be read: not a field log of a known format" in notes
+    unread: list[str] = []
+    folders = import_log(folder, tmp_path / "out", unread=unread)
+    assert [item.name for item in folders] == ["amr_a_b", "amr_c", "robot1_set"]
+    assert len(unread) == 2
+    assert [log.name for log in read_log(tmp_path / "out")] == [log.name for log in logs]
+    for name in ("a b.csv", "c.csv"):
+        (folder / name).unlink()
+    (folder / "set" / "Robot1_Odometry.dat").write_text("rubbish\n")
+    with pytest.raises(InputError, match=r"none of the 3 recordings can be read: bad\.csv left out"):
+        read_log(folder)
+
+
+def test_logs_of_another_format_beside_a_set_are_told(tmp_path):
     write_mrclam(tmp_path)
+    (tmp_path / "c.csv").write_text("t,x,y,yaw\n" + "".join(f"{k},0,0,0\n" for k in range(30)))
     (log,) = read_log(tmp_path)
-    assert "a b.csv (csv), c.csv (csv) beside it not read" in "\n".join(log.report.lines())
+    assert "c.csv (csv) beside it not read" in "\n".join(log.report.lines())
 
 
 def test_a_pipe_is_refused_for_it_cannot_be_read_twice(tmp_path):
