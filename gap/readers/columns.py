@@ -214,7 +214,7 @@ def build_logs(cells: Cells, columns: Columns, options: ReadOptions, *, simulate
         plan["cmd"] = ("cmd_v", "cmd_vy", "cmd_omega") if columns.has("cmd_vy") else ("cmd_v", "cmd_omega")
     elif columns.has("v", "omega") and "pose" not in plan:
         plan["cmd"] = ("v", "vy", "omega") if columns.has("vy") else ("v", "omega")
-        cells.notes.append(Finding("columns of speeds without poses are taken for commands", 1, 1))
+        cells.notes.append(Finding("columns of speeds without poses are taken for commands", 1, 0))
     if wheels:
         plan["wheel_cmd"] = tuple(f"wheel_{place}" for place in wheels)
     if counted:
@@ -236,7 +236,7 @@ def _note_speeds(cells: Cells, columns: Columns, plan: dict[str, tuple[str, ...]
     if idle and "pose" in plan:
         cells.notes.append(
             Finding(
-                f"measured speed ({', '.join(idle)}) beside the poses passed over; cmd_v, cmd_omega name commands", 1, 1
+                f"measured speed ({', '.join(idle)}) beside the poses passed over; cmd_v, cmd_omega name commands", 1, 0
             )
         )
 
@@ -284,7 +284,7 @@ def _one_log(
     )
     guess: Drive = "mecanum" if sideways else "differential"
     if options.drive is None:
-        notes.append(Finding(f"the table does not say what moves the robot: taken for {guess} (option drive)", 1, 1))
+        notes.append(Finding(f"the table does not say what moves the robot: taken for {guess} (option drive)", 1, 0))
     if simulated:
         notes.append(Finding("this run comes from a simulator, not from a robot", len(used), 1))
     if "wheel_cmd" in tables and columns.unit[plan["wheel_cmd"][0]] == "raw":

@@ -14,7 +14,7 @@ from .options import ReadOptions
 from .parts import Part, all_of
 from .rosfile import Account
 from .rosrobot import Recording, build_logs
-from .rostopics import Collector, listing
+from .rostopics import Collector, clouds_of, listing
 
 _SPLIT = re.compile(r"(.*?)[_-]?(\d+)")
 
@@ -120,8 +120,10 @@ def _read(recording: Recording, files: list[tuple[Path, bool]], options: ReadOpt
         topics = sorted(collector.topics.values(), key=lambda topic: topic.name)
         empty = ", ".join([topic.name for topic in topics if topic.count == 0][:10])
         unread = ", ".join([topic.name for topic in topics if topic.problem or topic.bad][:10])
+        clouds = clouds_of(topics)
         raise InputError(
             "the recording holds nothing that a gap could be measured from"
+            + (f": {clouds}" if clouds else "")
             + (f" (without any message: {empty})" if empty else "")
             + (f" (cannot be decoded: {unread})" if unread else ""),
             where=str(recording.path),

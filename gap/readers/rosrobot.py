@@ -17,7 +17,18 @@ from .options import ReadOptions, Role
 from .rosscans import scans_of
 from .rostables import Clock, Rows, in_order, offset_of
 from .rostf import Tree, base_name, sound_poses, tilt_of, yaw_of
-from .rostopics import Choice, Collector, Topic, belongs, choose, namespace_of, robots_of, wheel_names, wheel_order
+from .rostopics import (
+    Choice,
+    Collector,
+    Topic,
+    belongs,
+    choose,
+    clouds_of,
+    namespace_of,
+    robots_of,
+    wheel_names,
+    wheel_order,
+)
 
 CLOCKS_APART = SECOND
 """Header stamps of two topics that are further apart [ns], as seen by the recorder, are of two clocks."""
@@ -395,6 +406,8 @@ class _Robot:
             told = [topic.described() for topic in sorted(rest, key=lambda topic: topic.name)]
             more = f" and {len(told) - 20} more" if len(told) > 20 else ""
             self._notes.say(f"not used: {', '.join(told[:20])}{more}")
+        if chosen.get("scan") is None and (clouds := clouds_of(rest)):
+            self._notes.say(clouds)
         if empty:
             self._notes.say(f"without any message: {', '.join(empty[:20])}")
         for topic in self._topics:

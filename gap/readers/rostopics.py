@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -324,6 +325,9 @@ def choose(role: Role, topics: list[Topic], options: ReadOptions, everything: di
     return Choice(best, source, f"{role}: {best.described()}{also}")
 
 
+_CLOUD = "sensor_msgs/msg/PointCloud2"
+
+
 def listing(topics: dict[str, Topic]) -> str:
     """Say which topics there are and how to name one."""
     if not topics:
@@ -334,6 +338,17 @@ def listing(topics: dict[str, Topic]) -> str:
     return (
         f"name the topics, for example 'topics: {{cmd: /my_robot/velocity, odom: /my_robot/odom}}' (roles: {roles}); "
         f"the recording holds {', '.join(named[:40])}{more}"
+    )
+
+
+def clouds_of(topics: Iterable[Topic]) -> str:
+    """Say that point clouds are not read and what helps; empty where there are none."""
+    names = sorted(topic.name for topic in topics if topic.channel.msgtype == _CLOUD and topic.count)
+    if not names:
+        return ""
+    return (
+        f"point clouds are not read ({', '.join(names[:5])}): the lidar is measured by planar scans (LaserScan); "
+        "pointcloud_to_laserscan makes some of a cloud"
     )
 
 

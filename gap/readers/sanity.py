@@ -52,12 +52,13 @@ def examine(log: FieldLog, options: ReadOptions) -> FieldLog:
     log = shift(log, options.shift_s)
     # A stored log was looked at when it was imported: what it tells already is not told twice.
     leaps = [event for event in find_jumps(log) if event not in log.events]
-    notes = [Finding(str(item), 1, 1) for item in suspicions(log)]
-    notes += [Finding(text, 1, 1) for text in strangers(log)]
+    notes = [Finding(str(item), 1, 0) for item in suspicions(log)]
+    notes += [Finding(text, 1, 0) for text in strangers(log)]
     for table in ("odom", "pose"):
         told = [event.values["what"] for event in leaps if event.values["table"] == table]
         if told:
-            notes.append(Finding(f"leap in {table}: {told[0]}" + (", and more" if told[1:] else ""), len(told), 1))
+            more = f", and {len(told) - 1} more" if told[1:] else ""
+            notes.append(Finding(f"leap in {table}: {told[0]}{more}", len(told), 0))
     first, *others = log.report.files
     notes = [note for note in notes if note not in first.notes]
     if not notes and not leaps:

@@ -268,7 +268,7 @@ def _build(vehicle: _Vehicle, name: str, report: FileReport, options: ReadOption
     if len(vehicle.maps) > 1:
         notes.append(Finding(f"poses on several maps ({', '.join(sorted(vehicle.maps))})", len(vehicle.maps), 1))
     if len(vehicle.events) == _MAX_EVENTS:
-        notes.append(Finding(f"events beyond the first {_MAX_EVENTS} are let go", 1, 1))
+        notes.append(Finding(f"events beyond the first {_MAX_EVENTS} are let go", 1, 0))
     tables: dict[str, Any] = {}
     for table, rows in (("pose", vehicle.poses), ("odom", vehicle.speeds)):
         kept = rows.values()

@@ -274,6 +274,43 @@ def test_a_bag_without_anything_of_use_lists_what_there_is(tmp_path):
     assert "topics: {cmd:" in caught.value.mend
 
 
+def test_point_clouds_are_said_not_to_be_read(tmp_path):
+    written = Written(2)
+    for k in range(20):
+        t = START + k * 100 * MS
+        cloud = (written.header(t, "lidar"), 1, 1, [], False, 4, 4, np.zeros(4, np.uint8), True)
+        written.add("/points", "sensor_msgs/msg/PointCloud2", t, written.make("sensor_msgs/msg/PointCloud2", *cloud))
+    with pytest.raises(InputError, match=r"point clouds are not read \(/points\): .* planar scans"):
+        read_log(write_bag2(tmp_path / "clouds", written))
+    for k in range(20):
+        written.odometry("/odom", START + k * 100 * MS, 0.1 * k, 0.0, 0.0)
+    (log,) = read_log(write_bag2(tmp_path / "odom", written))
+    assert any("pointcloud_to_laserscan" in line for line in log.report.lines())
+
+
+@pytest.mark.parametrize("unset", [False, True])
+def test_stamped_commands_of_several_robots_and_scans_of_changing_intensities(tmp_path, unset):
+    written = Written(2)
+    for k in range(100):
+        t = START + k * 50 * MS
+        for space, speed in (("amr1", 0.4), ("amr2", 0.6)):
+            twist = written.make("geometry_msgs/msg/Twist", written.vector(speed, 0, 0), written.vector(0, 0, 0.1))
+            head = written.header(0 if unset else t, "base_link")  # Nav2 leaves the stamp unset in some versions
+            message = written.make("geometry_msgs/msg/TwistStamped", head, twist)
+            written.add(f"/{space}/cmd_vel", "geometry_msgs/msg/TwistStamped", t, message)
+            written.odometry(f"/{space}/odom", t, 0.05 * speed * k, 0.0, 0.0, frame=f"{space}/odom")
+        shape = (written.header(t, "amr1/laser"), -1.0, 1.0, 0.02, 0.0, 0.1, 0.1, 20.0, np.full(BEAMS, 3, np.float32))
+        intensities = np.full((0, BEAMS, BEAMS // 2)[k % 3], 7, dtype=np.float32)
+        scan = written.make("sensor_msgs/msg/LaserScan", *shape, intensities)
+        written.add("/amr1/scan", "sensor_msgs/msg/LaserScan", t, scan)
+    logs = read_log(write_bag2(tmp_path / "fleet", written))
+    assert [log.robot for log in logs] == ["amr1", "amr2"]
+    for log, speed in zip(logs, (0.4, 0.6), strict=True):
+        np.testing.assert_array_equal(log.cmd, np.tile([speed, 0.1], (100, 1)))
+        assert log.cmd_t_ns[0] == START
+    assert len(logs[0].scans) == 100
+
+
 def test_clocks_that_disagree_are_said_and_dealt_with(tmp_path):
     hour = 3600 * 10**9
 
