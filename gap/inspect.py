@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..common.geometry import wrap_angle
+from ..common.geometry import FloatArray, wrap_angle
 from .clocks import REACH, Offset, coarse_offset, fine_offset, is_far, yaw_track
 from .fieldlog import SECOND, FieldLog, IntArray
 from .orders import timed_orders
@@ -296,7 +296,7 @@ def _motion(log: FieldLog) -> tuple[float | None, ...]:
 
 
 def _clock(log: FieldLog, table: str, seed: int) -> ClockFacts | None:
-    reference, track = yaw_track(log, "pose"), yaw_track(log, table)
+    reference, track = _turning(log, "pose"), _turning(log, table)
     if track is None or reference is None:
         return None
     overlap = min(track[0][-1], reference[0][-1]) > max(track[0][0], reference[0][0])
@@ -315,6 +315,20 @@ def _clock(log: FieldLog, table: str, seed: int) -> ClockFacts | None:
         return ClockFacts(table, None, None, None, False, why)
     why = f"turns agree (correlation {coarse[1]:.2f}) with shift_s: {{{table}: {coarse[0]:.1f}}}"
     return ClockFacts(table, coarse[0], None, None, abs(coarse[0]) > 1.0, why)
+
+
+def _turning(log: FieldLog, table: str) -> tuple[IntArray, FloatArray] | None:
+    """Return stamps and running heading [rad] of a table without its leaps, which say nothing of clocks."""
+    track = yaw_track(log, table)
+    if track is None:
+        return None
+    t_ns, yaw = track[0], track[1].copy()
+    for event in _jumps(log):
+        if event.values.get("table") == table and str(event.values.get("what", "")).startswith("heading"):
+            after = int(np.searchsorted(t_ns, event.t_ns))
+            before = int(np.searchsorted(t_ns, int(event.values["from_ns"])))
+            yaw[before + 1 :] -= yaw[min(after, len(yaw) - 1)] - yaw[min(before, len(yaw) - 1)]
+    return t_ns, yaw
 
 
 def _fine(table: str, offset: Offset) -> ClockFacts:

@@ -289,7 +289,8 @@ def _one_log(
         notes.append(Finding("this run comes from a simulator, not from a robot", len(used), 1))
     if "wheel_cmd" in tables and columns.unit[plan["wheel_cmd"][0]] == "raw":
         tables["wheel_cmd_unit"] = "raw"
-    report = _report(cells, int(used.sum()), len(used), notes)
+    # A bad row is bad in every table that is made of it: once is enough.
+    report = _report(cells, int(used.sum()), len(used), list(dict.fromkeys(notes)))
     return FieldLog(
         robot=name[0],
         run=name[1],

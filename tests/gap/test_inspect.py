@@ -92,6 +92,16 @@ def test_a_heading_jump_is_found_told_and_left_out_by_who_asks():
     assert len(examine(log, ReadOptions()).breaks()) == 0
 
 
+def test_a_leap_of_the_truth_does_not_make_the_clocks_look_apart():
+    log = make_log(seconds=120.0)
+    sound = facts(log).clocks[0]
+    pose, half = log.pose.copy(), len(log.pose) // 2
+    pose[half:, 2] = (pose[half:, 2] + 1.4 + np.pi) % (2 * np.pi) - np.pi
+    leapt = facts(examine(replace(log, pose=pose), ReadOptions()))
+    assert len(leapt.jumps) == 1
+    assert leapt.clocks[0].offset_s == pytest.approx(sound.offset_s, abs=0.005)
+
+
 def test_windows_across_a_leap_of_the_truth_are_left_out_of_the_replay():
     log = make_log(60.0, seed=5)
     pose = log.pose.copy()
