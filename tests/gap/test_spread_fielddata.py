@@ -50,7 +50,7 @@ def test_crps_is_15_percent_below_constant_gains_with_normal_errors_and_bands_ho
         np.hypot(*_error(item, DriveReplay([item]).simulate(drive))[..., :2].T)[-1][item.valid[:, -1]]
         for item in windows[3:]
     ]
-    # Medians after 30 s: 0.070 m and 0.142 m when this was written.
+    # Medians after 30 s: 0.070 m and 0.14 m when this was written.
     assert float(np.median(np.concatenate(ends))) < 0.6 * float(np.median(np.concatenate(by_gains)))
 
 
