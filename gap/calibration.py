@@ -22,9 +22,10 @@ noise) is inverted, and parameters whose errors hang together in it are named, w
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import t as student_t
 
 from ..common.geometry import FloatArray
@@ -32,6 +33,7 @@ from ..common.seeding import generator
 from .fieldlog import IntArray
 from .problems import Problem
 from .scoring import Expansion, Scoring, finish_at, loss_of, refits_at, search
+from .structure import KEPT, choose_structure
 from .tasks import Evaluate, in_chunks, in_process
 
 AT_BOUND = 0.01
@@ -123,6 +125,10 @@ class Fit:
     parts: int
     by_part: dict[str, dict[str, float]]
     together: tuple[Together, ...] = field(default=())
+    held: tuple[str, ...] = ()
+    """Parts of the model that were left as they were (``structure``)."""
+    free: FloatArray | None = None
+    """(P, P) projector of the unit cube onto what was fitted; None where all was."""
 
     @property
     def values(self) -> dict[str, float]:
@@ -157,6 +163,12 @@ def fit(
         scoring = scoring.scaled_at(best)
         best = scoring.polish(best)
     expansion = Expansion(scoring, best, evaluate_many)
+    problem, held = choose_structure(scoring, best, expansion)
+    if held:
+        scoring = replace(scoring, problem=problem)
+        scoring = scoring.scaled_at(scoring.polish(problem.tied(best)))
+        best = scoring.polish(problem.tied(best))
+        expansion = Expansion(scoring, best, evaluate_many)
     drawn = _bootstrap(expansion, best, seed, max(refits, 20), evaluate_many)
     parts = _Parts(scoring, expansion, best, evaluate_many)
     low, high = parts.interval(np.eye(len(best)), drawn)
@@ -171,6 +183,8 @@ def fit(
         parts=parts.count,
         by_part={name: problem.values(cube) for name, cube in parts.by_name.items()},
         together=_together(problem, expansion, best, parts, drawn),
+        held=held,
+        free=problem.free if held else None,
     )
 
 
@@ -326,8 +340,11 @@ def _together(
     known = np.flatnonzero(np.diagonal(curvature) > 1e-9 * np.diagonal(curvature).max())
     inverse = np.linalg.pinv(curvature[np.ix_(known, known)], rcond=1e-12, hermitian=True)
     spread = np.sqrt(np.maximum(np.diagonal(inverse), 1e-300))
+    tied = _tied(problem)
     found = []
     for a, b in itertools.combinations(range(len(known)), 2):
+        if tied[known[a], known[b]]:
+            continue
         correlation = float(np.clip(inverse[a, b] / (spread[a] * spread[b]), -1.0, 1.0))
         if abs(correlation) < HARDLY_APART:
             continue
@@ -347,17 +364,26 @@ def _together(
     return tuple(found)
 
 
+def _tied(problem: Problem) -> NDArray[np.bool_]:
+    """Tell which parameters (P, P) may only move together, each with itself too."""
+    itself = np.eye(len(problem.ranges), dtype=np.bool_)
+    return itself if problem.free is None else itself | (np.abs(problem.free) > 1e-9)
+
+
 def _describe(
     problem: Problem, best: FloatArray, low: FloatArray, high: FloatArray, parts: _Parts, correlation: FloatArray
 ) -> tuple[FittedParameter, ...]:
     values, lows, highs = problem.values(best), problem.values(low), problem.values(high)
     errors = parts.error(np.eye(len(best)))
+    tied = _tied(problem)
     described = []
     for number, item in enumerate(problem.ranges):
-        others = np.abs(np.delete(correlation[number], number))
-        partner = [other.name for other in problem.ranges if other.name != item.name][int(others.argmax())]
+        others = np.where(tied[number], 0.0, np.abs(correlation[number]))
+        partner = problem.ranges[int(others.argmax())].name
         reasons = []
-        if best[number] < AT_BOUND or best[number] > 1.0 - AT_BOUND:
+        if problem.free is not None and problem.free[number, number] < 1e-9:
+            reasons.append(KEPT)
+        elif best[number] < AT_BOUND or best[number] > 1.0 - AT_BOUND:
             reasons.append("stopped by the end of its range")
         if high[number] - low[number] > WIDE:
             reasons.append("the interval spans more than half of the range")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -50,6 +50,19 @@ class ParameterRange:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A part of a model that training data may show to be needed, or not (``structure``).
+
+    Attributes:
+        what: it is, in words.
+        directions: (D, P) orthonormal, in the unit cube; those of different parts are at right angles.
+    """
+
+    what: str
+    directions: FloatArray
+
+
+@dataclass(frozen=True)
 class Problem:
     """What is fitted to what.
 
@@ -58,12 +71,16 @@ class Problem:
         windows: one for each log.
         simulate: end poses (K, H, 3) of all windows for parameter values (P,), in the order of ``windows``.
         baseline: the same for the robot as it came.
+        parts: of the model that may be left as they were; together they span the cube. None where all is fitted.
+        free: (P, P) projector onto the directions that are fitted, from the start; None fits all.
     """
 
     ranges: tuple[ParameterRange, ...]
     windows: tuple[Windows, ...]
     simulate: Callable[[dict[str, float]], FloatArray]
     baseline: FloatArray
+    parts: tuple[Part, ...] = ()
+    free: FloatArray | None = None
 
     def values(self, cube: FloatArray) -> dict[str, float]:
         """Map a point of the unit cube (P,) to parameter values."""
@@ -76,6 +93,32 @@ class Problem:
         """Map parameter values to the unit cube (P,)."""
         places = [(values[item.name] - item.low) / (item.high - item.low) for item in self.ranges]
         return np.clip(np.array(places), 0.0, 1.0)
+
+    def tied(self, cube: FloatArray) -> FloatArray:
+        """Return the nearest point (P,) of the cube that differs from the start only by what is fitted."""
+        if self.free is None:
+            return cube
+        start = self.cube({item.name: item.start for item in self.ranges})
+        return start + np.einsum("pq,q->p", self.free, cube - start)
+
+    def without(self, parts: Sequence[int]) -> Problem:
+        """Return the problem in which these parts, by number, stay as they are at the start."""
+        kept = [part.directions for number, part in enumerate(self.parts) if number not in parts]
+        return self.within(sum((np.einsum("dp,dq->pq", rows, rows) for rows in kept), np.zeros((len(self.ranges),) * 2)))
+
+    def within(self, free: FloatArray | None, values: Mapping[str, float] | None = None) -> Problem:
+        """Return the problem in which only the directions of a projector (P, P) are fitted.
+
+        Args:
+            free: the projector; None returns the problem as it is.
+            values: to start at; None starts where the problem does.
+        """
+        if free is None:
+            return self
+        ranges = self.ranges if values is None else tuple(replace(item, start=values[item.name]) for item in self.ranges)
+        held = replace(self, ranges=ranges, free=free)
+        simulate = self.simulate
+        return replace(held, simulate=lambda values: simulate(held.values(held.tied(held.cube(values)))))
 
 
 def problem_for(
@@ -175,7 +218,7 @@ def tricycle_problem(windows: Sequence[Windows], nominal: TricycleParameters) ->
         ParameterRange("sensor_yaw", nominal.sensor_yaw - 0.3, nominal.sensor_yaw + 0.3, nominal.sensor_yaw, "rad"),
         ParameterRange("tick_delay", -0.2, 0.4, nominal.tick_delay, "s"),
     )
-    return Problem(ranges, tuple(windows), simulate, simulate({}))
+    return Problem(ranges, tuple(windows), simulate, simulate({}), _parts(ranges, {}))
 
 
 def wheel_problem(windows: Sequence[Windows], start: WheelParameters) -> Problem:
@@ -220,7 +263,39 @@ def wheel_problem(windows: Sequence[Windows], start: WheelParameters) -> Problem
     ranges.append(
         ParameterRange("sensor_yaw", start.sensor_yaw - 0.15, start.sensor_yaw + 0.15, start.sensor_yaw, "rad")
     )
-    return Problem(tuple(ranges), tuple(windows), simulate, replay.simulate(start, steps=steps))
+    parts = _parts(ranges, dict(zip(WHEEL_GAINS, start.gains(wheels), strict=False)))
+    return Problem(tuple(ranges), tuple(windows), simulate, replay.simulate(start, steps=steps), parts)
+
+
+def _parts(ranges: Sequence[ParameterRange], gains: Mapping[str, float]) -> tuple[Part, ...]:
+    """Return the parts of a model of wheels.
+
+    Each parameter is one, but for the place of the mark and the gains of ``gains`` (the wheels at the start, by name):
+    what left has more than right is a part, the other differences are one, and their mean is one with what textbook
+    wheels are fitted for as well, so that it has no value of its own to be left at.
+    """
+    place = {item.name: row for item, row in zip(ranges, np.eye(len(ranges)), strict=True)}
+    parts = []
+    if gains:
+        # A wheel whose numbers run backwards has its range mirrored: more of it is a lower place in the cube.
+        mixed = _MIXED[len(gains)] @ np.array([np.sign(gain) * place.pop(name) for name, gain in gains.items()])
+        fitted_before = np.array([mixed[0], place.pop("wheel_reach"), place.pop("sensor_yaw")])
+        parts += [
+            Part("gain, reach and turn of the mark", fitted_before),
+            Part("what left wheels have more than right ones", mixed[1:2]),
+        ]
+        if len(gains) > 2:
+            parts.append(Part("other differences between wheels", mixed[2:]))
+    if "sensor_x" in place:
+        parts.append(Part("place of the mark", np.array([place.pop("sensor_x"), place.pop("sensor_y")])))
+    return (*parts, *(Part(name, row[None]) for name, row in place.items()))
+
+
+_MIXED = {
+    2: np.array([[1.0, 1.0], [1.0, -1.0]]) / np.sqrt(2.0),
+    4: 0.5 * np.array([[1.0, 1.0, 1.0, 1.0], [1.0, -1.0, 1.0, -1.0], [1.0, 1.0, -1.0, -1.0], [1.0, -1.0, -1.0, 1.0]]),
+}
+"""Mean and differences of two or four wheels: orthonormal rows."""
 
 
 def _with_horizons(item: Windows, others: Sequence[Windows]) -> Windows:

@@ -277,7 +277,10 @@ def _others_fitted(split: Holdout, found: Fit, every: float, evaluate_many: Eval
     """Fit each training robot alone, where there are several, and the held-out data."""
     robots = list(dict.fromkeys(log.robot for log in split.trained))
     robots = robots if len(robots) > 1 else []
-    problems = [problem_for([log for log in split.trained if log.robot == robot], every) for robot in robots]
+    problems = [
+        problem_for([log for log in split.trained if log.robot == robot], every).within(found.free, found.values)
+        for robot in robots
+    ]
     fits = evaluate_many(refit_problem, found.values, [*problems, problem_for(split.judged, every)])
     return dict(zip(robots, fits, strict=False)), fits[-1]
 

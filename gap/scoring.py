@@ -129,7 +129,8 @@ class Scoring:
 
     def polish(self, cube: FloatArray, weight: FloatArray | None = None) -> FloatArray:
         """Finish a fit on the replay itself, from a point of the cube; ``weight`` (K,) counts each window so often."""
-        return minimise(self.residuals, self.derivative, cube, self.every() if weight is None else weight)
+        counted = self.every() if weight is None else weight
+        return self.problem.tied(minimise(self.residuals, self.derivative, cube, counted))
 
     def every(self) -> FloatArray:
         """Return the weights (K,) that count each window once."""
@@ -206,7 +207,7 @@ class Expansion:
 
     def refit(self, cube: FloatArray, weight: FloatArray) -> FloatArray:
         """Fit weighted windows from a point of the cube: on the expansion, or on the replay where that is too far."""
-        found = minimise(self.residuals, self.derivative, cube, weight)
+        found = self.scoring.problem.tied(minimise(self.residuals, self.derivative, cube, weight))
         return found if self.trusts(found) else self.scoring.polish(cube, weight)
 
     def finish(self, cube: FloatArray, weight: FloatArray) -> FloatArray:

@@ -27,6 +27,7 @@ from .family import random_effects
 from .fieldlog import FieldLog
 from .holdout import Holdout
 from .metrics import Metric
+from .structure import KEPT
 
 CARRIED = ("odometry", "lidar", "monitor", "spread")
 """Sections that a new version takes over from the twin it was calibrated from, where it has none of its own."""
@@ -175,7 +176,11 @@ def calibration_notes(found: Fit, held_out: Refit, split: Holdout, family: Mappi
     elif {log.robot for log in trained} & {log.robot for log in split.judged}:
         notes.append("Judged on other runs of a robot that was trained on.")
     notes += [f"{item.sentence()}." for item in found.together]
+    if found.held:
+        notes.append(f"Not fitted: {', '.join(found.held)}; {KEPT}.")
     for item in found.parameters:
+        if item.reason == KEPT:
+            continue
         if not item.identifiable:
             notes.append(f"{item.name} is not identified by this log: {item.reason}.")
         notes += _held_out_note(item, held_out)

@@ -27,7 +27,7 @@ from .replay import MAX_TRUTH_GAP, commands_body, commands_wheels, crosses_gap
 
 STRETCH = 2.0
 """Length of the stretches that are set against each other [s]."""
-REACHES = np.geomspace(0.05, 1.5, 40)
+REACHES = np.geomspace(0.05, 1.5, 200)
 """Reaches that are tried [m]."""
 _ARM = 0.3
 """A turn counts as the way that it makes at this distance [m]."""
