@@ -1,6 +1,7 @@
 """Fit of a robot's parameters to its log: CMA-ES on the unit cube, then refits on resampled windows for intervals.
 
-The loss and its search are those of ``scoring``. The work is cut into tasks that may be done anywhere (``tasks``).
+The loss and its search are those of ``scoring``; parts of a model that do not predict better what was left out are left
+as they were (``structure``). The work is cut into tasks that may be done anywhere (``tasks``).
 
 Intervals: errors of neighbouring windows hang together (slip, wear, a drifting battery), and robots differ, so that the
 number of windows says little about how well a value is known. What counts is how much it moves from part to part, a

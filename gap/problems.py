@@ -56,10 +56,12 @@ class Part:
     Attributes:
         what: it is, in words.
         directions: (D, P) orthonormal, in the unit cube; those of different parts are at right angles.
+        basic: whether it is left as it was only with all the others.
     """
 
     what: str
     directions: FloatArray
+    basic: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,9 @@ class Problem:
     def without(self, parts: Sequence[int]) -> Problem:
         """Return the problem in which these parts, by number, stay as they are at the start."""
         kept = [part.directions for number, part in enumerate(self.parts) if number not in parts]
-        return self.within(sum((np.einsum("dp,dq->pq", rows, rows) for rows in kept), np.zeros((len(self.ranges),) * 2)))
+        return self.within(
+            sum((np.einsum("dp,dq->pq", rows, rows) for rows in kept), np.zeros((len(self.ranges),) * 2))
+        )
 
     def within(self, free: FloatArray | None, values: Mapping[str, float] | None = None) -> Problem:
         """Return the problem in which only the directions of a projector (P, P) are fitted.
@@ -115,7 +119,9 @@ class Problem:
         """
         if free is None:
             return self
-        ranges = self.ranges if values is None else tuple(replace(item, start=values[item.name]) for item in self.ranges)
+        ranges = (
+            self.ranges if values is None else tuple(replace(item, start=values[item.name]) for item in self.ranges)
+        )
         held = replace(self, ranges=ranges, free=free)
         simulate = self.simulate
         return replace(held, simulate=lambda values: simulate(held.values(held.tied(held.cube(values)))))
@@ -218,7 +224,7 @@ def tricycle_problem(windows: Sequence[Windows], nominal: TricycleParameters) ->
         ParameterRange("sensor_yaw", nominal.sensor_yaw - 0.3, nominal.sensor_yaw + 0.3, nominal.sensor_yaw, "rad"),
         ParameterRange("tick_delay", -0.2, 0.4, nominal.tick_delay, "s"),
     )
-    return Problem(ranges, tuple(windows), simulate, simulate({}), _parts(ranges, {}))
+    return Problem(ranges, tuple(windows), simulate, simulate({}))
 
 
 def wheel_problem(windows: Sequence[Windows], start: WheelParameters) -> Problem:
@@ -263,31 +269,28 @@ def wheel_problem(windows: Sequence[Windows], start: WheelParameters) -> Problem
     ranges.append(
         ParameterRange("sensor_yaw", start.sensor_yaw - 0.15, start.sensor_yaw + 0.15, start.sensor_yaw, "rad")
     )
-    parts = _parts(ranges, dict(zip(WHEEL_GAINS, start.gains(wheels), strict=False)))
+    # A few runs under raw commands, each command held from start to end, are too few to choose by.
+    parts = () if told else _wheel_parts(ranges, start.gains(wheels))
     return Problem(tuple(ranges), tuple(windows), simulate, replay.simulate(start, steps=steps), parts)
 
 
-def _parts(ranges: Sequence[ParameterRange], gains: Mapping[str, float]) -> tuple[Part, ...]:
+def _wheel_parts(ranges: Sequence[ParameterRange], gains: FloatArray) -> tuple[Part, ...]:
     """Return the parts of a model of wheels.
 
-    Each parameter is one, but for the place of the mark and the gains of ``gains`` (the wheels at the start, by name):
-    what left has more than right is a part, the other differences are one, and their mean is one with what textbook
-    wheels are fitted for as well, so that it has no value of its own to be left at.
+    What textbook wheels are fitted for as well has no value of its own to be left at, so it is basic.
     """
     place = {item.name: row for item, row in zip(ranges, np.eye(len(ranges)), strict=True)}
-    parts = []
-    if gains:
-        # A wheel whose numbers run backwards has its range mirrored: more of it is a lower place in the cube.
-        mixed = _MIXED[len(gains)] @ np.array([np.sign(gain) * place.pop(name) for name, gain in gains.items()])
-        fitted_before = np.array([mixed[0], place.pop("wheel_reach"), place.pop("sensor_yaw")])
-        parts += [
-            Part("gain, reach and turn of the mark", fitted_before),
-            Part("what left wheels have more than right ones", mixed[1:2]),
-        ]
-        if len(gains) > 2:
-            parts.append(Part("other differences between wheels", mixed[2:]))
-    if "sensor_x" in place:
-        parts.append(Part("place of the mark", np.array([place.pop("sensor_x"), place.pop("sensor_y")])))
+    # A wheel whose numbers run backwards has its range mirrored: more of it is a lower place in the cube.
+    rows = [np.sign(gain) * place.pop(name) for name, gain in zip(WHEEL_GAINS, gains, strict=False)]
+    mean, side, *others = _MIXED[len(gains)] @ np.array(rows)
+    basic = [mean, place.pop("wheel_reach"), place.pop("sensor_yaw")]
+    parts = [
+        Part("gain, reach and turn of the mark", np.array(basic), basic=True),
+        Part("what left wheels have more than right ones", side[None]),
+        Part("place of the mark", np.array([place.pop("sensor_x"), place.pop("sensor_y")])),
+    ]
+    if others:
+        parts.append(Part("other differences between wheels", np.array(others)))
     return (*parts, *(Part(name, row[None]) for name, row in place.items()))
 
 

@@ -2,7 +2,7 @@
 
 A log of a minute can be fitted by four wheels of their own, a sideways gain and a mount of the mark; whether that says
 something about the next minute is another question. It is asked of the training data alone: stretches of the logs (or
-runs told the same, or robots) are left out in turn, the rest is fitted, and the ends within what was left out are
+robots, where there are three) are left out in turn, the rest is fitted, and the ends within what was left out are
 judged (cross-validation in blocks: Roberts et al., *Ecography* 40(8), 2017). From the full model, the part whose loss
 hurts least is taken away again and again, down to the robot as it came. Of these models the one with the least loss is
 kept, if it beats the robot as it came by more than the standard error of their difference over the blocks; if not,
@@ -14,6 +14,7 @@ expansion about the full fit (``scoring.Expansion``), and on the replay where th
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -22,15 +23,12 @@ from numpy.typing import NDArray
 
 from ..common.geometry import FloatArray
 from .fieldlog import SECOND
-from .floor import told_alike
 from .problems import Problem
-from .replay import commands_wheels
 from .scoring import Expansion, Scoring, loss_of, minimise
 
 KEPT = "left as it was, since stretches left out of the fit are not predicted better with it"
 """Why a parameter that could have been fitted was not."""
 MOST_BLOCKS, FEWEST_BLOCKS = 8, 3
-_FULL: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,11 +55,14 @@ def choose_structure(scoring: Scoring, best: FloatArray, expansion: Expansion) -
     folds = _folds(scoring) if problem.parts else []
     if len(folds) < FEWEST_BLOCKS:
         return problem, ()
-    left_out = _FULL
+    left_out: tuple[int, ...] = ()
     losses = {left_out: _judged(scoring, expansion, best, problem, folds)}
     path = [left_out]
     while len(left_out) < len(problem.parts):
-        tried = [tuple(sorted((*left_out, k))) for k in range(len(problem.parts)) if k not in left_out]
+        rest = [k for k in range(len(problem.parts)) if k not in left_out]
+        single = [k for k in rest if not problem.parts[k].basic]
+        # Basic parts go last, all at once.
+        tried = [tuple(sorted((*left_out, k))) for k in single] or [tuple(range(len(problem.parts)))]
         for parts in tried:
             losses[parts] = _judged(scoring, expansion, best, problem.without(parts), folds)
         left_out = min(tried, key=lambda parts: float(losses[parts].sum()))
@@ -98,7 +99,7 @@ def _fitted(scoring: Scoring, expansion: Expansion, cube: FloatArray, chosen: ND
         return cube
     mask = np.repeat(chosen, 3, axis=1).astype(np.float64)
     free = np.eye(len(cube)) if problem.free is None else problem.free
-    rows = chosen.any(axis=1).astype(np.float64)
+    rows = np.asarray(chosen.any(axis=1), dtype=np.float64)
     found = problem.tied(
         minimise(
             lambda place: mask * expansion.residuals(problem.tied(place)),
@@ -111,20 +112,13 @@ def _fitted(scoring: Scoring, expansion: Expansion, cube: FloatArray, chosen: ND
 
 
 def _folds(scoring: Scoring) -> list[_Fold]:
-    """Leave out robots, where there are three; else runs that were told the same; else stretches of time."""
-    logs = [item.log for item in scoring.problem.windows]
-    robots = [log.robot for log in logs]
-    if len(set(robots)) >= FEWEST_BLOCKS:
-        return _by_group(scoring, [sorted(set(robots)).index(robot) for robot in robots])
-    if all(commands_wheels(log) for log in logs) and max(told_alike(logs), default=0) + 1 >= FEWEST_BLOCKS:
-        return _by_group(scoring, told_alike(logs))
-    return _by_time(scoring)
-
-
-def _by_group(scoring: Scoring, groups: Sequence[int]) -> list[_Fold]:
+    """Leave out robots, where there are three; else stretches of time."""
+    robots = [item.log.robot for item in scoring.problem.windows]
+    if len(set(robots)) < FEWEST_BLOCKS:
+        return _by_time(scoring)
     folds = []
-    for group in range(max(groups) + 1):
-        rows = np.concatenate([rows for rows, own in zip(scoring.logs, groups, strict=True) if own == group])
+    for robot in dict.fromkeys(robots):
+        rows = np.concatenate([rows for rows, own in zip(scoring.logs, robots, strict=True) if own == robot])
         inside = np.zeros_like(scoring.valid)
         inside[rows] = True
         folds.append(_Fold(scoring.valid & ~inside, scoring.valid & inside))
@@ -143,7 +137,7 @@ def _by_time(scoring: Scoring) -> list[_Fold]:
         borders = np.linspace(span[0], span[1], share + 1)
         ends = item.start_ns[:, None] + np.round(np.array(item.horizons) * SECOND)[None, :]
         begin = np.broadcast_to(item.start_ns[:, None], ends.shape)
-        for first, last in zip(borders[:-1], borders[1:], strict=True):
+        for first, last in itertools.pairwise(borders):
             fitted, judged = scoring.valid.copy(), np.zeros_like(scoring.valid)
             # After the last border there is nothing else: what begins before it may end behind it.
             after = last if last < span[1] else np.inf

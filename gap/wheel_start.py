@@ -65,7 +65,8 @@ def closed_form_wheels(logs: Sequence[FieldLog]) -> WheelParameters:
     found = []
     for quarter in range(4) if wheels == 4 else (0, 2):
         body = _turned(screw, 0.5 * np.pi * quarter)
-        tried = [(*_gains(counted, body, reach), quarter, reach) for reach in REACHES.tolist()]
+        along, turning = _squares(counted, body)
+        tried = [(*_gains(along, turning, reach), quarter, reach) for reach in REACHES.tolist()]
         least = min(item[0] for item in tried)
         good = [item for item in tried if item[0] <= _AS_GOOD * least]
         found.append(good[len(good) // 2])
@@ -105,12 +106,24 @@ def _weighed(motion: FloatArray) -> FloatArray:
     return motion * np.array([1.0, 1.0, _ARM])
 
 
-def _gains(counted: FloatArray, body: FloatArray, reach: float) -> tuple[float, FloatArray]:
-    """Return the squares left and the gains (W,) that explain body motions (S, 3) best with a reach [m]."""
+def _squares(counted: FloatArray, body: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return triangles (W + 1, W + 1), of moves along and across and of turns at a reach of 1 m, by QR.
+
+    Their rows have the same least squares as the stretches themselves, and there are few of them.
+    """
     wheels = counted.shape[1]
-    matrix = body_matrix(WheelParameters(wheel_reach=reach), wheels) * np.array([[1.0], [1.0], [_ARM]])
-    design = (counted[:, None, :] * matrix[None]).reshape(-1, wheels)
-    wanted = _weighed(body).ravel()
+    matrix = body_matrix(WheelParameters(wheel_reach=1.0), wheels) * np.array([[1.0], [1.0], [_ARM]])
+    wanted = _weighed(body)
+    design = np.concatenate([counted[:, None, :] * matrix[None], wanted[:, :, None]], axis=2)
+    along = np.linalg.qr(design[:, :2].reshape(-1, wheels + 1)).R
+    turning = np.linalg.qr(design[:, 2]).R
+    return along, turning
+
+
+def _gains(along: FloatArray, turning: FloatArray, reach: float) -> tuple[float, FloatArray]:
+    """Return the squares left and the gains (W,) that explain the motion best with a reach [m]; see ``_squares``."""
+    design = np.concatenate([along[:, :-1], turning[:, :-1] / reach])
+    wanted = np.concatenate([along[:, -1], turning[:, -1]])
     gains, *_ = np.linalg.lstsq(design, wanted, rcond=None)
     return float(((wanted - design @ gains) ** 2).sum()), gains
 
