@@ -65,6 +65,12 @@ MEANING = {
     "axis_length": "the wheel base, or which wheels carry the load",
     "steer_offset": "the steering's zero has moved",
     "tick_delay": "the ticks' clock against the tracker's",
+    "lidar_bias": "the lidar reads too far or too near, or the map is off: mounting, temperature, a changed hall",
+    "lidar_noise": "the lidar scatters more or less: dirt on its window, ageing, another surface",
+    "lidar_dropout": "beams get lost: dirt, rain, dark or shining surfaces",
+    "odometry_travel": "the wheels count another way than is driven: wear, tyre pressure, load",
+    "odometry_turn": "the wheels count another turn than is made: track width, uneven wheels, slip",
+    "odometry_drift": "the odometry pulls to one side: one wheel wears or slips",
 }
 """What a moved parameter may mean on the floor."""
 

@@ -15,6 +15,7 @@ from ..robots.twin import MonitorNoise, Twin
 from ..robots.wheels import WheelParameters
 from .calibration import Fit, Refit, fit, refit_problem
 from .drift import fit_monitor
+from .drift_sensors import sound_sensors
 from .fieldlog import SECOND, FieldLog
 from .holdout import Holdout, Train, hold_out
 from .metrics import (
@@ -186,7 +187,8 @@ def calibrate(
     stage("learning how much motion differs from its mean")
     predicted, said = fit_if_possible(split.trained, seed, evaluate_many=evaluate_many) if spread else (None, [])
     notes += said
-    sections = {"odometry": odometry, "lidar": lidar, "spread": predicted}
+    sound = sound_sensors(split.trained, odometry, seed)
+    sections = {"odometry": odometry, "lidar": lidar, "sensor_monitor": sound, "spread": predicted}
     twin = make_twin(found, split, members, monitor, origin, notes).model_copy(update=sections)
     twin = carry_over(twin, parent)
     if not spread:

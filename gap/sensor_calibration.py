@@ -10,6 +10,7 @@ from .. import __version__
 from ..common.config import config_hash
 from ..common.errors import InputError
 from ..robots.twin import RobotKind, Twin, TwinProvenance
+from .drift_sensors import sound_sensors
 from .fieldlog import FieldLog
 from .holdout import Holdout, Train, hold_out
 from .sensors import Section, has_scans, lidar_section, odometry_section
@@ -95,6 +96,8 @@ def calibrate_sensors(
             mend="'floorcast gap inspect' says what a log holds and what it lacks",
         )
     twin, kind_note = _sensor_twin(split, odometry, lidar, origin)
+    sound = sound_sensors(split.trained, twin.odometry, origin.seed)
+    twin = twin.model_copy(update={"sensor_monitor": sound or twin.sensor_monitor})
     notes += kind_note
     notes.append("No commands were logged, so nothing of the drive is calibrated.")
     if split.share is not None:

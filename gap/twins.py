@@ -29,7 +29,7 @@ from .holdout import Holdout
 from .metrics import Metric
 from .structure import KEPT
 
-CARRIED = ("odometry", "lidar", "monitor", "spread")
+CARRIED = ("odometry", "lidar", "monitor", "sensor_monitor", "spread")
 """Sections that a new version takes over from the twin it was calibrated from, where it has none of its own."""
 
 

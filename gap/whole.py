@@ -13,6 +13,7 @@ from ..layouts.model import Layout
 from ..robots.twin import Twin
 from ..robots.wheels import WheelParameters
 from .drift import DriftReport, watch
+from .drift_sensors import joined, watch_sensors
 from .fieldlog import FieldLog
 from .lidar.map import LidarMap, build_map, require_scans, split_stretches
 from .lidar.map_layout import layout_map
@@ -155,7 +156,7 @@ def measure_whole(
             mend="'floorcast gap inspect' says what a log holds and what it lacks; a straight run of which there is "
             "only the path can be tuned with 'floorcast calibrate --closed-loop'",
         )
-    drift = _drift(logs, motion, twin, seed, missing)
+    drift = _drift(logs, motion, lidar, twin, seed, missing)
     sources = split_by_source(*_splits_and_fixes(logs, motion, lidar, odometry, orders, missing, twin, layout, seed))
     reports = [line for log in logs for line in log.report.lines()]
     return WholeGap(motion, lidar, odometry, orders, drift, sources, missing, reports, seed)
@@ -240,20 +241,29 @@ def said(error: InputError) -> str:
 
 
 def _drift(
-    logs: Sequence[FieldLog], motion: Sequence[GapResult], twin: Twin | None, seed: int, missing: list[Missing]
+    logs: Sequence[FieldLog],
+    motion: Sequence[GapResult],
+    lidar: Mapping[str, LidarPart],
+    twin: Twin | None,
+    seed: int,
+    missing: list[Missing],
 ) -> dict[str, DriftReport]:
-    """Hold every log whose motion could be replayed against the twin."""
+    """Hold every log against the twin: its motion, where it could be replayed, its lidar and its odometry."""
     found: dict[str, DriftReport] = {}
     if twin is None:
         return found
     replayed = {name for result in motion for name in result.matched}
     for log in logs:
-        if log.name not in replayed:
-            continue
-        try:
-            found[log.name] = watch(log, twin, seed)
-        except InputError as error:
-            missing.append(Missing("drift", log.name, said(error)))
+        driving = None
+        if log.name in replayed:
+            try:
+                driving = watch(log, twin, seed)
+            except InputError as error:
+                missing.append(Missing("drift", log.name, said(error)))
+        sensing = watch_sensors(log, twin, lidar[log.name].residuals if log.name in lidar else None, seed)
+        report = joined(driving, sensing)
+        if report is not None:
+            found[log.name] = report
     return found
 
 

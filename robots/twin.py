@@ -25,7 +25,7 @@ _DRIVE_NAME = {"axis_length": "wheel_base", "steer_offset": "steering_offset"}
 (``k_steer``, ``k_traction``) say how they are geared, which is not the drive's affair."""
 
 
-_SECTIONS = frozenset({"odometry", "lidar", "family", "correlation", "monitor", "spread"})
+_SECTIONS = frozenset({"odometry", "lidar", "family", "correlation", "monitor", "sensor_monitor", "spread"})
 """Parts of a twin that may be absent."""
 
 
@@ -120,6 +120,22 @@ class MonitorNoise(StrictModel):
         return self
 
 
+class SoundStretches(StrictModel):
+    """How one quantity of a sound robot's sensors came out, stretch by stretch of one log (see ``gap.drift_sensors``).
+
+    The estimate of a stretch is ``score / info``, and ``info`` is how much the stretch tells of it.
+    """
+
+    score: list[float]
+    info: list[Annotated[float, Field(gt=0)]]
+
+    @model_validator(mode="after")
+    def _lists_fit(self) -> SoundStretches:
+        if len(self.score) != len(self.info):
+            raise ValueError(f"{len(self.score)} scores for {len(self.info)} stretches")
+        return self
+
+
 class LogSource(StrictModel):
     """A log file that a twin rests on."""
 
@@ -192,6 +208,9 @@ class Twin(StrictModel):
     """Of the errors of ``parameters``; None if not known."""
     monitor: dict[str, MonitorNoise] = Field(default_factory=dict)
     """What a sound robot's errors are like, by what is monitored (``motion``); empty if not fitted."""
+    sensor_monitor: dict[str, dict[str, SoundStretches]] = Field(default_factory=dict)
+    """What a sound robot's sensors show, by quantity (``lidar_bias``, ``odometry_turn``, ...) and log; empty if not
+    fitted."""
     spread: MotionSpread | None = None
     """How motion differs from its mean, each time and from robot to robot; None if not fitted."""
     provenance: TwinProvenance

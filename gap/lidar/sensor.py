@@ -58,7 +58,7 @@ class SensorClass:
     evidence: tuple[str, ...]
 
 
-def local_noise(scans: Scans) -> float:
+def local_noise(scans: Scans, least: int = LEAST) -> float:
     """Return the standard deviation of a range on a smooth surface [m], from neighbouring beams alone.
 
     On a straight wall 1 / r is a sinusoid of the azimuth, so that for three neighbouring beams, ``step`` apart,
@@ -67,10 +67,10 @@ def local_noise(scans: Scans) -> float:
     steps of a coarse sensor. An error of r1 and r3 counts half each, so it is sqrt(3 / 2) times a range's own.
 
     Raises:
-        InputError: fewer than ``LEAST`` usable triples.
+        InputError: fewer than ``least`` usable triples.
     """
     error = _line_errors(scans)
-    if len(error) < LEAST:
+    if len(error) < least:
         raise InputError(
             f"only {len(error)} triples of neighbouring beams lie on smooth surfaces",
             where="lidar noise",
