@@ -1,14 +1,17 @@
 """The predicted distribution of a robot's motion: fitted to logs, sampled for windows, judged by proper scores.
 
-``fit_spread`` fits ``robots.motion_spread.MotionSpread`` in three stages, each on the training logs alone: the mean
-response to commands (``spread_response``), the clock by which they are taken over (``spread_clock``), and the processes
-that make motion differ from its mean (``spread_fit``). Then each robot (of a single log: each stretch) is left out
-once, all stages are done again on the others, and the left-out one is predicted:
+``fit_spread`` fits ``robots.motion_spread.MotionSpread`` in stages, each on the training logs alone:
 
-- parameters get jackknife intervals (as in ``calibration``) from how much they move;
-- at each horizon, samples are spread by the factor with which the 95 % band would have held 95 % of the left-out ends
-  (conformal prediction, Vovk, Gammerman and Shafer, *Algorithmic Learning in a Random World*, 2005; leave-one-robot-out
-  in place of leave-one-out, because windows of one robot are not exchangeable with those of another).
+1. The mean response to commands (``spread_response``) and the clock by which they are taken over (``spread_clock``), to
+   all logs; then again with each robot (of a single log: each stretch) left out once.
+2. The processes that make motion differ from its mean (``spread_fit``), from the errors of the left-out robots about
+   what the others predict for them: what differs between robots shows there, and is hidden by a mean that has seen them.
+3. One factor on the sizes of all these processes, such that on average over horizons, position and heading, the 95 %
+   bands hold 95 % of the left-out ends: conformal prediction (Vovk, Gammerman and Shafer, *Algorithmic Learning in a
+   Random World*, 2005) with one number, since few robots do not tell more. Leave-one-robot-out in place of
+   leave-one-out, because windows of one robot are not exchangeable with those of another.
+
+Parameters get jackknife intervals (as in ``calibration``) from how much they move when a robot is left out.
 
 Position is judged as a point (energy score, elliptic 95 % region of the samples), heading as an angle (CRPS, central
 95 % interval); see ``scores``.
@@ -27,13 +30,25 @@ from scipy.stats import t as student_t
 from ..common.errors import InputError
 from ..common.geometry import FloatArray, relative, wrap_angle
 from ..common.seeding import seed_sequence
-from ..robots.motion_spread import Estimate, MotionSpread, ResponseCell, Widening
+from ..robots.motion_spread import Estimate, MotionSpread, ResponseCell
 from .fieldlog import SECOND, FieldLog
 from .metrics import Metric, Samples, block_length, measure, pool
 from .replay import VELOCITY_BASE, Windows, make_windows
 from .scores import BAND, central_ratio, crps_angle, energy_score, in_central_band, in_region, pit, region_ratio
 from .spread_clock import fit_clock, sampled
-from .spread_fit import Clock, Ends, Noise, covariances, ends_of, fit_noise, tracker_noise, value_array
+from .spread_fit import (
+    Clock,
+    Covariances,
+    Ends,
+    Noise,
+    covariances,
+    ends_of,
+    fit_noise,
+    joined,
+    logarithms,
+    tracker_noise,
+    value_array,
+)
 from .spread_response import Response, TimedCommands, fit_response
 from .tasks import Evaluate, in_process
 
@@ -52,29 +67,57 @@ RESOLUTION = 0.25
 """Least half width of a parameter's interval, as a share of its value: on made logs the clock is found so closely."""
 _FIRST_HOLD = 0.2
 _NARROWEST, _WIDEST = 0.8, 4.0
+"""Bounds of the factor on the sizes of processes."""
+_ROUNDS = 2
+_FACTOR_SAMPLES = 100
 _UNITS = {
     "hold": "s", "hold_jitter": "-", "sync_share": "-", "sync_delay": "s", "sync_jitter": "s", "delay": "s", "lag": "s",
     "stall_rate": "1/s", "stall_time": "s",
     "turn_sd": "-", "turn_time": "s", "travel_sd": "-", "travel_time": "s", "veer_sd": "rad/m", "veer_time": "s",
     "turn_robot": "-", "travel_robot": "-", "veer_robot": "rad/m", "crab_robot": "rad",
     "rock_position": "m", "rock_yaw": "rad", "truth_position": "m", "truth_yaw": "rad", "tail": "-",
-    "linear_gain": "-", "angular_gain": "-",
+    "scatter_time": "s", "linear_gain": "-", "angular_gain": "-",
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
-class _Fitted:
-    """One fit of all stages."""
+class _Mean:
+    """What is fitted in the first stage."""
 
     response: Response
     clock: Clock
+
+
+@dataclass(frozen=True)
+class _Left:
+    """A mean that was fitted without a group, and the covariances of the group's windows about it."""
+
+    mean: _Mean
+    tables: list[Covariances]
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """A fit of all stages."""
+
+    mean: _Mean
     noise: Noise
 
     def numbers(self) -> dict[str, float]:
         """Return all parameters but the cells, by their names in ``MotionSpread``."""
-        gain = {"linear_gain": float(self.response.gain[0]), "angular_gain": float(self.response.gain[1])}
+        gain = dict(zip(("linear_gain", "angular_gain"), self.mean.response.gain.tolist(), strict=True))
         truth = {"truth_position": self.noise.truth[0], "truth_yaw": self.noise.truth[1]}
-        return {**gain, **vars(self.clock), **self.noise.values, **truth}
+        given = {**gain, **vars(self.mean.clock), **self.noise.values, **truth}
+        return {name: given[name] for name in _UNITS}
+
+    def ends(self, part: _Part) -> Ends:
+        """Return the ends of a part's windows, with the fitted scatter of cells."""
+        ends = part.ends(self.mean)
+        return replace(ends, rate=ends.rate * np.array([1.0, 1.0, *self.noise.scatter]))
+
+    def values(self) -> FloatArray:
+        """Return the array that ``sample_ends`` takes."""
+        return value_array(self.mean.clock, self.noise.values, self.noise.truth)
 
 
 class _Part:
@@ -91,6 +134,10 @@ class _Part:
         self.windows = make_windows(log, _fitting(HORIZONS, log))
         self.short = make_windows(log, _fitting(CLOCK_HORIZONS, log), every=CLOCK_EVERY)
 
+    def ends(self, mean: _Mean) -> Ends:
+        """Return true and mean ends of the windows."""
+        return ends_of(self.windows, self.commands, mean.response, mean.clock)
+
 
 def fit_spread(logs: Sequence[FieldLog], seed: int = 0, *, evaluate_many: Evaluate = in_process) -> MotionSpread:
     """Fit the distribution of motion to the logs of one or more robots with commands and true poses.
@@ -106,14 +153,19 @@ def fit_spread(logs: Sequence[FieldLog], seed: int = 0, *, evaluate_many: Evalua
     """
     parts = _parts(logs)
     key = _key(seed, "fit")
-    whole = _fit(parts, key)
+    position, heading = np.mean([tracker_noise(part.commands.log) for part in parts], axis=0).tolist()
+    mean = _fit_mean(parts, key)
+    names = [part.name for part in parts]
     if len(parts) < 2:
-        return _described(whole, whole.numbers(), {}, [], [part.name for part in parts])
+        table = joined([covariances(part.ends(mean), mean.clock, key) for part in parts])
+        return _described(_Fitted(mean, fit_noise(table, (position, heading))), {}, 1.0, names)
     groups = list(dict.fromkeys(part.group for part in parts))
-    left = dict(zip(groups, evaluate_many(_left_out, (parts, whole, key), groups), strict=True))
-    widening = _widening(parts, [left[part.group] for part in parts], _key(seed, "widening"))
-    reach = _jackknife(whole, list(left.values()))
-    return _described(whole, whole.numbers(), reach, widening, [part.name for part in parts])
+    left = dict(zip(groups, evaluate_many(_left_out, (parts, mean, key), groups), strict=True))
+    noise = fit_noise(joined([table for item in left.values() for table in item.tables]), (position, heading))
+    factor = _factor(parts, {name: _Fitted(item.mean, noise) for name, item in left.items()}, _key(seed, "factor"))
+    whole = _Fitted(mean, noise.scaled(factor))
+    without = [_Fitted(left[name].mean, _without(left, name, noise).scaled(factor)) for name in groups]
+    return _described(whole, _jackknife(whole, without), factor, names)
 
 
 def predict(windows: Windows, spread: MotionSpread, *, samples: int = SAMPLES, seed: int = 0) -> FloatArray:
@@ -327,42 +379,48 @@ def _fitting(horizons: Sequence[float], log: FieldLog) -> tuple[float, ...]:
     return tuple(value for value in horizons if value <= room) or tuple(horizons[:1])
 
 
-def _fit(parts: Sequence[_Part], key: np.uint64, near: _Fitted | None = None) -> _Fitted:
-    """Do all stages; near another fit only the neighbourhood of its clock is searched."""
+def _fit_mean(parts: Sequence[_Part], key: np.uint64, near: _Mean | None = None) -> _Mean:
+    """Fit response and clock; near another fit only the neighbourhood of its clock is searched."""
     commands = [part.commands for part in parts]
     hold = _FIRST_HOLD if near is None else near.clock.hold
     response = fit_response(commands, hold, rounds=2 if near is None else 1)
     clock = fit_clock([part.short for part in parts], commands, response, key, near.clock if near else None)
-    ends = [ends_of(part.windows, part.commands, response, clock) for part in parts]
-    position, heading = np.mean([tracker_noise(part.commands.log) for part in parts], axis=0).tolist()
-    count = min(len(item.steps) for item in ends)
-    noise = fit_noise(covariances([item.first(count) for item in ends], clock, key), (position, heading))
-    return _Fitted(response, clock, noise)
+    return _Mean(response, clock)
 
 
-def _left_out(shared: tuple[Sequence[_Part], _Fitted, np.uint64], group: str) -> _Fitted:
-    """Fit all but one group, near the fit of all: a task."""
+def _left_out(shared: tuple[Sequence[_Part], _Mean, np.uint64], group: str) -> _Left:
+    """Fit the mean to all but one group, near the fit of all, and hold it against the group: a task."""
     parts, whole, key = shared
-    return _fit([part for part in parts if part.group != group], key, near=whole)
+    mean = _fit_mean([part for part in parts if part.group != group], key, near=whole)
+    tables = [covariances(part.ends(mean), mean.clock, key) for part in parts if part.group == group]
+    return _Left(mean, tables)
 
 
-def _widening(parts: Sequence[_Part], left: Sequence[_Fitted], key: np.uint64) -> list[Widening]:
-    """Return, by horizon, the factors with which the bands hold 95 % of the ends of the left-out parts."""
-    ratios: dict[float, list[tuple[FloatArray, FloatArray]]] = {}
-    for part, fitted in zip(parts, left, strict=True):
-        ends = ends_of(part.windows, part.commands, fitted.response, fitted.clock)
-        drawn = sampled(ends, value_array(fitted.clock, fitted.noise.values, fitted.noise.truth), SAMPLES, key)
-        for number, horizon in enumerate(part.windows.horizons):
-            valid = ends.valid[:, number]
-            x, true = drawn[valid, number], ends.truth[valid, number]
-            off = wrap_angle(x[..., 2] - true[:, None, 2])
-            pair = region_ratio(x[..., :2], true[:, :2]), central_ratio(off, np.zeros(len(true)))
-            ratios.setdefault(horizon, []).append(pair)
-    found = []
-    for horizon, pairs in sorted(ratios.items()):
-        factors = [_conformal([pair[axis] for pair in pairs]) for axis in range(2)]
-        found.append(Widening(horizon_s=horizon, position=factors[0], heading=factors[1]))
-    return found
+def _without(left: dict[str, _Left], group: str, near: Noise) -> Noise:
+    """Fit the processes to the errors of all groups but one."""
+    tables = [table for name, item in left.items() if name != group for table in item.tables]
+    return fit_noise(joined(tables), near.truth, logarithms(near))
+
+
+def _factor(parts: Sequence[_Part], left: dict[str, _Fitted], key: np.uint64) -> float:
+    """Return the factor on the sizes of the processes with which the bands hold 95 % of left-out ends on average."""
+    factor = 1.0
+    for _ in range(_ROUNDS):
+        ratios: dict[tuple[float, str], list[FloatArray]] = {}
+        for part in parts:
+            fitted = left[part.group]
+            fitted = replace(fitted, noise=fitted.noise.scaled(factor))
+            ends = fitted.ends(part)
+            drawn = sampled(ends, fitted.values(), _FACTOR_SAMPLES, key)
+            for number, horizon in enumerate(part.windows.horizons):
+                valid = ends.valid[:, number]
+                x, true = drawn[valid, number], ends.truth[valid, number]
+                off = wrap_angle(x[..., 2] - true[:, None, 2])
+                ratios.setdefault((horizon, "position"), []).append(region_ratio(x[..., :2], true[:, :2]))
+                ratios.setdefault((horizon, "heading"), []).append(central_ratio(off, np.zeros(len(true))))
+        needed = [_conformal(item) for item in ratios.values()]
+        factor = float(np.clip(factor * np.exp(np.mean(np.log(needed))), _NARROWEST, _WIDEST))
+    return factor
 
 
 def _conformal(parts: Sequence[FloatArray]) -> float:
@@ -371,7 +429,7 @@ def _conformal(parts: Sequence[FloatArray]) -> float:
     if len(values) == 0:
         return 1.0
     level = min(BAND * (len(values) + 1) / len(values), 1.0)
-    return float(np.clip(np.quantile(values, level), _NARROWEST, _WIDEST))
+    return float(np.clip(np.quantile(values, level), 1.0 / _WIDEST, _WIDEST))
 
 
 def _jackknife(whole: _Fitted, left: Sequence[_Fitted]) -> dict[str, float]:
@@ -385,24 +443,22 @@ def _jackknife(whole: _Fitted, left: Sequence[_Fitted]) -> dict[str, float]:
     }
 
 
-def _described(
-    whole: _Fitted, numbers: dict[str, float], reach: dict[str, float], widening: list[Widening], names: list[str]
-) -> MotionSpread:
+def _described(whole: _Fitted, reach: dict[str, float], factor: float, names: list[str]) -> MotionSpread:
     estimates = {}
-    for name, value in numbers.items():
+    for name, value in whole.numbers().items():
         # A value that no refit moved is known no better than the steps of its search.
         half = max(reach[name], RESOLUTION * value) if name in reach else None
         low, high = (max(value - half, 0.0), value + half) if half is not None else (None, None)
         estimates[name] = Estimate(value=value, ci_low=low, ci_high=high, unit=_UNITS[name])
-    response = whole.response
+    response, scale = whole.mean.response, np.array(whole.noise.scatter)
     cells = [
         ResponseCell(
             v=asked[0], omega=asked[1], v_done=done[0], omega_done=done[1], v_scatter=scatter[0],
             omega_scatter=scatter[1], seconds=seconds,
         )
         for asked, done, scatter, seconds in zip(
-            response.asked.tolist(), response.done.tolist(), response.scatter.tolist(), response.seconds.tolist(),
-            strict=True,
+            response.asked.tolist(), response.done.tolist(), (scale * response.scatter).tolist(),
+            response.seconds.tolist(), strict=True,
         )
     ]  # fmt: skip
     span = (float(response.span[0]), float(response.span[1]))
@@ -411,8 +467,8 @@ def _described(
             **estimates,
             "cells": cells,
             "span": span,
-            "novel": tuple(response.novel.tolist()),
-            "widening": widening,
+            "novel": tuple((scale * response.novel).tolist()),
+            "factor": factor,
             "trained_on": names,
         }
     )

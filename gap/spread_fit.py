@@ -5,6 +5,9 @@ is a sum over causes of variance times a matrix that depends on the window and o
 matrices are computed once for a grid of times, by propagation along the mean path; the one of the hold by sampling.
 Then the parameters maximise a composite likelihood (Varin, Reid and Firth, *Statistica Sinica* 21, 2011): all windows
 and horizons as if they were independent, each a Student's t in x, y and yaw.
+
+The errors should be those of robots that the mean was not fitted to (``spread.fit_spread`` sees to that): errors about
+a mean that was fitted to the same windows are too small, and those between robots by the most.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import gammaln
+from scipy.special import digamma, gammaln
 
 from ..common.geometry import FloatArray, relative, wrap_angle
 from ..common.kernels import compiled
@@ -37,17 +40,24 @@ TIMES = np.array([0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2])
 """Grid of correlation times [s]; between them covariances are interpolated on a logarithmic axis."""
 NAMES = (
     "turn_sd", "turn_time", "travel_sd", "travel_time", "veer_sd", "veer_time",
-    "turn_robot", "travel_robot", "veer_robot", "crab_robot", "rock_position", "rock_yaw", "tail",
+    "turn_robot", "travel_robot", "veer_robot", "crab_robot", "rock_position", "rock_yaw",
+    "scatter_v", "scatter_w", "scatter_time", "tail",
 )  # fmt: skip
-"""What the likelihood is maximised over."""
-START = np.array([0.05, 1.0, 0.02, 2.0, 0.05, 0.5, 0.01, 0.01, 0.01, 0.01, 7e-4, 3e-3, 6.0])
+"""What the likelihood is maximised over; ``scatter_v`` and ``scatter_w`` are factors on what cells scatter."""
+START = np.array(
+    [0.05, 1.0, 0.02, 2.0, 0.05, 0.5, 0.01, 0.01, 0.01, 0.01, 7e-4, 3e-3, 1.0, 1.0, SCATTER_TIME, 6.0]
+)
 _PRIOR = 2.0
 """Standard deviation of the weak normal prior of the logarithms, around ``START``."""
 _TAIL_ABOVE = 2.2
 _HOLD_SAMPLES = 48
-_ITERATIONS = 40
+_ITERATIONS = 300
 _STILL = {name: 1.0 if name.endswith("_time") else 0.0 for name in NAMES} | {"tail": 100.0}
-_CAUSES = ("turn", "travel", "veer")
+_TIME_OF = {
+    "turn_sd": "turn_time", "travel_sd": "travel_time", "veer_sd": "veer_time",
+    "scatter_v": "scatter_time", "scatter_w": "scatter_time",
+}  # fmt: skip
+"""Causes with a correlation time; the other causes are constant along a path, or noise of its ends."""
 
 
 @dataclass(frozen=True)
@@ -145,71 +155,44 @@ def path_steps(windows: Windows) -> IntArray:
 
 @dataclass(frozen=True)
 class Covariances:
-    """Covariances (K, H, 3, 3) of the ends of windows, for causes of unit variance.
+    """Covariances of the ends of n windows and horizons, for causes of unit size.
 
     Attributes:
-        error: (K, H, 3) true minus expected end; the heading wrapped.
-        valid: (K, H) bool.
-        causes: by cause, one for each of ``TIMES``, then one for a constant.
-        odd: of the scatter of what cells do, as it is. crab: of a constant crab.
-        hold: of the hold, as it is.
-        rock: (2, ...) of rocking in position and in heading. truth: the same of the tracker.
+        error: (n, 3) true minus expected end x, y [m], yaw [rad]; the heading wrapped.
+        causes: by the name of its size, one of (n, 3, 3) for each of ``TIMES``; of a cause without a time just one.
+        hold: (n, 3, 3) of the hold, as it is. truth: (2, n, 3, 3) of the tracker's position and of its heading.
     """
 
     error: FloatArray
-    valid: NDArray[np.bool_]
     causes: dict[str, list[FloatArray]]
-    odd: FloatArray
-    crab: FloatArray
     hold: FloatArray
-    rock: FloatArray
     truth: FloatArray
 
-    def of(self, values: dict[str, float], truth: tuple[float, float]) -> FloatArray:
-        """Return the covariances for parameter values and the tracker's noise [m, rad]."""
-        total = self.hold + self.odd + values["crab_robot"] ** 2 * self.crab
-        for name in _CAUSES:
-            parts = self.causes[name]
-            total = total + values[f"{name}_sd"] ** 2 * _between(parts, values[f"{name}_time"])
-            total += values[f"{name}_robot"] ** 2 * parts[-1]
-        total += values["rock_position"] ** 2 * self.rock[0] + values["rock_yaw"] ** 2 * self.rock[1]
-        total += truth[0] ** 2 * self.truth[0] + truth[1] ** 2 * self.truth[1]
-        return total
 
-
-def covariances(parts: Sequence[Ends], clock: Clock, key: np.uint64) -> Covariances:
-    """Compute the covariances of the windows of some logs."""
-    found = [_covariances(item, clock, key) for item in parts]
+def joined(parts: Sequence[Covariances]) -> Covariances:
+    """Return all windows of some logs."""
     return Covariances(
-        error=np.concatenate([item.error for item in found]),
-        valid=np.concatenate([item.valid for item in found]),
+        error=np.concatenate([item.error for item in parts]),
         causes={
-            name: [np.concatenate(each) for each in zip(*(item.causes[name] for item in found), strict=True)]
-            for name in _CAUSES
+            name: [np.concatenate(each) for each in zip(*(item.causes[name] for item in parts), strict=True)]
+            for name in parts[0].causes
         },
-        odd=np.concatenate([item.odd for item in found]),
-        crab=np.concatenate([item.crab for item in found]),
-        hold=np.concatenate([item.hold for item in found]),
-        rock=np.concatenate([item.rock for item in found], axis=1),
-        truth=np.concatenate([item.truth for item in found], axis=1),
+        hold=np.concatenate([item.hold for item in parts]),
+        truth=np.concatenate([item.truth for item in parts], axis=1),
     )
 
 
-def _covariances(ends: Ends, clock: Clock, key: np.uint64) -> Covariances:
+def covariances(ends: Ends, clock: Clock, key: np.uint64) -> Covariances:
+    """Compute the covariances of the windows of a log."""
     v, omega = ends.travel / PATH_STEP, ends.turn / PATH_STEP
     zero = np.zeros_like(v)
-    shapes = {
-        "turn": np.stack([zero, zero, omega], axis=-1),
-        "travel": np.stack([v, zero, zero], axis=-1),
-        "veer": np.stack([zero, zero, np.abs(v)], axis=-1),
-    }
-    keeps = [*np.exp(-PATH_STEP / TIMES), 1.0]
-
-    keep_odd = float(np.exp(-PATH_STEP / SCATTER_TIME))
+    forward, turning = np.stack([v, zero, zero], axis=-1), np.stack([zero, zero, omega], axis=-1)
+    bending = np.stack([zero, zero, np.abs(v)], axis=-1)
+    odd = np.stack([ends.odd[..., 0], zero, zero], axis=-1), np.stack([zero, zero, ends.odd[..., 1]], axis=-1)
 
     def spread(shape: FloatArray, keep: float) -> FloatArray:
-        result: FloatArray = propagate(shape, ends.travel, ends.heading, ends.steps, keep, PATH_STEP)
-        return result
+        found = propagate(shape, ends.travel, ends.heading, ends.steps, keep, PATH_STEP)
+        return np.asarray(found[ends.valid], dtype=np.float64)
 
     mean, held = ends.mean, np.zeros((*ends.mean.shape, 3))
     if clock.hold > 0.0:
@@ -218,18 +201,18 @@ def _covariances(ends: Ends, clock: Clock, key: np.uint64) -> Covariances:
     error[..., 2] = wrap_angle(error[..., 2])
     swing, ends_only = _measured(ends.mean)
     start, stop = ends.moving[:, :1, None, None], ends.moving[:, 1:, None, None]
-    rock = np.stack([start * ends_only[0] + stop * ends_only[0], start * swing + stop * ends_only[1]])
+    keeps = np.exp(-PATH_STEP / TIMES).tolist()
+    shapes = {"turn_sd": turning, "travel_sd": forward, "veer_sd": bending, "scatter_v": odd[0], "scatter_w": odd[1]}
+    causes = {name: [spread(shape, keep) for keep in keeps] for name, shape in shapes.items()}
+    constant = {"turn_robot": turning, "travel_robot": forward, "veer_robot": bending}
+    constant["crab_robot"] = np.stack([zero, v, zero], axis=-1)
+    causes |= {name: [spread(shape, 1.0)] for name, shape in constant.items()}
+    causes["rock_position"] = [((start + stop) * ends_only[0])[ends.valid]]
+    causes["rock_yaw"] = [(start * swing + stop * ends_only[1])[ends.valid]]
     return Covariances(
-        error=error,
-        valid=ends.valid,
-        causes={name: [spread(shape, float(keep)) for keep in keeps] for name, shape in shapes.items()},
-        odd=spread(np.stack([ends.odd[..., 0], zero, zero], axis=-1), keep_odd)
-        + spread(np.stack([zero, zero, ends.odd[..., 1]], axis=-1), keep_odd),
-        crab=spread(np.stack([zero, v, zero], axis=-1), 1.0),
-        hold=held,
-        rock=rock,
-        truth=np.stack([2.0 * ends_only[0] + 0.0 * swing, swing + ends_only[1]]),
-    )
+        error=error[ends.valid], causes=causes, hold=held[ends.valid],
+        truth=np.stack([(2.0 * ends_only[0] + 0.0 * swing)[ends.valid], (swing + ends_only[1])[ends.valid]]),
+    )  # fmt: skip
 
 
 def hold_moments(ends: Ends, clock: Clock, key: np.uint64) -> tuple[FloatArray, FloatArray]:
@@ -255,14 +238,6 @@ def _measured(mean: FloatArray) -> tuple[FloatArray, FloatArray]:
     only = np.zeros((2, 1, 1, 3, 3))
     only[0, ..., 0, 0] = only[0, ..., 1, 1] = only[1, ..., 2, 2] = 1.0
     return lever[..., :, None] * lever[..., None, :], only
-
-
-def _between(parts: list[FloatArray], time: float) -> FloatArray:
-    """Interpolate covariances over the logarithm of the correlation time."""
-    place = float(np.interp(np.log(time), np.log(TIMES), np.arange(len(TIMES))))
-    low = min(int(place), len(TIMES) - 2)
-    result: FloatArray = (low + 1 - place) * parts[low] + (place - low) * parts[low + 1]
-    return result
 
 
 @compiled
@@ -320,6 +295,19 @@ class Noise:
     truth: tuple[float, float]
     loss: float
 
+    @property
+    def scatter(self) -> tuple[float, float]:
+        """Factors on the scatter of forward speed and of yaw rate."""
+        return self.values["scatter_v"], self.values["scatter_w"]
+
+    def scaled(self, factor: float) -> Noise:
+        """Return the same with the sizes of all processes multiplied by a factor; times and tail stay."""
+        sizes = {
+            name: value if name == "tail" or name.endswith("_time") else factor * value
+            for name, value in self.values.items()
+        }
+        return replace(self, values=sizes)
+
 
 def fit_noise(table: Covariances, truth: tuple[float, float], start: FloatArray | None = None) -> Noise:
     """Maximise the composite likelihood.
@@ -328,24 +316,72 @@ def fit_noise(table: Covariances, truth: tuple[float, float], start: FloatArray 
         table: of the training windows. truth: the tracker's noise [m, rad]. start: (P,) logarithms to begin at.
     """
     centre = np.log(START)
-    error = table.error[table.valid]
+    likelihood = _Likelihood(table, truth)
 
-    def loss(point: FloatArray) -> float:
-        values = _named(point)
-        total = table.of(values, truth)[table.valid]
-        lower = np.linalg.cholesky(total + 1e-12 * np.eye(3))
-        white = np.linalg.solve(lower, error[..., None])[..., 0]
-        size = np.log(np.einsum("nii->ni", lower)).sum(axis=1)
-        freedom = values["tail"]
-        constant = gammaln(0.5 * (freedom + 3.0)) - gammaln(0.5 * freedom) - 1.5 * np.log(freedom * np.pi)
-        likelihood = constant - size - 0.5 * (freedom + 3.0) * np.log1p((white * white).sum(axis=1) / freedom)
-        return float(-likelihood.sum() + 0.5 * (((point - centre) / _PRIOR) ** 2).sum())
+    def loss(point: FloatArray) -> tuple[float, FloatArray]:
+        value, slope = likelihood(point)
+        off = (point - centre) / _PRIOR
+        return value + 0.5 * float((off * off).sum()), slope + off / _PRIOR
 
     found = minimize(
-        loss, centre if start is None else start, method="L-BFGS-B",
+        loss, centre if start is None else start, jac=True, method="L-BFGS-B",
         bounds=[(value - 7.0, value + 7.0) for value in centre], options={"maxiter": _ITERATIONS},
     )  # fmt: skip
     return Noise(_named(found.x), truth, float(found.fun))
+
+
+class _Likelihood:
+    """Negative logarithm of the composite likelihood, and its slope in the logarithms of the parameters.
+
+    Args:
+        table: of n windows and horizons. truth: the tracker's noise [m, rad].
+    """
+
+    def __init__(self, table: Covariances, truth: tuple[float, float]) -> None:
+        self._error = table.error
+        self._causes = table.causes
+        self._sure = table.hold + truth[0] ** 2 * table.truth[0] + truth[1] ** 2 * table.truth[1] + 1e-12 * np.eye(3)
+
+    def __call__(self, point: FloatArray) -> tuple[float, FloatArray]:
+        """Return value and slope (P,) at a point (P,) of logarithms."""
+        values = _named(point)
+        total = self._sure.copy()
+        parts: dict[str, tuple[FloatArray, FloatArray | None]] = {}
+        for name, grid in self._causes.items():
+            parts[name] = _between(grid, values[_TIME_OF[name]] if name in _TIME_OF else None)
+            total += values[name] ** 2 * parts[name][0]
+        inverse = np.linalg.inv(total)
+        pulled = np.einsum("nij,nj->ni", inverse, self._error)
+        size = np.linalg.slogdet(total)[1]
+        far = (self._error * pulled).sum(axis=1)
+        freedom = values["tail"]
+        constant = gammaln(0.5 * (freedom + 3.0)) - gammaln(0.5 * freedom) - 1.5 * np.log(freedom * np.pi)
+        value = (-constant + 0.5 * size + 0.5 * (freedom + 3.0) * np.log1p(far / freedom)).sum()
+        heavy = ((freedom + 3.0) / (freedom + far))[:, None, None]
+        # d value / d covariance, (n, 3, 3).
+        push = (0.5 * inverse - 0.5 * heavy * pulled[:, :, None] * pulled[:, None, :]).ravel()
+        slope = dict.fromkeys(NAMES, 0.0)
+        for name, (part, change) in parts.items():
+            square = values[name] ** 2
+            slope[name] += 2.0 * square * float(push @ part.ravel())
+            if change is not None:
+                slope[_TIME_OF[name]] += square * float(push @ change.ravel())
+        bend = 0.5 * digamma(0.5 * (freedom + 3.0)) - 0.5 * digamma(0.5 * freedom) - 1.5 / freedom
+        rise = -bend + 0.5 * np.log1p(far / freedom) - 0.5 * (freedom + 3.0) * far / (freedom * (freedom + far))
+        slope["tail"] = float(rise.sum()) * (freedom - _TAIL_ABOVE)
+        return float(value), np.array([slope[name] for name in NAMES])
+
+
+def _between(grid: list[FloatArray], time: float | None) -> tuple[FloatArray, FloatArray | None]:
+    """Interpolate covariances over the logarithm of the correlation time; return them and their slope along it."""
+    if time is None:
+        return grid[0], None
+    known = np.log(TIMES)
+    place = float(np.interp(np.log(time), known, np.arange(len(TIMES))))
+    low = min(int(place), len(TIMES) - 2)
+    step = grid[low + 1] - grid[low]
+    inside = known[0] < np.log(time) < known[-1]
+    return grid[low] + (place - low) * step, step / (known[low + 1] - known[low]) if inside else None
 
 
 def _named(point: FloatArray) -> dict[str, float]:

@@ -11,9 +11,9 @@ Commands become motion in five steps, each with parameters that a log can tell:
 3. **Delay and lag.** A fixed delay and a first-order lag.
 4. **Gains that wander.** The gain of turning and of travelling, and the veer (curvature while travelling), are
    Ornstein-Uhlenbeck processes with standard deviation and correlation time; each robot has its own constant offsets of
-   them, and its own crab (direction of travel against heading). All are multiplied
-   by one factor a path, the square root of ``tail`` over a chi-square number with that many degrees of freedom, so that
-   ends are Student's t, not normal. What a cell does scatters, for ``SCATTER_TIME``; and rarely the robot stalls.
+   them, and its own crab (direction of travel against heading). What a cell does scatters, for ``scatter_time``. All,
+   and the rocking below, are multiplied by one factor a path, the square root of ``tail`` over a chi-square number with
+   that many degrees of freedom, so that ends are Student's t, not normal. And rarely the robot stalls.
 5. **What the tracker sees.** The body rocks while it drives, and the tracker has noise.
 
 A robot that is told to stand, and stood, stands: steps 2 to 4 multiply what the command asks for.
@@ -37,7 +37,7 @@ GRID = 0.02
 PATH_STEP = 0.2
 """Step of the gains that wander, and of the path [s]."""
 SCATTER_TIME = 5.0
-"""Correlation time of what cells do beyond the wandering gains [s]."""
+"""Correlation time of what cells do beyond the wandering gains [s], where none was fitted."""
 _SUB = round(PATH_STEP / GRID)
 FALL = 0.25
 """Share of the span by which a command must fall back to count as an edge that tells the clock."""
@@ -131,8 +131,13 @@ class MotionSpread(StrictModel):
     truth_yaw: Estimate
     tail: Estimate
     """Degrees of freedom; above 2."""
+    scatter_time: Estimate = Field(default_factory=lambda: Estimate(value=SCATTER_TIME, unit="s"))
+    """Correlation time of what cells do beyond the wandering gains."""
     widening: list[Widening] = Field(default_factory=list)
     """By ascending horizon; none: samples stand as they are."""
+    factor: float = Field(default=1.0, gt=0)
+    """With which the sizes of the processes were multiplied, and already are here, so that 95 % bands hold on training
+    robots that were left out."""
     trained_on: list[str] = Field(default_factory=list)
 
     def values(self) -> FloatArray:
@@ -166,12 +171,12 @@ VALUE_NAMES = (
     "hold", "hold_jitter", "sync_share", "sync_delay", "sync_jitter", "delay", "lag", "stall_rate", "stall_time",
     "turn_sd", "turn_time", "travel_sd", "travel_time", "veer_sd", "veer_time",
     "turn_robot", "travel_robot", "veer_robot", "crab_robot",
-    "rock_position", "rock_yaw", "truth_position", "truth_yaw", "tail",
+    "rock_position", "rock_yaw", "truth_position", "truth_yaw", "tail", "scatter_time",
 )  # fmt: skip
 (
     _HOLD, _HOLD_JITTER, _SYNC_SHARE, _SYNC_DELAY, _SYNC_JITTER, _DELAY, _LAG, _STALL_RATE, _STALL_TIME,
     _TURN, _TURN_TIME, _TRAVEL, _TRAVEL_TIME, _VEER, _VEER_TIME, _TURN_ROBOT, _TRAVEL_ROBOT, _VEER_ROBOT,
-    _CRAB_ROBOT, _ROCK_POSITION, _ROCK_YAW, _TRUTH_POSITION, _TRUTH_YAW, _TAIL,
+    _CRAB_ROBOT, _ROCK_POSITION, _ROCK_YAW, _TRUTH_POSITION, _TRUTH_YAW, _TAIL, _SCATTER_TIME,
 ) = range(len(VALUE_NAMES))  # fmt: skip
 
 
@@ -482,11 +487,11 @@ def _sample_path(
         v += blend * (held[i, 0] - v)
         w += blend * (held[i, 1] - w)
     # The first pose is measured too: an error of its heading swings the whole path.
-    size = _noise(p, v, w, _TRUTH_POSITION)
+    size = _noise(p, v, w, factor, _TRUTH_POSITION)
     a, b = _pair(state)
     x, y = -a * size, -b * size
     a, _rest = _pair(state)
-    yaw = -a * _noise(p, v, w, _TRUTH_YAW)
+    yaw = -a * _noise(p, v, w, factor, _TRUTH_YAW)
     moved_v = moved_w = odd_v = odd_w = 0.0
     stalled = 0.0
     h = 0
@@ -506,11 +511,11 @@ def _sample_path(
         y += along * sin(middle)
         yaw += swung
         if i + 1 == steps[h] * _SUB:
-            size = _noise(p, v, w, _TRUTH_POSITION)
+            size = _noise(p, v, w, factor, _TRUTH_POSITION)
             a, b = _pair(state)
             out[h, 0], out[h, 1] = x + a * size, y + b * size
             a, _rest = _pair(state)
-            out[h, 2] = yaw + a * _noise(p, v, w, _TRUTH_YAW)
+            out[h, 2] = yaw + a * _noise(p, v, w, factor, _TRUTH_YAW)
             h += 1
         moved_v = moved_w = odd_v = odd_w = 0.0
         wander = next_wander(wander, memory, state)
@@ -523,7 +528,7 @@ def memory_of(p: FloatArray) -> Memory:
         exp(-PATH_STEP / p[_TURN_TIME]),
         exp(-PATH_STEP / p[_TRAVEL_TIME]),
         exp(-PATH_STEP / p[_VEER_TIME]),
-        exp(-PATH_STEP / SCATTER_TIME),
+        exp(-PATH_STEP / p[_SCATTER_TIME]),
     )
 
 
@@ -579,13 +584,13 @@ def as_driven(
     """
     turn, travel, veer, scatter_v, scatter_w = wander
     swung = omega * (1.0 + own[0] + p[_TURN] * factor * turn)
-    swung += abs(v) * (own[2] + p[_VEER] * factor * veer) + scatter_w * odd_w
-    return v * (1.0 + own[1] + p[_TRAVEL] * factor * travel) + scatter_v * odd_v, swung
+    swung += abs(v) * (own[2] + p[_VEER] * factor * veer) + factor * scatter_w * odd_w
+    return v * (1.0 + own[1] + p[_TRAVEL] * factor * travel) + factor * scatter_v * odd_v, swung
 
 
 @compiled
-def _noise(p: FloatArray, v: float, omega: float, truth: int) -> float:
+def _noise(p: FloatArray, v: float, omega: float, factor: float, truth: int) -> float:
     """Return the standard deviation of a measured pose: tracker, and rocking while moving."""
     moving = 1.0 if abs(v) > MOVING_V or abs(omega) > MOVING_W else 0.0
-    rock = moving * p[truth - _TRUTH_POSITION + _ROCK_POSITION]
+    rock = factor * moving * p[truth - _TRUTH_POSITION + _ROCK_POSITION]
     return sqrt(p[truth] * p[truth] + rock * rock)
