@@ -5,7 +5,7 @@
 1. The mean response to commands (``spread_response``) and the clock by which they are taken over (``spread_clock``), to
    all logs; then again with each robot (of a single log: each stretch) left out once.
 2. The processes that make motion differ from its mean (``spread_fit``), from the errors of the left-out robots about
-   what the others predict for them: what differs between robots shows there, and is hidden by a mean that has seen them.
+   what the others predict for them: what differs between robots shows there, but not about a mean that has seen them.
 3. One factor on the sizes of all these processes, such that on average over horizons, position and heading, the 95 %
    bands hold 95 % of the left-out ends: conformal prediction (Vovk, Gammerman and Shafer, *Algorithmic Learning in a
    Random World*, 2005) with one number, since few robots do not tell more. Leave-one-robot-out in place of

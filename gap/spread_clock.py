@@ -25,11 +25,12 @@ SYNC_PLACES = (0.2, 0.4, 0.6, 0.8, 1.0)
 """Shares of the hold at which an edge may precede the next taking-over, to begin at."""
 STALLS = (0.01, 0.03)
 """Rates of stalls while the robot moves, to begin at [1/s]."""
-SAMPLES = 32
+SAMPLES = 24
 PASSES = 3
 _FREE_JITTER, _SYNC_JITTER, _SYNC_SHARE = 0.3, 0.12, 0.6
 _LOCAL_REACH = 0.5
 _TRUTH = (1e-4, 3e-4)
+_NO_TAIL = 1e6
 _LEAST_GAIN = 1e-3
 """A change must lower the score by so much (0.1 %) to be taken: simpler clocks win ties."""
 
@@ -47,7 +48,8 @@ def fit_clock(
         windows: of the training logs. commands: of the same. response: the mean. key: of the samples.
         start: search near this one only.
     """
-    noise = dict(zip(NAMES, START.tolist(), strict=True))
+    # Without a heavy tail: it would blur what the clock does.
+    noise = dict(zip(NAMES, START.tolist(), strict=True)) | {"tail": _NO_TAIL}
     # Only the mean path depends on the clock, and samples do not need it.
     still = Clock(0.0, 0.0, 0.0, 0.0, 0.0, response.delay, response.lag)
     parts = [ends_of(w, c, response, still) for w, c in zip(windows, commands, strict=True)]

@@ -44,9 +44,7 @@ NAMES = (
     "scatter_v", "scatter_w", "scatter_time", "tail",
 )  # fmt: skip
 """What the likelihood is maximised over; ``scatter_v`` and ``scatter_w`` are factors on what cells scatter."""
-START = np.array(
-    [0.05, 1.0, 0.02, 2.0, 0.05, 0.5, 0.01, 0.01, 0.01, 0.01, 7e-4, 3e-3, 1.0, 1.0, SCATTER_TIME, 6.0]
-)
+START = np.array([0.05, 1.0, 0.02, 2.0, 0.05, 0.5, 0.01, 0.01, 0.01, 0.01, 7e-4, 3e-3, 1.0, 1.0, SCATTER_TIME, 6.0])
 _PRIOR = 2.0
 """Standard deviation of the weak normal prior of the logarithms, around ``START``."""
 _TAIL_ABOVE = 2.2
@@ -316,7 +314,7 @@ def fit_noise(table: Covariances, truth: tuple[float, float], start: FloatArray 
         table: of the training windows. truth: the tracker's noise [m, rad]. start: (P,) logarithms to begin at.
     """
     centre = np.log(START)
-    likelihood = _Likelihood(table, truth)
+    likelihood = Likelihood(table, truth)
 
     def loss(point: FloatArray) -> tuple[float, FloatArray]:
         value, slope = likelihood(point)
@@ -330,7 +328,7 @@ def fit_noise(table: Covariances, truth: tuple[float, float], start: FloatArray 
     return Noise(_named(found.x), truth, float(found.fun))
 
 
-class _Likelihood:
+class Likelihood:
     """Negative logarithm of the composite likelihood, and its slope in the logarithms of the parameters.
 
     Args:

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from floorcast.common.errors import InputError
+from floorcast.gap import spread_fit
 from floorcast.gap.fieldlog import CREATE_MODEL, FieldLog, FileReport, LogReport
 from floorcast.gap.replay import make_windows
 from floorcast.gap.spread import fit_spread, judge, measure_spread, predict, widened
-from floorcast.gap.spread_fit import Clock, propagate, value_array
+from floorcast.gap.spread_fit import TIMES, Clock, Ends, Likelihood, covariances, fit_noise, propagate, value_array
 from floorcast.gap.spread_response import TimedCommands, fit_response
 from floorcast.robots.motion_spread import (
     GRID,
@@ -31,7 +32,7 @@ NO_CLOCK = Clock(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 STILL = {
     "turn_sd": 0.0, "turn_time": 1.0, "travel_sd": 0.0, "travel_time": 1.0, "veer_sd": 0.0, "veer_time": 1.0,
     "turn_robot": 0.0, "travel_robot": 0.0, "veer_robot": 0.0, "crab_robot": 0.0,
-    "rock_position": 0.0, "rock_yaw": 0.0, "tail": 1e6,
+    "rock_position": 0.0, "rock_yaw": 0.0, "scatter_time": 5.0, "tail": 1e6,
 }  # fmt: skip
 STEPS = np.array([5, 25, 50])
 
@@ -54,19 +55,51 @@ def arc(v=0.4, omega=0.2, count=1000):
         ({"veer_sd": 0.1, "veer_time": 0.4}, (0.0, 0.0, 0.4), np.exp(-PATH_STEP / 0.4)),
         ({"turn_robot": 0.05}, (0.0, 0.0, 0.2), 1.0),
         ({"crab_robot": 0.03}, (0.0, 0.4, 0.0), 1.0),
+        ({"scatter_time": 1.5}, (0.0, 0.0, 1.0), np.exp(-PATH_STEP / 1.5)),
     ],
 )
 def test_samples_have_the_covariance_that_first_order_theory_gives(noise, shape, keep):
-    drawn = ends(arc(), noise)[0]
+    scatter = 0.02 if "scatter_time" in noise else 0.0
+    drawn = ends(arc() + np.array([0.0, 0.0, 0.0, scatter]), noise)[0]
     turn = 0.2 * PATH_STEP * (np.arange(50) + 0.5)
     theory = (
         propagate(np.tile(shape, (1, 50, 1)), np.full((1, 50), 0.4 * PATH_STEP), turn[None], STEPS, keep, PATH_STEP)[0]
-        * max(noise[name] for name in noise if not name.endswith("time")) ** 2
+        * (scatter or max(noise[name] for name in noise if not name.endswith("time"))) ** 2
     )
     for number in range(len(STEPS)):
         found = np.cov(drawn[number].T)
         size = np.sqrt(np.outer(np.diag(theory[number]), np.diag(theory[number]))) + 1e-9
         np.testing.assert_allclose(found / size, theory[number] / size, atol=0.1)
+
+
+def made_table(seed, turn=0.06, tail=6.0):
+    """Errors whose covariance is that of a turning gain that wanders, told in arcs of several lengths, and a tail."""
+    rng = np.random.default_rng(seed)
+    omega = np.repeat(rng.uniform(-0.5, 0.5, 400), 50).reshape(400, 50)
+    heading = np.cumsum(omega, axis=1) * PATH_STEP
+    ends = Ends(
+        log=make_log(seconds=2.0), truth=np.zeros((400, 3, 3)), valid=np.ones((400, 3), dtype=bool),
+        rate=np.zeros((10, 4)), place=np.zeros(400), edges=np.empty(0), mean=np.zeros((400, 3, 3)),
+        travel=np.full((400, 50), 0.02), heading=heading, turn=omega * PATH_STEP, odd=np.full((400, 50, 2), 1e-3),
+        moving=np.ones((400, 4)), steps=STEPS,
+    )  # fmt: skip
+    table = covariances(ends, NO_CLOCK, np.uint64(0))
+    shape = turn**2 * table.causes["turn_sd"][2] + 1e-8 * (table.truth[0] + table.truth[1])
+    normal = rng.standard_normal((len(shape), 3)) * np.sqrt(tail / rng.chisquare(tail, (len(shape), 1)))
+    return replace(table, error=np.einsum("nij,nj->ni", np.linalg.cholesky(shape), normal))
+
+
+def test_the_likelihood_has_the_slope_that_differences_give_and_finds_what_made_the_errors():
+    table = made_table(0)
+    likelihood = Likelihood(table, (1e-4, 1e-4))
+    point = np.log(spread_fit.START) + 0.2 * np.random.default_rng(1).standard_normal(len(spread_fit.START))
+    step = 1e-5 * np.eye(len(point))
+    numeric = [(likelihood(point + each)[0] - likelihood(point - each)[0]) / 2e-5 for each in step]
+    np.testing.assert_allclose(likelihood(point)[1], numeric, rtol=1e-4, atol=1e-3)
+    found = fit_noise(table, (1e-4, 1e-4)).values
+    assert found["turn_sd"] == pytest.approx(0.06, rel=0.15)
+    assert found["turn_time"] == pytest.approx(TIMES[2], rel=0.3)
+    assert 4.0 < found["tail"] < 9.0
 
 
 def test_without_noise_the_path_is_the_arc():
