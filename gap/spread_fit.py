@@ -158,7 +158,7 @@ class Covariances:
     Attributes:
         error: (n, 3) true minus expected end x, y [m], yaw [rad]; the heading wrapped.
         causes: by the name of its size, one of (n, 3, 3) for each of ``TIMES``; of a cause without a time just one.
-        hold: (n, 3, 3) of the hold, as it is. truth: (2, n, 3, 3) of the tracker's position and of its heading.
+        hold: (n, 3, 3) of hold and stalls, as they are. truth: (2, n, 3, 3) of the tracker's position and of its heading.
     """
 
     error: FloatArray
@@ -193,7 +193,7 @@ def covariances(ends: Ends, clock: Clock, key: np.uint64) -> Covariances:
         return np.asarray(found[ends.valid], dtype=np.float64)
 
     mean, held = ends.mean, np.zeros((*ends.mean.shape, 3))
-    if clock.hold > 0.0:
+    if clock.hold > 0.0 or clock.stall_rate > 0.0:
         mean, held = hold_moments(ends, clock, key)
     error = ends.truth - mean
     error[..., 2] = wrap_angle(error[..., 2])
@@ -214,7 +214,7 @@ def covariances(ends: Ends, clock: Clock, key: np.uint64) -> Covariances:
 
 
 def hold_moments(ends: Ends, clock: Clock, key: np.uint64) -> tuple[FloatArray, FloatArray]:
-    """Return mean (K, H, 3) and covariance (K, H, 3, 3) of the ends for random holds alone, from samples."""
+    """Return mean (K, H, 3) and covariance (K, H, 3, 3) of the ends for random holds and stalls alone, from samples."""
     values = value_array(clock, _STILL, (0.0, 0.0))
     sure = ends.rate * np.array([1.0, 1.0, 0.0, 0.0])
     drawn = sample_ends(sure, ends.edges, ends.place, ends.steps, values, _HOLD_SAMPLES, key)
