@@ -158,7 +158,8 @@ class Covariances:
     Attributes:
         error: (n, 3) true minus expected end x, y [m], yaw [rad]; the heading wrapped.
         causes: by the name of its size, one of (n, 3, 3) for each of ``TIMES``; of a cause without a time just one.
-        hold: (n, 3, 3) of hold and stalls, as they are. truth: (2, n, 3, 3) of the tracker's position and of its heading.
+        hold: (n, 3, 3) of hold and stalls, as they are.
+        truth: (2, n, 3, 3) of the tracker's position and of its heading.
     """
 
     error: FloatArray
