@@ -358,13 +358,14 @@ class Likelihood:
         value = (-constant + 0.5 * size + 0.5 * (freedom + 3.0) * np.log1p(far / freedom)).sum()
         heavy = ((freedom + 3.0) / (freedom + far))[:, None, None]
         # d value / d covariance, (n, 3, 3).
-        push = (0.5 * inverse - 0.5 * heavy * pulled[:, :, None] * pulled[:, None, :]).ravel()
+        push = 0.5 * inverse - 0.5 * heavy * pulled[:, :, None] * pulled[:, None, :]
         slope = dict.fromkeys(NAMES, 0.0)
         for name, (part, change) in parts.items():
             square = values[name] ** 2
-            slope[name] += 2.0 * square * float(push @ part.ravel())
+            # Not by matrix products: those of long arrays depend on the number of threads in their last digits.
+            slope[name] += 2.0 * square * float((push * part).sum())
             if change is not None:
-                slope[_TIME_OF[name]] += square * float(push @ change.ravel())
+                slope[_TIME_OF[name]] += square * float((push * change).sum())
         bend = 0.5 * digamma(0.5 * (freedom + 3.0)) - 0.5 * digamma(0.5 * freedom) - 1.5 / freedom
         rise = -bend + 0.5 * np.log1p(far / freedom) - 0.5 * (freedom + 3.0) * far / (freedom * (freedom + far))
         slope["tail"] = float(rise.sum()) * (freedom - _TAIL_ABOVE)

@@ -75,13 +75,13 @@ def test_samples_have_the_covariance_that_first_order_theory_gives(noise, shape,
 def made_table(seed, turn=0.06, tail=6.0):
     """Errors whose covariance is that of a turning gain that wanders, told in arcs of several lengths, and a tail."""
     rng = np.random.default_rng(seed)
-    omega = np.repeat(rng.uniform(-0.5, 0.5, 400), 50).reshape(400, 50)
+    omega = np.repeat(rng.uniform(-0.5, 0.5, 200), 50).reshape(200, 50)
     heading = np.cumsum(omega, axis=1) * PATH_STEP
     ends = Ends(
-        log=make_log(seconds=2.0), truth=np.zeros((400, 3, 3)), valid=np.ones((400, 3), dtype=bool),
-        rate=np.zeros((10, 4)), place=np.zeros(400), edges=np.empty(0), mean=np.zeros((400, 3, 3)),
-        travel=np.full((400, 50), 0.02), heading=heading, turn=omega * PATH_STEP, odd=np.full((400, 50, 2), 1e-3),
-        moving=np.ones((400, 4)), steps=STEPS,
+        log=make_log(seconds=2.0), truth=np.zeros((200, 3, 3)), valid=np.ones((200, 3), dtype=bool),
+        rate=np.zeros((10, 4)), place=np.zeros(200), edges=np.empty(0), mean=np.zeros((200, 3, 3)),
+        travel=np.full((200, 50), 0.02), heading=heading, turn=omega * PATH_STEP, odd=np.full((200, 50, 2), 1e-3),
+        moving=np.ones((200, 4)), steps=STEPS,
     )  # fmt: skip
     table = covariances(ends, NO_CLOCK, np.uint64(0))
     shape = turn**2 * table.causes["turn_sd"][2] + 1e-8 * (table.truth[0] + table.truth[1])
