@@ -449,12 +449,13 @@ def _with_stalls(
 
 def _left_score(parts: Sequence[_Part], left: dict[str, _Fitted], key: np.uint64) -> float:
     """Return the mean logarithm of CRPS and of interval scores of the left-out ends, over horizons and directions."""
-    ends = [left[part.group].ends(part) for part in parts]
+    count = min(len(part.windows.horizons) for part in parts)
+    ends = [left[part.group].ends(part).first(count) for part in parts]
     drawn = [
         sampled(each, left[part.group].values(), _FACTOR_SAMPLES, key) for part, each in zip(parts, ends, strict=True)
     ]
     tails = []
-    for number in range(min(item.truth.shape[1] for item in ends)):
+    for number in range(count):
         off = [
             x[e.valid[:, number], number] - e.truth[e.valid[:, number], None, number]
             for e, x in zip(ends, drawn, strict=True)
