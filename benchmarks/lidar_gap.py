@@ -23,7 +23,7 @@ FILES = {
 }
 PAIRS = (
     ("intel", "fr079"), ("fr079", "intel"), ("edmonton", "fhw"), ("fhw", "edmonton"),
-    # Nothing was chosen with a look at these.
+    # Nothing was chosen for these; noise of one kind of sensor from other buildings.
     ("intel", "seattle"), ("fr079", "seattle"), ("seattle", "intel"), ("seattle", "fr079"),
 )  # fmt: skip
 ROWS = (
