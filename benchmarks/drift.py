@@ -70,7 +70,9 @@ def made_twin(slip: Slip) -> Twin:
     ]
     judged = make_log(true_drive(ROBOTS), seconds=120.0, seed=100, robot="judged", slip=slip)
     train = [log.robot for log in logs]
-    return calibrate([*logs, judged], train=train, test=["judged"], refits=20, resamples=20, horizons=(1.0, 5.0), spread=False).twin
+    return calibrate(
+        [*logs, judged], train=train, test=["judged"], refits=20, resamples=20, horizons=(1.0, 5.0), spread=False
+    ).twin
 
 
 def clean_logs(twin: Twin, slip: Slip, count: int) -> dict[str, Any]:
