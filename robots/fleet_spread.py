@@ -221,7 +221,8 @@ def _take(row: FloatArray, cells: FloatArray, state: FloatArray, i: int, v: floa
             v, omega, cells, int(row[_FIRST]), int(row[_COUNT]), row[_RESPONSE:_FIRST]
         )
         if v == 0.0 and omega == 0.0:
-            mean_v = mean_w = 0.0  # A cell's regression may say a hundredth of a millimetre a second.
+            # That cell of the table tells how short stops come out (some mm/s): a robot that goes on standing stands.
+            mean_v = mean_w = 0.0
         state[i, _MEAN_V], state[i, _MEAN_W], state[i, _ODD_V], state[i, _ODD_W] = mean_v, mean_w, odd_v, odd_w
         state[i, _KNOWN] = known
     _set_done(row, state, i)
