@@ -19,7 +19,13 @@ from ..validation.wording import number_text, percent_text, value_text
 
 def gap_answers(result: WholeGap, split: SourceSplit, twin: Twin | None) -> list[str]:
     """Return the result in plain sentences: how far, how far at best, what to do."""
-    answers = []
+    answers = [
+        f"{name} no longer fits its twin: {report.sentence(parameter_label)}."
+        for name, report in result.drift.items()
+        if report.alarm
+    ]
+    if result.drift and not answers:
+        answers.append("No alarm: " + ("the log fits" if len(result.drift) == 1 else "the logs fit") + " the twin.")
     metric = _longest(result.motion_metrics, "pos_end_err")
     if metric is not None:
         heading = _same(result.motion_metrics, metric, "yaw_end_err")

@@ -33,7 +33,15 @@ from ..validation.gap_page import (
     Share,
     Split,
 )
-from ..validation.gap_section import GapMetric, GapSection, TrajectoryPlot, TwinParameter, pair_metrics
+from ..validation.gap_section import (
+    ALL,
+    GapMetric,
+    GapSection,
+    TrajectoryPlot,
+    TwinParameter,
+    pair_metrics,
+    parameter_label,
+)
 from ..validation.plots import Estimate
 from ..validation.wording import number_text, percent_text
 from .field_answers import calibration_answers, compared_answers, gap_answers
@@ -69,6 +77,10 @@ _ODOMETRY_HELD_OUT = (
     "metre. "
 )
 PREDICTED = ("crps_pos", "crps_yaw", "band95_pos", "band95_yaw")
+SIDES = ("Bell-shaped errors", "The twin's spread")
+"""What the two predictions are called."""
+GAINS_ALONE = ("gains_pos_end_err", "gains_yaw_end_err")
+"""Shown beside the twin's own errors, of all robots together: how much is owed to the response to commands."""
 MAX_PATHS = 4
 """Trajectories drawn, typical ones of several robots before unusual ones of one."""
 
@@ -140,7 +152,7 @@ def calibration_section(result: CalibrationResult, *, source: str = "") -> GapSe
     """Return the driving before and after a calibration, on held-out data."""
     # Delays have a sign: what is left of one is no smaller error for being below zero.
     before, after = (
-        [item for item in side.metrics if item.name in ON_PAGE and item.unit != "ms"]
+        [item for item in [*_shown(side.metrics), *_gains_alone(side.metrics)] if item.unit != "ms"]
         for side in (result.before, result.after)
     )
     return GapSection(
@@ -157,7 +169,7 @@ def calibration_section(result: CalibrationResult, *, source: str = "") -> GapSe
 
 
 def _motion(result: WholeGap, twin: Twin | None) -> GapSection:
-    metrics = [item for item in result.motion_metrics if item.name in ON_PAGE]
+    metrics = [*_shown(result.motion_metrics), *_gains_alone(result.motion_metrics)]
     model = ", ".join(dict.fromkeys(item.model for item in result.motion))
     parameters = [
         TwinParameter(name, p.value, p.ci_low, p.ci_high, p.unit, p.identifiable)
@@ -170,6 +182,17 @@ def _motion(result: WholeGap, twin: Twin | None) -> GapSection:
         parameters=parameters,
         notes=[note for item in result.motion[:1] for note in item.notes],
     )
+
+
+def _shown(metrics: Sequence[Metric]) -> list[Metric]:
+    return [item for item in metrics if item.name in ON_PAGE]
+
+
+def _gains_alone(metrics: Sequence[Metric]) -> list[Metric]:
+    """Return the errors of the twin's gains alone: of all robots together, or of the only one."""
+    found = [item for item in metrics if item.name in GAINS_ALONE]
+    pooled = [item for item in found if item.robot == ALL]
+    return pooled or (found if len({item.robot for item in found}) == 1 else [])
 
 
 def predicted_block(
@@ -207,7 +230,7 @@ def predicted_block(
     scores = [item for item in before if item.name not in ("band95_pos", "band95_yaw") and item.robot == whose]
     rows = pair_metrics(scores, [item for item in after if item.robot == whose], _comparison_of(comparison, whose))
     notes = ["The figures of each robot alone are in summary.json."] if len(names) > 1 else []
-    return Block(lead=lead, metrics=rows, coverage=pictures, notes=notes)
+    return Block(lead=lead, metrics=rows, coverage=pictures, notes=notes, sides=SIDES)
 
 
 def _comparison_of(rows: Sequence[Comparison], robot: str) -> list[Comparison]:
@@ -230,7 +253,7 @@ def _share_within(metrics: Sequence[Metric], robot: str) -> str:
 
 def _coverage(title: str, after: Sequence[Metric], before: Sequence[Metric], of: str) -> Coverage:
     horizons = sorted({item.horizon_s for item in after if item.horizon_s is not None})
-    series = [("The twin's spread", "s-after", after), ("Bell-shaped errors", "s-before", before)]
+    series = [(SIDES[1], "s-after", after), (SIDES[0], "s-before", before)]
 
     def at(side: Sequence[Metric], horizon: float) -> Estimate | None:
         found = next((item for item in side if item.horizon_s == horizon), None)
@@ -396,7 +419,7 @@ def _drift(reports: Mapping[str, DriftReport]) -> Drift | None:
     if not reports:
         return None
     raised = {name: report for name, report in reports.items() if report.alarm}
-    lines = [f"{name}: {report.sentence()}." for name, report in (raised or reports).items()]
+    lines = [f"{name}: {report.sentence(parameter_label)}." for name, report in (raised or reports).items()]
     rows = [
         DriftRow(
             name if len(reports) > 1 else "",
@@ -405,6 +428,8 @@ def _drift(reports: Mapping[str, DriftReport]) -> Drift | None:
             Estimate(row.expected, row.expected_low, row.expected_high),
             Estimate(row.now, row.now_low, row.now_high),
             row.statistic > row.limit,
+            row.since_s,
+            row.statistic / row.limit,
         )
         for name, report in reports.items()
         for row in report.rows

@@ -36,8 +36,8 @@ def judge_change(before: float, low: float | None, high: float | None, unit: str
         unit: of all three.
 
     Returns:
-        ``better`` or ``worse``; ``no difference that matters`` where the interval is clear of zero but not of what
-        matters, or lies within it; ``no difference shown`` where it holds zero; ``too few windows`` without one.
+        ``better`` or ``worse``; ``no difference that matters`` where the whole interval lies within what does not
+        matter; ``no difference shown`` where it holds both; ``too few windows`` without one.
     """
     if low is None or high is None:
         return "too few windows"
@@ -46,8 +46,7 @@ def judge_change(before: float, low: float | None, high: float | None, unit: str
         return "better"
     if low > 0.0 and low >= least:
         return "worse"
-    clear = high < 0.0 or low > 0.0
-    return "no difference that matters" if clear or max(-low, high) < least else "no difference shown"
+    return "no difference that matters" if max(-low, high) <= least else "no difference shown"
 
 
 def judge_apart(

@@ -13,7 +13,7 @@ replayed with each parameter moved: errors are proportional to small changes onl
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,18 +134,18 @@ class DriftReport:
         """Return everything JSON-safe."""
         return {**vars(self), "also": list(self.also), "rows": [row.to_row() for row in self.rows]}
 
-    def sentence(self) -> str:
-        """Say it in plain words."""
+    def sentence(self, label: Callable[[str], str] = str) -> str:
+        """Say it in plain words; ``label`` names parameters."""
         if not self.alarm:
             return "no drift: the log stays within what the twin predicts"
         row = next(item for item in self.rows if item.parameter == self.parameter)
         unit = "" if row.unit == "-" else f" {row.unit}"
         text = (
-            f"{self.parameter} moved by {self.change:+.3g}{unit} ({self.change_low:+.3g} to {self.change_high:+.3g}) "
-            f"from about {self.began_s:.0f} s on; plain after {self.at_s:.0f} s"
+            f"{label(row.parameter)} moved by {self.change:+.3g}{unit} "
+            f"({self.change_low:+.3g} to {self.change_high:+.3g}) from about {self.began_s:.0f} s on; plain after {self.at_s:.0f} s"
         )
         text += f"; {MEANING[self.parameter]}" if self.parameter in MEANING else ""
-        return text + (f"; a change of {' or '.join(self.also)} would look alike" if self.also else "")
+        return text + (f"; a change of {' or '.join(map(label, self.also))} would look alike" if self.also else "")
 
 
 def watch(log: FieldLog, twin: Twin, seed: int = 0, *, false_alarms: float = FALSE_ALARMS) -> DriftReport:

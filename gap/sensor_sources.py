@@ -60,7 +60,7 @@ def lidar_errors(residuals: Residuals, name: str) -> list[ErrorSplit]:
             ErrorSplit(
                 "lidar_beams",
                 f"Lidar: beams that miss the map ({name})",
-                f"100 % is the {off:.1%} of all beams that do not end on the mapped surface.",
+                f"100 % is the {100 * off:.1f} % of all beams that do not end on the mapped surface.",
                 "Scans of one half of the path, laid on a map of the other half.",
                 tuple(_share(_BEAM[part], share, off) for part, share in beams.items() if share.value > 0.0),
             )
@@ -126,7 +126,7 @@ def lidar_fixes(residuals: Residuals, *, has_noise: bool, from_layout: bool) -> 
             Fix(
                 "remap",
                 "Survey the layout again" if from_layout else "Map the changed places again",
-                f"{changed:.1%} of the beams end on things that the map does not have, or miss what it has. "
+                f"{100 * changed:.1f} % of the beams end on things that the map does not have, or miss what it has. "
                 + ("The scene changed during the log." if residuals.changed else "A fresh map takes most of it away."),
                 "one slow drive through the hall with the mapper on",
                 "beams off the map by more than the sensor can be",

@@ -216,7 +216,7 @@ def motion_fixes(split: MotionSplit, *, with_twin: bool, has_spread: bool) -> li
                 "Let the simulated robot scatter as the real one does",
                 "The robot does not do the same twice. No value of any parameter removes that, but a simulated robot "
                 "with a spread shows a policy all that may happen: gates then count the bad turns too.",
-                "ranges for gains and slip in the scenario, as wide as this log shows them",
+                "where commands are of the body, the same calibration: its twin has a spread; else ranges in the scenario",
                 "stretches in which the robot was told the same at different times",
                 scatter,
                 *_ends(split.intervals, "scatter"),
@@ -228,9 +228,10 @@ def motion_fixes(split: MotionSplit, *, with_twin: bool, has_spread: bool) -> li
             Fix(
                 "extend_model",
                 "Look for what the model lacks",
-                "This part comes back whenever the robot is told the same, so something real is missing: a tracker "
-                "marker beside the wheel axle, a robot that pulls to one side, a speed-dependent gain.",
-                "an engineer's day with the residuals; measuring where the marker sits takes minutes",
+                "This part comes back whenever the robot is told the same, so something real is missing in gains and "
+                "delay: a response that depends on speed, a tracker marker beside the wheel axle, a pull to one side.",
+                "a calibration first: the response to commands in its twin may hold much of this; then an engineer's "
+                "day with the residuals",
                 "errors of stretches in which the robot was told the same, after gains and delay were put right",
                 split.shares["rest"],
                 *_ends(split.intervals, "rest"),

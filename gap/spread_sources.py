@@ -7,6 +7,7 @@ anything repeats in the log.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from ..common.errors import InputError
@@ -68,11 +69,13 @@ def spread_error(split: SpreadSplit, logs: Sequence[str]) -> ErrorSplit:
             continue
         shares.append(Share(source, title, percent / 100.0, split.low[name] / 100.0, split.high[name] / 100.0, meaning))
     whose = logs[0] if len(logs) == 1 else f"{len(logs)} logs"
-    what, unit = ("distance", "m") if split.quantity == "position" else ("heading error", "rad")
+    position = split.quantity == "position"
+    what = "distance" if position else "heading error"
+    size = f"{split.rms:.3g} m" if position else f"{math.degrees(split.rms):.3g}°"
     return ErrorSplit(
         f"motion {split.quantity}",
         f"Driving: {split.quantity} after {split.horizon_s:g} s ({whose})",
-        f"100 % is the mean squared {what} of dead-reckoned commands from the real robot: ({split.rms:.3g} {unit})², "
+        f"100 % is the mean squared {what} of dead-reckoned commands from the real robot: ({size})², "
         f"over {split.windows} stretches.",
         "The twin's delay and response were put in one after the other; what is left is shared out by what the twin's "
         "spread predicts of these stretches.",

@@ -120,7 +120,12 @@ class MapPicture:
 
 @dataclass(frozen=True)
 class DriftRow:
-    """A parameter of one robot: what its twin expects, what the log says now, and whether it moved."""
+    """A parameter of one robot: what its twin expects, and what it would be now if it had moved.
+
+    ``now`` is sought over all moments for the one from which on the value looks most unlike the twin's, so it lies
+    away from what is expected by chance too; ``evidence`` is its test's statistic over what an alarm takes, and
+    ``moved`` says that it was enough. ``since_s``: that moment [s].
+    """
 
     robot: str
     parameter: str
@@ -128,6 +133,8 @@ class DriftRow:
     expected: Estimate
     now: Estimate
     moved: bool
+    since_s: float | None = None
+    evidence: float | None = None
 
 
 @dataclass(frozen=True)
@@ -156,7 +163,7 @@ class FamilyRow:
 
 @dataclass(frozen=True)
 class Block:
-    """Metrics and pictures of one part of the gap, with an opening sentence."""
+    """Metrics and pictures of one part of the gap, with an opening sentence; ``sides`` names the two compared."""
 
     lead: str = ""
     metrics: Sequence[GapMetric] = ()
@@ -164,6 +171,7 @@ class Block:
     maps: Sequence[MapPicture] = ()
     coverage: Sequence[Coverage] = ()
     notes: Sequence[str] = ()
+    sides: tuple[str, str] = ("Before", "After")
 
 
 @dataclass(frozen=True)
@@ -287,7 +295,7 @@ def _split_view(split: Split) -> dict[str, Any]:
 
 
 def _block_view(block: Block) -> dict[str, Any]:
-    view = gap_view(GapSection(metrics=block.metrics))
+    view = gap_view(GapSection(metrics=block.metrics), sides=block.sides)
     pictures = [_histogram_view(item) for item in block.histograms]
     pictures += [_coverage_view(item) for item in block.coverage]
     return {
@@ -359,6 +367,8 @@ def _drift_view(drift: Drift) -> dict[str, Any]:
             "expected": _text(row.expected, plain_unit(row.unit)),
             "now": _text(row.now, plain_unit(row.unit)),
             "moved": row.moved,
+            "since": wording.MISSING if row.since_s is None else f"from {row.since_s:.0f} s on",
+            "evidence": "" if row.evidence is None else wording.percent_text(round(row.evidence, 2)),
         }
         for row in drift.rows
     ]

@@ -25,8 +25,8 @@ FloatArray = NDArray[np.float64]
 GAP_LABELS = {
     "pos_end_err": "Position error",
     "yaw_end_err": "Heading error",
-    "gains_pos_end_err": "Position error by gains, delay and lag alone",
-    "gains_yaw_end_err": "Heading error by gains, delay and lag alone",
+    "gains_pos_end_err": "Position error with the twin's gains, delay and lag alone",
+    "gains_yaw_end_err": "Heading error with the twin's gains, delay and lag alone",
     "ate_rmse": "Path error (ATE, RMSE)",
     "v_rmse": "Speed error (RMSE)",
     "omega_rmse": "Yaw rate error (RMSE)",
@@ -98,6 +98,12 @@ PARAMETER_LABELS = {
     "max_acceleration": "greatest acceleration",
     "max_deceleration": "greatest braking",
     "max_speed": "greatest speed",
+    "lidar_bias": "range error of the lidar",
+    "lidar_noise": "noise of the lidar",
+    "lidar_dropout": "share of lost beams",
+    "odometry_travel": "odometry's error of travel per metre",
+    "odometry_turn": "odometry's error of turns per radian",
+    "odometry_drift": "odometry's pull to one side per metre",
 }
 
 
@@ -110,8 +116,8 @@ LESS_IS_BETTER = frozenset({
 """Metrics of which a change is called better or worse: errors that have no sign and are no property of the log."""
 ALL = "all"
 """Stands for the robot in figures of several logs together."""
-_DRAWN_AS_COVERAGE = frozenset({"band95_pos", "band95_yaw"})
-"""Shares that have a chart of their own, against what they should be."""
+_NOT_DRAWN = frozenset({"band95_pos", "band95_yaw", "gains_pos_end_err", "gains_yaw_end_err"})
+"""Shares that have a chart of their own, against what they should be; and rows that only stand beside others."""
 _AXIS_UNITS = {"m": "metres", "°": "degrees"}
 
 
@@ -244,8 +250,8 @@ def _estimate(item: Any, key: str = "value") -> Estimate | None:
     return None if value is None else Estimate(value, _finite(_get(item, "ci_low")), _finite(_get(item, "ci_high")))
 
 
-def gap_view(gap: GapSection) -> dict[str, Any]:
-    """Return the section as the template takes it: texts, charts, which columns there are.
+def gap_view(gap: GapSection, *, sides: tuple[str, str] = ("Before", "After")) -> dict[str, Any]:
+    """Return the section as the template takes it: texts, charts, which columns there are; ``sides`` names two.
 
     Raises:
         InputError: a trajectory has the wrong shape.
@@ -274,9 +280,10 @@ def gap_view(gap: GapSection) -> dict[str, Any]:
         "notes": gap.notes,
         "rows": rows,
         "both": both,
+        "sides": sides,
         "has_floor": any(metric.floor is not None for metric in metrics),
         "headlines": _headlines(metrics),
-        "horizons": _horizon_charts(metrics),
+        "horizons": _horizon_charts(metrics, sides),
         "trajectories": [_trajectory_view(item) for item in gap.trajectories],
         "parameters": [_parameter_view(item) for item in gap.parameters],
     }
@@ -347,11 +354,14 @@ def _headlines(metrics: Sequence[GapMetric]) -> list[dict[str, str]]:
         if metric.before is None or metric.after is None:
             continue
         change, verdict = _change(metric)
+        # Three digits of a millimetre in metres are no figure to read at a glance.
+        short = metric.unit == "m" and max(metric.before.value, metric.after.value) < 1.0
+        scale, unit = (100.0, "cm") if short else (1.0, metric.unit)
         views.append(
             {
                 "label": _metric_label(metric),
-                "before": wording.number_text(metric.before.value),
-                "after": wording.value_text(metric.after.value, metric.unit),
+                "before": wording.number_text(scale * metric.before.value),
+                "after": wording.value_text(scale * metric.after.value, unit),
                 "change": change,
                 "trend": verdict,
                 "verdict": WORDS[verdict],
@@ -360,10 +370,10 @@ def _headlines(metrics: Sequence[GapMetric]) -> list[dict[str, str]]:
     return views
 
 
-def _horizon_charts(metrics: Sequence[GapMetric]) -> list[dict[str, Any]]:
+def _horizon_charts(metrics: Sequence[GapMetric], sides: tuple[str, str]) -> list[dict[str, Any]]:
     groups: dict[tuple[str, str], list[GapMetric]] = {}
     for metric in metrics:
-        if metric.horizon_s is not None and metric.horizon_s > 0 and metric.name not in _DRAWN_AS_COVERAGE:
+        if metric.horizon_s is not None and metric.horizon_s > 0 and metric.name not in _NOT_DRAWN:
             groups.setdefault((metric.name, metric.robot), []).append(metric)
     charts = []
     for group in groups.values():
@@ -374,8 +384,8 @@ def _horizon_charts(metrics: Sequence[GapMetric]) -> list[dict[str, Any]]:
         lines: list[HorizonSeries] = []
         one_sided = not (any(metric.before for metric in group) and any(metric.after for metric in group))
         pick: dict[tuple[str, str], Callable[[GapMetric], Estimate | None]] = {
-            ("Simulation" if one_sided else "Before", "s-before"): lambda metric: metric.before,
-            ("Simulation" if one_sided else "After", "s-after"): lambda metric: metric.after,
+            ("Simulation" if one_sided else sides[0], "s-before"): lambda metric: metric.before,
+            ("Simulation" if one_sided else sides[1], "s-after"): lambda metric: metric.after,
             ("Floor", "s-floor"): lambda metric: None if metric.floor is None else Estimate(metric.floor),
         }
         for (legend, style), function in pick.items():

@@ -11,7 +11,8 @@ from floorcast.gap.results import Comparison
     [
         (0.2, -0.03, -0.02, "m", "better"),
         (0.2, 0.02, 0.03, "m", "worse"),
-        (0.005, -0.0012, -5e-6, "m", "no difference that matters"),  # clear of zero by a hair
+        (0.005, -0.0012, -5e-6, "m", "no difference shown"),  # clear of zero by a hair; may be 24 % or nothing
+        (0.12, -0.069, -0.00075, "rad", "no difference shown"),  # half or next to nothing: no word on which
         (0.2, -0.0019, -0.0001, "m", "no difference that matters"),  # less than 1 % of 0.2
         (0.2, -0.001, 0.001, "m", "no difference that matters"),  # surely less than 1 %
         (0.002, -9e-5, -5e-5, "m", "no difference that matters"),  # 2.5 % and more, but below 0.1 mm
