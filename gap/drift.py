@@ -142,7 +142,8 @@ class DriftReport:
         unit = "" if row.unit == "-" else f" {row.unit}"
         text = (
             f"{label(row.parameter)} moved by {self.change:+.3g}{unit} "
-            f"({self.change_low:+.3g} to {self.change_high:+.3g}) from about {self.began_s:.0f} s on; plain after {self.at_s:.0f} s"
+            f"({self.change_low:+.3g} to {self.change_high:+.3g}) "
+            f"from about {self.began_s:.0f} s on; plain after {self.at_s:.0f} s"
         )
         text += f"; {MEANING[self.parameter]}" if self.parameter in MEANING else ""
         return text + (f"; a change of {' or '.join(map(label, self.also))} would look alike" if self.also else "")

@@ -216,7 +216,7 @@ def motion_fixes(split: MotionSplit, *, with_twin: bool, has_spread: bool) -> li
                 "Let the simulated robot scatter as the real one does",
                 "The robot does not do the same twice. No value of any parameter removes that, but a simulated robot "
                 "with a spread shows a policy all that may happen: gates then count the bad turns too.",
-                "where commands are of the body, the same calibration: its twin has a spread; else ranges in the scenario",
+                "that calibration, where commands are of the body: its twin has a spread; else ranges in a scenario",
                 "stretches in which the robot was told the same at different times",
                 scatter,
                 *_ends(split.intervals, "scatter"),
