@@ -13,6 +13,7 @@ from ..robots.model import DriveParameters, MecanumDrive, TricycleDrive
 from ..robots.tricycle import TricycleParameters
 from ..robots.wheels import WHEEL_GAINS, WheelParameters
 from .fieldlog import FieldLog
+from .floor import told_alike
 from .replay import (
     VELOCITY_BASE,
     DriveReplay,
@@ -65,6 +66,19 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Pull:
+    """What draws a parameter towards its start where data say nothing of it.
+
+    Attributes:
+        number: of the parameter.
+        residual: that each window gets as one more column, for half the range away from the start.
+    """
+
+    number: int
+    residual: float
+
+
+@dataclass(frozen=True)
 class Problem:
     """What is fitted to what.
 
@@ -75,6 +89,8 @@ class Problem:
         baseline: the same for the robot as it came.
         parts: of the model that may be left as they were; together they span the cube. None where all is fitted.
         free: (P, P) projector onto the directions that are fitted, from the start; None fits all.
+        groups: of each log, from 0, where runs that were told the same repeat each other; else empty.
+        pull: towards the start; None where there is none.
     """
 
     ranges: tuple[ParameterRange, ...]
@@ -83,18 +99,29 @@ class Problem:
     baseline: FloatArray
     parts: tuple[Part, ...] = ()
     free: FloatArray | None = None
+    groups: tuple[int, ...] = ()
+    pull: Pull | None = None
 
     def values(self, cube: FloatArray) -> dict[str, float]:
         """Map a point of the unit cube (P,) to parameter values."""
+        places = np.clip(cube, 0.0, 1.0).tolist()
         return {
-            item.name: item.low + float(np.clip(place, 0.0, 1.0)) * (item.high - item.low)
-            for item, place in zip(self.ranges, cube, strict=True)
+            item.name: item.low + place * (item.high - item.low)
+            for item, place in zip(self.ranges, places, strict=True)
         }
 
     def cube(self, values: dict[str, float]) -> FloatArray:
         """Map parameter values to the unit cube (P,)."""
         places = [(values[item.name] - item.low) / (item.high - item.low) for item in self.ranges]
         return np.clip(np.array(places), 0.0, 1.0)
+
+    def pulled(self, cube: FloatArray) -> float:
+        """Return the residual of the pull at a point of the unit cube (P,); zero without one."""
+        if self.pull is None:
+            return 0.0
+        item = self.ranges[self.pull.number]
+        start = (item.start - item.low) / (item.high - item.low)
+        return 2.0 * self.pull.residual * float(cube[self.pull.number] - start)
 
     def tied(self, cube: FloatArray) -> FloatArray:
         """Return the nearest point (P,) of the cube that differs from the start only by what is fitted."""
@@ -231,7 +258,9 @@ def wheel_problem(windows: Sequence[Windows], start: WheelParameters) -> Problem
     """Fit two or four wheels: gains by wheel, reach, mount of the tracked mark and delay; begins at textbook wheels.
 
     From raw commands also what lies between command and speed (dead band, lag), and how the wheels' contradictions are
-    settled (``robots.wheels``), which stands for the sideways gain as well: counts cannot tell it from the gains. Where
+    settled (``robots.wheels``), which stands for the sideways gain as well: counts cannot tell it from the gains. The
+    share of the load on the diagonals is drawn to one half, that of a rigid base on a level floor with its load in the
+    middle, with the worth of one window: runs that never drive the wheels of a diagonal apart leave it open. Where
     the mark sits is left at the middle, within a millimetre, unless a robot turns more than ``TURNED`` in a log.
     """
     replay = WheelReplay(windows)
@@ -269,9 +298,25 @@ def wheel_problem(windows: Sequence[Windows], start: WheelParameters) -> Problem
     ranges.append(
         ParameterRange("sensor_yaw", start.sensor_yaw - 0.15, start.sensor_yaw + 0.15, start.sensor_yaw, "rad")
     )
-    # A few runs under raw commands, each command held from start to end, are too few to choose by.
-    parts = () if told else _wheel_parts(ranges, start.gains(wheels))
-    return Problem(tuple(ranges), tuple(windows), simulate, replay.simulate(start, steps=steps), parts)
+    baseline = replay.simulate(start, steps=steps)
+    if not told:
+        return Problem(tuple(ranges), tuple(windows), simulate, baseline, _wheel_parts(ranges, start.gains(wheels)))
+    # A few runs under raw commands, each command held from start to end, are too few to choose parts by.
+    groups = tuple(told_alike([item.log for item in windows]))
+    names = [item.name for item in ranges]
+    pull = None
+    if "diagonal_share" in names:
+        pull = Pull(names.index("diagonal_share"), _worth_of_one(sum(len(item) for item in windows), 3 * len(steps)))
+    return Problem(tuple(ranges), tuple(windows), simulate, baseline, groups=groups, pull=pull)
+
+
+def _worth_of_one(windows: int, columns: int) -> float:
+    """Return the residual whose loss, for all the windows, is that of a single one that errs as is typical.
+
+    Typical is a residual of one in every column; the loss is that of ``scoring.loss_of``, solved for the residual.
+    """
+    loss = 2.0 * (np.sqrt(2.0) - 1.0) * columns / windows
+    return float(np.sqrt((1.0 + 0.5 * loss) ** 2 - 1.0))
 
 
 def _wheel_parts(ranges: Sequence[ParameterRange], gains: FloatArray) -> tuple[Part, ...]:

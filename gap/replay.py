@@ -6,8 +6,10 @@ ticks, never the truth again. All windows of all logs run in one compiled call.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +20,7 @@ from ..common.kernels import compiled
 from ..robots.drive import parameter_array, rollout
 from ..robots.model import DriveParameters, TricycleDrive
 from ..robots.tricycle import TricycleParameters, dead_reckon
-from ..robots.wheels import WheelParameters, command_motion, count_motion
+from ..robots.wheels import WheelParameters, command_motion, command_travel, count_motion, driven, integrate
 from .fieldlog import SECOND, FieldLog, IntArray, interpolate_pose
 
 STEP = 0.02
@@ -35,6 +37,8 @@ _INTEGRAL_STEP = 0.005
 _TRICYCLE_STEPS = 5
 """Steps of a tricycle in one of the grid."""
 _STEP_NS = round(STEP * SECOND)
+_TRAVELS_KEPT = 8
+"""Derivatives by dead band, delay and lag come in pairs, and the point about which they are taken."""
 
 
 @dataclass(frozen=True)
@@ -255,11 +259,12 @@ class WheelReplay:
     """Replays the windows of logs from encoder counts of two or four wheels, or from raw wheel commands.
 
     Each log is reckoned once from end to end, robots at rest before the first raw command, and each window's stretch is
-    placed on its true starting pose.
+    placed on its true starting pose. What wheels with a gain of one travel under raw commands is kept for the last few
+    dead bands, delays and lags: a fit changes the other parameters far more often.
     """
 
     def __init__(self, windows: Sequence[Windows]) -> None:
-        self._windows = tuple(windows)
+        self._travels: dict[tuple[float, float, float], list[FloatArray]] = {}
         self._tables = [_wheel_table(item.log) for item in windows]
         self._grids = [(item.grid_ns() - item.log.input_t_ns[0]) / SECOND for item in windows]
         self._starts = [np.ascontiguousarray(item.truth[:, 0]) for item in windows]
@@ -275,12 +280,25 @@ class WheelReplay:
             Poses (K, T + 1 or H, 3); yaw runs on past half a turn.
         """
         parts = []
-        for table, grid, start in zip(self._tables, self._grids, self._starts, strict=True):
-            times, chain = table.reckon(parameters)
+        chains = self._told(parameters) if all(table.told for table in self._tables) else None
+        for number, (table, grid, start) in enumerate(zip(self._tables, self._grids, self._starts, strict=True)):
+            times, chain = table.reckon(parameters) if chains is None else (table.grid, chains[number])
             delay = 0.0 if table.told else parameters.tick_delay
             chosen = grid if steps is None else grid[:, steps]
             parts.append(_placed(chain, times, grid[:, 0] - delay, chosen - delay, start, parameters.sensor_pose))
         return np.concatenate(parts)
+
+    def _told(self, parameters: WheelParameters) -> list[FloatArray]:
+        """Return each log's poses (M, 3) of ``base_link`` every ``STEP`` under its raw commands."""
+        key = (parameters.dead_band, parameters.command_delay, parameters.motor_lag)
+        if key not in self._travels:
+            while len(self._travels) >= _TRAVELS_KEPT:
+                del self._travels[next(iter(self._travels))]
+            self._travels[key] = [table.travel(parameters) for table in self._tables]
+        travels = self._travels[key]
+        steps = driven(np.concatenate(travels), parameters)
+        borders = np.cumsum([0, *(len(travel) for travel in travels)])
+        return [integrate(steps[first:last]) for first, last in itertools.pairwise(borders.tolist())]
 
 
 @dataclass(frozen=True)
@@ -296,9 +314,16 @@ class _WheelTable:
         """Return times (M,) [s] and the poses (M, 3) of ``base_link`` then."""
         if not self.told:
             return self.times, count_motion(self.values, parameters)
-        count = int(self.span / STEP) + 2
-        times = np.arange(count + 1, dtype=np.float64) * STEP
-        return times, command_motion(self.times, self.values, parameters, STEP, count)
+        return self.grid, command_motion(self.times, self.values, parameters, STEP, len(self.grid) - 1)
+
+    @cached_property
+    def grid(self) -> FloatArray:
+        """(M,) [s] times at which raw commands are reckoned."""
+        return np.arange(int(self.span / STEP) + 3, dtype=np.float64) * STEP
+
+    def travel(self, parameters: WheelParameters) -> FloatArray:
+        """Return what wheels with a gain of one travel (M - 1, W) under raw commands."""
+        return command_travel(self.times, self.values, parameters, STEP, len(self.grid) - 1)
 
 
 def _wheel_table(log: FieldLog) -> _WheelTable:

@@ -103,8 +103,14 @@ class Scoring:
         return self.scaled_to(self.problem.simulate(self.problem.values(cube)))
 
     def residuals(self, cube: FloatArray) -> FloatArray:
-        """Return the scaled errors (K, 3 H) at a point of the cube; zero where a window is not whole."""
-        return self.residuals_of(self.problem.simulate(self.problem.values(cube)))
+        """Return the scaled errors (K, 3 H) at a point of the cube; zero where a window is not whole.
+
+        A problem with a pull has it as one more column.
+        """
+        found = self.residuals_of(self.problem.simulate(self.problem.values(cube)))
+        if self.problem.pull is None:
+            return found
+        return np.column_stack([found, np.full(len(found), self.problem.pulled(cube))])
 
     def residuals_of(self, ends: FloatArray) -> FloatArray:
         """Return the scaled errors (K, 3 H) of end poses (K, H, 3)."""
@@ -141,7 +147,14 @@ class Scoring:
         return np.bincount(rows, minlength=len(self.truth)).astype(np.float64)
 
     def resample(self, rng: np.random.Generator) -> FloatArray:
-        """Draw logs, then blocks of windows within each. Returns weights (K,)."""
+        """Draw logs, then blocks of windows within each; or groups of runs that were told the same. Returns weights (K,)."""
+        groups = self.problem.groups
+        if len(set(groups)) > 1:
+            # Repeats of a command say the same again: what counts is how many commands there are.
+            chosen = rng.integers(0, max(groups) + 1, size=max(groups) + 1)
+            return self.only(
+                np.concatenate([self.logs[log] for one in chosen for log in np.flatnonzero(np.equal(groups, one))])
+            )
         parts = []
         for number in rng.integers(0, len(self.logs), size=len(self.logs)):
             rows, windows = self.logs[number], self.problem.windows[number]

@@ -149,18 +149,25 @@ def command_motion(
     Returns:
         (count + 1, 3) x [m], y [m], yaw [rad] (not wrapped) of ``base_link``, from the origin.
     """
-    wheels = commands.shape[1]
-    travel = _travel(
-        seconds,
-        commands,
-        parameters.gains(wheels),
-        parameters.dead_band,
-        parameters.command_delay,
-        parameters.motor_lag,
-        step,
-        count,
-    )
-    return integrate(np.ascontiguousarray(travel @ body_matrix(parameters, wheels).T))
+    return integrate(driven(command_travel(seconds, commands, parameters, step, count), parameters))
+
+
+def command_travel(
+    seconds: FloatArray, commands: FloatArray, parameters: WheelParameters, step: float, count: int
+) -> FloatArray:
+    """Return what wheels with a gain of one travel (count, W) [m] in each step; arguments as in ``command_motion``.
+
+    It depends on ``dead_band``, ``command_delay`` and ``motor_lag`` alone.
+    """
+    lag, delay = parameters.motor_lag, parameters.command_delay
+    return _travel(seconds, commands, parameters.dead_band, delay, lag, step, count)
+
+
+def driven(travel: FloatArray, parameters: WheelParameters) -> FloatArray:
+    """Return the body's motion (N, 3) x, y [m], turn [rad] for travel (N, W) of wheels with a gain of one."""
+    wheels = travel.shape[1]
+    motion: FloatArray = np.ascontiguousarray(travel @ (body_matrix(parameters, wheels) * parameters.gains(wheels)).T)
+    return motion
 
 
 @compiled
@@ -185,14 +192,13 @@ def integrate(steps: FloatArray) -> FloatArray:
 def _travel(
     seconds: FloatArray,
     commands: FloatArray,
-    gains: FloatArray,
     dead_band: float,
     delay: float,
     lag: float,
     step: float,
     count: int,
 ) -> FloatArray:
-    """Travel (count, W) [m] of the wheels in each step: the mean of the delayed commands beyond the dead band, followed
+    """Travel (count, W) of wheels with a gain of one in each step: the mean of the delayed commands beyond the dead band, followed
     with a first-order lag from rest, exact for a target that is constant in a step."""
     decay = np.exp(-step / lag) if lag > 0.0 else 0.0
     travel = np.empty((count, commands.shape[1]))
@@ -213,7 +219,7 @@ def _travel(
                 size = abs(commands[k, w]) - dead_band
                 now = 0.0 if size <= 0.0 else (size if commands[k, w] > 0.0 else -size)
             total += now * (end - at)
-            target = gains[w] * total / step
+            target = total / step
             late = (speed - target) * (1.0 - decay)
             travel[i, w] = target * step + late * lag
             speed -= late
