@@ -1,9 +1,10 @@
 """How far the data let parameters go that they do not pin down: profiles of the loss.
 
-A parameter is moved away from the fit, step by step to the end of its range, and all others are fitted again (Raue et
-al., *Bioinformatics* 25(15), 2009). It is done for those that the fit leaves at the end of their range, and for one that
-something draws to its textbook value; what the others become on the way is allowed as well. Where a valley of the loss leads, refits of resampled data do not: each of them
-stays where its search began, or where something draws it. The profile is of the data alone, without a pull.
+A parameter is moved away from the fit, step by step to the end of its range, and all others are fitted again where that
+is needed (Raue et al., *Bioinformatics* 25(15), 2009). It is done for those that the fit leaves at the end of their
+range, and for one that something draws to its textbook value; what the others become on the way is allowed as well.
+Where a valley of the loss leads, refits of resampled data do not: each of them stays where its search began, or where
+something draws it. The profile is of the data alone, without a pull.
 
 A point is allowed while its loss exceeds the least one by no more than
 
@@ -58,7 +59,8 @@ def profile_at(scoring: Scoring, task: tuple[FloatArray, int, float, float]) -> 
     """Follow one parameter from a fit (P,) towards an end of its range, up to a total loss: a task.
 
     Returns:
-        The points (P,) that are allowed; the last one is within a quarter of a step of where the profile leaves the limit.
+        The points (P,) that are allowed. The last one is within a quarter of a step of where the profile leaves the
+        limit.
     """
     start, number, end, limit = task
     here, allowed = start, []

@@ -147,7 +147,10 @@ class Scoring:
         return np.bincount(rows, minlength=len(self.truth)).astype(np.float64)
 
     def resample(self, rng: np.random.Generator) -> FloatArray:
-        """Draw logs, then blocks of windows within each; or groups of runs that were told the same. Returns weights (K,)."""
+        """Draw logs, then blocks of windows within each. Returns weights (K,).
+
+        Where runs repeat commands, all runs of a command are drawn together.
+        """
         groups = self.problem.groups
         if len(set(groups)) > 1:
             # Repeats of a command say the same again: what counts is how many commands there are.

@@ -198,8 +198,11 @@ def _travel(
     step: float,
     count: int,
 ) -> FloatArray:
-    """Travel (count, W) of wheels with a gain of one in each step: the mean of the delayed commands beyond the dead band, followed
-    with a first-order lag from rest, exact for a target that is constant in a step."""
+    """Travel (count, W) of wheels with a gain of one in each step.
+
+    The mean of the delayed commands beyond the dead band, followed with a first-order lag from rest, exact for a target
+    that is constant in a step.
+    """
     decay = np.exp(-step / lag) if lag > 0.0 else 0.0
     travel = np.empty((count, commands.shape[1]))
     last = len(seconds) - 1
