@@ -14,8 +14,9 @@ refits on windows resampled in blocks, which see scatter within parts, and with 
 It is a 95 % interval of the value that robots (or stretches) of this kind have on average; one single robot may lie
 outside. Of runs under raw wheel commands the parts and the blocks are commands, and the interval is widened to the
 points that profiles of the loss allow (``profiles``). It does not cover drift slower than a part: on made logs with
-slip that forgets itself within a fifth of a part it held the truth in 95 % of trials, within a quarter in 94 %. Nor does it
-cover what the model gets wrong: ``refit`` on data of another kind (driving backwards instead of forwards) shows that.
+slip that forgets itself within a fifth of a part it held the truth in 95 % of trials, within a quarter in 94 %. Nor
+does it cover what the model gets wrong: ``refit`` on data of another kind (driving backwards instead of forwards)
+shows that.
 
 What cannot be told apart: the curvature of the loss (its Gauss-Newton form, which is Fisher's information up to the
 noise) is inverted, and parameters whose errors hang together in it are named, with the combination that *is* known.
