@@ -22,12 +22,14 @@ from scipy.stats import norm
 
 from ..common.errors import InputError
 from ..common.geometry import FloatArray, relative, wrap_angle
+from ..robots.motion_spread import MotionSpread
 from ..robots.twin import MonitorNoise, Twin, TwinParameter
 from .drift_filter import Crossing, Noise, Stream, follow, run_filter, step_at, threshold
 from .drift_noise import fit_noise
 from .fieldlog import SECOND, FieldLog
 from .problems import problem_for
 from .replay import commands_body
+from .response_replay import replays_by_response, response_paths
 
 WINDOW = 2.0
 """Length of a window, and time from one to the next [s], of ticks and wheel commands."""
@@ -171,7 +173,10 @@ def watch(log: FieldLog, twin: Twin, seed: int = 0, *, false_alarms: float = FAL
         raise InputError(f"{false_alarms} as the probability of a false alarm", mend="give one above 0, at most 0.1")
     expected, notes = expectations(twin, log.robot)
     known = twin.monitor.get(MOTION)
-    motion = _Motion(log, known.window_s if known is not None else window_of(log))
+    by_response = known is not None and known.by_response and replays_by_response(twin, log)
+    if known is not None and known.by_response and not by_response:
+        known = None  # the spread that it was learnt with has been taken out of the twin
+    motion = _Motion(log, known.window_s if known is not None else window_of(log), twin.spread if by_response else None)
     stream = motion.stream({name: item.value for name, item in expected.items()})
     if stream.whole.sum() * motion.window < SHORTEST:
         raise InputError(
@@ -188,8 +193,9 @@ def watch(log: FieldLog, twin: Twin, seed: int = 0, *, false_alarms: float = FAL
             "log, drift and all, so that small drifts hide. Calibrate the twin anew to sharpen the test."
         )
     filtered = run_filter(stream, noise, prior)
-    every = max(round(ONSET_EVERY / motion.window), -(-len(stream.time) // MOST_ONSETS))
+    every = _onsets_every(stream, motion.window)
     limit = threshold(stream, noise, filtered, every, rate=false_alarms, seed=seed)
+    limit *= known.dispersion if known is not None else 1.0
     crossing = follow(stream, noise, filtered, every)
     rows = _rows(stream, crossing, expected, limit)
     hit = np.flatnonzero(crossing.statistic > limit)
@@ -216,6 +222,11 @@ def window_of(log: FieldLog) -> float:
     return BODY_WINDOW if commands_body(log) else WINDOW
 
 
+def _onsets_every(stream: Stream, window: float) -> int:
+    """Return how many windows lie between supposed onsets."""
+    return max(round(ONSET_EVERY / window), -(-len(stream.time) // MOST_ONSETS))
+
+
 def motion_stream(log: FieldLog, values: Mapping[str, float], *, window: float | None = None) -> Stream:
     """Replay a log's windows, back to back, and return their end errors and how parameters change them.
 
@@ -228,14 +239,20 @@ def motion_stream(log: FieldLog, values: Mapping[str, float], *, window: float |
 
 
 class _Motion:
-    """A log's windows, back to back, and what their replay misses the truth by."""
+    """A log's windows, back to back, and what their replay misses the truth by.
 
-    def __init__(self, log: FieldLog, window: float) -> None:
+    With a spread, what the twin's values say counts as it differs from the replay by its response and clock: what a
+    command does on average is no drift of the gains.
+    """
+
+    def __init__(self, log: FieldLog, window: float, spread: MotionSpread | None = None) -> None:
         self.window = window
         self.problem = problem_for([log], window, horizons=(window,))
         self._windows = self.problem.windows[0]
         self._truth = self._windows.truth[:, self._windows.horizon_steps[0]]
         self._end = (self._windows.start_ns - log.span_ns[0]) / SECOND + window
+        self._spread = spread
+        self._response: FloatArray = np.zeros(3)
 
     def values(self, given: Mapping[str, float]) -> dict[str, float]:
         """Complete parameter values by the starts of their ranges."""
@@ -243,13 +260,24 @@ class _Motion:
 
     def error(self, values: dict[str, float]) -> FloatArray:
         """Return the end errors (K, 3) of the windows: along, across [m], heading [rad]."""
-        found = relative(self._truth, self.problem.simulate(values)[:, 0])
+        return self._off(self.problem.simulate(values)[:, 0]) + self._response
+
+    def _off(self, ends: FloatArray) -> FloatArray:
+        """Return by how much replayed ends (K, 3) miss the truth (K, 3), in its frame."""
+        found = relative(self._truth, ends)
         found[:, 2] = wrap_angle(found[:, 2])
         return found
+
+    def _set_response(self, at: dict[str, float]) -> None:
+        """Note what the response says beyond the twin's values (K, 3)."""
+        if self._spread is not None:
+            ends = response_paths(self._windows, self._spread)[:, self._windows.horizon_steps[0]]
+            self._response = self._off(ends) - self._off(self.problem.simulate(at)[:, 0])
 
     def stream(self, given: Mapping[str, float]) -> Stream:
         """Return the errors and how parameters change them."""
         at, slopes = self.values(given), []
+        self._set_response(at)
         for item in self.problem.ranges:
             step = _DIFFERENCE * (item.high - item.low)
             above = min(at[item.name] + step, max(item.high, at[item.name]))
@@ -261,18 +289,21 @@ class _Motion:
         return Stream(names, self._end, self.error(at), np.stack(slopes, axis=-1), self._windows.valid[:, 0].copy())
 
 
-def fit_monitor(logs: Sequence[FieldLog], values: Mapping[str, Mapping[str, float]]) -> MonitorNoise:
+def fit_monitor(
+    logs: Sequence[FieldLog], values: Mapping[str, Mapping[str, float]], spread: MotionSpread | None = None
+) -> MonitorNoise:
     """Fit what a sound robot's window errors are like.
 
     Args:
         logs: of sound robots.
         values: by log name, the parameters of its robot.
+        spread: of the twin, if logs are replayed by it.
 
     Raises:
         InputError: the logs are too short.
     """
-    streams = [motion_stream(log, values[log.name]) for log in logs]
     window = window_of(logs[0])
+    streams = [_Motion(log, window, spread).stream(values[log.name]) for log in logs]
     whole = sum(int(stream.whole.sum()) for stream in streams)
     if whole * window < 2 * SHORTEST:
         raise InputError(
@@ -280,7 +311,8 @@ def fit_monitor(logs: Sequence[FieldLog], values: Mapping[str, Mapping[str, floa
             mend="give logs of some minutes",
         )
     ranges = problem_for([logs[0]], window, horizons=(window,)).ranges
-    noise = fit_noise(streams, np.array([_UNKNOWN_SHARE * (item.high - item.low) for item in ranges]))
+    unknown = np.array([_UNKNOWN_SHARE * (item.high - item.low) for item in ranges])
+    noise = fit_noise(streams, unknown)
     return MonitorNoise(
         window_s=window,
         names=list(streams[0].names),
@@ -290,7 +322,23 @@ def fit_monitor(logs: Sequence[FieldLog], values: Mapping[str, Mapping[str, floa
         wander_slow=_rounded(noise.wander[1]),
         memory_s=(float(noise.memory[0]), float(noise.memory[1])),
         tails=noise.tails,
+        by_response=spread is not None,
+        dispersion=max(1.0, float(f"{_dispersion(streams, noise, np.diag(unknown**2), window):.4g}")),
     )
+
+
+def _dispersion(streams: Sequence[Stream], noise: Noise, prior: FloatArray, window: float) -> float:
+    """Return the greatest statistic of sound logs over its median where the noise is all there is; mean over logs.
+
+    As with the dispersion of a quasi-likelihood (Wedderburn, *Biometrika* 61(3), 1974): what the model of the noise
+    leaves out makes the statistic greater in proportion.
+    """
+    ratios = []
+    for stream in streams:
+        filtered, every = run_filter(stream, noise, prior), _onsets_every(stream, window)
+        typical = threshold(stream, noise, filtered, every, rate=0.5, seed=0)
+        ratios.append(float(follow(stream, noise, filtered, every).statistic.max()) / typical)
+    return float(np.mean(ratios))
 
 
 def noise_of(monitor: MonitorNoise, names: Sequence[str]) -> Noise:

@@ -159,6 +159,8 @@ def threshold(stream: Stream, noise: Noise, filtered: Filtered, every: int, *, r
     score = mixed * ((noise.tails + channels) / (noise.tails + (mixed**2).sum(axis=2, keepdims=True)))
     score *= stream.whole[:, None]
     greatest = _greatest(signature, score, onsets, _information(noise.tails, channels), _settle(stream))
+    if rate >= 1.0 - _TAIL_FROM:
+        return float(np.quantile(greatest, 1.0 - rate))
     return float(np.quantile(greatest, _TAIL_FROM) + 2.0 * np.log((1.0 - _TAIL_FROM) / rate))
 
 

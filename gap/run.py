@@ -11,6 +11,7 @@ import numpy as np
 from ..common.errors import InputError
 from ..common.geometry import FloatArray, relative, wrap_angle
 from ..common.seeding import generator
+from ..robots.motion_spread import MotionSpread
 from ..robots.twin import MonitorNoise, Twin
 from ..robots.wheels import WheelParameters
 from .calibration import Fit, Refit, fit, refit_problem
@@ -176,9 +177,7 @@ def calibrate(
     found = fit(problem, seed=seed, refits=refits, evaluate_many=evaluate_many)
     stage("fitting each robot, and the held-out data as a check")
     members, held_out = _others_fitted(split, found, every, evaluate_many)
-    stage("learning what a sound robot's errors are like")
-    monitor, lacking = _monitor(split.trained, found, members, evaluate_many)
-    notes = calibration_notes(found, held_out, split, make_family(found, members)) + lacking
+    notes = calibration_notes(found, held_out, split, make_family(found, members))
     origin = Origin(name, date, seed, parent, command, version)
     odometry, said = odometry_section(split.trained, seed)
     notes += said
@@ -187,6 +186,9 @@ def calibrate(
     stage("learning how much motion differs from its mean")
     predicted, said = fit_if_possible(split.trained, seed, evaluate_many=evaluate_many) if spread else (None, [])
     notes += said
+    stage("learning what a sound robot's errors are like")
+    monitor, lacking = _monitor(split.trained, found, members, _replayed_by(predicted, parent, spread), evaluate_many)
+    notes += lacking
     sound = sound_sensors(split.trained, odometry, seed)
     sections = {"odometry": odometry, "lidar": lidar, "sensor_monitor": sound, "spread": predicted}
     twin = make_twin(found, split, members, monitor, origin, notes).model_copy(update=sections)
@@ -287,20 +289,33 @@ def _others_fitted(split: Holdout, found: Fit, every: float, evaluate_many: Eval
     return dict(zip(robots, fits, strict=False)), fits[-1]
 
 
+def _replayed_by(predicted: MotionSpread | None, parent: Twin | None, spread: bool) -> MotionSpread | None:
+    """Return the spread that the new twin will hold: its own, else its parent's."""
+    if predicted is not None or not spread or parent is None:
+        return predicted
+    return parent.spread
+
+
 def _monitor(
-    trained: Sequence[FieldLog], found: Fit, members: Mapping[str, Refit], evaluate_many: Evaluate
+    trained: Sequence[FieldLog],
+    found: Fit,
+    members: Mapping[str, Refit],
+    spread: MotionSpread | None,
+    evaluate_many: Evaluate,
 ) -> tuple[MonitorNoise | None, list[str]]:
     """Learn what a sound robot's errors are like, each robot at its own values; says why where it cannot."""
     values = {log.name: members[log.robot].values if log.robot in members else found.values for log in trained}
     try:
-        return evaluate_many(monitor_task, values, [list(trained)])[0], []
+        return evaluate_many(monitor_task, (values, spread), [list(trained)])[0], []
     except InputError as error:
         return None, [f"The twin has no section for the drift monitor: {error.what} ({error.mend})."]
 
 
-def monitor_task(values: Mapping[str, Mapping[str, float]], logs: Sequence[FieldLog]) -> MonitorNoise:
+def monitor_task(
+    known: tuple[Mapping[str, Mapping[str, float]], MotionSpread | None], logs: Sequence[FieldLog]
+) -> MonitorNoise:
     """Fit the monitor's noise: a task."""
-    return fit_monitor(logs, values)
+    return fit_monitor(logs, *known)
 
 
 class _Replay:

@@ -111,6 +111,10 @@ class MonitorNoise(StrictModel):
     """How long quick and slow changes last [s]."""
     tails: float = Field(gt=2)
     """Degrees of freedom of the errors' Student-t."""
+    by_response: bool = False
+    """Whether errors are those of the replay by the twin's spread (``gap.response_replay``), not by its gains."""
+    dispersion: float = Field(default=1.0, ge=1)
+    """How many times as great as the noise explains the test came out on the sound robots' own logs, on average."""
 
     @model_validator(mode="after")
     def _lists_fit(self) -> MonitorNoise:
