@@ -136,3 +136,12 @@ def test_a_twin_without_the_monitors_section_says_so_and_one_of_another_kind_is_
         watch(log, tricycle)
     with pytest.raises(InputError, match="whole windows"):
         watch(make_log(DRIVE, seconds=20, seed=3), made_twin())
+
+
+def test_the_limit_follows_what_sound_logs_reached_and_a_monitor_learnt_with_a_lost_spread_is_not_used():
+    log = make_log(DRIVE, seconds=100, seed=5, slip=SMOOTH)
+    once = watch(log, made_twin())
+    doubled = watch(log, made_twin(monitor={"motion": {**MONITOR, "dispersion": 2.0}}))
+    assert doubled.rows[0].limit == pytest.approx(2.0 * once.rows[0].limit)
+    lost = watch(log, made_twin(monitor={"motion": {**MONITOR, "by_response": True}}))
+    assert any("section 'monitor'" in note for note in lost.notes)
