@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -151,9 +152,13 @@ def calibration_page(
 def calibration_section(result: CalibrationResult, *, source: str = "") -> GapSection:
     """Return the driving before and after a calibration, on held-out data."""
     # Delays have a sign: what is left of one is no smaller error for being below zero.
+    alone = _gains_alone(result.after.metrics)
+    # Before any gains, both are judged against the same replay.
+    keys = {(item.name, item.robot) for item in alone}
+    raw = [replace(item, name=f"gains_{item.name}") for item in result.before.metrics]
+    before = [*_shown(result.before.metrics), *(item for item in raw if (item.name, item.robot) in keys)]
     before, after = (
-        [item for item in [*_shown(side.metrics), *_gains_alone(side.metrics)] if item.unit != "ms"]
-        for side in (result.before, result.after)
+        [item for item in side if item.unit != "ms"] for side in (before, [*_shown(result.after.metrics), *alone])
     )
     return GapSection(
         source=source
