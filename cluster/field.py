@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..common.config import config_hash
 from ..gap.fieldlog import FieldLog
-from ..gap.run import STAGES, CalibrationResult, calibrate
+from ..gap.holdout import hold_out
+from ..gap.run import STAGES, CalibrationResult, calibrate, check_logs
 from ..gap.sensor_calibration import moves_untold
 from ..gap.twins import Origin
 from ..gap.whole import judged_sources
@@ -20,7 +20,7 @@ from .field_logs import (
     Rows,
     command_line,
     first_findings,
-    identity_of,
+    identity_of_calibration,
     is_called,
     number_cell,
     read_logs,
@@ -28,6 +28,7 @@ from .field_logs import (
 )
 from .field_page import calibration_page
 from .field_sensors import run_calibrate_sensors
+from .kept import KeptTasks
 from .progress import progress
 from .run_folder import open_run
 from .stages import Stages
@@ -55,6 +56,7 @@ def run_calibrate(
     spread: bool = True,
     workers: int = 0,
     address: str | None = None,
+    resume: bool = True,
 ) -> FieldRun:
     """Calibrate on one part of logs, judge on the other; write ``twin.yaml``, ``summary.json`` and ``report.html``.
 
@@ -68,6 +70,7 @@ def run_calibrate(
         from_twin: twin that the new one is the next version of.
         spread: whether the twin gets a section that says how motion differs from its mean, where the logs allow.
         workers, address: where the work is done; the result does not depend on it.
+        resume: whether a started run is continued.
 
     Raises:
         InputError: the log cannot be used, a robot is unknown or on both sides, or the output folder holds another run.
@@ -80,20 +83,29 @@ def run_calibrate(
     )  # fmt: skip
     if moves_untold(logs):
         return run_calibrate_sensors(
-            logs, paths, train=_named(logs, train), test=_named(logs, test),
+            logs, paths, train=_named(logs, train), test=_named(logs, test), options=options,
             origin=Origin(name, date, seed, parent, command), out=out, html=html, workers=workers, address=address,
+            resume=resume,
         )  # fmt: skip
-    with progress("calibrating", STAGES, unit="stages") as advance, evaluating(workers, address) as evaluate_many:
-        result = calibrate_split(
-            logs, train=train, test=test, seed=seed, name=name, date=date, parent=parent,
-            command=command, spread=spread,
-            evaluate_many=evaluate_many, stage=Stages(advance),
-        )  # fmt: skip
-        advance(1)
-    identity = {**identity_of(logs, seed), "train": result.train, "test": result.test, "name": name, "date": date}
-    identity |= {"parent": config_hash(parent)} if parent is not None else {}
+    check_logs(logs)
+    split = hold_out(logs, _named(logs, train), _named(logs, test))
+    sides = [log.name for log in split.trained], [log.name for log in split.judged]
+    identity = identity_of_calibration(
+        logs, seed, sides=sides, options=options, name=name, date=date, parent=parent
+    )  # fmt: skip
     identity |= {} if spread else {"spread": False}
-    with open_run(out, "calibrate", identity) as folder:
+    with open_run(out, "calibrate", identity, resume=resume) as folder:
+        kept = KeptTasks(folder)
+        with (
+            progress("calibrating", STAGES, unit="stages") as advance,
+            evaluating(workers, address, kept) as evaluate_many,
+        ):
+            result = calibrate_split(
+                logs, train=train, test=test, seed=seed, name=name, date=date, parent=parent,
+                command=command, spread=spread,
+                evaluate_many=evaluate_many, stage=Stages(advance),
+            )  # fmt: skip
+            advance(1)
         members = save_twins(result.twin, folder.path)
         findings = [line for log in logs for line in log.report.lines()]
         summary = {**result.to_summary(), "log": ", ".join(path.name for path in paths), "twin": TWIN_FILE}
@@ -109,7 +121,9 @@ def run_calibrate(
         for place in (folder.path / "report.html", *([html] if html is not None else [])):
             write_gap_page(place, page)
         folder.write_summary({**summary, "robots": members} if members else summary)
+        kept.clear()
     notes = [
+        *kept.lines(),
         *(f"{p.name} = {p.value:.4g} {p.unit} ({p.ci_low:.4g} to {p.ci_high:.4g})"
           + ("" if p.identifiable else f"; not identifiable: {p.reason}") for p in result.fit.parameters),
         *result.notes,

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ..common.config import config_hash
 from ..common.errors import InputError
-from ..gap.fieldlog import FieldLog
+from ..gap.fieldlog import FieldLog, sha256_of
 from ..gap.metrics import Metric
 from ..gap.readers import load_options, read_log
 from ..gap.results import Comparison
+from ..robots.twin import Twin
 from ..validation.gap_section import pooled_logs
 
 Rows = list[tuple[str, ...]]
@@ -79,6 +81,23 @@ def identity_of(logs: Sequence[FieldLog], seed: int) -> dict[str, Any]:
         "robots": [log.name for log in logs],
         "seed": seed,
     }
+
+
+def identity_of_calibration(
+    logs: Sequence[FieldLog],
+    seed: int,
+    *,
+    sides: tuple[Sequence[str], Sequence[str]],
+    options: Path | None,
+    name: str | None,
+    date: str | None,
+    parent: Twin | None,
+) -> dict[str, Any]:
+    """Return what decides a calibration: the logs, how they are read, who is on which side, what the twin is told."""
+    identity = {**identity_of(logs, seed), "train": list(sides[0]), "test": list(sides[1]), "name": name, "date": date}
+    identity |= {"parent": config_hash(parent)} if parent is not None else {}
+    identity |= {"options": sha256_of(options)} if options is not None else {}
+    return identity
 
 
 def command_line(command: str, paths: Sequence[Path], **options: Any) -> str:

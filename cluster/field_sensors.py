@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..common.config import config_hash
 from ..gap.fieldlog import FieldLog
+from ..gap.holdout import hold_out
 from ..gap.metrics import Metric
 from ..gap.sensor_calibration import SENSOR_STAGES, SensorCalibration, calibrate_sensors
 from ..gap.twins import Origin
 from ..robots.twin import TwinParameter, save_twin
 from ..validation.gap_page import write_gap_page
 from .field_gap import SHOWN, missing_lines
-from .field_logs import FieldRun, Rows, identity_of, number_cell, robot_cell
+from .field_logs import FieldRun, Rows, identity_of_calibration, number_cell, robot_cell
 from .field_page import gap_page
+from .kept import KeptTasks
 from .progress import progress
 from .run_folder import open_run
 from .stages import Stages
@@ -30,11 +31,13 @@ def run_calibrate_sensors(
     *,
     train: Sequence[str | int] | None,
     test: Sequence[str | int] | None,
+    options: Path | None,
     origin: Origin,
     out: Path | None,
     html: Path | None,
     workers: int = 0,
     address: str | None = None,
+    resume: bool = True,
 ) -> FieldRun:
     """Fit odometry and lidar to one part of logs, judge them on the other; write twin, summary and page.
 
@@ -42,32 +45,30 @@ def run_calibrate_sensors(
         logs: without commands, wheel commands and ticks.
         paths: of which they were read.
         train, test: robots or runs; by default about 30 % are held out.
+        options: file by which the logs were read, or None.
         origin: what is written into the twin; its seed is that of all fits.
         out: output folder, or None for the default one.
         html: a further place for the page, or None.
         workers, address: where the work is done; the result does not depend on it.
+        resume: whether a started run is continued.
 
     Raises:
         InputError: nothing can be fitted, a robot is unknown or on both sides, or the folder holds another run.
     """
-    with (
-        progress("calibrating", SENSOR_STAGES, unit="stages") as advance,
-        evaluating(workers, address) as evaluate_many,
-    ):
-        result = calibrate_sensors(
-            logs, train=train, test=test, origin=origin, evaluate_many=evaluate_many, stage=Stages(advance)
-        )
-        advance(1)
-    provenance = result.twin.provenance
-    identity = {
-        **identity_of(logs, origin.seed),
-        "train": provenance.trained_on,
-        "test": provenance.judged_on,
-        "name": origin.name,
-        "date": origin.date,
-    }
-    identity |= {"parent": config_hash(origin.parent)} if origin.parent is not None else {}
-    with open_run(out, "calibrate", identity) as folder:
+    identity = identity_of_calibration(
+        logs, origin.seed, sides=hold_out(logs, train, test).names(), options=options, name=origin.name,
+        date=origin.date, parent=origin.parent,
+    )  # fmt: skip
+    with open_run(out, "calibrate", identity, resume=resume) as folder:
+        kept = KeptTasks(folder)
+        with (
+            progress("calibrating", SENSOR_STAGES, unit="stages") as advance,
+            evaluating(workers, address, kept) as evaluate_many,
+        ):
+            result = calibrate_sensors(
+                logs, train=train, test=test, origin=origin, evaluate_many=evaluate_many, stage=Stages(advance)
+            )
+            advance(1)
         save_twin(result.twin, folder.path / TWIN_FILE)
         summary = {**result.to_summary(), "log": ", ".join(path.name for path in paths), "twin": TWIN_FILE}
         page = gap_page(
@@ -82,8 +83,9 @@ def run_calibrate_sensors(
         for place in (folder.path / "report.html", *([html] if html is not None else [])):
             write_gap_page(place, page)
         folder.write_summary(summary)
+        kept.clear()
     fitted = {**result.twin.odometry, **result.twin.lidar}
-    notes = [*(_line(name, item) for name, item in fitted.items()), *result.notes]
+    notes = [*kept.lines(), *(_line(name, item) for name, item in fitted.items()), *result.notes]
     notes += [f"twin: {folder.path / TWIN_FILE}", f"page: {folder.path / 'report.html'}"]
     return FieldRun(folder.path, sensor_rows(result), summary, notes)
 

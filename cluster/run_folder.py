@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,12 +14,14 @@ from typing import Any, Literal
 
 from .. import __version__
 from ..common.config import config_hash
-from ..common.errors import InputError
+from ..common.errors import InputError, OutputError
 from ..common.files import explained_os_errors, write_json_atomic
 
 RUN_FILE = "run.json"
 LEDGER_FILE = "ledger.jsonl"
 LOCK_FILE = ".lock"
+TASK_FOLDER = ".tasks"
+"""Holds what ``kept`` keeps of a run that is not done."""
 
 
 @dataclass(frozen=True)
@@ -67,23 +70,25 @@ class RunFolder:
         self.resume = resume
         self.run_id = config_hash({"command": command, "version": __version__, **identity})
         self._lock: int | None = None
+        self._made: list[Path] = []
+        self._claimed = False
 
     def __enter__(self) -> RunFolder:
         with explained_os_errors(self.path):
-            made = self._make()
+            self._made = self._make()
             try:
                 self._take_lock()
                 self._claim()
             except BaseException:
-                self._release()
-                for folder in made:  # a refused run leaves nothing behind
-                    with contextlib.suppress(OSError):
-                        folder.rmdir()
+                self._leave()
                 raise
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._release()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # A full disk is an InputError too, but once it is mended the run goes on.
+        if self._claimed and kind is not None and issubclass(kind, InputError) and not issubclass(kind, OutputError):
+            self._withdraw()
+        self._leave()
 
     def entries(self) -> dict[int, LedgerEntry]:
         """Return the newest ledger entry of each episode; a line cut off by a crash is passed over."""
@@ -114,6 +119,20 @@ class RunFolder:
         path = self.path / "summary.json"
         write_json_atomic(path, summary)
         return path
+
+    def _withdraw(self) -> None:
+        """Give the folder up that a run with bad input has claimed, unless something was written into it."""
+        if all(item.name in {RUN_FILE, LOCK_FILE, TASK_FOLDER} for item in self.path.iterdir()):
+            shutil.rmtree(self.path / TASK_FOLDER, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                (self.path / RUN_FILE).unlink()
+
+    def _leave(self) -> None:
+        """Release the folder, and remove what was made for it where it is empty: a refused run leaves nothing."""
+        self._release()
+        for folder in self._made:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
     def _make(self) -> list[Path]:
         missing: list[Path] = []
@@ -151,6 +170,7 @@ class RunFolder:
             run_file,
             {"command": self.command, "run_id": self.run_id, "version": __version__, "identity": self.identity},
         )
+        self._claimed = True
 
     def _check_same(self, run_file: Path) -> None:
         try:

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from ..common.errors import InputError
-from .shared import Address, Json, Out, Seed, Twin, Workers, make_resources, show_result, split_names, tell
+from .shared import Address, Json, Out, Resume, Seed, Twin, Workers, make_resources, show_result, split_names, tell
 
 Logs = Annotated[
     list[Path], typer.Argument(help="Field logs: files or folders, or 'tricycle', the bundled one.", show_default=False)
@@ -185,6 +185,7 @@ def calibrate(
     workers: Workers = None,
     address: Address = None,
     out: Out = None,
+    resume: Resume = True,
     as_json: Json = False,
 ) -> None:
     """Fit a twin to one part of field logs and judge it, before and after, on the part held out."""
@@ -208,6 +209,7 @@ def calibrate(
         out=out,
         workers=resources.workers,
         address=resources.address,
+        resume=resume,
     )
     show_result(result.rows, result.summary, as_json)
     for line in result.notes:

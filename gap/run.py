@@ -88,7 +88,7 @@ def measure_gap(
     Raises:
         InputError: no logs, logs of different drives, a twin of another kind, or truth for less than 80 % of the time.
     """
-    _check_logs(logs)
+    check_logs(logs)
     every = _anchor(logs, anchor_every)
     wheels = {
         robot: textbook or textbook_wheels([log for log in logs if log.robot == robot])
@@ -169,7 +169,7 @@ def calibrate(
     Raises:
         InputError: as in ``measure_gap``; a robot is unknown, or stands on both sides; the parent is of another kind.
     """
-    _check_logs(logs)
+    check_logs(logs)
     split = hold_out(logs, train, test)
     every = _anchor(split.trained, anchor_every)
     stage("fitting all training logs")
@@ -425,7 +425,8 @@ def matched_share(log: FieldLog) -> float:
     return float((log.duration - lost) / ((inputs[-1] - inputs[0]) / SECOND))
 
 
-def _check_logs(logs: Sequence[FieldLog]) -> None:
+def check_logs(logs: Sequence[FieldLog]) -> None:
+    """Raise InputError where logs cannot be measured together: none, of an unknown drive, of several, named twice."""
     if not logs:
         raise InputError("no field log was given", mend="name a log file or folder")
     for log in logs:
