@@ -161,7 +161,7 @@ def fit_spread(logs: Sequence[FieldLog], seed: int = 0, *, evaluate_many: Evalua
         logs: of a differential drive; runs of one robot are left out together, those of a single robot one by one, and
             a single log is cut into stretches.
         seed: of the samples that the fit rests on.
-        evaluate_many: does the fits with a part left out; the result does not depend on it.
+        evaluate_many: does the fits of all parts and with one left out; the result does not depend on it.
 
     Raises:
         InputError: not a differential drive, no commands, or less than ``LEAST_DRIVING`` of driving.
@@ -169,7 +169,7 @@ def fit_spread(logs: Sequence[FieldLog], seed: int = 0, *, evaluate_many: Evalua
     parts = _parts(logs)
     key = _key(seed, "fit")
     position, heading = np.mean([tracker_noise(part.commands.log) for part in parts], axis=0).tolist()
-    mean = _fit_mean(parts, key)
+    mean: _Mean = evaluate_many(_of_all, (parts, key), [None])[0]
     names = [part.name for part in parts]
     if len(parts) < 2:
         table = joined([covariances(part.ends(mean), mean.clock, key) for part in parts])
@@ -402,6 +402,11 @@ def _fit_mean(parts: Sequence[_Part], key: np.uint64, near: _Mean | None = None)
     response = fit_response(commands, hold, rounds=2 if near is None else 1)
     clock = fit_clock([part.short for part in parts], commands, response, key, near.clock if near else None)
     return _Mean(response, clock)
+
+
+def _of_all(shared: tuple[Sequence[_Part], np.uint64], task: None) -> _Mean:
+    """Fit the mean to all parts: a task."""
+    return _fit_mean(*shared)
 
 
 def _left_out(shared: tuple[Sequence[_Part], _Mean, np.uint64], group: str) -> _Mean:
