@@ -129,14 +129,18 @@ def test_what_would_not_fit_is_not_kept_and_said(opened, monkeypatch):
     assert any("no further tasks were kept" in line for line in kept.lines())
 
 
-def test_bad_input_leaves_no_folder_behind(tmp_path):
-    with pytest.raises(InputError), RunFolder(tmp_path / "a" / "run", "calibrate", {}) as folder:
-        (folder.path / TASK_FOLDER).mkdir()
+def refused(path, written):
+    with RunFolder(path, "calibrate", {}) as folder:
+        (folder.path / written).mkdir()
         raise InputError("the robot never moves")
+
+
+def test_bad_input_leaves_no_folder_behind_but_what_was_written(tmp_path):
+    with pytest.raises(InputError, match="never moves"):
+        refused(tmp_path / "a" / "run", TASK_FOLDER)
     assert not (tmp_path / "a").exists()
-    with pytest.raises(InputError), RunFolder(tmp_path / "b", "calibrate", {}) as folder:
-        (folder.path / "twin.yaml").touch()
-        raise InputError("too late")
+    with pytest.raises(InputError, match="never moves"):
+        refused(tmp_path / "b", "robots")
     assert (tmp_path / "b" / RUN_FILE).exists()
 
 
