@@ -165,7 +165,7 @@ def fit(
     for _ in range(2):
         # What counts as an outlier depends on how good the fit is, so the scale follows the fit.
         scoring = scoring.scaled_at(best)
-        best = scoring.polish(best)
+        best = scoring.cross(scoring.polish(best))
     expansion = Expansion(scoring, best, evaluate_many)
     problem, held = choose_structure(scoring, best, expansion)
     if held:
@@ -212,7 +212,7 @@ def refit(problem: Problem, values: dict[str, float], *, evaluate_many: Evaluate
     cube = problem.cube(values)
     for _ in range(2):
         scoring = scoring.scaled_at(cube)
-        cube = scoring.polish(cube)
+        cube = scoring.cross(scoring.polish(cube))
     parts = _Parts(scoring, Expansion(scoring, cube, evaluate_many), cube, evaluate_many)
     reach = parts.reach(np.eye(len(cube)))
     low, high = problem.values(cube - reach), problem.values(cube + reach)

@@ -40,6 +40,10 @@ _SMALLEST_GAIN = 1e-8
 _STALE = 0.01
 """A step longer than this, in the unit cube, asks for the derivatives anew; after shorter ones the old ones serve."""
 _MOST_STEPS = 30
+VALLEY = ("command_delay", "motor_lag")
+"""Two parameters whose sum is known much better than either."""
+_VALLEY_POINTS, _VALLEY_APART = 13, 0.25
+"""Points along that sum, and how far from the fit, as a share of it, another valley may begin."""
 _MIN_POSITION, _MIN_HEADING = 1e-3, 2e-3
 
 Residuals = Callable[[FloatArray], FloatArray]
@@ -137,6 +141,29 @@ class Scoring:
         """Finish a fit on the replay itself, from a point of the cube; ``weight`` (K,) counts each window so often."""
         counted = self.every() if weight is None else weight
         return self.problem.tied(minimise(self.residuals, self.derivative, cube, counted))
+
+    def cross(self, cube: FloatArray) -> FloatArray:
+        """Finish the fit from elsewhere in the valley of delay and lag too. Returns the point (P,) with less loss.
+
+        A second of delay and one of lag do nearly the same, so that the loss is a valley along their constant sum, with
+        minima in it where a search can end. Points along that sum are looked at; the best that is not near the given
+        one is finished as well. Without a delay or a lag the point comes back as it was.
+        """
+        names = [item.name for item in self.problem.ranges]
+        if not {*VALLEY} <= set(names):
+            return cube
+        values = self.problem.values(cube)
+        delay, lag = VALLEY
+        total = values[delay] + values[lag]
+        shares = np.linspace(0.0, 1.0, _VALLEY_POINTS)
+        away = [share for share in shares if abs(share * total - values[lag]) >= _VALLEY_APART * total]
+        points = [self.problem.cube({**values, delay: (1.0 - share) * total, lag: share * total}) for share in away]
+        # Where a range ends, part of the sum is lost: those points just have more loss.
+        points = [self.problem.tied(np.clip(point, 0.0, 1.0)) for point in points]
+        if not points:
+            return cube
+        other = self.polish(min(points, key=self.loss))
+        return other if self.loss(other) < self.loss(cube) else cube
 
     def every(self) -> FloatArray:
         """Return the weights (K,) that count each window once."""

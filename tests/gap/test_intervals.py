@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from floorcast.gap.calibration import fit, refit
-from floorcast.gap.fieldlog import FieldLog, LogReport
-from floorcast.gap.problems import ParameterRange, Problem
+from floorcast.gap.fieldlog import CREATE_MODEL, FieldLog, LogReport
+from floorcast.gap.made import make_log
+from floorcast.gap.problems import ParameterRange, Problem, problem_for
 from floorcast.gap.replay import STEP, Windows
+from floorcast.gap.scoring import Scoring
 
 SPEED, TURN = 0.4, 0.3
 HORIZONS = (1.0, 2.0, 5.0)
@@ -115,3 +117,21 @@ def test_a_log_without_a_second_part_pins_nothing_down():
     found = fit(problem_of(made), seed=0, refits=20, max_evaluations=40)
     assert found.parts == 1
     assert not any(item.identifiable for item in found.parameters)
+
+
+@pytest.mark.slow
+def test_a_fit_that_ended_with_hardly_any_lag_crosses_to_the_valley_of_the_truth():
+    true = {"linear_gain": 0.9402, "angular_gain": 1.0273, "command_delay": 0.0784, "motor_lag": 0.118}
+    log = make_log(CREATE_MODEL.drive.model_copy(update=true), seconds=300, seed=10_028, robot="robot0")
+    scoring = Scoring.of(problem_for([log], 5.0))
+    wrong = scoring.problem.cube({**true, "command_delay": 0.176, "motor_lag": 0.004})
+    scoring = scoring.scaled_at(wrong)
+    stuck = scoring.polish(wrong)
+    assert scoring.problem.values(stuck)["motor_lag"] < 0.03
+    crossed = scoring.cross(stuck)
+    assert scoring.loss(crossed) < scoring.loss(stuck)
+    assert abs(scoring.problem.values(crossed)["motor_lag"] - true["motor_lag"]) < 0.03
+    assert abs(scoring.problem.values(crossed)["command_delay"] - true["command_delay"]) < 0.03
+    # From the right one nothing is found that is better by more than the steps of commands make.
+    again = scoring.problem.values(scoring.cross(crossed))
+    assert abs(again["motor_lag"] - scoring.problem.values(crossed)["motor_lag"]) < 0.01
