@@ -147,10 +147,11 @@ class Scoring:
 
         A second of delay and one of lag do nearly the same, so that the loss is a valley along their constant sum, with
         minima in it where a search can end. Points along that sum are looked at; the best that is not near the given
-        one is finished as well. Without a delay or a lag the point comes back as it was.
+        one is finished as well. Without a delay or a lag, or with parts that may yet be taken away (``structure``), the
+        point comes back as it was.
         """
         names = [item.name for item in self.problem.ranges]
-        if not {*VALLEY} <= set(names):
+        if self.problem.parts or not {*VALLEY} <= set(names):
             return cube
         values = self.problem.values(cube)
         delay, lag = VALLEY
