@@ -286,7 +286,9 @@ class _Motion:
             change = self.error({**at, item.name: below}) - self.error({**at, item.name: above})
             slopes.append(change / (above - below))
         names = tuple(item.name for item in self.problem.ranges)
-        return Stream(names, self._end, self.error(at), np.stack(slopes, axis=-1), self._windows.valid[:, 0].copy())
+        reach = np.array([item.high - item.low for item in self.problem.ranges])
+        whole = self._windows.valid[:, 0].copy()
+        return Stream(names, self._end, self.error(at), np.stack(slopes, axis=-1), whole, reach)
 
 
 def fit_monitor(
@@ -310,8 +312,7 @@ def fit_monitor(
             f"{whole} whole windows of {window:g} s are too few to learn what a sound robot's errors are like",
             mend="give logs of some minutes",
         )
-    ranges = problem_for([logs[0]], window, horizons=(window,)).ranges
-    unknown = np.array([_UNKNOWN_SHARE * (item.high - item.low) for item in ranges])
+    unknown = _UNKNOWN_SHARE * streams[0].reach
     noise = fit_noise(streams, unknown)
     return MonitorNoise(
         window_s=window,
@@ -472,6 +473,7 @@ def _move(
             np.where(after[:, None], moved, stream.error[: at + 1]),
             stream.slope[: at + 1],
             stream.whole[: at + 1],
+            stream.reach,
         )
         filtered = run_filter(joined, noise, prior)
         likelihood = filtered.log_likelihood

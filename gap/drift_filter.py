@@ -12,9 +12,11 @@ innovations that do not.
 
 Test: a parameter that steps by one unit at window o shifts the later innovations by a known signature g_k (Willsky and
 Jones, "A generalized likelihood ratio approach to the detection and estimation of jumps in linear systems", *IEEE
-Transactions on Automatic Control* 21(1), 1976). The greatest ``(sum g psi)^2 / sum g^2`` over parameters and onsets is
-followed from window to window; psi is the score of the whitened innovation, which an outlier cannot blow up. How great
-it gets in a sound log is simulated with the same signatures.
+Transactions on Automatic Control* 21(1), 1976). The greatest ``2 s sum g psi - s^2 sum g^2`` over parameters, onsets
+and steps s that are possible is followed from window to window (``(sum g psi)^2 / sum g^2`` unless the step is at its
+bound: while a robot is not told to turn, rounding alone would fit any error by a huge change of its turns); psi is the
+score of the whitened innovation, which an outlier cannot blow up. How great it gets in a sound log is simulated with
+the same signatures.
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ class Stream:
         slope: (K, C, P) change of the error for one unit of a parameter. A robot whose parameter is greater than the
             twin's shows ``slope`` times the difference.
         whole: (K,) bool: the window can be used.
+        reach: (P,) greatest change of each parameter that is possible.
     """
 
     names: tuple[str, ...]
@@ -53,6 +56,7 @@ class Stream:
     error: FloatArray
     slope: FloatArray
     whole: NDArray[np.bool_]
+    reach: FloatArray
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,9 @@ def follow(stream: Stream, noise: Noise, filtered: Filtered, every: int) -> Cros
     onsets = np.arange(0, len(stream.error), every)
     signature = _signatures(stream, noise, filtered, onsets)
     information = _information(noise.tails, stream.error.shape[1])
-    best, size, deviation, began = _follow(signature, filtered.score, onsets, information, _settle(stream))
+    best, size, deviation, began = _follow(
+        signature, filtered.score, onsets, information, _settle(stream), stream.reach
+    )
     parameter = best.argmax(axis=1)
     rows = np.arange(len(best))
     return Crossing(best[rows, parameter], parameter, began[rows, parameter], best, size, deviation, began)
@@ -158,7 +164,8 @@ def threshold(stream: Stream, noise: Noise, filtered: Filtered, every: int, *, r
     mixed = normal / np.sqrt(rng.chisquare(noise.tails, (PATHS, len(stream.error), 1)) / noise.tails)
     score = mixed * ((noise.tails + channels) / (noise.tails + (mixed**2).sum(axis=2, keepdims=True)))
     score *= stream.whole[:, None]
-    greatest = _greatest(signature, score, onsets, _information(noise.tails, channels), _settle(stream))
+    information = _information(noise.tails, channels)
+    greatest = _greatest(signature, score, onsets, information, _settle(stream), stream.reach)
     if rate >= 1.0 - _TAIL_FROM:
         return float(np.quantile(greatest, 1.0 - rate))
     return float(np.quantile(greatest, _TAIL_FROM) + 2.0 * np.log((1.0 - _TAIL_FROM) / rate))
@@ -305,8 +312,20 @@ def _signature_kernel(
 
 
 @compiled
+def _likeliest(match: float, energy: float, reach: float) -> tuple[float, float]:
+    """Return the likeliest step within ``reach`` either way, and twice the log of its likelihood ratio."""
+    step = min(max(match / energy, -reach), reach)
+    return step, step * (2.0 * match - step * energy)
+
+
+@compiled
 def _follow(
-    signature: FloatArray, score: FloatArray, onsets: NDArray[np.int64], information: float, settle: int
+    signature: FloatArray,
+    score: FloatArray,
+    onsets: NDArray[np.int64],
+    information: float,
+    settle: int,
+    reach: FloatArray,
 ) -> tuple[FloatArray, FloatArray, FloatArray, NDArray[np.int64]]:
     starts, number, count, channels = signature.shape
     best, size = np.zeros((count, number)), np.zeros((count, number))
@@ -321,10 +340,10 @@ def _follow(
                     energy += signature[o, p, k, c] ** 2
                 if k - onsets[o] + 1 < settle or energy <= 0.0:
                     continue
-                value = match * match / (energy * information)
+                step, value = _likeliest(match, energy * information, reach[p])
                 if value > best[k, p]:
                     best[k, p] = value
-                    size[k, p] = match / (energy * information)
+                    size[k, p] = step
                     deviation[k, p] = 1.0 / np.sqrt(energy * information)
                     began[k, p] = onsets[o]
     return best, size, deviation, began
@@ -332,7 +351,12 @@ def _follow(
 
 @compiled
 def _greatest(
-    signature: FloatArray, score: FloatArray, onsets: NDArray[np.int64], information: float, settle: int
+    signature: FloatArray,
+    score: FloatArray,
+    onsets: NDArray[np.int64],
+    information: float,
+    settle: int,
+    reach: FloatArray,
 ) -> FloatArray:
     """Return the greatest statistic (N,) over parameters, onsets and windows of simulated scores (N, K, C)."""
     starts, number, count, channels = signature.shape
@@ -346,6 +370,5 @@ def _greatest(
                         match += signature[o, p, k, c] * score[n, k, c]
                         energy += signature[o, p, k, c] ** 2
                     if k - onsets[o] + 1 >= settle and energy > 0.0:
-                        value = match * match / (energy * information)
-                        out[n] = max(out[n], value)
+                        out[n] = max(out[n], _likeliest(match, energy * information, reach[p])[1])
     return out

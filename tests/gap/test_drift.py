@@ -1,5 +1,7 @@
 """The drift monitor: quiet on sound logs, right about what moved; its parts against independent computations."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import multivariate_t
@@ -47,7 +49,8 @@ def made_stream(rng, count=200, offset=0.0, onset=0):
             wander[band, k] = keep * wander[band, k - 1] + fresh
     value = wander.sum(axis=0) + 0.05 * rng.standard_normal(count) + offset * (np.arange(count) >= onset)
     error = slope[..., 0] * value[:, None] + noise.white * rng.standard_normal((count, 2))
-    return Stream(("gain",), 2.0 * np.arange(1, count + 1), error, slope, np.ones(count, dtype=bool)), noise
+    time, whole = 2.0 * np.arange(1, count + 1), np.ones(count, dtype=bool)
+    return Stream(("gain",), time, error, slope, whole, np.array([1.0])), noise
 
 
 def test_the_filters_likelihood_of_a_window_is_that_of_a_student_t():
@@ -89,6 +92,16 @@ def test_the_threshold_is_passed_by_as_many_sound_streams_as_asked_and_a_step_is
     found = follow(stream, noise, run_filter(stream, noise, np.array([[0.01]])), 5)
     assert abs(int(found.began[-1, 0]) - 100) <= 5
     assert abs(found.size[-1, 0] - 0.2) < 3.0 * found.error[-1, 0]
+
+
+def test_errors_that_no_possible_change_explains_raise_nothing():
+    # A robot that is not told to turn: its turns' gain changes nothing but rounding, whatever the heading does.
+    stream, noise = made_stream(np.random.default_rng(0), offset=0.5)
+    stream = replace(stream, slope=1e-12 * np.ones_like(stream.slope))
+    filtered = run_filter(stream, noise, np.array([[0.01]]))
+    assert np.abs(filtered.score.sum(axis=0)).max() > 100.0
+    assert follow(stream, noise, filtered, 5).statistic.max() < 1e-6
+    assert threshold(stream, noise, filtered, 5, rate=0.05, seed=0) < 10.0
 
 
 def test_the_sensitivity_of_windows_predicts_a_robot_that_differs():
