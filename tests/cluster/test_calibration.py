@@ -31,7 +31,7 @@ def test_no_workers_one_and_two_give_the_same_twin(tmp_path):
             if workers == 1:
                 assert evaluate_many(operator.mul, 3, [5, 1, 2]) == [15, 3, 6]
                 with pytest.raises(InputError, match="too few"):
-                    evaluate_many(monitor_task, {"robot0": {}}, [[logs[0]]])
+                    evaluate_many(monitor_task, ({"robot0": {}}, None), [[logs[0]]])
     assert written[0] == written[1] == written[2]
     twin = load_twin(tmp_path / "2.yaml")
     assert set(twin.family["linear_gain"].robots) == {"robot0", "robot1"}
