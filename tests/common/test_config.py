@@ -99,10 +99,10 @@ def aliases_of_aliases(count):
          "empty integer", "no bool", "no time"],
 )  # fmt: skip
 def test_hostile_files_are_refused_at_once(tmp_path, text, expected):
-    before = time.process_time()
+    before = time.monotonic()
     with pytest.raises(InputError) as error:
         load(tmp_path, text)
-    assert time.process_time() - before < 5.0
+    assert time.monotonic() - before < 5.0
     for part in expected:
         assert part in str(error.value)
 
