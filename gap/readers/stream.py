@@ -155,14 +155,11 @@ class Rows:
                 self._halve()
 
     def _reserve(self, count: int) -> None:
-        # One table that grows: joined of parts at the end it would be in memory twice.
+        # One table that grows in its place: joined of parts, or copied to a larger one, it would be in memory twice.
         if count > len(self._table):
             size = max(2 * len(self._table), count)
-            # The last step is from at most half: the old table and the new, filled as far, are within the limit.
             size = self.limit if 2 * size > self.limit else size
-            table = np.empty((size, self._columns), dtype=self._dtype)
-            table[: self._kept] = self._table[: self._kept]
-            self._table = table
+            self._table.resize((size, self._columns))
 
     def _halve(self) -> None:
         kept = (self._kept + 1) // 2
